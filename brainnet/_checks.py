@@ -1,0 +1,75 @@
+"""Small checks at the door: names nearly right, packages not installed, warnings said once, one progress bar."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+_already_warned: set[str] = set()
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like ``name``, or None where nothing comes near.
+
+    >>> nearest("clipp", ["clip", "timm"])
+    'clip'
+    """
+    known = [str(k) for k in known]
+    by_lower = {k.lower(): k for k in known}
+    matches = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.55)
+    return by_lower[matches[0]] if matches else None
+
+
+def require(module: str, needed_by: str, package: str | None = None) -> ModuleType:
+    """The imported module, or one line that says what needs it and how to install it.
+
+    Args:
+        module: dotted import name.
+        needed_by: what the user asked for, for the message.
+        package: the name to install where it differs from the module's.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name.split(".")[0]):
+            raise
+        package = package or module.split(".")[0].replace("_", "-")
+        raise ModuleNotFoundError(
+            f"{needed_by} needs {module.split('.')[0]}, which is not installed:  pip install {package}", name=error.name
+        ) from None
+
+
+def warn_once(key: str, message: str) -> None:
+    """Warns the first time ``key`` is met in this process, and is silent afterwards."""
+    if key not in _already_warned:
+        _already_warned.add(key)
+        warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def progress(
+    iterable: Iterable[Item], description: str, total: int | None = None, enabled: bool = True
+) -> Iterator[Item]:
+    """Yields the items behind one progress bar on stderr; silent where stderr is no terminal.
+
+    >>> list(progress(range(3), "counting", enabled=False))
+    [0, 1, 2]
+    """
+    if not enabled or not sys.stderr.isatty():
+        if enabled:
+            logging.getLogger("brainnet").info("%s ...", description)
+        yield from iterable
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)  # type: ignore[arg-type]
+    yield from track(iterable, description, total=total, console=Console(stderr=True), transient=True)

@@ -1,0 +1,25 @@
+"""Fixtures every room shares: the real test data, where it is there, and a seeded generator."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real data, from $BRAINNET_TEST_DATA or beside the checkout; the test is skipped where neither exists."""
+    beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("BRAINNET_TEST_DATA") or beside)
+    if not folder.is_dir():
+        pytest.skip("no real test data: set BRAINNET_TEST_DATA to a folder that holds it")
+    return folder
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    """A generator seeded with 0; nothing in the suite touches the global one."""
+    return torch.Generator().manual_seed(0)
