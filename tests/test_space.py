@@ -19,7 +19,7 @@ def surface():
 @pytest.fixture
 def volume(rng):
     mask = torch.rand(4, 5, 6, generator=rng) > 0.6
-    affine = torch.tensor([[2.0, 0, 0, -3], [0, 2, 0, -5], [0, 0, 3, 1], [0, 0, 0, 1]])
+    affine = torch.tensor([[2.0, 1, 0, -3], [0, 2, 0, -5], [0, 0, 3, 1], [0, 0, 0, 1]])
     return BrainSpace(mask=mask, affine=affine)
 
 
@@ -62,7 +62,7 @@ def test_subset_to_surface_equals_masked_full(surface):
 def test_volume_coordinates_follow_the_affine(volume):
     ijk = volume.mask.nonzero()
     x, y, z = ijk.T
-    expected = torch.stack([2.0 * x - 3, 2.0 * y - 5, 3.0 * z + 1], dim=1)
+    expected = torch.stack([2.0 * x + y - 3, 2.0 * y - 5, 3.0 * z + 1], dim=1)
     assert torch.equal(volume.coords, expected)
     assert torch.equal(volume.hemisphere, (expected[:, 0] > 0).long())
 
