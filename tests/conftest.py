@@ -11,7 +11,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """Folder of real data, from $BRAINNET_TEST_DATA or beside the checkout; the test is skipped where neither exists."""
+    """Folder of real data, from $BRAINNET_TEST_DATA or beside the checkout; skips where neither exists."""
     beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
     folder = Path(os.environ.get("BRAINNET_TEST_DATA") or beside)
     if not folder.is_dir():

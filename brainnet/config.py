@@ -1,0 +1,215 @@
+"""Every setting there is, with its unit and its reason; YAML files in ``configs/`` hold only differences.
+
+Precedence: the defaults below < a YAML file < ``KEY VALUE`` overrides. The defaults are those of the original
+FactorTopy (Brain Decodes Deep Nets), so its documented lines train what they always trained; ``configs/demo.yaml``
+and ``configs/v4_squeezenet.yaml`` hold the recipes that work on a thousand images.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from brainnet._checks import nearest
+
+_C = CfgNode()
+
+_C.DESCRIPTION = "FactorTopy with the settings of the original"  # free text, kept beside the results
+_C.SEED = 0  # seeds the weights, the order of the images and the random splits
+
+_C.DATASET = CfgNode()
+_C.DATASET.NAME = "algonauts"  # one of `brainnet datasets`
+_C.DATASET.DATA_DIR = "/data/alg23/subj01"  # folder of the data; unused by "simulated"
+_C.DATASET.SESSION = ""  # which recording of a folder that holds several, e.g. "201025"; "" where there is one
+_C.DATASET.RESOLUTION = (224, 224)  # pixels, height and width, of the images of "algonauts"
+_C.DATASET.BATCH_SIZE = 8  # images per optimiser step
+_C.DATASET.N_TRAIN = 700  # images; "simulated" only
+_C.DATASET.N_TEST = 100  # images; "simulated" only
+_C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own
+
+_C.BACKBONE = CfgNode()
+_C.BACKBONE.NAME = "clip:ViT-B-16"  # "family:variant", see `brainnet backbones`; unused where a backbone is passed
+_C.BACKBONE.WEIGHTS = ""  # a file, "random", or a published name; "" takes the family's default
+_C.BACKBONE.PRECISION = "fp32"  # "fp32", or "bf16" to run the backbone in bfloat16
+
+_C.TOKENS = CfgNode()
+_C.TOKENS.STORE = ""  # file that keeps the cached tokens between runs; "" keeps them in memory
+_C.TOKENS.BATCH_SIZE = 16  # images per forward pass of the backbone; memory and speed only
+_C.TOKENS.STANDARDIZE = False  # each channel of each layer to mean 0, SD 1 over the training images
+_C.TOKENS.PCA = 0  # principal components kept per layer; 0 keeps the channels. Needs STANDARDIZE
+_C.TOKENS.WHITEN = False  # every kept component to SD 1; otherwise each layer as a whole
+
+_C.MODEL = CfgNode()
+_C.MODEL.LAYERS = []  # layers to choose from; empty asks the backbone
+_C.MODEL.LAYER_WIDTHS = []  # channels of each of them; empty asks the backbone
+_C.MODEL.BOTTLENECK_DIM = 128  # channels every layer is reduced to
+_C.MODEL.GRID = (8, 8)  # tokens per image, height and width, that the space selector reads from
+_C.MODEL.RESIZE = "mean"  # tokens to that grid: "mean" reads every token, "bilinear" is the original's sampling
+_C.MODEL.TOPOLOGY = "auto"  # "coords": selectors are functions of place; "free": one set per voxel; "auto": by the data
+_C.MODEL.WINDOW = "point"  # "point": one spot (the original); "gaussian": a window whose width is learned
+_C.MODEL.WIDTH_INIT = 0.35  # starting SD of the Gaussian window, in half image widths
+_C.MODEL.HEAD = "mean"  # "mean" over channels (the original), or "sum", which learns D times faster
+_C.MODEL.START = "random"  # "random", or "ridge": closed form, from a ridge regression over Gaussian windows
+_C.MODEL.IMPLEMENTATION = "auto"  # of the selection: "auto", "reference", "cells", ...
+_C.MODEL.PRECISION = "fp32"  # of tokens and products in the selection: "fp32" or "bf16"
+
+_C.RESPONSES = CfgNode()
+_C.RESPONSES.STANDARDIZE = False  # fit z-scored responses (training images); predictions come back in response units
+
+_C.LOSS = CfgNode()
+_C.LOSS.BETA = 0.1  # where smooth L1 turns from square to absolute, in response units (SDs if standardised)
+
+_C.OPTIMIZER = CfgNode()
+_C.OPTIMIZER.LR = 1e-3  # AdamW step size, constant
+_C.OPTIMIZER.WEIGHT_DECAY = 1e-2  # what trained the original, whose written 3e-4 never reached its optimiser
+_C.OPTIMIZER.SELECTOR_LR_SCALE = 1.0  # times LR, for the space, layer, scale and width selectors
+_C.OPTIMIZER.SELECTOR_WEIGHT_DECAY = 1e-2  # for the same; 0 where a start must not be pulled to the centre
+
+_C.REGULARIZATION = CfgNode()
+_C.REGULARIZATION.LAMBDA = 0.1  # weight of the pull towards even layers and scales
+_C.REGULARIZATION.DECAY_TOTAL_STEPS = 2000  # optimiser steps over which that weight falls to 0, linearly
+
+_C.TRAINER = CfgNode()
+_C.TRAINER.MAX_EPOCHS = 20  # passes over the training images
+_C.TRAINER.PATIENCE = 0  # epochs without a better validation r before stopping; 0 never stops early
+_C.TRAINER.CLIP_NORM = 0.5  # largest norm of the gradient; 0 does not clip
+_C.TRAINER.FIT_ON = "train"  # "train", or "train+val": no image is left to validate on, the last epoch is kept
+_C.TRAINER.VAL_EVERY = 1  # epochs between validations
+_C.TRAINER.ACCELERATOR = "auto"  # Lightning's: "auto", "cpu", "gpu", ...
+_C.TRAINER.DEVICES = 1  # processes or GPUs
+_C.TRAINER.STRATEGY = "auto"  # Lightning's: "auto", "ddp", ...
+
+_CHOICES = {
+    "MODEL.RESIZE": ("mean", "bilinear"),
+    "MODEL.TOPOLOGY": ("auto", "coords", "free"),
+    "MODEL.WINDOW": ("point", "gaussian"),
+    "MODEL.HEAD": ("mean", "sum"),
+    "MODEL.START": ("random", "ridge"),
+    "MODEL.PRECISION": ("fp32", "bf16"),
+    "BACKBONE.PRECISION": ("fp32", "bf16"),
+    "TRAINER.FIT_ON": ("train", "train+val"),
+}
+
+
+def get_cfg_defaults() -> CfgNode:
+    """A fresh copy of the defaults; changing it changes nothing else.
+
+    >>> get_cfg_defaults().MODEL.BOTTLENECK_DIM
+    128
+    """
+    return _C.clone()
+
+
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> CfgNode:
+    """The defaults with a file's and then a list's differences merged in.
+
+    Args:
+        path: a YAML file, or the name of one that comes with brainnet ("demo"); None for the defaults.
+        overrides: ``[KEY, VALUE, KEY, VALUE, ...]`` with keys such as ``OPTIMIZER.LR``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown key (names the nearest known one), or a value of the wrong kind.
+
+    >>> load_config("demo", ["OPTIMIZER.LR", "0.01"]).OPTIMIZER.LR
+    0.01
+    """
+    cfg = get_cfg_defaults()
+    if path is not None:
+        file = _find(path)
+        try:
+            given = yaml.safe_load(file.read_text())
+        except yaml.YAMLError as error:
+            raise ValueError(f"{file} is not readable as YAML: {' '.join(str(error).split())}") from None
+        if given is not None and not isinstance(given, dict):
+            raise ValueError(f"{file} must hold KEY: value pairs, got {type(given).__name__}.")
+        for key, value in _flatten(given or {}):
+            _set(cfg, key, value, where=str(file))
+    if len(overrides) % 2:
+        raise ValueError(f"overrides come as KEY VALUE pairs; {overrides[-1]!r} has no value.")
+    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+        _set(cfg, key, text, where="the command line")
+    return cfg
+
+
+def config_keys(cfg: CfgNode | None = None) -> dict[str, Any]:
+    """Every setting by its full name, such as ``"OPTIMIZER.LR"``; of the defaults where no config is given."""
+    return dict(_flatten(_C if cfg is None else cfg))
+
+
+def config_files() -> dict[str, Path]:
+    """The YAML files that come with brainnet, by name."""
+    here = Path(__file__).resolve().parent
+    folders = [here / "configs", here.parent / "configs"]  # installed, or a source checkout
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
+def _find(path: str | Path) -> Path:
+    file = Path(path)
+    if file.is_file():
+        return file
+    known = config_files()
+    if str(path) in known:
+        return known[str(path)]
+    close = nearest(file.stem, known)
+    hint = f" Did you mean {known[close]}?" if close else f" brainnet has: {', '.join(known)}."
+    raise FileNotFoundError(f"no config file {path}.{hint}")
+
+
+def _flatten(node: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        # a section of the defaults is a dict; anything else is a value
+        if isinstance(value, dict):
+            yield from _flatten(value, name + ".")
+        else:
+            yield name, value
+
+
+def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
+    known = config_keys()
+    if key not in known:
+        same_leaf = [k for k in known if k.split(".")[-1] == key.split(".")[-1].upper()]
+        close = same_leaf[0] if len(same_leaf) == 1 else nearest(key, known)
+        hint = f" Did you mean {close}?" if close else ""
+        raise ValueError(f"unknown key {key} in {where}.{hint}")
+    default = known[key]
+    coerced = _coerce(value, default)
+    if coerced is None:
+        raise ValueError(f"{key} in {where} must be {_kind(default)} like {default!r}, got {value!r}.")
+    choices = _CHOICES.get(key)
+    if choices and coerced not in choices:
+        raise ValueError(f"{key} in {where} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    node = cfg
+    *sections, leaf = key.split(".")
+    for section in sections:
+        node = node[section]
+    node[leaf] = coerced
+
+
+def _coerce(value: Any, default: Any) -> Any:
+    """``value`` as the kind of ``default``, or None where it is of another kind."""
+    if isinstance(value, str) and not isinstance(default, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            value = {"true": True, "false": False}.get(value.lower(), value)
+    if isinstance(default, bool):
+        return value if isinstance(value, bool) else None
+    if isinstance(default, float):
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(default, int):
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(default, list | tuple):
+        return type(default)(value) if isinstance(value, list | tuple) else None
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _kind(default: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return names.get(type(default), "a list")

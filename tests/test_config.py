@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from brainnet.config import config_files, config_keys, get_cfg_defaults, load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_defaults_are_those_of_the_original():
+    cfg = get_cfg_defaults()
+    assert (cfg.MODEL.BOTTLENECK_DIM, cfg.OPTIMIZER.LR, cfg.REGULARIZATION.LAMBDA) == (128, 1e-3, 0.1)
+    assert (cfg.REGULARIZATION.DECAY_TOTAL_STEPS, cfg.DATASET.BATCH_SIZE) == (2000, 8)
+    assert cfg.OPTIMIZER.WEIGHT_DECAY == 1e-2
+    assert (cfg.MODEL.WINDOW, cfg.MODEL.HEAD, cfg.TOKENS.STANDARDIZE) == ("point", "mean", False)
+
+
+def test_a_changed_copy_leaves_the_defaults_alone():
+    cfg = get_cfg_defaults()
+    cfg.MODEL.LAYERS.append("1")
+    cfg.OPTIMIZER.LR = 1.0
+    assert get_cfg_defaults().MODEL.LAYERS == []
+    assert get_cfg_defaults().OPTIMIZER.LR == 1e-3
+
+
+def test_precedence_is_defaults_then_file_then_overrides(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("OPTIMIZER: {LR: 0.5, WEIGHT_DECAY: 1}\n")
+    cfg = load_config(file, ["OPTIMIZER.LR", "0.25"])
+    assert (cfg.OPTIMIZER.LR, cfg.OPTIMIZER.WEIGHT_DECAY, cfg.MODEL.BOTTLENECK_DIM) == (0.25, 1.0, 128)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["OPTIMIZR.LR", "1"], "Did you mean OPTIMIZER.LR"),
+        (["LR", "1"], "Did you mean OPTIMIZER.LR"),
+        (["OPTIMIZER.LR", "fast"], "must be a number"),
+        (["MODEL.HEAD", "max"], "one of 'mean', 'sum'"),
+        (["TOKENS.STANDARDIZE", "1"], "true or false"),
+        (["SEED", "1.5"], "whole number"),
+        (["SEED"], "KEY VALUE"),
+    ],
+)
+def test_a_wrong_override_says_what_is_wrong(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(None, overrides)
+
+
+def test_a_section_is_not_a_value(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("OPTIMIZER: 3\n")
+    with pytest.raises(ValueError, match="unknown key OPTIMIZER"):
+        load_config(file)
+
+
+def test_a_missing_file_names_the_nearest():
+    with pytest.raises(FileNotFoundError, match=r"demo\.yaml"):
+        load_config("dmo")
+
+
+@pytest.mark.parametrize("name", sorted(config_files()))
+def test_shipped_files_hold_differences_only(name):
+    keys = config_keys()
+    given = config_keys(yaml.safe_load(config_files()[name].read_text()))
+    assert given
+    load_config(name)
+    same = [k for k, v in given.items() if v == keys[k] and k != "DATASET.NAME"]
+    assert not same, f"{name} repeats the defaults of {same}"
+
+
+@pytest.mark.parametrize("key", sorted(config_keys()))
+def test_every_key_is_read_somewhere(key):
+    pattern = re.compile(rf"\b{re.escape(key)}\b" if "." in key else rf"cfg\.{key}\b")
+    readers = [ROOT / "brainnet" / f"{room}.py" for room in ("plmodel", "run", "cli")]
+    assert any(pattern.search(file.read_text()) for file in readers)
+
+
+def test_strings_keep_leading_zeros():
+    assert load_config(None, ["DATASET.SESSION", "0042"]).DATASET.SESSION == "0042"
+
+
+def test_keys_survive_a_round_trip_through_yaml(tmp_path):
+    cfg = load_config("demo", ["MODEL.LAYERS", "['1','2']"])
+    file = tmp_path / "config.yaml"
+    file.write_text(cfg.dump())
+    assert config_keys(load_config(file)) == config_keys(cfg)
