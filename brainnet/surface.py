@@ -1,0 +1,306 @@
+"""fsaverage meshes, their spheres and flat maps, and the way from the fine mesh to the coarse one.
+
+fsaverage5 (10,242 vertices a hemisphere) comes from nilearn's wheel and needs no network. The *sphere* of fsaverage
+(163,842 a hemisphere) needs none either: both are subdivisions of one icosahedron, so it is computed. Its other
+surfaces are read through nilearn's cache, which downloads them once. Every array is loaded once a process, read-only.
+
+The one idea: vertices count over the left and then the right hemisphere, as in ``BrainSpace``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet._checks import nearest
+from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
+
+HEMISPHERES = ("left", "right")
+SURFACES = {"sphere": "sphere", "inflated": "infl", "pial": "pial", "white": "white", "flat": "flat"}
+RIGHT_OFFSET = 1.5  # the right sphere starts 1.5 left x-ranges after the left one starts, as in the original
+STRETCHED = 3.0  # a flat edge above 3x the 99th percentile bridges a cut rather than neighbouring cortex
+
+
+class Mesh(NamedTuple):
+    """Read-only ``points`` (n_vertices, 3) float32 in mm and triangles ``faces`` (n_faces, 3) int64."""
+
+    points: np.ndarray
+    faces: np.ndarray
+
+
+def load_mesh(mesh: str = "fsaverage5", kind: str = "inflated", hemisphere: str | None = None) -> Mesh:
+    """Points and triangles of an fsaverage surface.
+
+    Args:
+        mesh: "fsaverage5" or "fsaverage".
+        kind: "sphere" (radius 100), "inflated", "pial", "white" or "flat". A flat mesh has z = 0 on the vertices of its
+            triangles; the vertices of the medial wall and the cuts belong to no triangle and their points mean nothing.
+        hemisphere: "left" or "right"; None joins both, right after left, each in its own coordinates (so the two
+            spheres, and the two flat maps, overlap).
+
+    Raises:
+        ValueError: unknown mesh, kind or hemisphere.
+        ConnectionError: a surface of "fsaverage" is in no cache and cannot be downloaded.
+
+    >>> load_mesh("fsaverage5", "sphere", "left").points.shape
+    (10242, 3)
+    >>> load_mesh("fsaverage5", "sphere").faces.max()
+    np.int64(20483)
+    """
+    _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
+    _check(kind, SURFACES, "surface")
+    if hemisphere is not None:
+        _check(hemisphere, HEMISPHERES, "hemisphere")
+    return _load_mesh(mesh, kind, hemisphere)
+
+
+@lru_cache(maxsize=32)
+def _load_mesh(mesh: str, kind: str, hemisphere: str | None) -> Mesh:
+    if hemisphere is None:
+        left, right = (_load_mesh(mesh, kind, side) for side in HEMISPHERES)
+        return _read_only(
+            np.concatenate([left.points, right.points]),
+            np.concatenate([left.faces, right.faces + len(left.points)]),
+        )
+    if mesh == "fsaverage" and kind == "sphere":
+        return _subdivided_sphere()
+    points, faces = _read_gifti(mesh, f"{SURFACES[kind]}_{hemisphere}")
+    return _read_only(points, faces.astype(np.int64))
+
+
+@lru_cache(maxsize=2)
+def sulcal_depth(mesh: str = "fsaverage5") -> np.ndarray:
+    """(n_mesh_vertices,) sulcal depth: positive in sulci, negative on gyri; left then right, read-only.
+
+    >>> sulcal_depth().shape
+    (20484,)
+    """
+    _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
+    depth = np.concatenate([_read_gifti(mesh, f"sulc_{side}")[0] for side in HEMISPHERES])
+    depth.flags.writeable = False
+    return depth
+
+
+def sphere_coords(vertices: Tensor, mesh: str = "fsaverage5") -> Tensor:
+    """(n, 3) float32 mm on the two spheres, laid side by side: the coordinates the selectors of FactorTopy read.
+
+    The spheres of both hemispheres share one centre. As in the original, the right one is shifted along x so that its
+    lowest x lies 1.5 left x-ranges above the left one's: left spans -100..100, right 200..400.
+
+    Args:
+        vertices: (n,) integers over both hemispheres.
+        mesh: "fsaverage5" or "fsaverage".
+
+    >>> sphere_coords(torch.tensor([0, 10242]))
+    tensor([[  0.,   0., 100.],
+            [300.,   0., 100.]])
+    """
+    return torch.tensor(_side_by_side_spheres(mesh)[torch.as_tensor(vertices).cpu().numpy()])
+
+
+@lru_cache(maxsize=2)
+def _side_by_side_spheres(mesh: str) -> np.ndarray:
+    left, right = (load_mesh(mesh, "sphere", side).points for side in HEMISPHERES)
+    low, high = left[:, 0].min(), left[:, 0].max()
+    shift = low + RIGHT_OFFSET * (high - low) - right[:, 0].min()
+    return np.concatenate([left, right + np.array([shift, 0, 0], dtype=np.float32)])
+
+
+def surface_space(
+    vertices: Tensor, mesh: str = "fsaverage5", rois: Mapping[str, Tensor] | None = None
+) -> BrainSpace:
+    """A surface space of these mesh vertices, with the sphere coordinates of :func:`sphere_coords`.
+
+    Args:
+        vertices: (n,) integers over both hemispheres, each at most once.
+        mesh: "fsaverage5" or "fsaverage".
+        rois: name -> (n,) bool.
+
+    >>> surface_space(torch.arange(3)).coords.shape
+    torch.Size([3, 3])
+    """
+    unplaced = BrainSpace(vertices=vertices, mesh=mesh, rois=rois or {})  # refuses vertices that are none
+    return BrainSpace(
+        coords=sphere_coords(unplaced.vertices, mesh), vertices=unplaced.vertices, mesh=mesh, rois=unplaced.rois
+    )
+
+
+def occipital_vertices(radius: float = 40.0, mesh: str = "fsaverage5") -> Tensor:
+    """Vertices near the occipital poles, in rising order: a visual cortex for simulations.
+
+    Args:
+        radius: angle in degrees, on the sphere, from the most posterior vertex of the inflated surface.
+        mesh: "fsaverage5" or "fsaverage".
+
+    Returns:
+        (n,) long over both hemispheres; only vertices the flat map shows.
+
+    >>> len(occipital_vertices())
+    2364
+    """
+    found = []
+    for side, offset in zip(HEMISPHERES, (0, VERTICES_PER_HEMISPHERE[mesh]), strict=True):
+        sphere = load_mesh(mesh, "sphere", side).points.astype(np.float64)
+        sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+        pole = load_mesh(mesh, "inflated", side).points[:, 1].argmin()
+        near = sphere @ sphere[pole] >= np.cos(np.radians(radius))
+        shown = np.zeros(len(sphere), dtype=bool)
+        shown[load_mesh(mesh, "flat", side).faces] = True
+        found.append(np.flatnonzero(near & shown) + offset)
+    return torch.from_numpy(np.concatenate(found))
+
+
+def flat_triangles(inside: np.ndarray | Tensor, hemisphere: str, mesh: str = "fsaverage5") -> np.ndarray:
+    """Triangles of the flat map whose three corners are inside, without the few that bridge a cut.
+
+    Args:
+        inside: (n_vertices,) bool, over the vertices of one hemisphere.
+        hemisphere: "left" or "right".
+        mesh: "fsaverage5" or "fsaverage".
+
+    Returns:
+        (n, 3) vertex indices within the hemisphere.
+
+    >>> flat_triangles(np.ones(10242, dtype=bool), "left").shape[1]
+    3
+    """
+    faces = _unstretched_faces(mesh, hemisphere)
+    return faces[np.asarray(inside)[faces].all(axis=1)]
+
+
+@lru_cache(maxsize=4)
+def _unstretched_faces(mesh: str, hemisphere: str) -> np.ndarray:
+    points, faces = load_mesh(mesh, "flat", hemisphere)
+    corners = points[faces]
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    return faces[edges.max(axis=1) <= STRETCHED * np.percentile(edges, 99)]
+
+
+class Coarsening(NamedTuple):
+    """A surface space brought to fsaverage5: ``space`` there, and which of its columns each fine voxel went to."""
+
+    space: BrainSpace
+    column: Tensor
+
+    def mean(self, values: Tensor) -> Tensor:
+        """(n_fine, ...) -> (n_coarse, ...): means over the fine voxels of a column that are not NaN."""
+        values = torch.as_tensor(values).detach().cpu().float()
+        known = ~values.isnan()
+        total = torch.zeros(self.space.n_voxels, *values.shape[1:]).index_add_(0, self.column, values.nan_to_num())
+        return total / torch.zeros_like(total).index_add_(0, self.column, known.float())  # 0 / 0: nothing known, NaN
+
+    def majority(self, labels: Tensor) -> Tensor:
+        """(n_fine,) integers >= -1 -> (n_coarse,): the commonest label of a column, the lower one at a draw."""
+        labels = torch.as_tensor(labels).detach().cpu().long()
+        values, place = labels.unique(return_inverse=True)
+        counts = torch.zeros(self.space.n_voxels, len(values))
+        counts.index_put_((self.column, place), torch.ones(len(labels)), accumulate=True)
+        return values[counts.argmax(dim=1)]
+
+
+def to_fsaverage5(space: BrainSpace) -> Coarsening:
+    """The same cortex on fsaverage5: each fsaverage vertex goes to the nearest fsaverage5 vertex on the sphere.
+
+    The first 10,242 vertices of fsaverage *are* those of fsaverage5, so every one of them goes to itself; about 16 fine
+    vertices meet in each coarse one. An ROI owns a coarse vertex where at least half of its fine voxels do. A space on
+    fsaverage5 comes back as it is.
+
+    Raises:
+        ValueError: the space has no surface.
+
+    >>> fine = surface_space(torch.tensor([5, 9, 163842]), "fsaverage")
+    >>> coarse = to_fsaverage5(fine)
+    >>> coarse.space.vertices.tolist(), coarse.mean(torch.tensor([1., 2., 3.])).tolist()
+    ([5, 9, 10242], [1.0, 2.0, 3.0])
+    """
+    if space.mesh == "fsaverage5":
+        return Coarsening(space, torch.arange(space.n_voxels))
+    if space.mesh is None:
+        raise ValueError(f"{space!r} has no surface: it needs vertices and mesh.")
+    home = _nearest_coarse_vertex()[space.vertices % VERTICES_PER_HEMISPHERE["fsaverage"]]
+    vertices, column = (home + space.hemisphere * VERTICES_PER_HEMISPHERE["fsaverage5"]).unique(return_inverse=True)
+    bare = Coarsening(BrainSpace.free(len(vertices)), column)
+    rois = {name: bare.mean(mask.float()) >= 0.5 for name, mask in space.rois.items()}
+    return Coarsening(surface_space(vertices, "fsaverage5", rois), column)
+
+
+@lru_cache(maxsize=1)
+def _nearest_coarse_vertex() -> Tensor:
+    """(163842,) nearest fsaverage5 vertex of every fsaverage vertex of one hemisphere."""
+    from scipy.spatial import cKDTree
+
+    coarse = load_mesh("fsaverage5", "sphere", "left").points
+    return torch.from_numpy(cKDTree(coarse).query(load_mesh("fsaverage", "sphere", "left").points)[1])
+
+
+@lru_cache(maxsize=1)
+def _subdivided_sphere() -> Mesh:
+    """The sphere of fsaverage: fsaverage5's, each triangle cut in four, twice.
+
+    The order in which FreeSurfer numbers new vertices and triangles was read off fsaverage5: applied from the
+    icosahedron on, it gives back the triangles of every level, and the points to the 0.01 mm of the file's rounding.
+    """
+    points, faces = load_mesh("fsaverage5", "sphere", "left")
+    points = points.astype(np.float64)
+    while len(points) < VERTICES_PER_HEMISPHERE["fsaverage"]:
+        faces, parents = subdivide(faces, len(points))
+        middle = points[parents].sum(axis=1)
+        points = np.concatenate([points, 100 * middle / np.linalg.norm(middle, axis=1, keepdims=True)])
+    return _read_only(points.astype(np.float32), faces)
+
+
+def subdivide(faces: np.ndarray, n_vertices: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each triangle cut in four at the middle of its edges, numbered as FreeSurfer numbers its icosahedra.
+
+    Args:
+        faces: (n, 3) triangles over ``n_vertices`` vertices.
+        n_vertices: number of vertices; new ones count from here.
+
+    Returns:
+        faces: (4n, 3) triangles.
+        parents: (n_new, 2) the two old vertices in whose middle each new vertex lies.
+
+    >>> subdivide(np.array([[0, 1, 2]]), 3)[1].tolist()
+    [[0, 2], [1, 2], [0, 1]]
+    """
+    a, b, c = faces.T
+    edges = np.stack([a, c, b, c, a, b], axis=1).reshape(-1, 2)
+    low, high = np.sort(edges, axis=1).T
+    _, first, inverse = np.unique(low * n_vertices + high, return_index=True, return_inverse=True)
+    rank = first.argsort().argsort()  # edges are numbered as they are first met
+    ac, bc, ab = (n_vertices + rank[inverse]).reshape(-1, 3).T
+    others = np.stack([ac, bc, c, ab, bc, ac, ab, b, bc], axis=1).reshape(-1, 3)
+    return np.concatenate([np.stack([a, ab, ac], axis=1), others]), edges[np.sort(first)]
+
+
+def _read_gifti(mesh: str, name: str) -> list[np.ndarray]:
+    import nibabel
+    from nilearn.datasets import fetch_surf_fsaverage
+
+    try:
+        path = fetch_surf_fsaverage(mesh)[name]
+    except OSError as error:  # requests' errors are OSErrors
+        raise ConnectionError(
+            f"{name} of {mesh} is not in nilearn's cache and could not be downloaded ({type(error).__name__}). Run "
+            f"nilearn.datasets.fetch_surf_fsaverage({mesh!r}) where there is a network and copy ~/nilearn_data/{mesh} "
+            "here, or set NILEARN_DATA. fsaverage5, and the sphere of fsaverage, need no download."
+        ) from error
+    return [array.data for array in nibabel.load(path).darrays]
+
+
+def _read_only(points: np.ndarray, faces: np.ndarray) -> Mesh:
+    points, faces = points.copy(), faces.copy()
+    points.flags.writeable = faces.flags.writeable = False
+    return Mesh(points, faces)
+
+
+def _check(name: str, known: Mapping[str, object] | tuple[str, ...], kind: str) -> None:
+    if name not in known:
+        near = nearest(name, known)
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
