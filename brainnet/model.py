@@ -1,0 +1,480 @@
+"""FactorTopy: for every voxel a layer mix, a place, a scale and channel weights, learned together.
+
+The voxel's coordinates on the cortex pass through a positional code and small networks that answer *where to
+look*: so neighbours look alike. One bottleneck per layer brings every layer to the same channels, one linear
+head per voxel reads them. The module refuses to know of configs, files or training loops.
+Reference: Yang, Gee & Shi (2024), Brain Decodes Deep Nets, CVPR; state-dict keys are those of its weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from brainnet._token_transform import RunningMoments, TokenTransform, module_key
+from brainnet.selection import MAX_WIDTH, MIN_WIDTH, Selectors, read_out
+from brainnet.tokens import Tokens
+
+__all__ = ["Contributions", "FactorTopy", "PositionalEncoding", "Selectors", "TokenTransform"]
+
+HIDDEN = 128  # units of the selectors' two hidden layers
+
+
+class PositionalEncoding(nn.Module):
+    """Sines and cosines of coordinates, (n, n_axes * 2 * n_frequencies), on bounds fixed once.
+
+    ``p = (x - low) * span / longest range``, so that the longest axis fills 0..span and the others keep their
+    proportion; then sin(p w_k), cos(p w_k) with ``w_k = base^(-k / n_frequencies)``, in the order axis, frequency,
+    (sin, cos). The bounds come from the *full* set of coordinates and are kept: a subset of voxels has the codes it
+    has in the whole.
+
+    Args:
+        coords: every voxel's coordinates, (n, n_axes), any unit; only their bounds are kept.
+        n_frequencies: frequencies per axis.
+        base: ratio between the highest frequency and the (missing) next after the lowest.
+        span: length of the longest axis in radians of the highest frequency.
+
+    >>> code = PositionalEncoding(torch.tensor([[0., 0, 0], [10, 5, 0], [20, 10, 5]]))
+    >>> code(torch.tensor([[10., 5, 0]]))[0, :4]
+    tensor([-0.2624,  0.9650,  0.5215, -0.8533])
+    """
+
+    def __init__(self, coords: Tensor, n_frequencies: int = 32, base: float = 1000.0, span: float = 100.0):
+        super().__init__()
+        if coords.ndim != 2 or not torch.isfinite(coords).all():
+            raise ValueError(f"coords must be finite and (n_voxels, n_axes), got {tuple(coords.shape)}.")
+        self.n_frequencies, self.base, self.span = n_frequencies, base, span
+        low, high = coords.amin(0), coords.amax(0)
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("range", (high - low).amax(), persistent=False)
+        if not self.range > 0:
+            raise ValueError("all coords are equal: they cannot tell voxels apart. Use topology='free'.")
+
+    @torch.no_grad()
+    def forward(self, coords: Tensor) -> Tensor:
+        """Codes of any voxels, (n, n_axes * 2 * n_frequencies)."""
+        place = (coords - self.low) * self.span / self.range
+        k = torch.arange(self.n_frequencies, device=coords.device, dtype=coords.dtype)
+        phase = place[:, :, None] * self.base ** (-k / self.n_frequencies)
+        return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(1)
+
+
+class Contributions(NamedTuple):
+    """What each layer and scale adds to a voxel's prediction, as shares of standard deviation.
+
+    ``layer`` (n, L) sums to 1; ``scale`` (n, 1) is the global token's share. NaN where a prediction never varies.
+    """
+
+    layer: Tensor
+    scale: Tensor
+
+
+def _in_full_precision(method):
+    """Keeps autocast out: places rounded to half precision cross token borders, and their gradients go wrong."""
+
+    @functools.wraps(method)
+    def wrapped(self, *args, **kwargs):
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return method(self, *args, **kwargs)
+
+    return wrapped
+
+
+class FactorTopy(nn.Module):
+    """Factorised, topological selection of tokens: (prediction (B, n_vertices), regulariser) from tokens.
+
+    Args:
+        layers: names of the layers, as they come in the tokens.
+        layer_widths: channels per layer; an entry may be a pair (local, global) where the two differ.
+        n_vertices: number of voxels.
+        coords: coordinates of *all* voxels, (n_vertices, n_axes). They may follow later, by :meth:`set_coords`.
+        bottleneck_dim: channels every layer is brought to.
+        grid: height and width the local tokens are brought to.
+        topology: "coords" computes selectors from coordinates, "free" keeps parameters per voxel.
+        window: "point" samples one place bilinearly (the original), "gaussian" averages over a learned width.
+        head: "mean" over channels (the original) or "sum"; the mean is a sum with a learning rate D times smaller.
+        resize: how local tokens reach ``grid``: "mean" or "bilinear" (the original), see :meth:`Tokens.resize`.
+        width_init: first width of the Gaussian window, in half-widths of the image.
+        implementation: of the selection, see :func:`brainnet.selection.read_out`.
+
+    At the start every voxel looks at the image's centre, at all layers alike and half at the global token.
+
+    >>> model = FactorTopy(["0", "1"], [6, 6], n_vertices=4, coords=torch.rand(4, 3), bottleneck_dim=5)
+    >>> local = {name: torch.rand(2, 6, 8, 8) for name in model.layers}
+    >>> prediction, regulariser = model(local, {name: torch.rand(2, 6) for name in model.layers})
+    >>> prediction.shape, regulariser.shape
+    (torch.Size([2, 4]), torch.Size([]))
+    >>> model.get_selectors().layer[0].tolist()
+    [0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str | int],
+        layer_widths: Sequence[int | tuple[int, int]],
+        n_vertices: int,
+        coords: Tensor | None = None,
+        *,
+        bottleneck_dim: int = 128,
+        grid: tuple[int, int] = (8, 8),
+        topology: str = "coords",
+        window: str = "point",
+        head: str = "mean",
+        resize: str = "mean",
+        width_init: float = 0.35,
+        implementation: str = "auto",
+        n_axes: int = 3,
+    ):
+        super().__init__()
+        _choose(topology=(topology, ("coords", "free")), window=(window, ("point", "gaussian")))
+        _choose(head=(head, ("mean", "sum")), resize=(resize, ("mean", "bilinear")))
+        if not MIN_WIDTH < width_init < MAX_WIDTH:
+            raise ValueError(f"width_init must lie between {MIN_WIDTH} and {MAX_WIDTH} half-widths, got {width_init}")
+        self.layers = tuple(str(name) for name in layers)
+        if len(self.layers) != len(layer_widths) or len(set(self.layers)) != len(self.layers) or not self.layers:
+            raise ValueError(f"layers must be distinct and have a width each: got {list(layers)} and {layer_widths}.")
+        self.layer_widths = tuple((w, w) if isinstance(w, int) else (int(w[0]), int(w[1])) for w in layer_widths)
+        self.n_vertices, self.bottleneck_dim, self.grid = n_vertices, bottleneck_dim, (int(grid[0]), int(grid[1]))
+        self.topology, self.window, self.head, self.resize = topology, window, head, resize
+        self.implementation = implementation
+
+        self.local_token_bottleneck, self.global_token_bottleneck = nn.ModuleDict(), nn.ModuleDict()
+        for name, (local_width, global_width) in zip(self.layers, self.layer_widths, strict=True):
+            key = module_key(name)
+            self.local_token_bottleneck[key] = nn.Conv2d(local_width, bottleneck_dim, 1, bias=False)
+            self.global_token_bottleneck[key] = nn.Linear(global_width, bottleneck_dim, bias=False)
+        linear = nn.Linear(bottleneck_dim, n_vertices)
+        self.weight, self.bias = nn.Parameter(linear.weight.detach()), nn.Parameter(linear.bias.detach())
+
+        self._outputs = {"space": 2, "layer": len(self.layers), "scale": 1}
+        if window == "gaussian":
+            self._outputs["width"] = 1
+        start = math.log(width_init / MIN_WIDTH) / math.log(MAX_WIDTH / MIN_WIDTH)
+        self._width_offset = math.log(start / (1 - start))
+        self.position_code: PositionalEncoding | None = None
+        self.register_buffer("coords", None, persistent=False)
+        self._code: Tensor | None = None
+        n_axes = n_axes if coords is None else coords.shape[-1]
+        for name, size in self._outputs.items():
+            if topology == "coords":
+                setattr(self, f"{name}_selector_mlp", _selector_mlp(64 * n_axes, size))
+            else:
+                setattr(self, f"{name}_selector", nn.Parameter(torch.zeros(n_vertices, size)))
+        if coords is not None and topology == "coords":
+            self.set_coords(coords)
+
+    def set_coords(self, coords: Tensor) -> None:
+        """Gives every voxel its place and fixes the bounds of the positional code by them.
+
+        Args:
+            coords: of all voxels, (n_vertices, n_axes). To select a few voxels of a trained model use :meth:`subset`.
+        """
+        if self.topology == "free":
+            raise ValueError("topology='free' has parameters per voxel and takes no coords.")
+        expected = self.n_vertices, self.space_selector_mlp[1].in_features // 64
+        if tuple(coords.shape) != expected:
+            raise ValueError(f"coords must be {expected}, a row for every voxel; got {tuple(coords.shape)}.")
+        coords = coords.detach().to(self.weight)
+        self.position_code = PositionalEncoding(coords)
+        self.register_buffer("coords", coords, persistent=False)
+        self._code = None
+
+    @_in_full_precision
+    def forward(
+        self, local_tokens: Mapping[str, Tensor], global_tokens: Mapping[str, Tensor], coords: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Predictions (B, n_vertices) and the scalar regulariser; the tokens are left untouched.
+
+        Args:
+            local_tokens: layer -> (B, C, h, w), any grid; it is brought to ``self.grid``.
+            global_tokens: layer -> (B, C).
+            coords: of all voxels; None takes those the model was built with, whose code is computed only once.
+
+        Raises:
+            ValueError: layers or channels other than the model's, or coords of a subset (see :meth:`subset`).
+        """
+        tokens = self._check_tokens(local_tokens, global_tokens)
+        selectors, width = self._select(coords)
+        if len(selectors.scale) != self.n_vertices:
+            raise ValueError(
+                f"coords have {len(selectors.scale)} rows but the model has {self.n_vertices} voxels. "
+                "To predict some of them use model.subset(index)(local_tokens, global_tokens)."
+            )
+        local, global_ = self._bottleneck(tokens)
+        prediction = self._read(local, global_, selectors, width, self.bias)
+        return prediction, self.regulariser(selectors)
+
+    def get_selectors(self, coords: Tensor | None = None) -> Selectors:
+        """Where each voxel looks; of the model's voxels, or (topology "coords") of any place on the same cortex.
+
+        Gradients flow; wrap in ``torch.no_grad()`` to plot.
+        """
+        return self._select(coords)[0]
+
+    def width(self, coords: Tensor | None = None) -> Tensor:
+        """Standard deviation of each voxel's Gaussian window, (n, 1), in half-widths of the image."""
+        if self.window != "gaussian":
+            raise ValueError("window='point' has no width; build the model with window='gaussian'.")
+        return self._select(coords)[1]
+
+    def regulariser(self, selectors: Selectors) -> Tensor:
+        """Scalar that falls as layer mixes become uniform and scales approach 1/2: in [-1, 1/4].
+
+        Mean over voxels of the negative layer entropy over log L, plus mean of (scale - 1/2)^2.
+        """
+        spread = (selectors.scale - 0.5).square().mean()
+        if len(self.layers) == 1:
+            return spread
+        a = selectors.layer
+        return (a * (a + 1e-8).log()).sum(-1).mean() / math.log(len(self.layers)) + spread
+
+    def selector_parameters(self) -> list[nn.Parameter]:
+        """The parameters that decide where to look, for a learning rate or weight decay of their own."""
+        return [p for name, p in self.named_parameters() if "_selector" in name]
+
+    def subset(self, index: Tensor) -> FactorTopy:
+        """A copy that holds only the voxels of ``index`` (integers or a mask) and predicts them as this one does."""
+        part = copy.deepcopy(self)
+        per_voxel = ["weight", "bias"]
+        if self.topology == "free":
+            per_voxel += [f"{name}_selector" for name in self._outputs]
+        for name in per_voxel:
+            setattr(part, name, nn.Parameter(getattr(part, name).detach()[index].clone()))
+        if self.coords is not None:
+            part.register_buffer("coords", self.coords[index].clone(), persistent=False)
+        part._code = None
+        part.n_vertices = len(part.weight)
+        return part
+
+    @torch.no_grad()
+    @_in_full_precision
+    def contributions(self, batches: Iterable[Tokens]) -> Contributions:
+        """What each layer and scale really adds to every voxel's prediction, over many images.
+
+        The softmax alone does not say it: a layer's mix and the norm of its bottleneck trade off freely. Corrected
+        for that gain, a layer's share is ``mix_l * SD over images of <w, B_l token_l>`` at the voxel's place and scale,
+        over the sum of all; the global share compares the SDs of the global and the local part of the prediction.
+
+        Args:
+            batches: tokens of at least two images in all.
+        """
+        selectors, width = self._select(None)
+        n_layers = len(self.layers)
+        spread = RunningMoments()
+        for tokens in batches:
+            local, global_ = self._bottleneck(self._check_tokens(*tokens))
+            parts = [
+                self._read(local[:, [k]], global_[:, [k]], selectors._replace(layer=selectors.layer[:, [k]]), width)
+                for k in range(n_layers)
+            ]
+            parts.append(self._read(local, torch.zeros_like(global_), selectors, width))
+            parts.append(self._read(torch.zeros_like(local), global_, selectors, width))
+            spread.update(torch.stack(parts, dim=-1))
+        if spread.count < 2:
+            raise ValueError(f"contributions need tokens of at least two images, got {spread.count}.")
+        sd = spread.sd()  # (n, L + 2): layers, then the local and the global part
+        layer, part = sd[:, :n_layers], sd[:, n_layers:]
+        shares = layer / layer.sum(1, keepdim=True), part[:, 1:] / part.sum(1, keepdim=True)
+        return Contributions(*(share.to(self.weight.dtype) for share in shares))
+
+    @torch.no_grad()
+    def closed_form_start(
+        self,
+        coefficients: Sequence[Tensor],
+        intercept: Tensor,
+        position: Tensor,
+        width: Tensor | None = None,
+        *,
+        global_coefficients: Sequence[Tensor] | None = None,
+        layer: Tensor | None = None,
+        scale: float | Tensor = 0.12,
+    ) -> float:
+        """Starts the model from linear fits on window-pooled tokens; returns the share of their energy kept.
+
+        Given ``response_n ~ sum_l <coefficients[l][n], window_n(local_l)> + intercept_n`` (a ridge regression, say),
+        bottlenecks and head become the truncated SVD of all voxels' coefficients, stacked over layers: exact, hence
+        predictions equal to the linear fits, where ``bottleneck_dim`` is at least their rank (at most n_vertices).
+        Spare bottleneck channels stay at their random start with a head weight of zero, free to be learned.
+
+        With topology "free" the selectors become exactly those given. With "coords" they are functions of the
+        coordinates: the selectors' last layers are fitted to them by least squares, and what the functions cannot
+        follow (abrupt changes between neighbours) is lost; the coefficients are corrected for what layer mix and scale
+        became, not for places and widths.
+
+        Args:
+            coefficients: per layer, (n_vertices, C_local).
+            intercept: (n_vertices,).
+            position: (n_vertices, 2) in (-1, 1), see :class:`Selectors`.
+            width: (n_vertices, 1) half-widths; with window "gaussian" only.
+            global_coefficients: per layer, (n_vertices, C_global); None sets the global bottleneck to zero, so that
+                the global token starts without a say (and the local part is scaled up by 1 / (1 - scale)).
+            layer: mix to start from, (n_vertices, L), positive; None is uniform.
+            scale: share of the global token to start from, inside (0, 1).
+
+        Raises:
+            ValueError: shapes that do not fit the model, or a width that is missing or not wanted.
+        """
+        if (width is None) == (self.window == "gaussian"):
+            raise ValueError(f"window={self.window!r} {'needs' if width is None else 'takes no'} width.")
+        n_voxels, n_layers = self.n_vertices, len(self.layers)
+        stacks = [list(stack) for stack in (coefficients, global_coefficients) if stack is not None]
+        for kind, stack in enumerate(stacks):
+            expected = [(n_voxels, widths[kind]) for widths in self.layer_widths]
+            if [tuple(c.shape) for c in stack] != expected:
+                raise ValueError(f"coefficients must be {expected}, got {[tuple(c.shape) for c in stack]}.")
+        wanted = {
+            "space": torch.atanh(position.double().clamp(-0.9999, 0.9999)),
+            "layer": torch.zeros(n_voxels, n_layers) if layer is None else layer.double().log(),
+            "scale": torch.logit(torch.as_tensor(scale).double().expand(n_voxels, 1)),
+        }
+        if width is not None:
+            ratio = (width.double() / MIN_WIDTH).log() / math.log(MAX_WIDTH / MIN_WIDTH)
+            wanted["width"] = torch.logit(ratio.clamp(1e-3, 1 - 1e-3)) - self._width_offset
+        for name, logit in wanted.items():
+            self._set_selector(name, logit.to(self.weight.device))
+
+        selectors = self.get_selectors()
+        shares = [(1 - selectors.scale).double(), selectors.scale.double()]
+        gain = self.bottleneck_dim if self.head == "mean" else 1
+        stacked = torch.cat(
+            [
+                gain * c.to(self.weight.device).double() / (selectors.layer[:, [k]].double() * share)
+                for stack, share in zip(stacks, shares, strict=False)
+                for k, c in enumerate(stack)
+            ],
+            dim=1,
+        )
+        left, values, right = _truncated_svd(stacked, self.bottleneck_dim)
+        rank = len(values)
+        self.weight.zero_()
+        self.weight[:, :rank] = (left * values.sqrt()).to(self.weight)
+        basis = (values.sqrt()[:, None] * right).to(self.weight)
+        blocks = iter(basis.split([c.shape[1] for stack in stacks for c in stack], dim=1))
+        for kind, bottleneck in enumerate((self.local_token_bottleneck, self.global_token_bottleneck)):
+            for name in self.layers:
+                rows = bottleneck[module_key(name)].weight.flatten(1)  # a view: the bottleneck changes with it
+                rows[:rank] = next(blocks) if kind < len(stacks) else 0
+        self.bias.copy_(intercept)
+        return float(values.square().sum() / stacked.square().sum())
+
+    def extra_repr(self) -> str:
+        """The choices a printed model shows."""
+        return (
+            f"{len(self.layers)} layers, n_vertices={self.n_vertices}, bottleneck_dim={self.bottleneck_dim}, "
+            f"grid={self.grid}, topology={self.topology!r}, window={self.window!r}, head={self.head!r}"
+        )
+
+    def _check_tokens(self, local: Mapping[str, Tensor], global_: Mapping[str, Tensor]) -> Tokens:
+        for given in (local, global_):
+            if set(given) != set(self.layers):
+                raise ValueError(
+                    f"tokens have layers {_abridged(given)} but the model was built for {_abridged(self.layers)}.\n"
+                    f"  Set MODEL.LAYERS to the layers the backbone gives, or choose layers in the backbone: "
+                    f"build_backbone(..., layers={_abridged(self.layers)})."
+                )
+        for name, (local_width, global_width) in zip(self.layers, self.layer_widths, strict=True):
+            channels = local[name].shape[1], global_[name].shape[1]
+            if channels != (local_width, global_width):
+                raise ValueError(
+                    f"tokens of layer {name!r} have {channels[0]} local and {channels[1]} global channels but the "
+                    f"model was built for {local_width} and {global_width}. Set MODEL.LAYER_WIDTHS to match."
+                )
+        tokens = Tokens({name: local[name] for name in self.layers}, {name: global_[name] for name in self.layers})
+        return tokens.map(lambda t: t.to(self.weight.dtype)).resize(self.grid, self.resize)
+
+    def _bottleneck(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Local (B, L, D, H, W) and global (B, L, D) tokens on the channels all layers share."""
+        local = [self.local_token_bottleneck[module_key(name)](t) for name, t in tokens.local.items()]
+        global_ = [self.global_token_bottleneck[module_key(name)](t) for name, t in tokens.global_.items()]
+        return torch.stack(local, 1), torch.stack(global_, 1)
+
+    def _read(self, local, global_, selectors: Selectors, width: Tensor | None, bias: Tensor | None = None) -> Tensor:
+        return read_out(
+            local,
+            global_,
+            selectors.layer,
+            selectors.space,
+            selectors.scale,
+            self.weight,
+            bias,
+            width=width,
+            head=self.head,
+            implementation=self.implementation,
+        )
+
+    @_in_full_precision
+    def _select(self, coords: Tensor | None) -> tuple[Selectors, Tensor | None]:
+        if self.topology == "free":
+            if coords is not None:
+                raise ValueError("topology='free' has parameters per voxel and takes no coords.")
+            logits = {name: getattr(self, f"{name}_selector") for name in self._outputs}
+        else:
+            code = self._encode(coords)
+            logits = {name: getattr(self, f"{name}_selector_mlp")(code) for name in self._outputs}
+        selectors = Selectors(logits["space"].tanh(), logits["layer"].softmax(-1), logits["scale"].sigmoid())
+        if self.window == "point":
+            return selectors, None
+        # between its two limits on a log scale: a width never gets stuck at a limit, as a clamped one would
+        return selectors, MIN_WIDTH * (MAX_WIDTH / MIN_WIDTH) ** (logits["width"] + self._width_offset).sigmoid()
+
+    def _encode(self, coords: Tensor | None) -> Tensor:
+        if self.position_code is None:
+            raise ValueError("the model has no coords yet: call set_coords(coords) with those of all voxels.")
+        if coords is not None and coords is not self.coords:
+            return self.position_code(coords.to(self.weight))
+        if self._code is None or self._code.device != self.coords.device or self._code.dtype != self.coords.dtype:
+            self._code = self.position_code(self.coords)
+        return self._code
+
+    def _set_selector(self, name: str, logit: Tensor) -> None:
+        """Makes a selector's output before its squashing ``logit``, or the nearest its last layer can come."""
+        if self.topology == "free":
+            getattr(self, f"{name}_selector").copy_(logit)
+            return
+        mlp = getattr(self, f"{name}_selector_mlp")
+        hidden = mlp[:-1](self._encode(None)).double()
+        gram = hidden.T @ hidden
+        gram.diagonal().add_(1e-9 * gram.trace())  # hidden units may be collinear
+        mlp[-1].weight.copy_(torch.linalg.solve(gram, hidden.T @ logit.double()).T)
+
+
+def _selector_mlp(code_size: int, size: int) -> nn.Sequential:
+    last = nn.Linear(HIDDEN, size, bias=False)
+    nn.init.zeros_(last.weight)
+    # position 0 was the positional code in the published weights: it keeps their numbering 1, 3, 5
+    return nn.Sequential(
+        nn.Identity(), nn.Linear(code_size, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), last
+    )
+
+
+def _truncated_svd(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Left vectors (n, r), values (r,), right vectors (r, m); exact where small, by subspace iteration where large."""
+    if min(matrix.shape) > 8 * rank:
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn(matrix.shape[1], rank + 16, generator=generator, dtype=matrix.dtype).to(matrix.device)
+        basis = torch.linalg.qr(matrix @ probe).Q
+        for _ in range(4):
+            basis = torch.linalg.qr(matrix @ (matrix.T @ basis)).Q
+        left, values, right = torch.linalg.svd(basis.T @ matrix, full_matrices=False)
+        left = basis @ left
+    else:
+        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    rank = min(rank, len(values))
+    return left[:, :rank], values[:rank], right[:rank]
+
+
+def _choose(**options: tuple[str, tuple[str, ...]]) -> None:
+    for name, (given, known) in options.items():
+        if given not in known:
+            raise ValueError(f"{name} is one of {known}, got {given!r}")
+
+
+def _abridged(names: Iterable[str]) -> str:
+    names = [repr(name) for name in names]
+    return f"[{', '.join(names if len(names) <= 5 else [names[0], '...', names[-1]])}]"

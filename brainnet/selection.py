@@ -1,0 +1,136 @@
+"""The one contraction of FactorTopy: tokens of every layer, selected per voxel, times the voxel's weights.
+
+For voxel n with layer mix a, place p, scale s and read-out weights w,
+``y[b, n] = < w, sum_l a_l ((1 - s) window_p(local[b, l]) + s global[b, l]) > + bias``.
+Several implementations compute exactly this and are interchangeable by name: ``reference`` says it in the
+clearest way and serves as the others' oracle. Nothing here knows of parameters, coordinates or training.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+MIN_WIDTH, MAX_WIDTH = 0.08, 3.0  # half-widths of the image: from a third of a token (8x8) to practically flat
+
+
+class Selectors(NamedTuple):
+    """Where in the network each voxel looks.
+
+    ``space`` (n, 2) in [-1, 1]: column 0 is x (-1 left, 1 right), column 1 is y (-1 top, 1 bottom).
+    ``layer`` (n, L), non-negative, sums to 1. ``scale`` (n, 1): 0 reads local tokens, 1 the global token.
+    """
+
+    space: Tensor
+    layer: Tensor
+    scale: Tensor
+
+
+def read_out(
+    local: Tensor,
+    global_: Tensor,
+    layer: Tensor,
+    position: Tensor,
+    scale: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    width: Tensor | None = None,
+    head: str = "mean",
+    implementation: str = "auto",
+) -> Tensor:
+    """Predictions (B, n_voxels) from tokens, the voxels' selectors and their read-out weights.
+
+    Differentiable in every tensor argument. Any grid, square or not, and any number of voxels.
+
+    Args:
+        local: local tokens after the bottleneck, (B, L, D, H, W).
+        global_: global tokens after the bottleneck, (B, L, D).
+        layer: layer mix, (n_voxels, L); used as given, no normalisation.
+        position: x and y of the voxel's place, (n_voxels, 2); the image spans [-1, 1] on both axes.
+        scale: (n_voxels, 1), 0 for local tokens, 1 for the global token.
+        weight: read-out weights, (n_voxels, D).
+        bias: (n_voxels,) or None.
+        width: None samples one point: the four tokens around ``position``, bilinearly, and zero beyond the
+            image, so that a place on the rim loses up to half (at a corner three quarters) of its mass. A
+            tensor (n_voxels, 1) is the standard deviation of a Gaussian window in half-widths of the image
+            (on both axes), normalised over the tokens' centres: exp(-d^2 / 2 width^2) / sum.
+        head: "mean" divides the sum over the D channels by D, as the published weights expect; "sum" does not.
+        implementation: "reference", or "auto" for the fastest one known.
+
+    Raises:
+        ValueError: shapes that do not fit together, or an unknown head or implementation.
+
+    >>> local, global_ = torch.ones(1, 2, 3, 8, 8), torch.zeros(1, 2, 3)
+    >>> half = torch.full((4, 2), 0.5)
+    >>> read_out(local, global_, half, torch.zeros(4, 2), half[:, :1], torch.ones(4, 3))
+    tensor([[0.5000, 0.5000, 0.5000, 0.5000]])
+    """
+    _check(local, global_, layer, position, scale, weight, bias, width, head)
+    implementations = {"reference": _reference}
+    implementations["auto"] = _reference
+    if implementation not in implementations:
+        raise ValueError(f"Unknown implementation {implementation!r}. Known: {', '.join(implementations)}")
+    summed = implementations[implementation](local, global_, layer, position, scale, weight, width)
+    prediction = summed / weight.shape[1] if head == "mean" else summed
+    return prediction if bias is None else prediction + bias
+
+
+def gaussian_window(position: Tensor, width: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Weights of the Gaussian window over rows (n, H) and columns (n, W); each sums to 1, their product too.
+
+    The window is separable: normalising each axis over the tokens' centres equals normalising over the grid.
+    """
+
+    def along(place: Tensor, size: int) -> Tensor:
+        centres = (2 * torch.arange(size, device=place.device, dtype=place.dtype) + 1) / size - 1
+        return torch.softmax(-0.5 * ((centres - place) / width) ** 2, dim=-1)
+
+    return along(position[:, 1:], grid[0]), along(position[:, :1], grid[1])
+
+
+def _reference(local, global_, layer, position, scale, weight, width) -> Tensor:
+    """Every layer sampled for every voxel, then mixed, then read out: the definition, (B, n) before the head's 1/D."""
+    selected = 0
+    if width is None:
+        places = position[None, :, None, :].expand(local.shape[0], -1, 1, 2)  # grid_sample reads x first, then y
+    else:
+        rows, columns = gaussian_window(position, width, local.shape[-2:])
+    for index in range(local.shape[1]):
+        if width is None:
+            place = F.grid_sample(local[:, index], places, mode="bilinear", padding_mode="zeros", align_corners=False)
+            place = place[..., 0].transpose(1, 2)  # (B, n, D)
+        else:
+            place = torch.einsum("bdhw,nh,nw->bnd", local[:, index], rows, columns)
+        mixed = (1 - scale) * place + scale * global_[:, index, None]
+        selected = selected + layer[:, index, None] * mixed
+    return (selected * weight).sum(-1)
+
+
+def _check(local, global_, layer, position, scale, weight, bias, width, head) -> None:
+    if local.ndim != 5 or weight.ndim != 2:
+        raise ValueError(
+            f"local tokens must be (B, L, D, H, W) and weight (n_voxels, D); "
+            f"got {tuple(local.shape)} and {tuple(weight.shape)}."
+        )
+    (batch, n_layers, depth), n_voxels = local.shape[:3], weight.shape[0]
+    expected = {
+        "global_": (global_, (batch, n_layers, depth)),
+        "layer": (layer, (n_voxels, n_layers)),
+        "position": (position, (n_voxels, 2)),
+        "scale": (scale, (n_voxels, 1)),
+        "weight": (weight, (n_voxels, depth)),
+        "bias": (bias, (n_voxels,)),
+        "width": (width, (n_voxels, 1)),
+    }
+    for name, (value, shape) in expected.items():
+        if value is not None and tuple(value.shape) != shape:
+            raise ValueError(
+                f"{name} must be {shape} to fit local tokens {tuple(local.shape)} and weight {tuple(weight.shape)}; "
+                f"got {tuple(value.shape)}."
+            )
+    if head not in ("mean", "sum"):
+        raise ValueError(f"head is 'mean' or 'sum', got {head!r}")

@@ -1,0 +1,443 @@
+"""FactorTopy against a naive float64 re-derivation, published constants and the original's known hazards."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from brainnet.model import FactorTopy, PositionalEncoding, TokenTransform
+from brainnet.tokens import Tokens
+
+
+def make_tokens(rng, layers=("0", "1", "2"), widths=(6, 6, 6), batch=3, grid=(8, 8), dtype=torch.float32):
+    draw = lambda *shape: torch.randn(*shape, generator=rng, dtype=dtype)  # noqa: E731
+    pairs = [(w, w) if isinstance(w, int) else w for w in widths]
+    return Tokens(
+        {k: draw(batch, w, *grid) for k, (w, _) in zip(layers, pairs, strict=True)},
+        {k: draw(batch, w) for k, (_, w) in zip(layers, pairs, strict=True)},
+    )
+
+
+def make_model(rng, layers=("0", "1", "2"), widths=(6, 6, 6), n=9, dtype=torch.float32, awake=True, **options):
+    """A small model; ``awake`` gives the selectors' zero-initialised parameters random values."""
+    coords = 50 * torch.randn(n, 3, generator=rng, dtype=dtype)
+    free = options.get("topology") == "free"
+    model = FactorTopy(layers, widths, n, None if free else coords, **({"bottleneck_dim": 5} | options)).to(dtype)
+    if not free:
+        model.set_coords(coords)  # again, in the model's final precision
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=rng, dtype=dtype))
+        if not awake:
+            for name, parameter in model.named_parameters():
+                if name.endswith("mlp.5.weight") or name.endswith("_selector"):
+                    parameter.zero_()
+    return model
+
+
+def split(tokens, size):
+    n = len(next(iter(tokens.global_.values())))
+    return [tokens.map(lambda t, i=i: t[i : i + size]) for i in range(0, n, size)]
+
+
+# Positional code -----------------------------------------------------------------------------------------------------
+
+
+def test_positional_code_has_the_published_values():
+    coords = torch.tensor([[0.0, 0, 0], [10, 5, 0], [20, 10, 5]], dtype=torch.float64)
+    code = PositionalEncoding(coords)(coords)
+    expected = {
+        (1, 0): [-0.26237485, 0.96496603, 0.52148901, -0.85325800],
+        (1, 64): [-0.13235175, 0.99120281, 0.96261571, 0.27087082],
+        (2, 190): [0.03101847, 0.99951881],
+    }
+    assert code.shape == (3, 192)
+    for (row, start), values in expected.items():
+        found = code[row, start : start + len(values)]
+        torch.testing.assert_close(found, torch.tensor(values, dtype=torch.float64), rtol=0, atol=6e-9)
+
+
+def test_positional_code_of_a_subset_is_that_of_the_whole(rng):
+    coords = torch.randn(40, 3, generator=rng)
+    encode = PositionalEncoding(coords)
+    assert torch.equal(encode(coords)[5:9], encode(coords[5:9]))
+    assert not torch.allclose(PositionalEncoding(coords[5:9])(coords[5:9]), encode(coords[5:9]), atol=0.5)
+
+
+def test_positional_bounds_stay_out_of_the_state_dict(rng):
+    assert PositionalEncoding(torch.randn(4, 3, generator=rng)).state_dict() == {}
+
+
+def test_coordinates_without_extent_are_refused():
+    with pytest.raises(ValueError, match="topology='free'"):
+        PositionalEncoding(torch.ones(5, 3))
+
+
+# The whole module ----------------------------------------------------------------------------------------------------
+
+
+def gelu(x):
+    return 0.5 * x * (1 + math.erf(x / math.sqrt(2)))
+
+
+def dot(a, b):
+    return math.fsum(x * y for x, y in zip(a, b, strict=True))
+
+
+def mlp_by_loops(code, state, name):
+    for index in ("1", "3"):
+        weight, bias = state[f"{name}_selector_mlp.{index}.weight"], state[f"{name}_selector_mlp.{index}.bias"]
+        code = [gelu(dot(row, code) + b) for row, b in zip(weight, bias, strict=True)]
+    return [dot(row, code) for row in state[f"{name}_selector_mlp.5.weight"]]
+
+
+def forward_by_loops(model, tokens, coords):
+    """Predictions and regulariser of the original's definition in plain Python numbers, from the state dict alone."""
+    state = {k: v.tolist() for k, v in model.state_dict().items()}
+    low = coords.amin(0).tolist()
+    longest = (coords.amax(0) - coords.amin(0)).max().item()
+    n_layers, depth = len(model.layers), model.bottleneck_dim
+    local, global_ = {}, {}
+    for k in model.layers:
+        conv = model.state_dict()[f"local_token_bottleneck.{k}.weight"][:, :, 0, 0]
+        local[k] = torch.einsum("dc,bchw->bdhw", conv, tokens.local[k]).tolist()
+        global_[k] = torch.einsum(
+            "dc,bc->bd", model.state_dict()[f"global_token_bottleneck.{k}.weight"], tokens.global_[k]
+        ).tolist()
+    predictions, regulariser = [], 0.0
+    for n, place in enumerate(coords.tolist()):
+        code = []
+        for axis in range(3):
+            p = (place[axis] - low[axis]) * 100 / longest
+            for k in range(32):
+                code += [math.sin(p * 1000 ** (-k / 32)), math.cos(p * 1000 ** (-k / 32))]
+        x, y = (math.tanh(v) for v in mlp_by_loops(code, state, "space"))
+        logits = mlp_by_loops(code, state, "layer")
+        mix = [math.exp(v) / sum(math.exp(u) for u in logits) for v in logits]
+        scale = 1 / (1 + math.exp(-mlp_by_loops(code, state, "scale")[0]))
+        entropy = sum(a * math.log(a + 1e-8) for a in mix) / math.log(n_layers)
+        regulariser += (entropy + (scale - 0.5) ** 2) / len(coords)
+        px, py = (x + 1) * 8 / 2 - 0.5, (y + 1) * 8 / 2 - 0.5
+        taps = [(r, c, (1 - abs(py - r)) * (1 - abs(px - c))) for r in range(8) for c in range(8)
+                if abs(py - r) < 1 and abs(px - c) < 1]  # fmt: skip
+        row = []
+        for b in range(len(local[model.layers[0]])):
+            value = 0.0
+            for d in range(depth):
+                v_local = sum(a * sum(u * local[k][b][d][r][c] for r, c, u in taps)
+                              for a, k in zip(mix, model.layers, strict=True))  # fmt: skip
+                v_global = sum(a * global_[k][b][d] for a, k in zip(mix, model.layers, strict=True))
+                value += ((1 - scale) * v_local + scale * v_global) * state["weight"][n][d]
+            row.append(value / depth + state["bias"][n])
+        predictions.append(row)
+    return torch.tensor(predictions, dtype=torch.float64).T, regulariser
+
+
+def test_whole_module_matches_a_naive_rederivation(rng):
+    model = make_model(rng, n=4, dtype=torch.float64, resize="bilinear")
+    tokens = make_tokens(rng, batch=2, dtype=torch.float64)
+    prediction, regulariser = model(*tokens)
+    expected, expected_regulariser = forward_by_loops(model, tokens, model.coords)
+    torch.testing.assert_close(prediction, expected, rtol=0, atol=1e-12)
+    assert regulariser.item() == pytest.approx(expected_regulariser, abs=1e-12)
+    assert prediction.std() > 0.01  # the agreement is not one of zeros
+
+
+def test_state_dict_keys_and_shapes_are_those_of_the_published_weights():
+    model = FactorTopy([0, 1], [6, 7], 4, torch.eye(4)[:, :3], bottleneck_dim=5)
+    expected = {"weight": (4, 5), "bias": (4,)}
+    for layer, width in (("0", 6), ("1", 7)):
+        expected[f"local_token_bottleneck.{layer}.weight"] = (5, width, 1, 1)
+        expected[f"global_token_bottleneck.{layer}.weight"] = (5, width)
+    for name, size in (("space", 2), ("layer", 2), ("scale", 1)):
+        expected[f"{name}_selector_mlp.1.weight"] = (128, 192)
+        expected[f"{name}_selector_mlp.1.bias"] = (128,)
+        expected[f"{name}_selector_mlp.3.weight"] = (128, 128)
+        expected[f"{name}_selector_mlp.3.bias"] = (128,)
+        expected[f"{name}_selector_mlp.5.weight"] = (size, 128)
+    assert {k: tuple(v.shape) for k, v in model.state_dict().items()} == expected
+    gaussian = FactorTopy([0, 1], [6, 7], 4, torch.eye(4)[:, :3], bottleneck_dim=5, window="gaussian")
+    assert set(expected) < set(gaussian.state_dict())  # a window adds names and renames none
+
+
+def test_parameter_count_at_full_size_is_the_published_one():
+    with torch.device("meta"):
+        model = FactorTopy(range(12), [768] * 12, 37_984)
+    assert sum(p.numel() for p in model.parameters()) == 7_384_800
+
+
+@pytest.mark.parametrize("topology", ["coords", "free"])
+@pytest.mark.parametrize("window", ["point", "gaussian"])
+def test_start_state_looks_at_the_centre_at_all_layers_alike(rng, topology, window):
+    coords = None if topology == "free" else torch.randn(5, 3, generator=rng)
+    model = FactorTopy("abc", [6, 6, 6], 5, coords, topology=topology, window=window, width_init=0.4)
+    space, layer, scale = model.get_selectors()
+    assert torch.equal(space, torch.zeros(5, 2))
+    torch.testing.assert_close(layer, torch.full((5, 3), 1 / 3))
+    assert torch.equal(scale, torch.full((5, 1), 0.5))
+    if window == "gaussian":
+        torch.testing.assert_close(model.width(), torch.full((5, 1), 0.4))
+    assert model.weight.abs().max() <= 128**-0.5
+    assert model.weight.std().item() == pytest.approx((3 * 128) ** -0.5, rel=0.1)  # uniform on +-1/sqrt(D)
+
+
+def test_regulariser_is_minus_one_at_the_start_and_one_layer_is_no_division_by_zero(rng):
+    model = make_model(rng, awake=False)
+    assert model.regulariser(model.get_selectors()).item() == pytest.approx(-1, abs=1e-6)
+    single = make_model(rng, layers=["7"], widths=[6])
+    assert torch.isfinite(single.regulariser(single.get_selectors()))
+
+
+def test_forward_leaves_tokens_untouched_and_repeats(rng):
+    model, tokens = make_model(rng, widths=(5, 5, 5)), make_tokens(rng, widths=(5, 5, 5), grid=(14, 14))
+    before = tokens.map(torch.clone)
+    first = model(*tokens)[0]
+    for given, kept in ((tokens.local, before.local), (tokens.global_, before.global_)):
+        assert list(given) == list(kept)
+        assert all(torch.equal(given[k], kept[k]) for k in kept)
+    assert torch.equal(model(*tokens)[0], first)
+
+
+@pytest.mark.parametrize("options", [{}, {"window": "gaussian"}, {"topology": "free"}])
+def test_subset_predicts_as_in_the_full_model(rng, options):
+    model, tokens = make_model(rng, n=12, **options), make_tokens(rng)
+    index = torch.tensor([7, 2, 11])
+    part = model.subset(index)
+    torch.testing.assert_close(part(*tokens)[0], model(*tokens)[0][:, index])
+    for got, whole in zip(part.get_selectors(), model.get_selectors(), strict=True):
+        torch.testing.assert_close(got, whole[index])
+    mask = torch.zeros(12, dtype=torch.bool).index_fill_(0, index, True)
+    torch.testing.assert_close(model.subset(mask)(*tokens)[0], model(*tokens)[0][:, mask])
+
+
+def test_selectors_of_passed_coordinates_are_those_of_the_full_model(rng):
+    model = make_model(rng, window="gaussian")
+    for got, whole in zip(model.get_selectors(model.coords[3:5]), model.get_selectors(), strict=True):
+        torch.testing.assert_close(got, whole[3:5])
+    torch.testing.assert_close(model.width(model.coords[3:5]), model.width()[3:5])
+    with pytest.raises(ValueError, match=r"model\.subset"):
+        model(*make_tokens(rng), model.coords[3:5])
+    torch.testing.assert_close(model(*make_tokens(rng), model.coords.clone())[0].shape, torch.Size([3, 9]))
+
+
+def test_layer_order_in_the_tokens_does_not_matter(rng):
+    model, tokens = make_model(rng), make_tokens(rng)
+    turned = [{k: part[k] for k in reversed(part)} for part in tokens]
+    assert torch.equal(model(*turned)[0], model(*tokens)[0])
+
+
+@pytest.mark.parametrize("layers", [("0", "1"), ("0", "1", "2", "3")])
+def test_missing_or_extra_layers_are_named(rng, layers):
+    with pytest.raises(ValueError, match=r"model was built for \['0', '1', '2'\]"):
+        make_model(rng)(*make_tokens(rng, layers, [6] * len(layers)))
+
+
+def test_wrong_channels_and_missing_coordinates_are_named(rng):
+    with pytest.raises(ValueError, match="layer '1' have 7 local and 7 global channels"):
+        make_model(rng)(*make_tokens(rng, widths=(6, 7, 6)))
+    with pytest.raises(ValueError, match="set_coords"):
+        FactorTopy(["0"], [6], 4).get_selectors()
+    with pytest.raises(ValueError, match=r"coords must be \(4, 3\)"):
+        FactorTopy(["0"], [6], 4, torch.rand(5, 3))
+    with pytest.raises(ValueError, match="window is one of"):
+        FactorTopy(["0"], [6], 4, window="square")
+
+
+def test_layers_may_differ_in_width_and_names_may_hold_dots(rng):
+    layers, widths = ("features.3", "features.12"), ((4, 7), (9, 9))
+    model = make_model(rng, layers, widths)
+    assert model(*make_tokens(rng, layers, widths))[0].shape == (3, 9)
+
+
+@pytest.mark.parametrize("mode", ["mean", "bilinear"])
+def test_tokens_of_any_grid_are_resized_as_asked(rng, mode):
+    model, tokens = make_model(rng, grid=(4, 6), resize=mode), make_tokens(rng, grid=(12, 13))
+    torch.testing.assert_close(model(*tokens)[0], model(*tokens.resize((4, 6), mode))[0])
+
+
+def test_double_and_autocast_keep_their_word(rng):
+    model, tokens = make_model(rng), make_tokens(rng)
+    expected = model(*tokens)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = model(*tokens)[0]
+    torch.testing.assert_close(inside.float(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(model.double()(*tokens)[0].float(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pickles_and_state_dict_round_trip(rng):
+    model, tokens = make_model(rng), make_tokens(rng)
+    twin = FactorTopy(model.layers, [6] * 3, 9, model.coords, bottleneck_dim=5)
+    twin.load_state_dict(model.state_dict())
+    assert torch.equal(twin(*tokens)[0], model(*tokens)[0])
+
+
+# Contributions and the closed-form start -----------------------------------------------------------------------------
+
+
+def test_contributions_ignore_what_a_bottleneck_and_a_mix_trade_off(rng):
+    """Halving a layer's mix while doubling its bottleneck changes no prediction, and no contribution."""
+    model = make_model(rng, topology="free", awake=False)
+    batches = [make_tokens(rng, batch=8) for _ in range(3)]
+    before = model.contributions(batches)
+    with torch.no_grad():
+        mix = torch.tensor([0.25, 0.25, 0.5])
+        for k, name in enumerate(model.layers):
+            model.local_token_bottleneck[name].weight /= 3 * mix[k]
+            model.global_token_bottleneck[name].weight /= 3 * mix[k]
+        model.layer_selector.copy_(mix.log().expand(9, 3))
+    after = model.contributions(batches)
+    torch.testing.assert_close(after.layer, before.layer)
+    torch.testing.assert_close(after.scale, before.scale)
+    assert not torch.allclose(model.get_selectors().layer, torch.full((9, 3), 1 / 3), atol=0.05)
+
+
+def test_contributions_are_shares_of_standard_deviation(rng):
+    model, tokens = make_model(rng), make_tokens(rng, batch=20)
+    found = model.contributions(split(tokens, 7))
+    silent = tokens.map(torch.zeros_like)
+    spread = []
+    for k in model.layers:  # one layer heard at a time: the definition
+        local, global_ = silent.local | {k: tokens.local[k]}, silent.global_ | {k: tokens.global_[k]}
+        spread.append(model(local, global_)[0].std(0))
+    expected = torch.stack(spread, 1)
+    torch.testing.assert_close(found.layer, expected / expected.sum(1, keepdim=True))
+    parts = model(tokens.local, silent.global_)[0].std(0), model(silent.local, tokens.global_)[0].std(0)
+    torch.testing.assert_close(found.scale[:, 0], parts[1] / (parts[0] + parts[1]))
+    with pytest.raises(ValueError, match="at least two images"):
+        model.contributions([])
+
+
+@pytest.mark.parametrize("head", ["mean", "sum"])
+@pytest.mark.parametrize("with_global", [False, True])
+def test_closed_form_start_predicts_as_the_linear_fits(rng, head, with_global):
+    draw = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64)  # noqa: E731
+    n, widths = 5, (6, 9)
+    options = {"topology": "free", "window": "gaussian", "head": head, "bottleneck_dim": 8}
+    model = make_model(rng, ("0", "1"), widths, n, torch.float64, **options)
+    coefficients, extra = [draw(n, w) for w in widths], [draw(n, w) for w in widths]
+    position, width, intercept = draw(n, 2).tanh(), 0.2 + draw(n, 1).sigmoid(), draw(n)
+    kept = model.closed_form_start(
+        coefficients, intercept, position, width, layer=draw(n, 2).softmax(-1), scale=draw(n, 1).sigmoid(),
+        global_coefficients=extra if with_global else None,
+    )  # fmt: skip
+    assert kept == pytest.approx(1)
+    tokens = make_tokens(rng, ("0", "1"), widths, dtype=torch.float64)
+    expected = intercept.repeat(3, 1)
+    centres = (2 * torch.arange(8, dtype=torch.float64) + 1) / 8 - 1
+    for i in range(n):
+        distance = (centres[None, :] - position[i, 0]) ** 2 + (centres[:, None] - position[i, 1]) ** 2
+        window = torch.exp(-distance / (2 * width[i] ** 2))
+        window /= window.sum()
+        for k in range(2):
+            expected[:, i] += (tokens.local[str(k)] * window).sum((2, 3)) @ coefficients[k][i]
+            if with_global:
+                expected[:, i] += tokens.global_[str(k)] @ extra[k][i]
+    torch.testing.assert_close(model(*tokens)[0], expected, rtol=0, atol=1e-9)
+
+
+def test_closed_form_start_says_what_it_loses(rng):
+    draw = lambda *shape: torch.randn(*shape, generator=rng)  # noqa: E731
+    model = make_model(rng, topology="free", n=60, bottleneck_dim=2)
+    kept = model.closed_form_start([draw(60, 6) for _ in range(3)], draw(60), 0.5 * draw(60, 2).tanh())
+    assert 0.1 < kept < 0.9
+    low_rank = [draw(60, 2) @ draw(2, 6)] + [torch.zeros(60, 6)] * 2
+    assert model.closed_form_start(low_rank, draw(60), torch.zeros(60, 2)) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match="takes no width"):
+        model.closed_form_start(low_rank, draw(60), torch.zeros(60, 2), torch.ones(60, 1))
+    with pytest.raises(ValueError, match="coefficients must be"):
+        model.closed_form_start(low_rank[:2], draw(60), torch.zeros(60, 2))
+
+
+def test_closed_form_start_fits_selectors_that_are_functions_of_place(rng):
+    """Few voxels: their functions can pass through every given value, so the start is as exact as a free one."""
+    model = make_model(rng, n=6, dtype=torch.float64, bottleneck_dim=8)
+    position = torch.randn(6, 2, generator=rng, dtype=torch.float64).tanh()
+    model.closed_form_start([torch.randn(6, 6, generator=rng) for _ in range(3)], torch.zeros(6), position, scale=0.3)
+    torch.testing.assert_close(model.get_selectors().space, position, rtol=0, atol=1e-3)
+    torch.testing.assert_close(model.get_selectors().scale, torch.full((6, 1), 0.3).double(), rtol=0, atol=1e-3)
+
+
+# Token transform -----------------------------------------------------------------------------------------------------
+
+
+def awkward_tokens(rng, n=40):
+    """Channels of very different size and mean, correlated, one of them dead."""
+    mixing = torch.randn(6, 6, generator=rng)
+    offset, dead = 1000 * torch.randn(6, generator=rng), torch.tensor([1.0, 1, 0, 1, 1, 1])
+    local = torch.einsum("dc,bchw->bdhw", mixing, torch.randn(n, 6, 4, 5, generator=rng))
+    shape = lambda v: v[:, None, None]  # noqa: E731
+    return Tokens(
+        {"a.1": local * shape(dead * 10.0 ** torch.arange(-3, 3)) + shape(offset)},
+        {"a.1": 3 * torch.randn(n, 6, generator=rng) * dead + offset},
+    )
+
+
+def test_standardised_channels_have_mean_zero_and_sd_one(rng):
+    tokens = awkward_tokens(rng)
+    transform = TokenTransform.fit(split(tokens, 7), ["a.1"])
+    out = transform(tokens)
+    for values in (out.local["a.1"].flatten(2).transpose(1, 2).flatten(0, 1), out.global_["a.1"]):
+        sd = values.std(0, correction=0)
+        torch.testing.assert_close(sd[[0, 1, 3, 4, 5]], torch.ones(5), rtol=1e-2, atol=0)  # float32 tokens around 1000
+        assert sd[2] == 0  # a dead channel stays dead
+    assert transform.layer_widths == ((6, 6),)
+
+
+@pytest.mark.parametrize("whiten", [False, True])
+def test_principal_components_match_a_direct_decomposition(rng, whiten):
+    tokens = make_tokens(rng, ("x",), (6,), batch=50, dtype=torch.float64)
+    tokens.local["x"][:, 3] += 2 * tokens.local["x"][:, 1]
+    out = TokenTransform.fit(split(tokens, 20), ["x"], pca=3, whiten=whiten)(tokens).local["x"].double()
+    rows = lambda t: t.flatten(2).transpose(1, 2).flatten(0, 1)  # noqa: E731
+    z = rows(tokens.local["x"])
+    z = (z - z.mean(0)) / z.std(0, correction=0)
+    u, s, _ = torch.linalg.svd(z, full_matrices=False)
+    expected = u[:, :3] * (len(z) ** 0.5 if whiten else s[:3] / (s[:3].square().mean() / len(z)).sqrt())
+    found = rows(out)
+    sign = (found * expected).sum(0).sign()
+    torch.testing.assert_close(found * sign, expected, rtol=0, atol=1e-4)
+    assert found.var(0, correction=0).mean().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_transform_is_the_affine_map_it_says(rng):
+    tokens = awkward_tokens(rng)
+    transform = TokenTransform.fit(split(tokens, 11), ["a.1"], pca=4)
+    matrix, offset = transform.linear_map("a.1", "global")
+    torch.testing.assert_close(transform(tokens).global_["a.1"], tokens.global_["a.1"] @ matrix.T + offset)
+    matrix, offset = transform.linear_map("a.1")
+    expected = torch.einsum("kc,bchw->bkhw", matrix, tokens.local["a.1"]) + offset[:, None, None]
+    torch.testing.assert_close(transform(tokens).local["a.1"], expected)
+
+
+def test_transform_survives_its_state_dict_and_leaves_tokens_alone(rng):
+    tokens = awkward_tokens(rng)
+    before = tokens.map(torch.clone)
+    transform = TokenTransform.fit(split(tokens, 9), ["a.1"], pca=4, whiten=True)
+    twin = TokenTransform(["a.1"], [6], pca=4)
+    twin.load_state_dict(transform.state_dict())
+    assert torch.equal(twin(tokens).local["a.1"], transform(tokens).local["a.1"])
+    assert torch.equal(tokens.local["a.1"], before.local["a.1"])
+
+
+def test_components_that_never_vary_are_not_blown_up(rng):
+    few = make_tokens(rng, ("x",), (20,), batch=5)
+    out = TokenTransform.fit([few], ["x"], pca=10, whiten=True)(few).global_["x"]
+    assert out.abs().max() < 3
+    assert (out.std(0) > 1e-3).sum() == 4  # five images span four directions
+
+
+def test_transform_needs_images(rng):
+    with pytest.raises(ValueError, match="at least two images"):
+        TokenTransform.fit([], ["x"])
+    with pytest.raises(ValueError, match="not 'y'"):
+        TokenTransform.fit([make_tokens(rng, ("x",), (4,))], ["y"])
+
+
+def test_identity_is_a_module_without_parameters():
+    transform = TokenTransform(["x"], [(4, 6)])
+    assert isinstance(transform, nn.Module)
+    assert not list(transform.parameters())
+    assert transform.layer_widths == ((4, 6),)
