@@ -1,0 +1,11 @@
+"""Datasets: images with the responses to them, and the place of each response column.
+
+``DATASETS`` names them all; a new one is a subclass of :class:`ResponseDataset` in a file of its own. This room refuses
+to know of backbones' insides, models or training.
+"""
+
+from brainnet.dataset.algonauts import BrainDataset
+from brainnet.dataset.arrays import ArrayDataset
+from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
+
+__all__ = ["DATASETS", "ResponseDataset", "BrainDataset", "ArrayDataset", "random_splits"]

@@ -1,0 +1,235 @@
+"""The Algonauts 2023 challenge as a dataset: NSD photographs, both hemispheres' fMRI, and the published ROI masks.
+
+    <root>/training_split/training_images/*.png
+           training_split/training_fmri/{lh,rh}_training_fmri.npy     (n_images, n_vertices of the hemisphere)
+           roi_masks/{lh,rh}.all-vertices_fsaverage_space.npy         optional: where those vertices are
+           roi_masks/{lh,rh}.<class>_challenge_space.npy              optional: ROI labels of those vertices
+           test_split/test_images/*.png                               optional: photographs without responses
+
+The challenge's label tables are pickles, which are never loaded here; they are written out below as data.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet._checks import warn_once
+from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
+from brainnet.dataset.images import Images
+from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.surface import surface_space
+from brainnet.tokens import Preprocessing
+
+HEMISPHERES = ("lh", "rh")
+
+# class of ROIs -> label in the mask files -> name; label 0 belongs to no region
+ROI_LABELS = {
+    "prf-visualrois": {1: "V1v", 2: "V1d", 3: "V2v", 4: "V2d", 5: "V3v", 6: "V3d", 7: "hV4"},
+    "floc-bodies": {1: "EBA", 2: "FBA-1", 3: "FBA-2", 4: "mTL-bodies"},
+    "floc-faces": {1: "OFA", 2: "FFA-1", 3: "FFA-2", 4: "mTL-faces", 5: "aTL-faces"},
+    "floc-places": {1: "OPA", 2: "PPA", 3: "RSC"},
+    "floc-words": {1: "OWFA", 2: "VWFA-1", 3: "VWFA-2", 4: "mfs-words", 5: "mTL-words"},
+    "streams": {
+        1: "early", 2: "midventral", 3: "midlateral", 4: "midparietal", 5: "ventral", 6: "lateral", 7: "parietal",
+    },
+}  # fmt: skip
+
+# the twelve regions in which results are reported, each of one or two labelled areas
+ROI_GROUPS = {
+    "V1": ("V1v", "V1d"),
+    "V2": ("V2v", "V2d"),
+    "V3": ("V3v", "V3d"),
+    "V4": ("hV4",),
+    "EBA": ("EBA",),
+    "FBA": ("FBA-1", "FBA-2"),
+    "OFA": ("OFA",),
+    "FFA": ("FFA-1", "FFA-2"),
+    "OPA": ("OPA",),
+    "PPA": ("PPA",),
+    "OWFA": ("OWFA",),
+    "VWFA": ("VWFA-1", "VWFA-2"),
+}
+
+_FMRI = "training_split/training_fmri"
+_IMAGES = "training_split/training_images"
+
+
+@DATASETS.register("algonauts")
+class BrainDataset(ResponseDataset):
+    """One subject of the Algonauts 2023 challenge.
+
+    Responses are the left hemisphere's columns and then the right one's. With ``roi_masks/`` every column is a vertex
+    of fsaverage (or fsaverage5, told by the masks' length) with its sphere coordinates; without, ``space`` has no
+    place, and selectors become free parameters per voxel.
+
+    ``space.rois`` holds, in this order and where the masks name them: the twelve groups of ``ROI_GROUPS`` ("V1",
+    "FFA", ...), the single areas ("V1v", "FFA-1", "RSC", "ventral", ...), and the groups of one hemisphere ("lh.V1").
+
+    The published training used 9,000 of subject 1's 9,841 photographs and scored on the other 841, drawn without a
+    seed. Here a seeded draw of the same proportions makes those 841 the test rows; validation rows come out of the
+    9,000, so that nothing is chosen on the images that are scored.
+
+    Args:
+        root: the subject's folder, such as ``/data/alg23/subj01``.
+        resolution: height and width images are resized to, with ImageNet's mean and SD as in the published training.
+            None leaves images to the backbone's own preprocessing.
+        test, val: shares or counts, see :func:`~brainnet.dataset.base.random_splits`.
+        seed: of the split.
+
+    Raises:
+        FileNotFoundError: not such a folder; the message names the nearest one that is.
+        ValueError: files whose sizes disagree.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        resolution: tuple[int, int] | None = (224, 224),
+        *,
+        test: float | int = 841 / 9841,
+        val: float | int = 0.1,
+        seed: int = 0,
+    ):
+        self.root = _checked_root(Path(root))
+        self.images = Images(self.root / _IMAGES)
+        responses, n_columns = _read_fmri(self.root)
+        if len(self.images) != len(responses):
+            raise ValueError(
+                f"{len(self.images)} images in {self.root / _IMAGES} but responses to {len(responses)} in "
+                f"{self.root / _FMRI}: the challenge has one row per image, in the order of the file names."
+            )
+        super().__init__(
+            self.images.ids,
+            responses,
+            _read_space(self.root / "roi_masks", n_columns),
+            random_splits(len(responses), test=test, val=val, seed=seed),
+            noise_ceiling_definition="none: the challenge publishes responses averaged over repeats only",
+            n_repeats=3,
+            preprocessing=None if resolution is None else Preprocessing(size=tuple(resolution)),
+        )
+
+    def load_image(self, index: int):
+        """Image ``index`` as it is stored: an RGB ``PIL.Image``.
+
+        Raises:
+            ValueError: the file cannot be decoded; the message names it.
+        """
+        return self.images[index]
+
+    def test_images(self) -> Images:
+        """The challenge's own test photographs, whose responses are not public.
+
+        Raises:
+            FileNotFoundError: the folder has no ``test_split/test_images``.
+        """
+        return Images(self.root / "test_split/test_images")
+
+
+def _checked_root(root: Path) -> Path:
+    wanted = f"{_FMRI}/lh_training_fmri.npy"
+    if (root / wanted).exists():
+        return root
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder {root}. It should be a subject's, holding {wanted}.")
+    entries = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir())
+    # a parent of the subject's folder was given, or a part of it
+    below = sorted(path.parents[2] for pattern in ("*", "*/*") for path in root.glob(f"{pattern}/{wanted}"))
+    above = [folder for folder in root.parents[:2] if (folder / wanted).exists()]
+    fits = next(iter(below + above), None)
+    raise FileNotFoundError(
+        f"no {wanted} under {root} (found: {', '.join(entries[:8]) or 'nothing'}{', ...' * (len(entries) > 8)})."
+        + (f" Did you mean {fits}?" if fits else "")
+    )
+
+
+def _read_fmri(root: Path) -> tuple[Tensor, tuple[int, int]]:
+    """Both hemispheres side by side, (n_images, n_left + n_right) float32, and the two numbers of columns."""
+    halves = [_load(root / _FMRI / f"{side}_training_fmri.npy") for side in HEMISPHERES]
+    for side, half in zip(HEMISPHERES, halves, strict=True):
+        if half.ndim != 2:
+            raise ValueError(f"{side}_training_fmri.npy must be (n_images, n_vertices), got shape {half.shape}.")
+    left, right = halves
+    if len(left) != len(right):
+        raise ValueError(f"lh_training_fmri.npy has {len(left)} rows (images) and rh_training_fmri.npy {len(right)}.")
+    # filled from the memory maps, half by half: the float64 some copies hold is never in memory whole
+    responses = torch.empty(len(left), left.shape[1] + right.shape[1])
+    responses.numpy()[:, : left.shape[1]] = left
+    responses.numpy()[:, left.shape[1] :] = right
+    return responses, (left.shape[1], right.shape[1])
+
+
+def _read_space(folder: Path, n_columns: tuple[int, int]) -> BrainSpace:
+    rois = _read_rois(folder, n_columns)
+    masks = [_find_vertex_mask(folder, side) for side in HEMISPHERES]
+    if None in masks:
+        side = HEMISPHERES[masks.index(None)]
+        absent = folder / f"{side}.all-vertices_fsaverage_space.npy" if folder.is_dir() else folder
+        warn_once(
+            f"no place {folder}",
+            f"no {absent}: it is not known where the {sum(n_columns)} columns are on the cortex, so selectors are free "
+            "per voxel and there are no surface maps. Put the subject's roi_masks folder there to have both.",
+        )
+        return BrainSpace.free(sum(n_columns), rois)
+    meshes, vertices = [], []
+    for number, (path, columns) in enumerate(zip(masks, n_columns, strict=True)):
+        mask = _load(path)
+        mesh = {n: name for name, n in VERTICES_PER_HEMISPHERE.items()}.get(mask.size)
+        if mesh is None:
+            sizes = " or ".join(f"{n:,} ({name})" for name, n in VERTICES_PER_HEMISPHERE.items())
+            raise ValueError(f"{path} has shape {mask.shape}; a vertex mask has {sizes} entries.")
+        inside = np.flatnonzero(mask)
+        if len(inside) != columns:
+            raise ValueError(f"{path} marks {len(inside)} vertices but the fMRI of that side has {columns} columns.")
+        meshes.append(mesh)
+        vertices.append(torch.from_numpy(inside + number * mask.size))
+    if meshes[0] != meshes[1]:
+        raise ValueError(f"the vertex masks of the hemispheres are on different meshes: {' and '.join(meshes)}.")
+    return surface_space(torch.cat(vertices), meshes[0], rois)
+
+
+def _find_vertex_mask(folder: Path, side: str) -> Path | None:
+    names = [f"{side}.all-vertices_{mesh}_space.npy" for mesh in ("fsaverage", "fsaverage5")]
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def _read_rois(folder: Path, n_columns: tuple[int, int]) -> dict[str, Tensor]:
+    """Every region the masks name: the groups, the single areas, and the groups of each hemisphere."""
+    areas: dict[str, Tensor] = {}
+    for family, names in ROI_LABELS.items():
+        paths = [folder / f"{side}.{family}_challenge_space.npy" for side in HEMISPHERES]
+        if not any(path.exists() for path in paths):
+            continue
+        labels = []
+        for path, columns in zip(paths, n_columns, strict=True):
+            label = _load(path)
+            if label.shape != (columns,):
+                raise ValueError(f"{path} has shape {label.shape}; the hemisphere's fMRI has {columns} columns.")
+            unknown = set(np.unique(label).tolist()) - {0, *names}
+            if unknown:
+                raise ValueError(f"{path} holds labels {sorted(unknown)}; {family} has {min(names)} to {max(names)}.")
+            labels.append(torch.from_numpy(label.astype(np.int64)))
+        whole = torch.cat(labels)
+        areas |= {name: whole == label for label, name in names.items()}
+    groups = {
+        name: torch.stack([areas[part] for part in parts]).any(0)
+        for name, parts in ROI_GROUPS.items()
+        if all(part in areas for part in parts)
+    }
+    left = torch.arange(sum(n_columns)) < n_columns[0]
+    sides = (("lh", left), ("rh", ~left))
+    one_sided = {f"{side}.{name}": mask & half for side, half in sides for name, mask in groups.items()}
+    return groups | {name: mask for name, mask in areas.items() if name not in groups} | one_sided
+
+
+def _load(path: Path) -> np.ndarray:
+    if not path.exists():
+        raise FileNotFoundError(f"no {path}.")
+    try:
+        return np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"cannot read {path}: {error}.") from error

@@ -1,0 +1,373 @@
+"""A dataset from what most labs have on disk: a set of pictures and one matrix of responses.
+
+The two are matched by position (natural order of the file names) unless the responses name their images. Which axis of
+the matrix is which is stated, never guessed; an error says when only the other way round fits.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet._checks import nearest
+from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
+from brainnet.dataset.images import Images, is_picture, natural_sort
+from brainnet.scores import ceiling_from_split_half
+from brainnet.space import BrainSpace
+from brainnet.tokens import Preprocessing
+
+ORIENTATIONS = ("images,voxels", "voxels,images")
+RESPONSE_SUFFIXES = (".npy", ".npz", ".csv")
+_LAYOUT = "images/ (or images.zip) and responses.npy (.npz, .csv), or images_<session>.zip and avg_<session>.npy"
+
+
+@DATASETS.register("array")
+class ArrayDataset(ResponseDataset):
+    """Pictures and a response matrix, from files or from memory.
+
+    Args:
+        images: a folder, a .zip, a list of paths or PIL images, or pixels (n, 3, H, W), see
+            :class:`~brainnet.dataset.images.Images`. Files are taken in natural order.
+        responses: an array, or a .npy, .npz or .csv file. A .csv may name its images (in its first column, or in its
+            header where columns are images); rows are then matched by name. None averages ``repeats``.
+        orientation: "images,voxels" (one row per image) or "voxels,images".
+        ids: a name per image; by default the file names without suffix.
+        repeats: single presentations, an array or .npy file with the axes of ``responses`` and a third one over
+            repeats; NaN where a repeat is missing. They give the noise ceiling.
+        coords: (n_voxels, 3) mm, array or .npy or .csv; None leaves the space without place.
+        rois: name -> (n_voxels,) bool; or a .csv with a header and a row per voxel: a 0/1 column per ROI, or one column
+            of ROI names.
+        space: a whole :class:`~brainnet.space.BrainSpace` instead of ``coords`` and ``rois``.
+        noise_ceiling: (n_voxels,) on the r scale, where it is known already.
+        noise_ceiling_definition: how it was computed.
+        n_repeats: presentations averaged in ``responses``; counted where ``repeats`` are given.
+        splits: "train", "val", "test" -> image indices; None draws ``random_splits(n, test=test, val=val, seed=seed)``.
+        test, val, seed: see :func:`~brainnet.dataset.base.random_splits`.
+        preprocessing: how images become tensors; None leaves it to the backbone.
+
+    Raises:
+        ValueError: counts or shapes disagree; the message says what fits.
+        FileNotFoundError: a file that is not there.
+
+    >>> pixels = np.zeros((10, 3, 16, 16), dtype=np.uint8)
+    >>> data = ArrayDataset(pixels, np.arange(50.).reshape(5, 10), orientation="voxels,images")
+    >>> data
+    ArrayDataset(10 images, 5 voxels; train 7, val 1, test 2)
+    >>> data.responses[3].tolist()
+    [3.0, 13.0, 23.0, 33.0, 43.0]
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        responses: Any = None,
+        *,
+        orientation: str = "images,voxels",
+        ids: Sequence[str] | None = None,
+        repeats: Any = None,
+        coords: Any = None,
+        rois: Mapping[str, Any] | str | os.PathLike | None = None,
+        space: BrainSpace | None = None,
+        noise_ceiling: Any = None,
+        noise_ceiling_definition: str = "given with the data",
+        n_repeats: int = 1,
+        splits: Mapping[str, Any] | None = None,
+        test: float | int = 0.2,
+        val: float | int = 0.1,
+        seed: int = 0,
+        preprocessing: Preprocessing | None = None,
+    ):
+        if orientation not in ORIENTATIONS:
+            raise ValueError(f"orientation is {' or '.join(map(repr, ORIENTATIONS))}, got {orientation!r}.")
+        if responses is None and repeats is None:
+            raise ValueError("give responses, or the repeats to average.")
+        self.images = Images(images, ids)
+        n_images = len(self.images)
+        trials = None if repeats is None else self._oriented(read_table(repeats, "repeats"), orientation, "repeats", 3)
+        if responses is None:
+            matrix = _mean_of_repeats(trials)
+        else:
+            matrix = self._oriented(read_table(responses, "responses"), orientation, "responses", 2)
+        n_voxels = matrix.shape[1]
+        if trials is not None and trials.shape[:2] != matrix.shape:
+            raise ValueError(f"repeats are of {trials.shape[1]} voxels, responses of {n_voxels}.")
+        splits = random_splits(n_images, test=test, val=val, seed=seed) if splits is None else splits
+        if trials is not None:
+            rows = torch.as_tensor(splits.get("test", ()))
+            counts = (~np.isnan(trials[rows if len(rows) else slice(None)])).sum(2)
+            n_repeats = round(float(counts.mean()))
+            if noise_ceiling is None:
+                noise_ceiling, noise_ceiling_definition = _ceiling(trials)
+        elif noise_ceiling is None:
+            noise_ceiling_definition = "none: no repeats were given"
+        else:
+            noise_ceiling = read_table(noise_ceiling, "noise_ceiling").values.reshape(-1)
+        super().__init__(
+            self.images.ids,
+            np.ascontiguousarray(matrix, dtype=np.float32),
+            space if space is not None else _space(coords, rois, n_voxels),
+            splits,
+            noise_ceiling=noise_ceiling,
+            noise_ceiling_definition=noise_ceiling_definition,
+            n_repeats=n_repeats,
+            preprocessing=preprocessing,
+        )
+
+    def _oriented(self, table: Table, orientation: str, name: str, ndim: int) -> np.ndarray:
+        """The values with images first and voxels second, rows in the order of the images."""
+        values, n_images = table.values, len(self.images)
+        if values.ndim != ndim:
+            axes = orientation + ",repeats" * (ndim - 2)
+            raise ValueError(f"{name} must have {ndim} axes ({axes}), got shape {values.shape}.")
+        axis = orientation.split(",").index("images")
+        if values.shape[axis] != n_images:
+            other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
+            given = f"{name} of shape {values.shape} are of {values.shape[axis]} images by orientation={orientation!r}"
+            if values.shape[1 - axis] == n_images:
+                raise ValueError(f"{given}; there are {n_images}. The other axis fits: pass orientation={other!r}.")
+            raise ValueError(
+                f"{given}, but there are {n_images} in {self.images.described}. Leave out the images that have no "
+                "response, or the responses that have no image."
+            )
+        values = np.moveaxis(values, axis, 0)
+        labels = table.labels[axis]
+        return values if labels is None else values[self._matched(labels, name)]
+
+    def _matched(self, labels: list[str], name: str) -> np.ndarray:
+        """For each image the row whose label names it."""
+        numbers = {tuple(map(str, range(start, start + len(labels)))) for start in (0, 1)}
+        if tuple(labels) in numbers and set(labels) != set(self.images.ids):
+            return np.arange(len(labels))  # a plain row count names no images
+        rows = {label if label in self.images.ids else Path(label).stem: row for row, label in enumerate(labels)}
+        absent = [image for image in self.images.ids if image not in rows]
+        if absent or len(rows) < len(labels):
+            problem = (
+                f"{len(absent)} images are not among them, the first is {absent[0]!r}" if absent else "one occurs twice"
+            )
+            raise ValueError(f"{name} name their images ({labels[0]!r}, ..., {labels[-1]!r}), but {problem}.")
+        return np.array([rows[image] for image in self.images.ids])
+
+    def load_image(self, index: int):
+        """Image ``index`` as it is stored: an RGB ``PIL.Image``.
+
+        Raises:
+            ValueError: the file cannot be decoded; the message names it.
+        """
+        return self.images[index]
+
+    @classmethod
+    def from_folder(cls, root: str | os.PathLike, session: str | int | None = None, **kwargs: Any) -> ArrayDataset:
+        """The dataset of a folder laid out in one of two ways.
+
+        * ``images/`` or ``images.zip`` (or the one subfolder or zip that holds pictures) beside ``responses.npy``,
+          ``.npz`` or ``.csv``; optional ``repeats.npy``, ``coords.npy`` or ``.csv``, ``rois.csv``.
+        * one or several recording sessions: ``images_<session>.zip`` with ``avg_<session>.npy`` (voxels, images), and
+          ``raw_<session>.npy`` (voxels, images, repeats) where single trials were kept.
+
+        Args:
+            root: the folder.
+            session: which session, where there are several.
+            **kwargs: passed on to the constructor, over what was found.
+
+        Raises:
+            FileNotFoundError: neither layout; the message says what is there.
+            ValueError: several sessions and none chosen.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            siblings = [entry.name for entry in root.parent.iterdir()] if root.parent.is_dir() else []
+            close = nearest(root.name, siblings)
+            raise FileNotFoundError(f"no folder {root}." + (f" Did you mean {root.parent / close}?" if close else ""))
+        sessions = _sessions(root)
+        if sessions or session is not None:
+            found = cls._session_files(root, sessions, session)
+        else:
+            found = cls._plain_files(root)
+        return cls(**(found | kwargs))
+
+    @staticmethod
+    def _session_files(root: Path, sessions: list[str], session: str | int | None) -> dict[str, Any]:
+        if session is None and len(sessions) > 1:
+            raise ValueError(
+                f"{root} holds {len(sessions)} sessions: {', '.join(sessions)}. Choose one: session={sessions[0]!r}."
+            )
+        session = sessions[0] if session is None else str(session)
+        if session not in sessions:
+            known = ", ".join(sessions) or f"none (a session is images_<session>.zip with avg_<session>.npy in {root})"
+            raise ValueError(f"Unknown session {session!r}. Known: {known}.")
+        raw = root / f"raw_{session}.npy"
+        return {
+            "images": _first_existing(root, f"images_{session}.zip", f"images_{session}"),
+            "responses": root / f"avg_{session}.npy",
+            "repeats": raw if raw.exists() else None,
+            "orientation": "voxels,images",
+        }
+
+    @staticmethod
+    def _plain_files(root: Path) -> dict[str, Any]:
+        responses = [root / f"responses{suffix}" for suffix in RESPONSE_SUFFIXES]
+        responses = [path for path in responses if path.exists()]
+        if not responses:
+            fits = [e.name for e in root.iterdir() if e.is_dir() and (_sessions(e) or any(e.glob("responses.np[yz]")))]
+            found = natural_sort(e.name + "/" * e.is_dir() for e in root.iterdir())
+            raise FileNotFoundError(
+                f"no responses under {root} (found: {', '.join(found[:8]) or 'nothing'}{', ...' * (len(found) > 8)}); "
+                f"expected {_LAYOUT}." + (f" Did you mean {root / natural_sort(fits)[0]}?" if fits else "")
+            )
+        if len(responses) > 1:
+            raise ValueError(f"{root} holds {' and '.join(path.name for path in responses)}: keep one.")
+        optional = {
+            "repeats": _first_existing(root, "repeats.npy"),
+            "coords": _first_existing(root, "coords.npy", "coords.csv"),
+            "rois": _first_existing(root, "rois.csv"),
+        }
+        return {"images": _find_images(root), "responses": responses[0], **optional}
+
+
+def _sessions(root: Path) -> list[str]:
+    named = (re.fullmatch(r"images_(.+?)(\.zip)?", entry.name) for entry in root.iterdir())
+    return natural_sort({match[1] for match in named if match and (root / f"avg_{match[1]}.npy").exists()})
+
+
+def _first_existing(root: Path, *names: str) -> Path | None:
+    return next((root / name for name in names if (root / name).exists()), None)
+
+
+def _find_images(root: Path) -> Path:
+    named = _first_existing(root, "images", "images.zip")
+    if named:
+        return named
+    if any(is_picture(entry.name) for entry in root.iterdir()):
+        return root
+    holders = [
+        entry
+        for entry in root.iterdir()
+        if entry.suffix == ".zip" or (entry.is_dir() and any(is_picture(file.name) for file in entry.iterdir()))
+    ]
+    if len(holders) != 1:
+        found = ", ".join(natural_sort(entry.name for entry in holders)) or "none"
+        raise FileNotFoundError(f"{root} needs one folder or zip of images; found {found}. Expected {_LAYOUT}.")
+    return holders[0]
+
+
+def _space(coords: Any, rois: Any, n_voxels: int) -> BrainSpace:
+    rois = rois if rois is None or isinstance(rois, Mapping) else _read_rois(Path(rois))
+    if coords is None:
+        return BrainSpace.free(n_voxels, rois)
+    return BrainSpace(coords=torch.from_numpy(np.array(read_table(coords, "coords").values)), rois=rois or {})
+
+
+def _ceiling(trials: np.ndarray, voxels_at_once: int = 1000) -> tuple[Tensor, str]:
+    """The split-half ceiling of responses averaged over all the repeats there are, and its definition."""
+    counts = (~np.isnan(trials)).sum(2)
+    # an image's mean keeps 1/K of the noise variance, so unequal K count by their harmonic mean
+    k = 1 / (1 / counts[counts > 0]).mean() if counts.any() else 1
+    parts = []
+    for start in range(0, trials.shape[1], voxels_at_once):
+        part = np.array(np.swapaxes(trials[:, start : start + voxels_at_once], 1, 2))
+        # the same halves for every part, so a voxel's ceiling does not depend on its neighbours
+        generator = torch.Generator().manual_seed(0)
+        parts.append(ceiling_from_split_half(part, n_repeats=k, halves="random", n_splits=20, generator=generator))
+    few, many = int(counts.min()), int(counts.max())
+    number = f"{few}" if few == many else f"{few} to {many} (harmonic mean {k:.1f})"
+    return torch.cat([part.r for part in parts]), (
+        f"{parts[0].definition}, over all {len(trials)} images; for the mean of K = {number} repeats"
+    )
+
+
+def _mean_of_repeats(trials: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where nothing is left, without NumPy's warning about it."""
+    present = ~np.isnan(trials)
+    with np.errstate(invalid="ignore"):
+        return np.where(present, trials, 0).sum(2) / present.sum(2)
+
+
+class Table(NamedTuple):
+    """An array as it was read, with the labels of its first two axes where the file named them."""
+
+    values: np.ndarray
+    labels: tuple[list[str] | None, list[str] | None] = (None, None)
+
+
+def read_table(source: Any, name: str) -> Table:
+    """An array from memory or from a .npy, .npz or .csv file; large .npy files stay on disk until they are used.
+
+    Args:
+        source: array, tensor or path.
+        name: what it is, for messages, and the key taken from an .npz that holds several arrays.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown suffix, a pickle, or an .npz whose array cannot be told.
+    """
+    if isinstance(source, Tensor):
+        return Table(source.detach().cpu().numpy())
+    if not isinstance(source, str | os.PathLike):
+        return Table(np.asarray(source))
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"no {name} file {path}.")
+    if path.suffix == ".csv":
+        return _read_csv(path)
+    if path.suffix not in RESPONSE_SUFFIXES:
+        raise ValueError(f"{name} are read from {', '.join(RESPONSE_SUFFIXES)} files, got {path}.")
+    try:
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
+        if path.suffix == ".npy":
+            return Table(loaded)
+        with loaded:
+            key = name if name in loaded.files else loaded.files[0]
+            if len(loaded.files) != 1 and key != name:
+                raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; name one of the arrays {name!r}")
+            return Table(loaded[key])
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"cannot read {name} from {path}: {error}.") from error
+
+
+def _read_csv(path: Path) -> Table:
+    import pandas
+
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        first = next(csv.reader(file), [])
+    has_header = first[:1] == [""] or not all(_is_number(cell) for cell in first[1:] or first)
+    table = pandas.read_csv(path, header=0 if has_header else None, dtype=None, encoding="utf-8-sig")
+    rows = None
+    # an unnamed first column is pandas' index; a column of words can only be names
+    if (has_header and first[0] == "") or not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
+        rows = [str(label) for label in table.iloc[:, 0]]
+        table = table.iloc[:, 1:]
+    words = [column for column, kind in table.dtypes.items() if not pandas.api.types.is_numeric_dtype(kind)]
+    if words:
+        raise ValueError(
+            f"{path}: column {words[0]!r} must hold numbers, got {table[words[0]].iloc[0]!r} in its first row."
+        )
+    return Table(table.to_numpy(dtype=np.float64), (rows, [str(c) for c in table.columns] if has_header else None))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_rois(path: Path) -> dict[str, Tensor]:
+    import pandas
+
+    table = pandas.read_csv(path)
+    if len(table.columns) == 1 and not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
+        names = table.iloc[:, 0]
+        return {str(name): torch.tensor((names == name).tolist()) for name in names.dropna().unique()}
+    values = table.to_numpy()
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{path} must hold one column of ROI names, or a 0/1 column per ROI and nothing else.")
+    return {str(name): torch.from_numpy(values[:, i].astype(bool)) for i, name in enumerate(table.columns)}

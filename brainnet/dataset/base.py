@@ -1,0 +1,234 @@
+"""What every dataset is: images, one row of responses per image, and the place of each response column.
+
+A new dataset is one subclass that hands these to ``ResponseDataset.__init__`` and opens an image by its index. This
+module refuses to train, to score or to change a response: what is NaN or constant is counted, said once, and kept.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from brainnet._checks import warn_once
+from brainnet._registry import Registry
+from brainnet.space import BrainSpace
+from brainnet.tokens import Preprocessing
+
+DATASETS = Registry("dataset", group="brainnet.datasets")
+SPLITS = ("train", "val", "test")
+
+
+class ResponseDataset(Dataset):
+    """Images with the brain responses to them; item ``i`` is (image (3, H, W), response (n_voxels,)).
+
+    Subclasses call this constructor and define :meth:`load_image`. Everything below is then an attribute.
+
+    Args:
+        image_ids: one unique name per image, in the order of the rows of ``responses``.
+        responses: (n_images, n_voxels), stored as float32 on the CPU.
+        space: where each column lives.
+        splits: "train", "val" and "test" -> image indices; disjoint. Rows in none of them are never used. To refit
+            on everything that is not test: ``torch.cat([splits["train"], splits["val"]])``.
+        noise_ceiling: (n_voxels,) the largest Pearson r a perfect model reaches on the test rows, in [0, 1]; None
+            where nothing is known.
+        noise_ceiling_definition: how that ceiling was estimated, and from how many repeats.
+        n_repeats: presentations of each test image that were averaged.
+        preprocessing: how images become tensors; None leaves it to the backbone.
+
+    Raises:
+        ValueError: counts disagree, an id occurs twice, splits overlap or leave the range.
+    """
+
+    def __init__(
+        self,
+        image_ids: Sequence[str],
+        responses: Tensor | np.ndarray,
+        space: BrainSpace,
+        splits: Mapping[str, Tensor | Sequence[int]],
+        *,
+        noise_ceiling: Tensor | np.ndarray | None = None,
+        noise_ceiling_definition: str = "",
+        n_repeats: int = 1,
+        preprocessing: Preprocessing | None = None,
+    ):
+        self.image_ids = [str(name) for name in image_ids]
+        self.responses = torch.as_tensor(responses).to("cpu", torch.float32)
+        self.space = space
+        self.splits = check_splits(splits, len(self.image_ids))
+        self.noise_ceiling = None if noise_ceiling is None else torch.as_tensor(noise_ceiling).to("cpu", torch.float32)
+        self.noise_ceiling_definition = noise_ceiling_definition
+        self.n_repeats = int(n_repeats)
+        self.preprocessing = preprocessing
+        self._check()
+
+    def _check(self) -> None:
+        if self.responses.ndim != 2:
+            raise ValueError(f"responses must be (n_images, n_voxels), got shape {tuple(self.responses.shape)}.")
+        n_images, n_voxels = self.responses.shape
+        if len(self.image_ids) != n_images:
+            raise ValueError(
+                f"{len(self.image_ids)} images but responses to {n_images}: responses need one row per image."
+            )
+        if len(set(self.image_ids)) < n_images:
+            seen: set[str] = set()
+            twice = next(name for name in self.image_ids if name in seen or seen.add(name))
+            raise ValueError(f"image ids must be unique, {twice!r} occurs more than once.")
+        if self.space.n_voxels != n_voxels:
+            raise ValueError(f"responses have {n_voxels} columns but the space has {self.space.n_voxels} voxels.")
+        ceiling = self.noise_ceiling
+        if ceiling is not None and ceiling.shape != (n_voxels,):
+            raise ValueError(f"noise_ceiling must be ({n_voxels},), one r per voxel, got {tuple(ceiling.shape)}.")
+        if ceiling is not None and bool(((ceiling < 0) | (ceiling > 1)).any()):
+            raise ValueError(
+                "noise_ceiling is a Pearson r in [0, 1] (NaN where unknown), got "
+                f"{float(ceiling.nan_to_num().min()):.3g} to {float(ceiling.nan_to_num().max()):.3g}. "
+                "A ceiling of p percent of the variance is sqrt(p / 100) on this scale."
+            )
+        # amin and amax carry NaN through and need no copy of a matrix that may be gigabytes
+        low, high = (self.responses.amin(0), self.responses.amax(0)) if n_images else (torch.zeros(n_voxels),) * 2
+        finite, constant = torch.isfinite(low) & torch.isfinite(high), low == high
+        self.usable = finite & ~constant
+        """(n_voxels,) bool: finite everywhere and not constant; the other voxels' scores are NaN."""
+        if not self.usable.all():
+            n_nan, n_constant = int((~finite).sum()), int((finite & constant).sum())
+            warn_once(
+                f"{type(self).__name__} {n_nan}/{n_constant}/{n_voxels}",
+                f"{type(self).__name__}: of {n_voxels} voxels {n_nan} hold NaN or infinity, {n_constant} are constant. "
+                "They are kept and their scores are NaN; `dataset.usable` is the mask of the others.",
+            )
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of response columns."""
+        return self.responses.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def load_image(self, index: int):
+        """Image ``index`` as it is stored: an RGB ``PIL.Image``, decoded now and not kept."""
+        raise NotImplementedError(f"{type(self).__name__} must define load_image(index) -> PIL.Image in RGB.")
+
+    def image(self, index: int, preprocessing: Preprocessing | None = None) -> Tensor:
+        """Image ``index`` as a tensor (3, H, W).
+
+        Args:
+            index: row of ``responses``.
+            preprocessing: overrides the dataset's own, which overrides ``Preprocessing()``.
+        """
+        return (preprocessing or self.preprocessing or Preprocessing())(self.load_image(index))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        index = int(index) % len(self)
+        return self.image(index), self.responses[index]
+
+    def shuffled(self, seed: int = 0, per_voxel: bool = True) -> ResponseDataset:
+        """The same dataset with responses permuted over images: a negative control, whose true score is 0.
+
+        Rows stay within their split. With one permutation for all voxels the correlations between voxels survive, and
+        with them clusters of voxels; ``per_voxel`` (the strict control) permutes every column on its own.
+
+        Args:
+            seed: of the permutations.
+            per_voxel: one permutation per voxel rather than one for all.
+        """
+        generator = np.random.default_rng(seed)
+        responses = self.responses.numpy().copy()
+        rest = torch.ones(len(self), dtype=torch.bool)
+        for rows in self.splits.values():
+            rest[rows] = False
+        for rows in (*self.splits.values(), rest.nonzero().squeeze(1)):
+            rows = rows.numpy()
+            if per_voxel:
+                for column in range(responses.shape[1]):
+                    responses[rows, column] = generator.permutation(responses[rows, column])
+            else:
+                responses[rows] = responses[generator.permutation(rows)]
+        control = copy.copy(self)
+        control.responses = torch.from_numpy(responses)
+        control.noise_ceiling = None
+        control.noise_ceiling_definition = "none: responses are shuffled over images"
+        return control
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(rows)}" for name, rows in self.splits.items())
+        return f"{type(self).__name__}({len(self)} images, {self.n_voxels} voxels; {sizes})"
+
+
+def random_splits(
+    n_images: int, *, test: float | int = 0.2, val: float | int = 0.1, seed: int = 0
+) -> dict[str, Tensor]:
+    """Random "train", "val" and "test" rows, disjoint and together all of 0..n_images-1.
+
+    One permutation, ``np.random.RandomState(seed).permutation(n_images)``: its end is test, and the end of what remains
+    is val. So train followed by val is exactly the training set of the same split without validation, and the test
+    rows do not depend on ``val``.
+
+    Args:
+        n_images: rows to share out.
+        test: share of all rows (a float in [0, 1)) or number of rows (an int).
+        val: share of the rows that are not test, or number of rows.
+        seed: of the permutation; the global generators are neither read nor moved.
+
+    Raises:
+        ValueError: nothing is left to train on.
+
+    >>> {name: len(rows) for name, rows in random_splits(640).items()}
+    {'train': 461, 'val': 51, 'test': 128}
+    """
+    n_test = _count(test, n_images, "test")
+    n_val = _count(val, n_images - n_test, "val")
+    n_train = n_images - n_test - n_val
+    if n_train < 1:
+        raise ValueError(f"{n_images} images less {n_test} for test and {n_val} for validation leave none to train on.")
+    order = torch.from_numpy(np.random.RandomState(seed).permutation(n_images))
+    train, val_rows, test_rows = order.split([n_train, n_val, n_test])
+    return {"train": train, "val": val_rows, "test": test_rows}
+
+
+def _count(size: float | int, n: int, name: str) -> int:
+    if isinstance(size, float):
+        if not 0 <= size < 1:
+            raise ValueError(f"{name} as a float is a share in [0, 1), got {size}; give an int for a number of images.")
+        return round(size * n)
+    if size < 0:
+        raise ValueError(f"{name} must not be negative, got {size}.")
+    return int(size)
+
+
+def check_splits(splits: Mapping[str, Tensor | Sequence[int]], n_images: int) -> dict[str, Tensor]:
+    """The splits "train", "val" and "test" as long tensors, once they are disjoint and within range; absent ones empty.
+
+    Raises:
+        ValueError: an unknown name, an index out of range, or an image in two splits (or twice in one).
+    """
+    unknown = set(splits) - set(SPLITS)
+    if unknown:
+        raise ValueError(f"splits are named {', '.join(SPLITS)}; got {', '.join(sorted(map(str, unknown)))}.")
+    checked = {}
+    for name in SPLITS:
+        rows = torch.as_tensor(splits.get(name, ()))
+        if rows.dtype == torch.bool:
+            raise ValueError(f"split {name!r} must be image indices, got a mask; use mask.nonzero().squeeze(1).")
+        checked[name] = rows = rows.long().cpu().flatten()
+        outside = rows[(rows < 0) | (rows >= n_images)]
+        if len(outside):
+            raise ValueError(f"split {name!r} names image {int(outside[0])}; there are {n_images}, counted from 0.")
+    if not len(checked["train"]):
+        raise ValueError("split 'train' is empty: there is nothing to train on.")
+    rows, counts = torch.cat(list(checked.values())).unique(return_counts=True)
+    if bool((counts > 1).any()):
+        shared = rows[counts > 1]
+        where = [name for name, part in checked.items() if bool((part == shared[0]).any())]
+        raise ValueError(
+            f"{len(shared)} images are in more than one split (or twice in one), the first is {int(shared[0])} "
+            f"in {' and '.join(where)}; train, val and test must be disjoint."
+        )
+    return checked

@@ -1,0 +1,185 @@
+"""Where a dataset's pictures come from: a folder, a zip archive, a list or an array, behind one index.
+
+Files are ordered once, here, in natural order (image2 before image10), because responses are matched to them by
+position. Nothing is decoded before it is asked for, and whatever cannot be decoded is named in the error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
+
+
+def natural_sort(names: Iterable[str]) -> list[str]:
+    """Names in the order a person counts in.
+
+    >>> natural_sort(["image10.jpg", "image2.jpg", "Image1.jpg"])
+    ['Image1.jpg', 'image2.jpg', 'image10.jpg']
+    """
+
+    def key(name: str) -> tuple:
+        # digits and text alternate, so numbers are only ever compared with numbers
+        parts = re.split(r"(\d+)", name.lower())
+        return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
+
+    return sorted(names, key=key)
+
+
+class Images:
+    """An indexed set of pictures; ``images[i]`` is an RGB ``PIL.Image``.
+
+    Args:
+        source: a folder or a .zip file of pictures; or a list of paths or PIL images; or pixels as a tensor or array
+            (n, 3, H, W) or (n, H, W, 3), uint8 in 0..255 or floating point in 0..1.
+        ids: one name per picture; by default the file names without suffix, or "0", "1", ...
+
+    Raises:
+        FileNotFoundError: the folder, archive or one of the listed files does not exist, or holds no pictures.
+        ValueError: not pixels, or as many ids as there are not pictures.
+
+    >>> Images(np.zeros((2, 4, 6, 3), dtype=np.uint8))[1].size
+    (6, 4)
+    """
+
+    def __init__(self, source: Any, ids: Sequence[str] | None = None):
+        self._archive: Path | None = None
+        self._open_archive: tuple[int, zipfile.ZipFile] | None = None
+        if isinstance(source, torch.Tensor | np.ndarray) and source.ndim == 4:
+            self.described = "an array"
+            self._items: Sequence[Any] = _as_pixels(source)
+            names = [str(i) for i in range(len(self._items))]
+        elif isinstance(source, str | os.PathLike):
+            names = self._find(Path(source))
+        elif isinstance(source, Sequence | np.ndarray) and not isinstance(source, bytes):
+            names = self._list(list(source))
+        else:
+            raise TypeError(
+                "images are a folder, a .zip file, a list of paths or PIL images, or pixels of shape (n, 3, H, W); got "
+                + (f"shape {tuple(source.shape)}." if hasattr(source, "shape") else f"{type(source).__name__}.")
+            )
+        self.ids = [str(name) for name in ids] if ids is not None else _stems(names)
+        if len(self.ids) != len(self._items):
+            raise ValueError(f"{len(self.ids)} ids for {len(self._items)} images in {self.described}.")
+
+    def _find(self, path: Path) -> list[str]:
+        self.described = str(path)
+        if path.is_dir():
+            names = natural_sort(entry.name for entry in path.iterdir() if is_picture(entry.name))
+            self._items = [path / name for name in names]
+        elif zipfile.is_zipfile(path):
+            self._archive = path
+            with zipfile.ZipFile(path) as archive:
+                names = self._items = natural_sort(name for name in archive.namelist() if is_picture(name))
+        elif not path.exists():
+            raise FileNotFoundError(f"no images at {path}: there is no such folder or zip file.")
+        else:
+            raise ValueError(f"{path} is neither a folder nor a zip file. A single image is given as a list of one.")
+        if not names:
+            raise FileNotFoundError(f"no images in {path}: none of its files ends in {', '.join(SUFFIXES)}.")
+        return names
+
+    def _list(self, items: list) -> list[str]:
+        self.described = "the list given"
+        names = []
+        for place, item in enumerate(items):
+            if isinstance(item, str | os.PathLike):
+                items[place] = Path(item)
+                names.append(str(item))
+            elif hasattr(item, "convert"):
+                names.append(str(place))
+            else:
+                raise TypeError(f"image {place} must be a path or a PIL image, got {type(item).__name__}.")
+        missing = [item for item in items if isinstance(item, Path) and not item.is_file()]
+        if missing:
+            raise FileNotFoundError(f"{len(missing)} of {len(items)} images do not exist, the first is {missing[0]}.")
+        self._items = items
+        return names
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int):
+        from PIL import Image
+
+        item = self._items[index]
+        if isinstance(item, np.ndarray):
+            return Image.fromarray(item)
+        if hasattr(item, "convert"):
+            return _as_rgb(item, f"image {index}")
+        name = f"image {index}, {item}" + (f" in {self._archive}" if self._archive else "")
+        try:
+            with self._read(item) as file, Image.open(file) as image:
+                return _as_rgb(image, name)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{name}: the file is gone since the dataset was opened.") from None
+        except (OSError, SyntaxError, KeyError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+            # SyntaxError is what PIL raises for some broken PNG files
+            raise ValueError(f"cannot read {name}: {error}. Replace it, or leave it and its response out.") from error
+
+    def _read(self, item: Any):
+        if self._archive is None:
+            return open(item, "rb")
+        # a handle shared with a forked worker would also share its file position: one handle per process
+        if self._open_archive is None or self._open_archive[0] != os.getpid():
+            self._open_archive = (os.getpid(), zipfile.ZipFile(self._archive))
+        return self._open_archive[1].open(item)
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_open_archive": None}
+
+    def __repr__(self) -> str:
+        return f"Images({len(self)} in {self.described})"
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file or archive member is a picture by its suffix; hidden files and macOS resource forks are not.
+
+    >>> is_picture("set/a.JPG"), is_picture("__MACOSX/set/._a.jpg"), is_picture("notes.txt")
+    (True, False, False)
+    """
+    path = Path(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
+def _stems(names: list[str]) -> list[str]:
+    stems = [Path(name).stem for name in names]
+    if len(set(stems)) == len(stems):
+        return stems
+    # "a/1.jpg" and "b/1.jpg", or the same picture listed twice for two presentations
+    return names if len(set(names)) == len(names) else [f"{place}:{stem}" for place, stem in enumerate(stems)]
+
+
+def _as_rgb(image: Any, name: str):
+    if image.mode.startswith("I") or image.mode == "F":
+        raise ValueError(f"{name} has {image.mode} pixels (more than 8 bits); save it as 8-bit greyscale or RGB first.")
+    image.load()
+    return image.convert("RGB")
+
+
+def _as_pixels(source: torch.Tensor | np.ndarray) -> np.ndarray:
+    """Pixels (n, H, W, 3) uint8 from any array :class:`Images` accepts."""
+    array = source.detach().cpu().numpy() if isinstance(source, torch.Tensor) else source
+    if array.shape[1] == 3 and array.shape[3] != 3:
+        array = np.moveaxis(array, 1, 3)
+    elif array.shape[3] != 3 or array.shape[1] == 3:
+        raise ValueError(f"pixels must be (n, 3, H, W) or (n, H, W, 3), got shape {array.shape}.")
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"pixels must be uint8 in 0..255 or floating point in 0..1, got {array.dtype}.")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"floating point pixels must lie in 0..1, got {low:.3g} to {high:.3g}. Normalised images belong to the "
+            "token store (TokenStore.build); a dataset keeps the pictures as they were shown."
+        )
+    return np.rint(array * 255).astype(np.uint8)
