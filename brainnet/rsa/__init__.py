@@ -1,0 +1,12 @@
+"""Representational similarity analysis: RDMs, their comparison, and inference over subjects and conditions.
+
+Everything takes arrays or ``RDMs``, follows the input's device and dtype, and imports torch alone; pandas, scipy
+and h5py are loaded by the function that needs them.
+"""
+
+from brainnet.rsa.compare import COMPARISONS, compare
+from brainnet.rsa.create import rdm
+from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
+from brainnet.rsa.rdms import RDMs
+
+__all__ = ["RDMs", "rdm", "DISTANCES", "shrinkage_covariance", "compare", "COMPARISONS"]
