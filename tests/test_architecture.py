@@ -32,7 +32,7 @@ def sources() -> list[Path]:
 def room_of(module: str) -> str:
     """'brainnet.backbone.base' -> 'backbone'; private modules beside a public one belong to it by name."""
     name = module.split(".")[1]
-    for public in ("selection", "ridge"):
+    for public in ("selection", "ridge", "store"):
         if name.startswith(f"_{public}"):
             return public
     return name

@@ -1,0 +1,587 @@
+"""The token store: nothing is found by pixels, nothing is lost to a kill, nothing foreign is read."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader
+
+from brainnet import _store_file
+from brainnet import store as store_module
+from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
+from brainnet.tokens import Preprocessing, Tokens
+
+
+class Toy(nn.Module):
+    """Two layers of tokens, exactly known: a strided convolution, and a wider one of its output."""
+
+    def __init__(self, seed: int = 0, widths: tuple[int, int] = (4, 6), gain: float = 1.0):
+        super().__init__()
+        rng = torch.Generator().manual_seed(seed)
+        self.first = nn.Conv2d(3, widths[0], 4, 4)
+        self.second = nn.Conv2d(widths[0], widths[1], 1)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=rng) * gain
+        self.dropout = nn.Dropout(0.5)
+        self.calls = 0
+
+    def get_tokens(self, images):
+        self.calls += 1
+        a = self.dropout(self.first(images))
+        b = self.second(a)
+        return {"a": a, "b": b}, {"a": a.mean((2, 3)), "b": b.amax((2, 3))}
+
+
+@pytest.fixture
+def images(rng):
+    return torch.randn(11, 3, 32, 32, generator=rng)
+
+
+def expected(backbone, images, grid=(8, 8), resize="mean"):
+    with torch.no_grad():
+        return Tokens(*backbone.eval().get_tokens(images)).resize(grid, resize)
+
+
+def assert_close(found: Tokens, wanted: Tokens, **tolerance):
+    assert found.layers == wanted.layers
+    for part, other in zip(found, wanted, strict=True):
+        for layer in part:
+            assert part[layer].dtype == torch.float32
+            torch.testing.assert_close(part[layer], other[layer], **tolerance)
+
+
+# ------------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_tokens_are_the_backbones(images, tmp_path, dtype, on_disk):
+    backbone = Toy()
+    path = tmp_path / "deep" / "tokens.bin" if on_disk else None
+    store = TokenStore.build(backbone, images, grid=(4, 2), dtype=dtype, batch_size=3, path=path)
+    # half a unit in the last place: 2^-11 for float16, 2^-8 for bfloat16; float32 differs only by batch size
+    tolerance = {torch.float32: 1e-6, torch.float16: 2**-11, torch.bfloat16: 2**-8}[dtype]
+    assert_close(store.tokens(), expected(backbone, images, (4, 2)), rtol=tolerance, atol=1e-6)
+    assert (len(store), store.layers, store.layer_widths, store.grid) == (11, ("a", "b"), (4, 6), (4, 2))
+    assert store.nbytes == 11 * (4 * 2 + 1) * 10 * dtype.itemsize
+
+
+def test_every_way_to_index(images):
+    store = TokenStore.build(Toy(), images, dtype=torch.float32)
+    everything = store.tokens()
+    for index, rows in [
+        ([4, 0, 4], [4, 0, 4]),
+        (torch.tensor([10]), [10]),
+        (np.array([1, 2], dtype=np.int16), [1, 2]),
+        (7, [7]),
+        (slice(2, 9, 3), [2, 5, 8]),
+        (slice(8, None), [8, 9, 10]),
+        (torch.arange(11) > 8, [9, 10]),
+        ([], []),
+    ]:
+        assert_close(store.tokens(index), everything.map(lambda v, rows=rows: v[rows]), rtol=0, atol=0)
+    for wrong in ([11], [-1]):
+        with pytest.raises(IndexError, match=r"\[0, 10\]"):
+            store.tokens(wrong)
+    with pytest.raises(TypeError, match="integers"):
+        store.tokens([0.5])
+
+
+def test_two_images_with_equal_sum_have_own_tokens():
+    image = torch.rand(3, 32, 32)
+    pair = torch.stack([image, image.flip(-1)])
+    assert pair[0].sum() == pytest.approx(pair[1].sum().item())
+    store = TokenStore.build(Toy(), pair)
+    assert not torch.equal(store.tokens(0).local["a"], store.tokens(1).local["a"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_batches_are_the_callers_to_change(images, dtype):
+    store = TokenStore.build(Toy(), images, dtype=dtype)
+    before = store.tokens([3]).local["a"].clone()
+    for index in (None, slice(0, 5), [3]):
+        store.tokens(index).local["a"].zero_()
+    store.features("a", "flatten").zero_()
+    assert torch.equal(store.tokens([3]).local["a"], before)
+
+
+def test_packed_is_tokens_in_one_piece(images):
+    store = TokenStore.build(Toy(widths=(5, 5)), images, grid=(2, 3))
+    packed, tokens = store.packed([6, 1]), store.tokens([6, 1])
+    assert packed.shape == (2, 2, 7, 5)
+    for i, layer in enumerate(store.layers):
+        torch.testing.assert_close(packed[:, i, :-1].transpose(1, 2).unflatten(2, (2, 3)), tokens.local[layer])
+        torch.testing.assert_close(packed[:, i, -1], tokens.global_[layer])
+    assert store.packed([0], dtype=torch.float16).dtype == torch.float16
+    with pytest.raises(ValueError, match=r"\(4, 6\)"):
+        TokenStore.build(Toy(), images).packed([0])
+
+
+@pytest.mark.parametrize("pool", ["mean", "global", "flatten", "both"])
+def test_features_are_those_of_tokens(images, pool):
+    store = TokenStore.build(Toy(gain=1000), images, grid=(2, 2))
+    assert store._scales is not None  # scaled layers take another path
+    torch.testing.assert_close(store.features("b", pool), store.tokens().features("b", pool))
+    torch.testing.assert_close(store.features("a", pool, [5, 2]), store.tokens([5, 2]).features("a", pool))
+    with pytest.raises(ValueError, match="Unknown layer 'c'"):
+        store.features("c")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_batches_come_in_order(images, tmp_path, on_disk):
+    store = TokenStore.build(Toy(), images, path=tmp_path / "t" if on_disk else None)
+    order = torch.randperm(11, generator=torch.Generator().manual_seed(1))
+    joined = torch.cat([tokens.global_["b"] for tokens in store.batches(order, 4)])
+    assert torch.equal(joined, store.tokens(order).global_["b"])
+    assert [len(t.global_["a"]) for t in store.batches(batch_size=4)] == [4, 4, 3]
+    assert list(store.batches([])) == []
+
+
+def test_statistics_are_those_of_all_values(images):
+    store = TokenStore.build(
+        Toy(), images + 1000, dtype=torch.float32
+    )  # a large mean: naive sums of squares would fail
+    mean, std = store.statistics(torch.arange(9), batch_size=4)
+    tokens = store.tokens(range(9)).map(torch.Tensor.double)
+    for layer in store.layers:
+        local = tokens.local[layer].transpose(0, 1).flatten(1)
+        torch.testing.assert_close(mean.local[layer].flatten(), local.mean(1))
+        torch.testing.assert_close(std.local[layer].flatten(), local.std(1, correction=0))
+        torch.testing.assert_close(std.global_[layer][0], tokens.global_[layer].std(0, correction=0))
+    with pytest.raises(ValueError, match="no images"):
+        store.statistics([])
+
+
+def test_transformed_maps_every_image(images):
+    store = TokenStore.build(Toy(), images)
+    half = store.transformed(
+        lambda tokens: tokens.resize((2, 2)).map(lambda v: v[:, :3] / 2), batch_size=4, name="half"
+    )
+    assert (half.layer_widths, half.grid, half.dtype) == ((3, 3), (2, 2), torch.float32)
+    wanted = store.tokens().resize((2, 2)).map(lambda v: v[:, :3] / 2)
+    assert_close(half.tokens(), wanted)
+    assert half.fingerprint["transform"] == "half"
+    assert half.image_ids == store.image_ids
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_works_with_a_plain_dataloader(images, tmp_path, workers):
+    store = TokenStore.build(Toy(), images, path=tmp_path / "t")
+    loader = DataLoader(store, batch_size=4, num_workers=workers)
+    local = torch.cat([local["a"] for local, _ in loader])
+    assert torch.equal(local, store.tokens().local["a"])
+    assert torch.equal(store[-1][1]["b"], store.tokens(10).global_["b"][0])
+
+
+def test_pickles_a_path_not_the_bytes(images, tmp_path):
+    mapped = TokenStore.build(Toy(), images, path=tmp_path / "t")
+    in_memory = TokenStore.build(Toy(), images)
+    assert len(pickle.dumps(mapped)) < 6_000 < mapped.nbytes
+    for store in (mapped, in_memory):
+        assert_close(pickle.loads(pickle.dumps(store)).tokens([2]), store.tokens([2]))
+
+
+# -------------------------------------------------------------------- scales
+
+
+def store_of(values: torch.Tensor, **options) -> TokenStore:
+    """A store of one layer whose local tokens are ``values`` (n, C) on a 1x1 grid, and whose global ones are zero."""
+    tokens = Tokens({"x": values[:, :, None, None]}, {"x": torch.zeros_like(values)})
+    return TokenStore.from_tokens([tokens], [str(i) for i in range(len(values))], **options)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=6), st.integers(-90, 120))
+def test_float16_keeps_any_magnitude(values, exponent):
+    values = torch.tensor([values]) * 2.0**exponent
+    decoded = store_of(values, dtype=torch.float16).tokens().local["x"][:, :, 0, 0]
+    # relative to each value 2^-11, until values 2^25 below the layer's largest reach fp16's subnormals
+    allowed = values.abs() * 2.0**-11 + values.abs().max() * 2.0**-21
+    assert ((decoded - values).abs() <= allowed).all()
+
+
+def test_overflow_is_scaled_and_told_apart_by_chunk():
+    values = torch.tensor([[1.0, 2.0], [1e6, -3e5], [3.0, 4.0]])
+    tokens = Tokens({"x": values[:, :, None, None]}, {"x": values})
+    manifest = _store_file.Manifest("float16", ["0", "1", "2"], {}, 1, 1)
+    sink = _store_file.MemorySink(manifest)
+    _store_file.fill(sink, [tokens])
+    assert sink.manifest.scales[0] == [1.0]
+    assert sink.manifest.scales[1][0] > 1
+    assert torch.isfinite(sink.rows).all()
+    store = TokenStore._of(sink.manifest, sink.rows, None)
+    torch.testing.assert_close(store.features("x", "global"), values, rtol=2**-11, atol=0)
+    torch.testing.assert_close(store.features("x", "global", [2, 1]), values[[2, 1]], rtol=2**-11, atol=0)
+    with pytest.raises(ValueError, match="beyond float16"):
+        store.packed([1], dtype=torch.float16)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_names_layer_and_image(images, bad):
+    class Broken(Toy):
+        def get_tokens(self, images):
+            local, global_ = super().get_tokens(images)
+            if self.calls == 2:
+                local["b"][1, 0, 0, 0] = bad
+            return local, global_
+
+    with pytest.raises(ValueError, match=r"layer 'b' are not finite.*image '5'"):
+        TokenStore.build(Broken(), images, batch_size=4)
+
+
+# --------------------------------------------------------------- fingerprint
+
+
+def test_a_complete_store_is_opened_not_computed(images, tmp_path):
+    TokenStore.build(Toy(), images, path=tmp_path / "t")
+    again = Toy()
+    store = TokenStore.build(again, images, path=tmp_path / "t")
+    assert again.calls == 0
+    assert_close(store.tokens(), TokenStore.open(tmp_path / "t", {"grid": "8x8"}).tokens())
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("weights", {"backbone": Toy(seed=1)}),
+        ("grid", {"grid": (4, 4)}),
+        ("resize", {"resize": "bilinear"}),
+        ("dtype", {"dtype": torch.float32}),
+        ("images", {"shift": 1.0}),
+        ("image_ids", {"drop": 1}),
+    ],
+)
+def test_another_origin_is_refused_by_name(images, tmp_path, field, change):
+    TokenStore.build(Toy(), images, path=tmp_path / "t")
+    change = dict(change)
+    backbone = change.pop("backbone", Toy())
+    other = images[change.pop("drop", 0) :] + change.pop("shift", 0.0)
+    with pytest.raises(ValueError, match=rf"\n  {field}: .* there, .* now"):
+        TokenStore.build(backbone, other, path=tmp_path / "t", **change)
+    replaced = TokenStore.build(backbone, other, path=tmp_path / "t", overwrite=True, **change)
+    assert len(replaced) == len(other)
+    assert_close(replaced.tokens(), TokenStore.build(backbone, other, **change).tokens())
+
+
+def test_open_compares_what_is_expected(images, tmp_path):
+    TokenStore.build(Toy(), images, path=tmp_path / "t")
+    with pytest.raises(ValueError, match=r"resize: mean there, bilinear now"):
+        TokenStore.open(tmp_path / "t", {"resize": "bilinear"})
+    with pytest.raises(FileNotFoundError, match="Build it first"):
+        TokenStore.open(tmp_path / "none")
+
+
+def test_a_foreign_file_is_left_alone(images, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="no token store"):
+        TokenStore.build(Toy(), images, path=tmp_path / "thesis.txt", overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(ValueError, match="is a folder"):
+        TokenStore.build(Toy(), images, path=tmp_path)
+
+
+def test_fingerprint_follows_weights():
+    assert fingerprint_of(Toy()) == fingerprint_of(Toy())
+    assert fingerprint_of(Toy())["weights"] != fingerprint_of(Toy(seed=1))["weights"]
+
+    class Plain:
+        def __init__(self, seed):
+            self.model = Toy(seed)
+
+    assert fingerprint_of(Plain(0))["weights"] != fingerprint_of(Plain(1))["weights"]
+    assert fingerprint_of(Toy(), Preprocessing())["preprocessing"] == str(Preprocessing())
+
+
+def test_preprocessing_of_the_data_comes_first():
+    backbone, data = Toy(), type("Data", (), {"preprocessing": None})()
+    assert choose_preprocessing(data, backbone) == Preprocessing()
+    backbone.preprocessing = Preprocessing(size=(32, 32))
+    assert choose_preprocessing(data, backbone).size == (32, 32)
+    data.preprocessing = Preprocessing(size=(16, 16))
+    with pytest.warns(UserWarning, match="expects"):
+        assert choose_preprocessing(data, backbone).size == (16, 16)
+
+
+# -------------------------------------------------------------------- images
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (5, 40, 50, 3), dtype=np.uint8)
+    paths = [tmp_path / f"{name}.png" for name in "abcde"]
+    for path, pixels in zip(paths, noise, strict=True):
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+def test_paths_and_pictures_give_the_same(photographs):
+    small = Preprocessing(size=(32, 32))
+    from_paths = TokenStore.build(Toy(), [str(p) for p in photographs], preprocessing=small, workers=2, batch_size=2)
+    from_pil = TokenStore.build(Toy(), [Image.open(p) for p in photographs], preprocessing=small, workers=0)
+    assert from_paths.image_ids == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert_close(from_paths.tokens(), from_pil.tokens(), rtol=1e-3, atol=1e-3)
+
+
+def test_an_unreadable_image_is_named(photographs):
+    photographs[3].write_bytes(b"not a picture")
+    with pytest.raises(OSError, match=r"d\.png cannot be read"):
+        TokenStore.build(Toy(), photographs)
+    photographs[2].unlink()
+    with pytest.raises(FileNotFoundError, match=r"no image at .*c\.png"):
+        TokenStore.build(Toy(), photographs)
+    for wrong in ("folder", [1, 2], torch.zeros(2, 4, 8, 8)):
+        with pytest.raises((TypeError, ValueError), match="image"):
+            TokenStore.build(Toy(), wrong)
+    with pytest.raises(ValueError, match="no images"):
+        TokenStore.build(Toy(), [])
+
+
+def test_a_changed_picture_changes_the_fingerprint(photographs, tmp_path):
+    options = {"preprocessing": Preprocessing(size=(32, 32)), "path": tmp_path / "t"}
+    TokenStore.build(Toy(), photographs, **options)
+    Image.open(photographs[0]).rotate(180).save(photographs[0])
+    with pytest.raises(ValueError, match="\n  images: "):
+        TokenStore.build(Toy(), photographs, **options)
+
+
+class Planted:
+    """A response dataset that kept the tokens which made it."""
+
+    def __init__(self, images, tokens):
+        self.images, self.tokens = images, tokens
+        self.image_ids = [f"scene {i}" for i in range(len(images))]
+        self.preprocessing = None
+
+    def load_image(self, i):
+        return Image.fromarray((self.images[i].sigmoid() * 255).byte().permute(1, 2, 0).numpy())
+
+    def image(self, i, preprocessing):
+        return preprocessing(self.load_image(i))
+
+    def planted_tokens(self, fingerprint):
+        return self.tokens if fingerprint["grid"] == "8x8" else None
+
+
+def test_planted_tokens_are_copied(images):
+    backbone = Toy()
+    data = Planted(images, expected(Toy(seed=5), images))
+    store = TokenStore.build(backbone, data, dtype=torch.float32, batch_size=4)
+    assert backbone.calls == 0
+    assert_close(store.tokens(), data.tokens)
+    assert store.image_ids[2] == "scene 2"
+    TokenStore.build(backbone, data, grid=(4, 4))
+    assert backbone.calls > 0
+
+
+def test_a_backbone_is_put_back_in_its_mode(images):
+    backbone = Toy().train()
+    backbone.first.eval()
+    store = TokenStore.build(backbone, images)
+    assert backbone.training
+    assert backbone.dropout.training
+    assert not backbone.first.training
+    assert torch.is_grad_enabled()
+    assert_close(store.tokens(), TokenStore.build(Toy().eval(), images).tokens())  # so dropout was off
+    with pytest.raises(ValueError, match="not finite"):
+        TokenStore.build(backbone, images / 0)
+    assert backbone.training
+    assert backbone.dropout.training
+    assert not backbone.first.training
+
+
+# ------------------------------------------------------- kills and full disks
+
+BUILD = """
+import sys, time, torch
+sys.path.insert(0, {tests!r})
+from test_store import Toy
+from brainnet.store import TokenStore
+class Slow(Toy):
+    def get_tokens(self, images):
+        time.sleep({pause})
+        return super().get_tokens(images)
+images = torch.randn(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+backbone = Slow()
+store = TokenStore.build(backbone, images, path={path!r}, batch_size=2, chunk_size=4)
+print(backbone.calls, len(store))
+"""
+
+
+def start(path: Path, pause: float) -> subprocess.Popen:
+    code = BUILD.format(tests=str(Path(__file__).parent), path=str(path), pause=pause)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def chunks_of(path: Path) -> int:
+    manifest = _store_file.Manifest.beside(path)
+    return _store_file.Manifest.read(path).n_complete // 4 if manifest.is_file() else 0
+
+
+def test_a_killed_build_goes_on_and_ends_the_same(tmp_path):
+    path, whole = tmp_path / "killed", tmp_path / "whole"
+    process = start(path, pause=0.2)
+    deadline = time.monotonic() + 60
+    while chunks_of(path) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = chunks_of(path)
+    assert 2 <= done < 6
+    with pytest.raises(ValueError, match=f"unfinished: {done * 4} of 24"):
+        TokenStore.open(path)
+    with path.open("ab") as file:
+        file.write(b"half a chunk that no manifest counts")
+
+    # two at once: one goes on, the other waits and opens the result
+    results = [process.communicate(timeout=120) for process in (start(path, 0), start(path, 0))]
+    assert sorted(out.split() for out, _ in results) == [["0", "24"], [str((6 - done) * 2), "24"]], results
+    assert start(whole, 0).communicate()[0].split() == ["12", "24"]
+    assert path.read_bytes() == whole.read_bytes()
+    same = [_store_file.Manifest.read(p) for p in (path, whole)]
+    assert same[0] == same[1]
+
+
+def test_a_full_disk_leaves_a_store_that_goes_on(images, tmp_path, monkeypatch):
+    path, written = tmp_path / "t", []
+    real = _store_file.write_durably
+
+    def full(path, offset, chunk):
+        if offset:
+            path.open("ab").write(b"torn")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(offset)
+        real(path, offset, chunk)
+
+    monkeypatch.setattr(_store_file, "write_durably", full)
+    with pytest.raises(OSError, match=r"disk is full: .* holds 4 of 11 images") as caught:
+        TokenStore.build(Toy(), images, path=path, batch_size=2, chunk_size=4)
+    assert caught.value.errno == errno.ENOSPC
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(_store_file, "write_durably", real)
+    backbone = Toy()
+    store = TokenStore.build(backbone, images, path=path, batch_size=2, chunk_size=4)
+    assert backbone.calls == 4
+    assert_close(store.tokens(), TokenStore.build(Toy(), images, batch_size=2).tokens())
+
+
+def test_a_disk_or_memory_too_small_is_said_first(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(_store_file, "free_bytes", lambda device: 1000)
+    with pytest.raises(MemoryError, match="1 kB of memory is free"):
+        TokenStore.build(Toy(), images)
+    usage = type("Usage", (), {"free": 10})
+    monkeypatch.setattr(_store_file.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(OSError, match="10 B is free"):
+        TokenStore.build(Toy(), images, path=tmp_path / "t")
+
+
+def test_size_is_said_before_the_build(images, caplog):
+    with caplog.at_level(logging.INFO, "brainnet.store"):
+        TokenStore.build(Toy(), images, grid=(2, 2))
+    assert "11 images x 2 layers x 5 positions, float16: 1.1 kB in memory" in caplog.text
+
+
+def test_a_truncated_file_is_told_and_repaired(images, tmp_path):
+    path = tmp_path / "t"
+    whole = TokenStore.build(Toy(), images, path=path, batch_size=2, chunk_size=4)
+    before, row = path.read_bytes(), whole.nbytes // 11
+    os.truncate(path, row * 9 + row // 2)
+    with pytest.raises(ValueError, match=r"truncated: 9 of 11 images are whole.*TokenStore\.build"):
+        TokenStore.open(path)
+    backbone = Toy()
+    TokenStore.build(backbone, images, path=path, batch_size=2, chunk_size=4)
+    assert backbone.calls == 2  # images 8 to 10: the last chunk
+    assert path.read_bytes() == before
+
+
+def test_a_store_continues_only_with_the_same_layers(images, tmp_path, monkeypatch):
+    def stop(path, offset, chunk):
+        if offset:
+            raise KeyboardInterrupt
+        real(path, offset, chunk)
+
+    real = _store_file.write_durably
+    monkeypatch.setattr(_store_file, "write_durably", stop)
+    backbone = Toy()
+    backbone.fingerprint = lambda: {"name": "careless"}  # says nothing of its layers
+    with pytest.raises(KeyboardInterrupt):
+        TokenStore.build(backbone, images, path=tmp_path / "t", batch_size=2, chunk_size=2)
+    monkeypatch.setattr(_store_file, "write_durably", real)
+    other = Toy(widths=(4, 7))
+    other.fingerprint = backbone.fingerprint
+    with pytest.raises(ValueError, match="the store began with"):
+        TokenStore.build(other, images, path=tmp_path / "t")
+
+
+# ------------------------------------------------------------------- devices
+
+
+def test_a_store_too_large_for_the_device_is_copied_batch_by_batch(images, monkeypatch, caplog):
+    store = TokenStore.build(Toy(gain=1000), images)
+    there = store.to("meta")  # the one device besides the CPU that every machine has
+    assert there.is_resident
+    assert there.tokens([1]).local["a"].device.type == "meta"
+    monkeypatch.setattr(store_module, "free_bytes", lambda device: store.nbytes)
+    with caplog.at_level(logging.INFO, "brainnet.store"):
+        staged = store.to("meta")
+    assert "too large" in caplog.text
+    assert not staged.is_resident
+    assert staged._rows.device.type == "cpu"
+    for index in (None, [3, 1], slice(2, 4)):
+        assert staged.tokens(index).global_["b"].device.type == "meta"
+    assert store.device.type == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("fits", [True, False])
+def test_gpu_batches_equal_the_hosts(images, monkeypatch, fits):
+    if not fits:
+        monkeypatch.setattr(store_module, "free_bytes", lambda device: 0)
+    store = TokenStore.build(Toy(gain=1000), images)
+    there = store.to("cuda")
+    assert there.is_resident == fits
+    index = torch.tensor([7, 2, 2])
+    assert_close(there.tokens(index.cuda()).map(torch.Tensor.cpu), store.tokens(index))
+    for mine, other in zip(there.batches(batch_size=2), store.batches(batch_size=2), strict=True):
+        assert_close(mine.map(torch.Tensor.cpu), other)
+
+
+def test_decoding_runs_beside_the_backbone(images):
+    """The second batch is being decoded before the first forward pass has ended."""
+    second_batch, overlapped = threading.Event(), []
+
+    class Watching(Toy):
+        def get_tokens(self, images):
+            overlapped.append(second_batch.wait(10))
+            return super().get_tokens(images)
+
+    data = Planted(images, None)
+    load = data.image
+
+    def image(i, preprocessing):
+        if i >= 4:
+            second_batch.set()
+        return load(i, Preprocessing(size=(32, 32)))
+
+    data.image = image
+    TokenStore.build(Watching(), data, batch_size=4, workers=1)
+    assert overlapped[0]
