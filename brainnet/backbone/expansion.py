@@ -1,0 +1,258 @@
+"""``expansion:*``: the untrained network of Kazemian, Elmoznino and Bonner (2025), layer by layer.
+
+A fixed bank of curved wavelets, then random convolutions that widen and widen; convolution, non-linearity, average
+pool, five times. Nothing is trained and nothing is downloaded, yet it explains visual cortex nearly as well as
+AlexNet does. ``expansion:full`` is the published network; ``expansion:small`` keeps the idea at a size for CPUs.
+
+Reference: Kazemian, Elmoznino & Bonner (2025), Convolutional architectures are cortex-aligned de novo.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brainnet.backbone.base import FrozenBackbone, choose_layers
+from brainnet.backbone.weights import fit_weights, load_weights, weights_path
+from brainnet.tokens import Preprocessing, Tokens
+
+LAYERS = ("1", "2", "3", "4", "5")
+KERNELS = (15, 7, 5, 3, 3)
+FULL = (1000, 3000, 5000, 3000)
+SMALL = (64, 128, 256, 512)
+
+
+def _zscore(x: Tensor) -> Tensor:
+    return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
+
+
+NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "gelu": F.gelu,
+    "elu": F.elu,
+    "abs": torch.abs,
+    "zscore": _zscore,  # over channels at each position
+    "none": lambda x: x,
+}
+
+INITIALISATIONS: dict[str, Callable[..., Tensor]] = {
+    "kaiming_uniform": nn.init.kaiming_uniform_,
+    "kaiming_normal": nn.init.kaiming_normal_,
+    "xavier_uniform": nn.init.xavier_uniform_,
+    "xavier_normal": nn.init.xavier_normal_,
+    "orthogonal": nn.init.orthogonal_,
+    "uniform": nn.init.uniform_,
+    "normal": nn.init.normal_,
+}
+
+
+def curvature_bank(
+    size: int = 15,
+    orientations: int = 12,
+    curvatures: Sequence[float] = (10**-2, 10**-1.05, 10**-0.1),
+    frequency: float = 1.2,
+    elongation: float = 5.0,
+) -> Tensor:
+    """Banana wavelets, (36, 15, 15) float32: curvature outermost, then orientation over the full circle.
+
+    Each is a cosine wave across a ridge of the given curvature under a Gaussian envelope, with zero mean over the
+    window. Rows run down and columns leftwards, as in the published bank.
+
+    >>> bank = curvature_bank()
+    >>> bank.shape, round(float(bank.std(correction=0)), 4)
+    (torch.Size([36, 15, 15]), 0.0687)
+    """
+    half = size // 2
+    steps = torch.arange(size, dtype=torch.float64) - half
+    x, y = steps[:, None], -steps[None, :]
+    filters = []
+    for curvature in curvatures:
+        for j in range(orientations):
+            angle = 2 * math.pi * j / orientations
+            u, v = x * math.cos(angle) + y * math.sin(angle), -x * math.sin(angle) + y * math.cos(angle)
+            ridge = u + curvature * v**2
+            envelope = torch.exp(-(frequency**2) / 2 * (ridge**2 + (v / elongation) ** 2))
+            wavelet = envelope * (torch.cos(frequency * ridge) - math.exp(-0.5))
+            filters.append(wavelet - wavelet.mean())
+    return torch.stack(filters).float()
+
+
+def gabor_bank(size: int = 15, orientations: int = 12, scales: Sequence[float] = (5, 10, 15)) -> Tensor:
+    """Gabor wavelets, (36, 15, 15) float32: scale outermost, then orientation over the half circle; mean not removed.
+
+    >>> gabor_bank()[:, 7, 7].unique()
+    tensor([1.])
+    """
+    half = size // 2
+    steps = torch.arange(size, dtype=torch.float64)
+    y, x = (half - steps)[:, None], (half - steps)[None, :]
+    filters = []
+    for scale in scales:
+        for j in range(orientations):
+            angle = math.pi * j / orientations
+            along, across = x * math.cos(angle) + y * math.sin(angle), -x * math.sin(angle) + y * math.cos(angle)
+            envelope = torch.exp(-0.5 * (along**2 + (0.5 * across) ** 2))  # sigma 1, aspect 0.5
+            filters.append(envelope * torch.cos(2 * math.pi * along / (scale / math.pi)))
+    return torch.stack(filters).float()
+
+
+BANKS: dict[str, Callable[[], Tensor]] = {"curvature": curvature_bank, "gabor": gabor_bank}
+
+
+class Expansion(FrozenBackbone):
+    """The five-layer expansion network.
+
+    Layer ``"1"`` applies the fixed bank to R, G and B apart (36 filters each, 108 channels); layers ``"2"`` to
+    ``"5"`` are random convolutions. A layer's tokens are taken after its non-linearity and its average pool; the
+    global token is their mean over space.
+
+    Args:
+        widths: channels of layers 2 to 5.
+        bank: "curvature" (the published default), "gabor", or "random" for a first layer drawn like the others.
+        first_width: channels of layer 1 where the bank is random.
+        nonlinearity: one of ``NONLINEARITIES`` for all layers, or five of them.
+        initialisation: one of ``INITIALISATIONS``.
+        seed: of the weights. 42 is the seed of the published networks, and gives their very weights.
+        padding: "valid", the published geometry (grids 111, 52, 24, 11, 6 at 224 pixels; smallest image 142), or
+            "same", with reflected borders, no pool in layer 5 and grids 64, 32, 16, 8, 8 at 128 pixels.
+        layers: names or indices; None takes all five.
+        weights: "random", or a file with ``filters_2`` ... ``filters_5``.
+        precision: "fp32" or "bf16" arithmetic; tokens come as float32 either way. "auto" is fp32.
+        preprocessing: by default 224 pixels ("valid") or 128 ("same") with ImageNet's mean and SD.
+        name: for fingerprints.
+
+    >>> Expansion((8, 8, 8, 8), padding="same").get_tokens(torch.zeros(1, 3, 64, 64)).local["5"].shape
+    torch.Size([1, 8, 4, 4])
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = FULL,
+        *,
+        bank: str = "curvature",
+        first_width: int = 3000,
+        nonlinearity: str | Sequence[str] = "relu",
+        initialisation: str = "kaiming_uniform",
+        seed: int = 42,
+        padding: str = "valid",
+        layers: Iterable[str | int] | None = None,
+        weights: str | Path = "random",
+        precision: str = "auto",
+        preprocessing: Preprocessing | None = None,
+        name: str = "expansion",
+    ):
+        nonlinearities = (nonlinearity,) * 5 if isinstance(nonlinearity, str) else tuple(nonlinearity)
+        for value, known, what in [
+            (bank, (*BANKS, "random"), "bank"),
+            (initialisation, INITIALISATIONS, "initialisation"),
+            (padding, ("valid", "same"), "padding"),
+            (precision, ("auto", "fp32", "bf16"), "precision"),
+            *((n, NONLINEARITIES, "nonlinearity") for n in nonlinearities),
+        ]:
+            if value not in known:
+                raise ValueError(f"Unknown {what} {value!r} of an expansion network. Known: {', '.join(known)}")
+        if len(widths) != 4 or len(nonlinearities) != 5:
+            raise ValueError(
+                f"an expansion network has four widths (layers 2 to 5) and one or five non-linearities, "
+                f"got {len(widths)} and {len(nonlinearities)}"
+            )
+        side = 224 if padding == "valid" else 128
+        settings = {"bank": bank, "nonlinearity": "+".join(nonlinearities), "padding": padding}
+        settings["precision"] = "fp32" if precision == "auto" else precision
+        super().__init__(
+            name, choose_layers(LAYERS, layers), preprocessing or Preprocessing((side, side)), settings=settings
+        )
+        self.nonlinearities = nonlinearities
+        self.padding = padding
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+
+        shapes = {}
+        channels = 3
+        if bank == "random":
+            self.bank = None
+            shapes["filters_1"] = (first_width, 3, KERNELS[0], KERNELS[0])
+            channels = first_width
+        else:
+            self.register_buffer("bank", BANKS[bank](), persistent=False)
+            channels = 3 * len(self.bank)
+        for number, (width, kernel) in enumerate(zip(widths, KERNELS[1:], strict=True), start=2):
+            shapes[f"filters_{number}"] = (width, channels, kernel, kernel)
+            channels = width
+        file = weights_path(weights)
+        if file is None and weights != "random":
+            raise ValueError(f'an expansion network is not trained: weights is "random" or a file, got {weights!r}')
+        generator = torch.Generator().manual_seed(seed)
+        for key, shape in shapes.items():
+            drawn = torch.empty(shape)
+            if file is None:
+                drawn.uniform_(generator=generator)  # the published code makes, and overwrites, a default Conv2d first
+                INITIALISATIONS[initialisation](drawn, generator=generator)
+            self.register_parameter(key, nn.Parameter(drawn))
+        if file is not None:
+            fit_weights(self, load_weights(file), file)
+        self.freeze()
+
+    @property
+    def layer_widths(self) -> tuple[int, ...]:
+        """Number of channels of each layer."""
+        first = self.filters_1.shape[0] if self.bank is None else 3 * len(self.bank)
+        widths = (first, *(getattr(self, f"filters_{number}").shape[0] for number in range(2, 6)))
+        return tuple(widths[int(layer) - 1] for layer in self.layers)
+
+    def compute_tokens(self, images: Tensor) -> Tokens:
+        """Tokens of the chosen layers; nothing is computed beyond the last of them."""
+        x = images.to(self.dtype)
+        local = {}
+        for layer in LAYERS[: max(map(int, self.layers))]:
+            x = self._layer(int(layer), x)
+            if layer in self.layers:
+                local[layer] = x.to(torch.float32, copy=True)
+        local = {layer: local[layer] for layer in self.layers}
+        return Tokens(local, {layer: value.mean((2, 3)) for layer, value in local.items()})
+
+    def _layer(self, number: int, x: Tensor) -> Tensor:
+        x = NONLINEARITIES[self.nonlinearities[number - 1]](self.convolve(number, x))
+        if number < 5:
+            return F.avg_pool2d(x, 2)
+        return F.avg_pool2d(x, 4, stride=1) if self.padding == "valid" else x
+
+    def convolve(self, number: int, x: Tensor) -> Tensor:
+        """Layer ``number``'s convolution of its input, before non-linearity and pool."""
+        half = KERNELS[number - 1] // 2
+        if self.padding == "same":
+            x = F.pad(x, (half,) * 4, mode="reflect")
+        elif number == 1:
+            x = F.pad(x, (half - 1 if self.bank is not None else half,) * 4)  # 6 for the bank, 7 for random filters
+        if number == 1 and self.bank is not None:
+            y = F.conv2d(x.flatten(0, 1)[:, None], self.bank[:, None].to(x.dtype))  # (B * 3, 36, H, W)
+            return y.unflatten(0, (-1, 3)).flatten(1, 2)  # 36 of R, 36 of G, 36 of B
+        return F.conv2d(x, getattr(self, f"filters_{number}").to(x.dtype))
+
+
+def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Expansion:
+    """An expansion network as a backbone.
+
+    Args:
+        variant: "full", the published geometry (350 million random weights, 617 GFLOP an image), or "small"
+            (2 million, 4 GFLOP). "expansion" alone is the full one.
+        filters_5: width of layer 5, the published sweep's 3, 30, 300, 3000, 30000.
+        kwargs: see :class:`Expansion`.
+
+    >>> build("small").layer_widths
+    (108, 64, 128, 256, 512)
+    """
+    variants = {"full": (FULL, "valid"), "small": (SMALL, "same")}
+    variant = variant or "full"
+    if variant not in variants:
+        raise ValueError(f"Unknown expansion network {variant!r}. Known: {', '.join(variants)}")
+    widths, padding = variants[variant]
+    widths = tuple(kwargs.pop("widths", widths))
+    if filters_5 is not None:
+        widths = (*widths[:3], filters_5)
+    return Expansion(widths, **{"padding": padding, "name": f"expansion:{variant}", **kwargs})

@@ -1,0 +1,179 @@
+"""``clip:*``: the image towers of open_clip, and ``ModifiedCLIP``, the published backbone of FactorTopy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from brainnet._checks import nearest, require, warn_once
+from brainnet.backbone.base import HookedBackbone, choose_layers
+from brainnet.backbone.weights import (
+    fit_weights,
+    hub_addresses,
+    load_weights,
+    own_random_numbers,
+    published_file,
+    weights_path,
+)
+from brainnet.tokens import Preprocessing
+
+# open_clip builds no image tower without a text tower; this one is thrown away.
+SMALL_TEXT = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
+
+
+class CLIPBackbone(HookedBackbone):
+    """Tokens of every block of a CLIP image tower.
+
+    Vision transformers: layers ``"0"``, ``"1"``, ... are the residual blocks, the global token is the class token as
+    it leaves that block (the last normalisation and the projection are not applied). ResNets: layers ``"0"`` to
+    ``"3"`` are the stages, the global token is the mean over space.
+
+    Args:
+        variant: open_clip's name, such as ``"ViT-B-16"`` or ``"RN50"``.
+        layers: names or indices of blocks; None takes all.
+        weights: a file (the whole CLIP model's or the image tower's alone), ``"random"``, or open_clip's tag of
+            published weights, ``"openai"``.
+        seed: of random weights.
+        quick_gelu: the activation OpenAI trained with, x * sigmoid(1.702 x). None takes what the published tag says;
+            for a file it must be said where it differs from the variant's own (GELU, unless it ends in -quickgelu).
+        preprocessing: by default the mean, SD, size and interpolation of the published weights.
+
+    >>> backbone = CLIPBackbone("ViT-S-32-alt", weights="random", layers=[-1])
+    >>> backbone.layers, backbone.preprocessing.interpolation
+    (('11',), 'bicubic')
+    """
+
+    def __init__(
+        self,
+        variant: str = "ViT-B-16",
+        *,
+        layers: Iterable[str | int] | None = None,
+        weights: str | Path = "openai",
+        seed: int = 0,
+        quick_gelu: bool | None = None,
+        preprocessing: Preprocessing | None = None,
+    ):
+        open_clip = require("open_clip", f"clip:{variant}", "open_clip_torch")
+        known = open_clip.list_models()
+        if variant not in known:
+            close = nearest(variant, known)
+            hint = f" Did you mean 'clip:{close}'?" if close else ""
+            raise ValueError(f"open_clip has no model {variant!r}.{hint}")
+        tower, published, quick_gelu = _tower(open_clip, variant, weights, seed, quick_gelu)
+        stages = _stages(tower)
+        chosen = choose_layers(list(stages), layers)
+        is_transformer = hasattr(tower, "transformer")
+        super().__init__(
+            tower,
+            {layer: stages[layer] for layer in chosen},
+            name=f"clip:{variant}",
+            preprocessing=preprocessing or _preprocessing(open_clip, tower, published),
+            prefix_tokens=int(is_transformer),
+            patch_size=tower.patch_size[0] if is_transformer else None,
+            sequence="BNC" if getattr(getattr(tower, "transformer", None), "batch_first", True) else "NBC",
+            settings={"quick_gelu": quick_gelu},
+        )
+
+
+class ModifiedCLIP(CLIPBackbone):
+    """The CLIP backbone FactorTopy was published with: ViT-B/16 of OpenAI, twelve layers ``"0"`` to ``"11"``.
+
+    Images carry ImageNet's mean and SD, not CLIP's: the published encoders were fitted so. Every other ``clip:*``
+    backbone uses CLIP's own statistics.
+
+    Args:
+        variant, layers, weights, seed, preprocessing: see :class:`CLIPBackbone`. ``weights="random"`` needs no file.
+    """
+
+    def __init__(
+        self,
+        variant: str = "ViT-B-16",
+        *,
+        layers: Iterable[str | int] | None = None,
+        weights: str | Path = "openai",
+        seed: int = 0,
+        preprocessing: Preprocessing | None = None,
+    ):
+        super().__init__(
+            variant,
+            layers=layers,
+            weights=weights,
+            seed=seed,
+            quick_gelu=True,
+            preprocessing=preprocessing or Preprocessing(),
+        )
+        self.name = "ModifiedCLIP" if variant == "ViT-B-16" else f"ModifiedCLIP:{variant}"
+
+
+def build(variant: str | None, **kwargs: Any) -> CLIPBackbone:
+    """A CLIP image tower as a backbone; ``"clip"`` alone is ``"clip:ViT-B-16"``. See :class:`CLIPBackbone`."""
+    return CLIPBackbone(variant or "ViT-B-16", **kwargs)
+
+
+def _tower(
+    open_clip: Any, variant: str, weights: Any, seed: int, quick_gelu: bool | None
+) -> tuple[nn.Module, dict[str, Any], bool]:
+    """The image tower with its weights in it, what is published about them, and whether it uses QuickGELU."""
+    model = open_clip.get_model_config(variant)
+    tags = open_clip.list_pretrained_tags_by_model(variant)
+    file = weights_path(weights)
+    named = file is None and weights != "random"
+    if named and weights not in tags:
+        known = f"Known: {', '.join(tags)}" if tags else "None are published"
+        raise ValueError(f'clip:{variant} has no weights {weights!r}. {known}; or a file, or "random".')
+    published = open_clip.get_pretrained_cfg(variant, weights if named else tags[0]) if tags else {}
+    if quick_gelu is None:
+        quick_gelu = bool((published if named else model).get("quick_gelu", False))
+        if file is not None and not quick_gelu and "openai" in tags:
+            warn_once(
+                f"quick_gelu {variant}",
+                f"clip:{variant} is built with GELU for the weights in {file.name}. If they are OpenAI's, say "
+                "quick_gelu=True: with the wrong activation every token is off, and nothing else tells.",
+            )
+    if named:
+        file = published_file("clip", variant, weights, _addresses(published))
+    with own_random_numbers(seed):
+        tower = open_clip.CLIP(model["embed_dim"], model["vision_cfg"], SMALL_TEXT, quick_gelu=quick_gelu).visual
+    if file is not None:
+        fit_weights(tower, _of_tower(load_weights(file)), file)
+    return tower, published, quick_gelu
+
+
+def _addresses(published: dict[str, Any]) -> list[str]:
+    """Where a tag's file is: the hub first, whose files hold arrays alone."""
+    repository, _, file = published.get("hf_hub", "").rpartition("/")
+    files = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    url = published.get("url", "")
+    return (hub_addresses(repository, *files) if repository else []) + ([url] if url else [])
+
+
+def _of_tower(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The image tower's part of a whole CLIP model's weights, which it is where nothing is called ``visual.``."""
+    tower = {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
+    return tower or state
+
+
+def _stages(tower: nn.Module) -> dict[str, str]:
+    """Layer name to module name: residual blocks of a transformer, stages of a ResNet."""
+    if hasattr(tower, "transformer"):
+        return {str(i): f"transformer.resblocks.{i}" for i in range(len(tower.transformer.resblocks))}
+    if hasattr(tower, "layer4"):
+        return {str(i): f"layer{i + 1}" for i in range(4)}
+    raise ValueError(
+        f"the image tower {type(tower).__name__} is a network of timm: use the timm family, which also has the weights "
+        '("timm:vit_base_patch16_siglip_224", "timm:convnext_base.clip_laion2b").'
+    )
+
+
+def _preprocessing(open_clip: Any, tower: nn.Module, published: dict[str, Any]) -> Preprocessing:
+    """The image statistics published with the weights; OpenAI's where nothing else is."""
+    size = tower.image_size if isinstance(tower.image_size, tuple | list) else (tower.image_size,) * 2
+    return Preprocessing(
+        tuple(size),
+        tuple(published.get("mean", open_clip.OPENAI_DATASET_MEAN)),
+        tuple(published.get("std", open_clip.OPENAI_DATASET_STD)),
+        "bilinear" if published.get("interpolation") == "bilinear" else "bicubic",
+    )

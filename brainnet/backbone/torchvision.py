@@ -1,0 +1,166 @@
+"""``torchvision:*``: any classification or segmentation network of torchvision, at any of its modules."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from brainnet._checks import nearest, require
+from brainnet.backbone.base import HookedBackbone, choose_layers
+from brainnet.backbone.weights import fit_weights, load_weights, own_random_numbers, published_file, weights_path
+from brainnet.tokens import Preprocessing
+
+MOST_LAYERS = 24  # by default; networks with more blocks give an even choice of them
+CLASSIFIERS = ("classifier", "head", "heads", "fc", "aux", "AuxLogits")  # no image tokens there
+ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.LeakyReLU)
+
+
+def build(
+    variant: str | None,
+    *,
+    layers: Iterable[str | int] | None = None,
+    weights: str | Path = "default",
+    seed: int = 0,
+    preprocessing: Preprocessing | None = None,
+) -> HookedBackbone:
+    """A torchvision network as a backbone.
+
+    Args:
+        variant: torchvision's name, such as ``"squeezenet1_0"``, ``"resnet50"`` or ``"vit_b_16"``.
+        layers: module names (``"features.3"``, ``"layer4.1.relu"``), or indices into the default choice: the
+            network's repeated blocks (Fire, Bottleneck, EncoderBlock, ...), or where it has none its activations.
+        weights: a file, ``"random"``, or a published name: ``"default"``, ``"IMAGENET1K_V1"``, ...
+        seed: of random weights.
+        preprocessing: by default the mean, SD, size and interpolation the weights were trained with, on the whole
+            image: a centre crop would cut off what the viewer saw and shift every position.
+
+    The global token is the class token of vision transformers, elsewhere the mean over space.
+
+    >>> backbone = build("squeezenet1_0", weights="random", layers=range(3))
+    >>> backbone.layers
+    ('features.3', 'features.4', 'features.5')
+    """
+    models = require("torchvision", "the torchvision family").models
+    known = models.list_models()
+    if variant not in known:
+        close = nearest(variant, known) if variant else None
+        hint = f" Did you mean 'torchvision:{close}'?" if close else " For example 'torchvision:resnet50'."
+        raise ValueError(f"torchvision has no model {variant!r}.{hint}")
+    published = list(models.get_model_weights(variant))
+    tag, state, source = _find_weights(models, variant, weights, published)
+    described = tag or (published and models.get_model_weights(variant).DEFAULT)
+    with own_random_numbers(seed):
+        network = models.get_model(variant, weights=None, **_arguments(models, variant, tag))
+    if state is not None:
+        fit_weights(network, _modern_names(state), source, optional=[f"{name}." for name in CLASSIFIERS[2:]])
+    is_transformer = isinstance(network, models.VisionTransformer)
+    available = [name for name, _ in network.named_modules() if name]
+    return HookedBackbone(
+        network,
+        choose_layers(available, layers, default=find_blocks(network)),
+        name=f"torchvision:{variant}",
+        preprocessing=preprocessing or _preprocessing(described),
+        prefix_tokens=int(is_transformer),
+        patch_size=network.patch_size if is_transformer else None,
+        feature_map="BHWC" if isinstance(network, models.SwinTransformer) else "BCHW",
+    )
+
+
+def find_blocks(network: nn.Module, most: int = MOST_LAYERS) -> list[str]:
+    """Names of a network's repeated blocks in order: the outermost modules of a class that occurs more than once.
+
+    A block holds at least two weighted modules. Where there are none (AlexNet, VGG) these are the activations
+    between the image and the classifier. More than ``most`` are thinned evenly, the last one kept.
+
+    >>> block = lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+    >>> find_blocks(nn.Sequential(block(), block()))
+    ['0.1', '1.1']
+    """
+    classes = Counter(type(module) for module in network.modules())
+    blocks: list[str] = []
+
+    def descend(module: nn.Module, path: str) -> None:
+        for name, child in module.named_children():
+            place = f"{path}{name}"
+            if name.startswith(CLASSIFIERS):
+                continue
+            weighted = sum(isinstance(m, nn.Conv2d | nn.Linear | nn.MultiheadAttention) for m in child.modules())
+            container = isinstance(child, nn.Sequential | nn.ModuleList) or classes[type(child)] == 1
+            if weighted > 1 and not container:
+                blocks.append(place)
+            else:
+                descend(child, f"{place}.")
+
+    descend(network, "")
+    if not blocks:
+        blocks = [
+            name
+            for name, module in network.named_modules()
+            if isinstance(module, ACTIVATIONS) and not name.startswith(CLASSIFIERS)
+        ]
+    if not blocks:
+        raise ValueError(
+            f"{type(network).__name__} has no repeated blocks to choose by default; name some: layers=[...]"
+        )
+    n = len(blocks)
+    return blocks if n <= most else [blocks[(i + 1) * n // most - 1] for i in range(most)]
+
+
+def _find_weights(models: Any, variant: str, weights: object, published: Sequence[Any]):
+    """(published entry or None, state dict or None, where it came from)."""
+    if weights == "random":
+        return None, None, None
+    file = weights_path(weights)
+    if file is not None:
+        return None, load_weights(file), file
+    tags = {entry.name: entry for entry in published}
+    tag = models.get_model_weights(variant).DEFAULT.name if published and weights == "default" else str(weights)
+    if tag not in tags:
+        raise ValueError(
+            f"torchvision:{variant} has no weights {weights!r}. "
+            f'Known: {", ".join(tags) or "none"}; or a file, or "random".'
+        )
+    entry = tags[tag]
+    return entry, load_weights(published_file("torchvision", variant, tag, [entry.url])), entry.url
+
+
+def _arguments(models: Any, variant: str, entry: Any) -> dict[str, Any]:
+    """What the constructor must be told so that the weights fit and nothing is downloaded behind our back."""
+    arguments: dict[str, Any] = {}
+    parameters = inspect.signature(models.get_model_builder(variant)).parameters
+    if "weights_backbone" in parameters:
+        arguments["weights_backbone"] = None
+    if variant in ("googlenet", "inception_v3"):  # their published weights expect another image scale
+        arguments.update(aux_logits=True, transform_input=entry is not None, init_weights=entry is None)
+    if entry is not None:
+        arguments["num_classes"] = len(entry.meta["categories"])
+        if "aux_loss" in parameters:
+            arguments["aux_loss"] = True
+        if variant.startswith("vit_"):
+            arguments["image_size"] = entry.meta["min_size"][0]
+    return arguments
+
+
+def _preprocessing(entry: Any) -> Preprocessing:
+    """The image statistics of published weights; torchvision's own defaults where there are none."""
+    if not entry:
+        return Preprocessing()
+    transform = entry.transforms()
+    size = getattr(transform, "crop_size", None) or getattr(transform, "resize_size", None) or [224]
+    size = (size[0], size[-1])
+    interpolation = str(getattr(transform.interpolation, "value", "bilinear"))
+    return Preprocessing(size, tuple(transform.mean), tuple(transform.std), interpolation)
+
+
+def _modern_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """DenseNet's published files still write ``norm.1`` for ``norm1``."""
+    legacy = re.compile(
+        r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
+    )
+    return {legacy.sub(r"\1\2", name): value for name, value in state.items()}

@@ -1,0 +1,212 @@
+"""Where a network's numbers come from: a local file, a seed, or a published name.
+
+One reader for every format, none of which can run code; one check that a file fits the network, which names the
+keys that do not; one error for a download that failed. Random weights are drawn without moving the global
+generator, so that building a backbone changes nobody else's numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brainnet._download import cache_dir, fetch
+
+FORMATS = (".npz", ".safetensors", ".pth", ".pt", ".th", ".bin")
+HUB = "https://huggingface.co"
+WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which training scripts put the weights
+
+
+def load_weights(source: str | os.PathLike) -> dict[str, Tensor]:
+    """The arrays of a weights file by name, on the CPU.
+
+    Args:
+        source: ``.npz``, ``.safetensors``, or a PyTorch file (``.pth``, ``.pt``, ``.th``, ``.bin``). Pickled code is
+            never run. A checkpoint that keeps its weights under ``state_dict`` or ``model`` is unwrapped, and the
+            ``module.`` that data-parallel training puts before every name is taken off.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another format, a damaged file, or one that holds no weights.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "tiny.npz"
+    >>> np.savez(file, **{"module.weight": np.ones((2, 3), np.float32)})
+    >>> {name: tuple(value.shape) for name, value in load_weights(file).items()}
+    {'weight': (2, 3)}
+    """
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"cannot read weights from {path}: known formats are {', '.join(FORMATS)}")
+    try:
+        content = _read(path, suffix)
+    except Exception as error:
+        raise ValueError(f"cannot read weights from {path}: {_why(error)}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    state = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    if not state:
+        raise ValueError(f"{path} holds no weights: expected arrays by name, optionally under {' or '.join(WRAPPERS)}")
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
+def _read(path: Path, suffix: str):
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    if suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _why(error: Exception) -> str:
+    text = str(error)
+    if "TorchScript" in text or "torch.jit" in text:
+        return "it is a TorchScript archive, which holds code. Use the same weights as .safetensors or a state dict."
+    if "weights_only" in text or "Unsupported global" in text:
+        return (
+            "it holds pickled objects besides arrays, and brainnet does not run code from files. "
+            "Save its state dict alone: torch.save(model.state_dict(), path)."
+        )
+    return f"the file is damaged or not what its name says ({text.splitlines()[0] if text else type(error).__name__})"
+
+
+def fit_weights(network: nn.Module, state: Mapping[str, Tensor], source: object, optional: Sequence[str] = ()) -> None:
+    """Puts ``state`` into ``network``, or says which keys and shapes do not fit.
+
+    Args:
+        network: changed in place.
+        state: arrays by name, see :func:`load_weights`.
+        source: where they came from, for messages.
+        optional: prefixes of names that may be absent, surplus or of another shape (a classifier no token sees).
+
+    Raises:
+        ValueError: names a few of the missing, unexpected and misshapen keys.
+    """
+    own = network.state_dict()
+
+    def matters(name: str) -> bool:
+        return not name.startswith(tuple(optional)) and not name.endswith("num_batches_tracked")
+
+    missing = [name for name in own if name not in state and matters(name)]
+    unexpected = [name for name in state if name not in own and matters(name)]
+    misshapen = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or unexpected or any(map(matters, misshapen)):
+        shapes = [f"{k} is {tuple(state[k].shape)}, the network's {tuple(own[k].shape)}" for k in misshapen]
+        rows = [("missing", missing), ("unexpected", unexpected), ("shape", shapes)]
+        found = "".join(f"\n  {title} ({len(keys)}): {_few(keys)}" for title, keys in rows if keys)
+        raise ValueError(
+            f"the weights {source} do not fit {type(network).__name__}:{found}\n"
+            "  They belong to another variant, or to another library's version of this network."
+        )
+    network.load_state_dict({k: v for k, v in state.items() if k in own and k not in misshapen}, strict=False)
+
+
+def _few(names: Sequence[str], n: int = 4) -> str:
+    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
+
+
+def weights_path(weights: object) -> Path | None:
+    """The file that ``weights`` names, or None where it is a published name or ``"random"``.
+
+    Raises:
+        FileNotFoundError: it looks like a file, and there is none.
+
+    >>> weights_path("openai") is None
+    True
+    """
+    if weights is None or (isinstance(weights, str) and weights == "random"):
+        return None
+    text = os.fspath(weights)
+    path = Path(text).expanduser()
+    looks_like_a_file = not isinstance(weights, str) or path.suffix.lower() in FORMATS or os.sep in text
+    if path.is_file() or (looks_like_a_file and "://" not in text):
+        if not path.is_file():
+            raise FileNotFoundError(f"no weights file {path}")
+        return path
+    return None
+
+
+def published_file(family: str, variant: str, tag: str, addresses: Sequence[str]) -> Path:
+    """The file of published weights: from brainnet's cache, a hub's cache, or the network.
+
+    Args:
+        family, variant, tag: which weights; they name the file in brainnet's cache.
+        addresses: where it can be had, the preferred one first (the same arrays in several formats).
+
+    Raises:
+        ConnectionError: says the address, the file wanted and where to put it.
+    """
+    place = f"weights/{family}/{f'{variant}.{tag}'.replace('/', '-')}"
+    for suffix in FORMATS:
+        if (file := cache_dir() / f"{place}{suffix}").is_file():
+            return file
+    for address in addresses:
+        if file := _in_hub_cache(address):
+            return file
+    failure = None
+    for address in addresses:
+        try:
+            return fetch(address, filename=place + Path(urlparse(address).path).suffix)
+        except ConnectionError as error:
+            failure = failure or error
+    raise ConnectionError(
+        f"{family}:{variant} needs its weights {tag!r}, and they are not here: {failure}\n"
+        '  or anywhere, and pass its path: weights="<path>". Without any file: weights="random".'
+    ) from None
+
+
+def hub_addresses(repository: str, *files: str) -> list[str]:
+    """Addresses of files in a repository of the Hugging Face hub."""
+    hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    return [f"{hub}/{repository}/resolve/main/{file}" for file in files]
+
+
+def _in_hub_cache(address: str) -> Path | None:
+    """A file that torch.hub or the Hugging Face hub has downloaded before."""
+    repository, _, file = urlparse(address).path.strip("/").partition("/resolve/main/")
+    if file:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(repository, file)
+        return Path(found) if isinstance(found, str) else None
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / repository.rsplit("/", 1)[-1]
+    return cached if cached.is_file() else None
+
+
+@contextmanager
+def own_random_numbers(seed: int) -> Iterator[None]:
+    """Seeds the CPU generator within the block and leaves it as it was; touches no other device's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that reseeds GPUs as well
+        yield
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Sha256 over the names, types, shapes and bytes of a network's parameters and persistent buffers.
+
+    >>> weights_hash(nn.Identity())[:12]
+    'e3b0c44298fc'
+    """
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
