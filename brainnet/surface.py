@@ -1,8 +1,9 @@
 """fsaverage meshes, their spheres and flat maps, and the way from the fine mesh to the coarse one.
 
-fsaverage5 (10,242 vertices a hemisphere) comes from nilearn's wheel and needs no network. The *sphere* of fsaverage
-(163,842 a hemisphere) needs none either: both are subdivisions of one icosahedron, so it is computed. Its other
-surfaces are read through nilearn's cache, which downloads them once. Every array is loaded once a process, read-only.
+fsaverage5 (10,242 vertices a hemisphere) comes from nilearn's wheel and needs no network. The sphere and the flat map
+of fsaverage (163,842 a hemisphere) need none either: both meshes are subdivisions of one icosahedron, so they are
+computed. Its folded surfaces are read through nilearn's cache, which downloads them once.
+Arrays are loaded once a process and read-only.
 
 The one idea: vertices count over the left and then the right hemisphere, as in ``BrainSpace``.
 """
@@ -40,17 +41,18 @@ def load_mesh(mesh: str = "fsaverage5", kind: str = "inflated", hemisphere: str 
         mesh: "fsaverage5" or "fsaverage".
         kind: "sphere" (radius 100), "inflated", "pial", "white" or "flat". A flat mesh has z = 0 on the vertices of its
             triangles; the vertices of the medial wall and the cuts belong to no triangle and their points mean nothing.
+            Sphere and flat map of "fsaverage" are those of fsaverage5, subdivided.
         hemisphere: "left" or "right"; None joins both, right after left, each in its own coordinates (so the two
             spheres, and the two flat maps, overlap).
 
     Raises:
         ValueError: unknown mesh, kind or hemisphere.
-        ConnectionError: a surface of "fsaverage" is in no cache and cannot be downloaded.
+        ConnectionError: a folded surface of "fsaverage" is in no cache and cannot be downloaded.
 
     >>> load_mesh("fsaverage5", "sphere", "left").points.shape
     (10242, 3)
-    >>> load_mesh("fsaverage5", "sphere").faces.max()
-    np.int64(20483)
+    >>> int(load_mesh("fsaverage5", "sphere").faces.max())
+    20483
     """
     _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
     _check(kind, SURFACES, "surface")
@@ -67,8 +69,8 @@ def _load_mesh(mesh: str, kind: str, hemisphere: str | None) -> Mesh:
             np.concatenate([left.points, right.points]),
             np.concatenate([left.faces, right.faces + len(left.points)]),
         )
-    if mesh == "fsaverage" and kind == "sphere":
-        return _subdivided_sphere()
+    if mesh == "fsaverage" and kind in ("sphere", "flat"):
+        return _subdivided(kind, hemisphere)
     points, faces = _read_gifti(mesh, f"{SURFACES[kind]}_{hemisphere}")
     return _read_only(points, faces.astype(np.int64))
 
@@ -77,11 +79,17 @@ def _load_mesh(mesh: str, kind: str, hemisphere: str | None) -> Mesh:
 def sulcal_depth(mesh: str = "fsaverage5") -> np.ndarray:
     """(n_mesh_vertices,) sulcal depth: positive in sulci, negative on gyri; left then right, read-only.
 
+    That of "fsaverage" is interpolated from fsaverage5, good for shading only.
+
     >>> sulcal_depth().shape
     (20484,)
     """
     _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
-    depth = np.concatenate([_read_gifti(mesh, f"sulc_{side}")[0] for side in HEMISPHERES])
+    depths = [_read_gifti("fsaverage5", f"sulc_{side}")[0] for side in HEMISPHERES]
+    if mesh == "fsaverage":
+        for _, parents in _subdivisions():
+            depths = [np.concatenate([depth, depth[parents].mean(axis=1)]) for depth in depths]
+    depth = np.concatenate(depths)
     depth.flags.writeable = False
     return depth
 
@@ -147,7 +155,7 @@ def occipital_vertices(radius: float = 40.0, mesh: str = "fsaverage5") -> Tensor
     for side, offset in zip(HEMISPHERES, (0, VERTICES_PER_HEMISPHERE[mesh]), strict=True):
         sphere = load_mesh(mesh, "sphere", side).points.astype(np.float64)
         sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
-        pole = load_mesh(mesh, "inflated", side).points[:, 1].argmin()
+        pole = load_mesh("fsaverage5", "inflated", side).points[:, 1].argmin()  # also a vertex of fsaverage
         near = sphere @ sphere[pole] >= np.cos(np.radians(radius))
         shown = np.zeros(len(sphere), dtype=bool)
         shown[load_mesh(mesh, "flat", side).faces] = True
@@ -239,19 +247,30 @@ def _nearest_coarse_vertex() -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def _subdivided_sphere() -> Mesh:
-    """The sphere of fsaverage: fsaverage5's, each triangle cut in four, twice.
+def _subdivisions() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Faces and parents (see :func:`subdivide`) of the two steps from fsaverage5 to fsaverage.
 
     The order in which FreeSurfer numbers new vertices and triangles was read off fsaverage5: applied from the
     icosahedron on, it gives back the triangles of every level, and the points to the 0.01 mm of the file's rounding.
     """
-    points, faces = load_mesh("fsaverage5", "sphere", "left")
+    points, faces = load_mesh("fsaverage5", "sphere", "left")  # both hemispheres share their triangles
+    first = subdivide(faces, len(points))
+    return [first, subdivide(first[0], len(points) + len(first[1]))]
+
+
+def _subdivided(kind: str, hemisphere: str) -> Mesh:
+    points, kept = load_mesh("fsaverage5", kind, hemisphere)
     points = points.astype(np.float64)
-    while len(points) < VERTICES_PER_HEMISPHERE["fsaverage"]:
-        faces, parents = subdivide(faces, len(points))
-        middle = points[parents].sum(axis=1)
-        points = np.concatenate([points, 100 * middle / np.linalg.norm(middle, axis=1, keepdims=True)])
-    return _read_only(points.astype(np.float32), faces)
+    triangles = {tuple(sorted(face)) for face in kept.tolist()}
+    every = load_mesh("fsaverage5", "sphere", "left").faces
+    shown = np.array([tuple(sorted(face)) in triangles for face in every.tolist()])  # a flat map leaves some out
+    for _, parents in _subdivisions():
+        middle = points[parents].mean(axis=1)
+        if kind == "sphere":
+            middle *= 100 / np.linalg.norm(middle, axis=1, keepdims=True)
+        points = np.concatenate([points, middle])
+        shown = np.concatenate([shown, shown.repeat(3)])  # subdivide: one child of each, then three of each
+    return _read_only(points.astype(np.float32), _subdivisions()[-1][0][shown])
 
 
 def subdivide(faces: np.ndarray, n_vertices: int) -> tuple[np.ndarray, np.ndarray]:
@@ -288,7 +307,7 @@ def _read_gifti(mesh: str, name: str) -> list[np.ndarray]:
         raise ConnectionError(
             f"{name} of {mesh} is not in nilearn's cache and could not be downloaded ({type(error).__name__}). Run "
             f"nilearn.datasets.fetch_surf_fsaverage({mesh!r}) where there is a network and copy ~/nilearn_data/{mesh} "
-            "here, or set NILEARN_DATA. fsaverage5, and the sphere of fsaverage, need no download."
+            "here, or set NILEARN_DATA. fsaverage5, and the sphere and flat map of fsaverage, need no download."
         ) from error
     return [array.data for array in nibabel.load(path).darrays]
 

@@ -103,6 +103,26 @@ def test_sphere_of_fsaverage_holds_fsaverage5_and_is_regular():
     assert edges.max() < 1.6 * edges.min()
 
 
+def test_flat_map_of_fsaverage_is_that_of_fsaverage5_in_smaller_triangles():
+    for side in ("left", "right"):
+        coarse, fine = (load_mesh(mesh, "flat", side) for mesh in ("fsaverage5", "fsaverage"))
+        assert len(fine.faces) == 16 * len(coarse.faces)
+        assert np.array_equal(fine.points[:10_242], coarse.points)
+        assert np.isclose(_areas(fine).sum(), _areas(coarse).sum(), rtol=1e-4)
+        assert (_areas(fine) > 0).all()  # none folded over
+    depth = sulcal_depth("fsaverage")
+    assert np.array_equal(depth[163_842 : 163_842 + 10_242], sulcal_depth()[10_242:])
+    assert len(depth) == 327_684
+    fine = occipital_vertices(mesh="fsaverage")
+    assert set(fine[fine < 10_242].tolist()) == set(occipital_vertices()[:1191].tolist())
+
+
+def _areas(mesh):
+    """Signed area of every triangle in the plane."""
+    a, b, c = (mesh.points[mesh.faces[:, corner], :2].astype(float) for corner in range(3))
+    return 0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
+
+
 def test_published_maps_are_smooth_on_the_computed_sphere(wang, benson):
     """Other people's files, numbered by FreeSurfer: were the numbering off by one, neighbours would not agree."""
     faces = load_mesh("fsaverage", "sphere", "left").faces
@@ -212,7 +232,10 @@ from brainnet import surface
 for kind in surface.SURFACES:
     surface.load_mesh("fsaverage5", kind)
 surface.sulcal_depth()
+surface.sulcal_depth("fsaverage")
 surface.load_mesh("fsaverage", "sphere")
+surface.load_mesh("fsaverage", "flat")
+surface.occipital_vertices(mesh="fsaverage")
 try:
     surface.load_mesh("fsaverage", "inflated")
 except ConnectionError as error:
