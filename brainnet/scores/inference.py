@@ -1,0 +1,281 @@
+"""How sure a score is: intervals over images, tests against chance, paired differences of models.
+
+Resampling n images R times is a matrix of multiplicities (R, n), so all resamples of all voxels are a few matrix
+products and no copy of the data is made. Tests draw the same resample for every voxel, which keeps the correlation
+between voxels: the largest statistic over voxels then corrects for their number (max-stat). Every draw comes from a
+generator the caller seeds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet.scores.agreement import check_pair, pearson_r, r2
+
+SCORES = {"pearson_r": pearson_r, "r2": r2}
+_ELEMENTS_AT_ONCE = 1 << 22
+
+
+class Interval(NamedTuple):
+    """A number and the limits of its interval."""
+
+    mean: float
+    lower: float
+    upper: float
+
+
+class VoxelTest(NamedTuple):
+    """A statistic per voxel and its p-values: ``p`` alone, ``p_fdr`` (Benjamini-Hochberg) and ``p_max`` (family-wise).
+
+    All (n_voxels,) float64; NaN for voxels without a score.
+    """
+
+    statistic: Tensor
+    p: Tensor
+    p_fdr: Tensor
+    p_max: Tensor
+
+
+def bootstrap_scores(
+    prediction: Any,
+    response: Any,
+    score: str = "pearson_r",
+    n_resamples: int = 1000,
+    groups: Any = None,
+    *,
+    generator: torch.Generator,
+) -> Tensor:
+    """The mean score over voxels in resamples of the images, drawn with replacement; voxels stay as they are.
+
+    Args:
+        prediction, response: (n_images, n_voxels).
+        score: "pearson_r" or "r2".
+        n_resamples: number of resamples R.
+        groups: (n_groups, n_voxels) bool, for instance ROIs; None is one group of all voxels. Voxels without a score
+            (constant, NaN) are left out.
+        generator: a seeded CPU generator; two models get paired intervals from two generators with the same seed.
+
+    Returns:
+        (n_resamples, n_groups) float64; see :func:`interval`.
+
+    Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    """
+    prediction, response = check_pair(prediction, response)
+    _check_score(score)
+    n_images, n_voxels = response.shape
+    scored = ~SCORES[score](prediction, response).isnan()
+    groups = torch.ones(1, n_voxels, dtype=torch.bool) if groups is None else torch.as_tensor(groups)
+    if groups.ndim != 2 or groups.shape[1] != n_voxels:
+        raise ValueError(f"groups must be (n_groups, {n_voxels}) bool, got {tuple(groups.shape)}.")
+    groups = (groups.to(scored.device) & scored).double()
+    weights = _multiplicities(n_images, n_resamples, generator).to(response.device)
+    total, count = (response.new_zeros(n_resamples, len(groups), dtype=torch.float64) for _ in range(2))
+    for voxels in _batches(n_voxels, n_images + n_resamples):
+        value = _weighted_score(score, prediction[:, voxels], response[:, voxels], weights)
+        defined = ~value.isnan()  # a resample may by chance hold one image only
+        total += torch.where(defined, value, 0.0) @ groups[:, voxels].T
+        count += defined.double() @ groups[:, voxels].T
+    return total / count
+
+
+def interval(mean: float, samples: Any, level: float = 0.95) -> Interval:
+    """A mean with the percentile interval of its resamples, NaN left out.
+
+    >>> interval(50.0, range(101), level=0.5)
+    Interval(mean=50.0, lower=25.0, upper=75.0)
+    """
+    samples = torch.as_tensor(samples).double()
+    tail = (1 - level) / 2
+    lower, upper = (samples.nanquantile(q).item() for q in (tail, 1 - tail))
+    return Interval(float(mean), lower, upper)
+
+
+def above_chance(
+    prediction: Any,
+    response: Any,
+    score: str = "pearson_r",
+    n_permutations: int = 1000,
+    *,
+    generator: torch.Generator,
+) -> VoxelTest:
+    """Whether each voxel scores above chance: one-sided permutation test over images.
+
+    The images of the responses are shuffled against the predictions, alike for all voxels. Valid for images that are
+    exchangeable (separate stimuli); a time series needs blocks instead.
+
+    Args:
+        prediction, response: (n_images, n_voxels), of images the model was not trained on.
+        score: "pearson_r" or "r2".
+        n_permutations: p is at least 1 / (n_permutations + 1).
+        generator: a seeded CPU generator.
+
+    Reference: Nichols and Holmes (2002), Human Brain Mapping 15, 1-25 (max-stat).
+    """
+    prediction, response = check_pair(prediction, response)
+    _check_score(score)
+    statistic = SCORES[score](prediction, response)
+    orders = torch.stack([torch.randperm(len(response), generator=generator) for _ in range(n_permutations)])
+    orders = orders.to(response.device)
+
+    def null(voxels: slice) -> Tensor:
+        p, y = prediction[:, voxels].double(), response[:, voxels].double()
+        p, y = p - p.mean(0), y - y.mean(0)
+        product = torch.stack([(p * y[order]).sum(0) for order in orders])
+        if score == "pearson_r":
+            norm = (p.square().sum(0) * y.square().sum(0)).sqrt()
+            return torch.where(norm > 0, product / norm, 0.0)
+        offset = len(p) * (prediction[:, voxels].double().mean(0) - response[:, voxels].double().mean(0)).square()
+        total = y.square().sum(0)
+        return 1 - (p.square().sum(0) + total - 2 * product + offset) / total
+
+    return _test(statistic, null, len(response) + n_permutations)
+
+
+class PairedDifference(NamedTuple):
+    """Score of model a minus model b: ``test`` per voxel (two-sided), ``mean`` over voxels with its interval."""
+
+    test: VoxelTest
+    mean: Interval
+
+
+def paired_difference(
+    prediction_a: Any,
+    prediction_b: Any,
+    response: Any,
+    score: str = "pearson_r",
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    *,
+    generator: torch.Generator,
+) -> PairedDifference:
+    """Whether model a scores better than model b on the same images, per voxel and on average.
+
+    Per voxel: on each image the two predictions are swapped or not at random, alike for all voxels, which leaves
+    scores unchanged in distribution if the models are equally good; two-sided. For ``pearson_r`` predictions are
+    z-scored per voxel first, so that their gains do not matter. The mean over voxels has a bootstrap interval over
+    images, both models resampled alike.
+
+    Args:
+        prediction_a, prediction_b, response: (n_images, n_voxels).
+        score: "pearson_r" or "r2".
+        n_resamples: swaps, and bootstrap resamples.
+        level: of the interval.
+        generator: a seeded CPU generator.
+    """
+    a, response = check_pair(prediction_a, response)
+    b, response = check_pair(prediction_b, response)
+    _check_score(score)
+    n_images = len(response)
+    score_a, score_b = SCORES[score](a, response), SCORES[score](b, response)
+    swaps = torch.randint(0, 2, (n_resamples, n_images), generator=generator).to(response.device).double()
+
+    def null(voxels: slice) -> Tensor:
+        y = response[:, voxels].double()
+        y = y - y.mean(0)
+        pair = [p[:, voxels].double() for p in (a, b)]
+        if score == "r2":
+            # errors against the raw response: offsets count
+            errors = [(response[:, voxels].double() - p).square() for p in pair]
+            gap = (errors[0] - errors[1]).sum(0) - 2 * swaps @ (errors[0] - errors[1])
+            return -gap / y.square().sum(0)
+        first, second = (_standardise(p) for p in pair)
+        sums = []
+        for value in (second - first, second.square() - first.square(), (second - first) * y):
+            sums.append(swaps @ value)
+        both = ((first + second).sum(0), (first.square() + second.square()).sum(0), ((first + second) * y).sum(0))
+        ones = (first.sum(0), first.square().sum(0), (first * y).sum(0))
+        swapped = [start + moved for start, moved in zip(ones, sums, strict=True)]
+        rest = [total - part for total, part in zip(both, swapped, strict=True)]
+        r = [
+            torch.nan_to_num(product / ((square - linear.square() / n_images) * y.square().sum(0)).sqrt())
+            for linear, square, product in (swapped, rest)
+        ]
+        return r[0] - r[1]
+
+    test = _test(score_a - score_b, null, n_images + n_resamples, two_sided=True)
+    seed = int(torch.randint(0, 2**62, (1,), generator=generator))
+    samples = [
+        bootstrap_scores(p, response, score, n_resamples, generator=torch.Generator().manual_seed(seed)) for p in (a, b)
+    ]
+    mean = (score_a - score_b).nanmean().item()
+    return PairedDifference(test, interval(mean, (samples[0] - samples[1])[:, 0], level))
+
+
+def fdr(p: Any) -> Tensor:
+    """Benjamini-Hochberg adjusted p-values, NaN left out of the family: call p_fdr <= q significant at rate q.
+
+    >>> fdr([0.01, 0.02, float("nan"), 0.5])
+    tensor([0.0300, 0.0300,    nan, 0.5000], dtype=torch.float64)
+    """
+    from scipy.stats import false_discovery_control
+
+    p = torch.as_tensor(p).double()
+    adjusted, known = torch.full_like(p, torch.nan), ~p.isnan()
+    if known.any():
+        adjusted[known] = torch.from_numpy(np.asarray(false_discovery_control(p[known].cpu().numpy()))).to(p)
+    return adjusted
+
+
+def _test(statistic: Tensor, null, rows_per_voxel: int, two_sided: bool = False) -> VoxelTest:
+    """P-values of a statistic (n_voxels,) against ``null(voxels) -> (n_resamples, batch)``."""
+    strength = statistic.abs() if two_sided else statistic
+    exceeded, largest = torch.zeros_like(statistic), None
+    tolerance = 1e-12  # a resample that reproduces the data must tie with it, whatever the rounding
+    for voxels in _batches(len(statistic), rows_per_voxel):
+        drawn = null(voxels)
+        drawn = drawn.abs() if two_sided else drawn
+        drawn[:, statistic[voxels].isnan()] = -torch.inf
+        exceeded[voxels] = (drawn >= strength[voxels] - tolerance).sum(0).double()
+        top = drawn.max(1).values
+        largest = top if largest is None else torch.maximum(largest, top)
+    n = len(largest)
+    undefined = statistic.isnan()
+    p = torch.where(undefined, torch.nan, (exceeded + 1) / (n + 1))
+    reached = torch.searchsorted(largest.sort().values, strength - tolerance)  # how many maxima lie below
+    p_max = torch.where(undefined, torch.nan, (n - reached + 1) / (n + 1))
+    return VoxelTest(statistic, p, fdr(p), p_max.double())
+
+
+def _weighted_score(score: str, prediction: Tensor, response: Tensor, weights: Tensor) -> Tensor:
+    """(n_resamples, n_voxels) scores with images counted ``weights`` (n_resamples, n_images) times."""
+    n = weights.sum(1, keepdim=True)
+    p, y = prediction.double(), response.double()
+    error = (y - p).square()
+    p, y = p - p.mean(0), y - y.mean(0)
+    y_sum = weights @ y
+    y_ss = weights @ y.square() - y_sum.square() / n
+    few = y_ss <= 1e-12 * n * y.square().mean(0)
+    if score == "r2":
+        return torch.where(few, torch.nan, 1 - weights @ error / y_ss)
+    p_sum = weights @ p
+    p_ss = weights @ p.square() - p_sum.square() / n
+    r = (weights @ (p * y) - p_sum * y_sum / n) / (p_ss * y_ss).sqrt()
+    return torch.where(few, torch.nan, torch.where(p_ss <= 1e-12 * n * p.square().mean(0), 0.0, r))
+
+
+def _standardise(x: Tensor) -> Tensor:
+    centred = x - x.mean(0)
+    return torch.nan_to_num(centred / centred.square().mean(0).sqrt())
+
+
+def _multiplicities(n_images: int, n_resamples: int, generator: torch.Generator) -> Tensor:
+    """(n_resamples, n_images) float64: how often each image is drawn; rows sum to n_images."""
+    drawn = torch.randint(0, n_images, (n_resamples, n_images), generator=generator)
+    return torch.zeros(n_resamples, n_images, dtype=torch.float64).scatter_add_(
+        1, drawn, torch.ones(1, dtype=torch.float64).expand_as(drawn)
+    )
+
+
+def _batches(n_voxels: int, rows_per_voxel: int):
+    step = max(1, _ELEMENTS_AT_ONCE // rows_per_voxel)
+    for start in range(0, n_voxels, step):
+        yield slice(start, start + step)
+
+
+def _check_score(score: str) -> None:
+    if score not in SCORES:
+        raise ValueError(f"Unknown score {score!r}. Known: {', '.join(SCORES)}")
