@@ -1,0 +1,165 @@
+"""``timm:*``: the networks of timm at their own stages, with the image statistics their weights carry."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brainnet._checks import nearest, require
+from brainnet.backbone.base import FrozenBackbone, choose_layers
+from brainnet.backbone.weights import (
+    fit_weights,
+    hub_addresses,
+    load_weights,
+    own_random_numbers,
+    published_file,
+    weights_path,
+)
+from brainnet.tokens import Preprocessing, Tokens
+
+
+class TimmBackbone(FrozenBackbone):
+    """Tokens of a timm network's blocks or stages, through its ``forward_intermediates``.
+
+    Layers are ``"0"``, ``"1"``, ...: every block of a transformer, every stage of a convolutional network, before the
+    last normalisation. The global token is the class token where there is one, else the mean over space; registers
+    and distillation tokens are dropped.
+
+    Args:
+        variant: timm's name, with or without the tag of its weights: ``"vit_small_patch14_dinov2"``,
+            ``"resnet50.a1_in1k"``.
+        layers: names or indices; None takes all.
+        weights: a file, ``"random"``, ``"default"`` (those timm prefers), or another tag of published weights.
+        seed: of random weights.
+        image_size: height and width in pixels, or one number for both; by default what the weights were trained
+            with. A network of fixed size is built for the given one.
+        preprocessing: by default the size, mean, SD, interpolation and centre crop its weights were tested with.
+        options: for ``timm.create_model``.
+
+    >>> backbone = TimmBackbone("resnet10t", weights="random", image_size=64)
+    >>> [tuple(v.shape[1:]) for v in backbone.get_tokens(torch.zeros(1, 3, 64, 64)).local.values()][-1]
+    (512, 2, 2)
+    """
+
+    def __init__(
+        self,
+        variant: str,
+        *,
+        layers: Iterable[str | int] | None = None,
+        weights: str | Path = "default",
+        seed: int = 0,
+        image_size: int | tuple[int, int] | None = None,
+        preprocessing: Preprocessing | None = None,
+        **options: Any,
+    ):
+        timm = require("timm", f"timm:{variant}")
+        file = weights_path(weights)
+        named = file is None and weights != "random"
+        name = _full_name(timm, variant, weights if named else None)
+        size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if size is not None and timm.get_pretrained_cfg(name).fixed_input_size:
+            options = {"img_size": size, **options}
+        with own_random_numbers(seed):
+            network = timm.create_model(name, pretrained=False, **options)
+        if not hasattr(network, "forward_intermediates"):
+            raise ValueError(
+                f"timm's {variant} does not give its intermediate layers. "
+                "Wrap it by module names: HookedBackbone(timm.create_model(...), layers=[...])."
+            )
+        if named:
+            file = _published(name, network.pretrained_cfg)
+        if file is not None:
+            state = load_weights(file)
+            fit_weights(network, _native_names(network, state), file, optional=_classifiers(network))
+        available = [str(i) for i in range(len(network.feature_info))]
+        super().__init__(
+            f"timm:{name}",
+            choose_layers(available, layers),
+            preprocessing or _preprocessing(timm, network, size),
+            settings=options,
+        )
+        self.network = network
+        self.gives_prefix = "return_prefix_tokens" in inspect.signature(network.forward_intermediates).parameters
+        n_prefix, n_registers = (getattr(network, f"num_{kind}_tokens", 0) or 0 for kind in ("prefix", "reg"))
+        self.class_token = self.gives_prefix and n_prefix > n_registers
+        self.freeze()
+
+    def compute_tokens(self, images: Tensor) -> Tokens:
+        """Tokens of the chosen layers; the network stops after the last of them."""
+        wanted = sorted(map(int, self.layers))
+        outputs = self.network.forward_intermediates(
+            images,
+            indices=wanted,
+            intermediates_only=True,
+            stop_early=True,
+            output_fmt="NCHW",
+            **({"return_prefix_tokens": True} if self.gives_prefix else {}),
+        )
+        found = {}
+        for index, output in zip(wanted, outputs, strict=True):
+            local, prefix = output if isinstance(output, tuple) else (output, None)
+            local = local.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+            found[str(index)] = (
+                local,
+                prefix[:, 0].to(torch.float32, copy=True) if self.class_token else local.mean((2, 3)),
+            )
+        return Tokens({k: found[k][0] for k in self.layers}, {k: found[k][1] for k in self.layers})
+
+
+def build(variant: str | None, **kwargs: Any) -> TimmBackbone:
+    """A timm network as a backbone; see :class:`TimmBackbone`."""
+    if variant is None:
+        raise ValueError("name one of timm's networks, for example 'timm:vit_small_patch14_dinov2'")
+    return TimmBackbone(variant, **kwargs)
+
+
+def _full_name(timm: Any, variant: str, weights: str | Path | None) -> str:
+    """The network's name with the tag of the wanted weights, once both are known to timm."""
+    architecture, _, tag = variant.partition(".")
+    if not timm.is_model(architecture):
+        close = nearest(architecture, timm.list_models())
+        hint = f" Did you mean 'timm:{close}'?" if close else ""
+        raise ValueError(f"timm has no model {architecture!r}.{hint}")
+    if weights is None:
+        return variant
+    tag = tag if weights == "default" else str(weights)
+    tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
+    if not tags or (tag and tag not in tags):
+        known = f"Known: {', '.join(tags)}" if tags else "None are published"
+        raise ValueError(f'timm:{architecture} has no weights {tag or weights!r}. {known}; or a file, or "random".')
+    return f"{architecture}.{tag}" if tag else architecture
+
+
+def _published(name: str, published: dict[str, Any]) -> Path:
+    architecture, _, tag = name.partition(".")
+    repository, url = published.get("hf_hub_id"), published.get("url")
+    files = [published.get("hf_hub_filename") or "model.safetensors", "pytorch_model.bin"]
+    addresses = (hub_addresses(repository, *files) if repository else []) + ([url] if url else [])
+    return published_file("timm", architecture, tag or published.get("tag") or "default", addresses)
+
+
+def _native_names(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under timm's names: those of the original authors' files are translated by timm itself."""
+    if set(network.state_dict()) <= set(state):
+        return state
+    translate = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    return translate(state, network) if translate else state
+
+
+def _classifiers(network: nn.Module) -> list[str]:
+    names = network.pretrained_cfg.get("classifier") or ()
+    return [f"{name}." for name in ([names] if isinstance(names, str) else names)]
+
+
+def _preprocessing(timm: Any, network: nn.Module, size: tuple[int, int] | None) -> Preprocessing:
+    given = timm.data.resolve_model_data_config(network)
+    interpolation = given["interpolation"] if given["interpolation"] in ("bilinear", "bicubic") else "bicubic"
+    return Preprocessing(
+        tuple(size or given["input_size"][1:]), given["mean"], given["std"], interpolation, crop=given["crop_pct"]
+    )
