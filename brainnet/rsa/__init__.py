@@ -4,9 +4,20 @@ Everything takes arrays or ``RDMs``, follows the input's device and dtype, and i
 and h5py are loaded by the function that needs them.
 """
 
+from brainnet.rsa.cka import cka, minibatch_cka, procrustes
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.create import rdm
 from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
 from brainnet.rsa.rdms import RDMs
 
-__all__ = ["RDMs", "rdm", "DISTANCES", "shrinkage_covariance", "compare", "COMPARISONS"]
+__all__ = [
+    "RDMs",
+    "rdm",
+    "DISTANCES",
+    "shrinkage_covariance",
+    "compare",
+    "COMPARISONS",
+    "cka",
+    "minibatch_cka",
+    "procrustes",
+]

@@ -17,6 +17,7 @@ from brainnet._registry import Registry
 from brainnet.rsa.rdms import pairs_of
 
 DISTANCES = Registry("distance", group="brainnet.distances")
+DISTANCES.lazy("decoding", "brainnet.rsa.decoding:decoding")  # takes trials instead of patterns
 
 BAND = 256  # rows of the square matrix computed at a time: keeps BLAS busy and skips 3/8 of the lower triangle early
 BLOCK_BYTES = 2**27  # of a temporary, where broadcasting would otherwise make (n, n, n_features)
