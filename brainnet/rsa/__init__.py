@@ -4,6 +4,7 @@ Everything takes arrays or ``RDMs``, follows the input's device and dtype, and i
 and h5py are loaded by the function that needs them.
 """
 
+from brainnet.rsa.ceilings import NoiseCeiling, explained, noise_ceiling, pool, reliability
 from brainnet.rsa.cka import cka, minibatch_cka, procrustes
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.create import rdm
@@ -20,4 +21,9 @@ __all__ = [
     "cka",
     "minibatch_cka",
     "procrustes",
+    "noise_ceiling",
+    "NoiseCeiling",
+    "pool",
+    "explained",
+    "reliability",
 ]

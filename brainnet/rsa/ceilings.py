@@ -1,0 +1,212 @@
+"""Noise ceilings and reliability: how well any model could do, given how far subjects and sessions agree.
+
+The ceiling of a comparison is set by its own best group RDM: mean ranks for rank correlations, mean z-scores for
+Pearson, unit vectors for cosine, the same after whitening for the whitened ones (Nili et al. 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened, _whitening_basis
+from brainnet.rsa.rdms import RDMs, as_rdms, n_conditions_of, rank
+
+
+class NoiseCeiling(NamedTuple):
+    """Lower and upper bound on the score of the best possible model."""
+
+    lower: float
+    upper: float
+
+
+class Explained(NamedTuple):
+    """A score as a share of its ceiling, and in words what was divided by what."""
+
+    value: Tensor
+    definition: str
+
+
+class Reliability(NamedTuple):
+    """Agreement of RDMs: the mean over couples, and what it implies for their average (Spearman-Brown)."""
+
+    mean: float
+    of_average: float
+    similarity: Tensor  # (n_rdms, n_rdms)
+
+
+def noise_ceiling(
+    subjects: RDMs | Any, method: str = "spearman", *, pooling: str = "optimal", squared: bool = False, **options: Any
+) -> NoiseCeiling:
+    """Bounds on the mean score over subjects that any model RDM could reach.
+
+    Args:
+        subjects: one RDM per subject, (n_subjects, n_pairs); at least two.
+        method: name of a comparison, see ``COMPARISONS``.
+        pooling: "optimal", the group RDM that serves this comparison best (for Kendall's taus, Procrustes and
+            distributional comparisons an approximation); or "mean" of the RDMs as they are, as in the Algonauts
+            challenge and Net2Brain.
+        squared: average squared similarities, the unit of the Algonauts challenge. Signs are lost.
+        **options: of the comparison.
+
+    Returns:
+        lower: mean similarity of each subject to the group RDM of the *others* (under-estimates).
+        upper: mean similarity of each subject to the group RDM of *all*, itself included (over-estimates).
+
+    Raises:
+        ValueError: fewer than two subjects (leave-one-out is undefined), NaN dissimilarities.
+
+    Reference: Nili et al. (2014), PLoS Comput Biol 10(4), e1003553, section on the noise ceiling.
+
+    >>> subjects = RDMs(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, 3.0, 2.0]]))
+    >>> [round(bound, 3) for bound in noise_ceiling(subjects, "spearman")]
+    [0.744, 0.833]
+    """
+    subjects = as_rdms(subjects)
+    values = subjects.values
+    if len(values) < 2:
+        raise ValueError(f"a noise ceiling compares subjects: got {len(values)} RDM, at least 2 are needed.")
+    _check_complete(subjects)
+    comparison = COMPARISONS[method]
+    parts = _poolable(values, method, pooling, options)
+    total = parts.sum(0, keepdim=True)
+    upper = comparison(total, values, **options)[0]
+    lower = torch.stack([comparison(total - parts[s], values[s : s + 1], **options)[0, 0] for s in range(len(values))])
+    if squared:
+        upper, lower = upper.square(), lower.square()
+    return NoiseCeiling(lower.mean().item(), upper.mean().item())
+
+
+def pool(
+    rdms: RDMs | Any, method: str = "spearman", *, pooling: str = "optimal", name: str = "group", **options: Any
+) -> RDMs:
+    """The group RDM that comes closest to all RDMs on average under a comparison.
+
+    Args:
+        rdms: several RDMs.
+        method: name of a comparison.
+        pooling: "optimal" or "mean", see ``noise_ceiling``.
+        name: of the result.
+        **options: of the comparison.
+
+    >>> pool(torch.tensor([[1.0, 2.0, 30.0], [3.0, 1.0, 9.0]]), "spearman").values
+    tensor([[1.5000, 1.5000, 3.0000]])
+    """
+    rdms = as_rdms(rdms)
+    _check_complete(rdms)
+    parts = _poolable(rdms.values, method, pooling, options)
+    return replace(rdms, values=parts.mean(0, keepdim=True), metric=f"{method} group of {rdms.metric}", names=(name,))
+
+
+def explained(score: Any, ceiling: NoiseCeiling | Any, bound: str = "upper", floor: float = 0.0) -> Explained:
+    """Scores divided by a noise ceiling; NaN where the ceiling is at or under the floor. Never clipped.
+
+    Args:
+        score: numbers or a tensor of scores.
+        ceiling: a ``NoiseCeiling``, or the bound itself with the shape of ``score``.
+        bound: "lower" or "upper", which bound of a ``NoiseCeiling`` is meant.
+        floor: ceilings at or below it say that subjects do not agree: nothing is there to explain.
+
+    >>> explained(0.2, NoiseCeiling(0.1, 0.4))
+    Explained(value=tensor(0.5000), definition='score / upper noise ceiling')
+    """
+    if bound not in ("lower", "upper"):
+        raise ValueError(f"bound must be 'lower' or 'upper', got {bound!r}.")
+    limit = getattr(ceiling, bound) if isinstance(ceiling, NoiseCeiling) else ceiling
+    score, limit = torch.as_tensor(score), torch.as_tensor(limit)
+    value = score / torch.where(limit > floor, limit, torch.nan)
+    return Explained(value, f"score / {bound} noise ceiling" + (f", NaN where it is <= {floor:g}" if floor else ""))
+
+
+def reliability(
+    rdms: RDMs | Any, method: str = "spearman", *, groups: Iterable | None = None, within: bool = True, **options: Any
+) -> Reliability:
+    """How far RDMs agree with one another: over subjects, or over the sessions of each subject.
+
+    Args:
+        rdms: one RDM per subject, or per subject and session.
+        method: name of a comparison.
+        groups: (n_rdms,) the subject of each RDM; without it all couples of RDMs count.
+        within: with ``groups``, average couples of the same group (sessions of a subject); else couples of different
+            groups (subjects, whatever the session).
+        **options: of the comparison.
+
+    Returns:
+        mean: mean similarity over the couples.
+        of_average: k r / (1 + (k - 1) r), the reliability of the average of k RDMs; k is the number of RDMs, of
+            RDMs per group (``within``), or of groups.
+        similarity: all couples, (n_rdms, n_rdms).
+
+    Raises:
+        ValueError: no couple of the kind asked for.
+
+    >>> round(reliability(torch.tensor([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]])).mean, 4)
+    0.5
+    """
+    rdms = as_rdms(rdms)
+    _check_complete(rdms)
+    similarity = COMPARISONS[method](rdms.values, rdms.values, **options)
+    couples = ~torch.eye(len(rdms), dtype=torch.bool, device=similarity.device)
+    size = float(len(rdms))
+    if groups is not None:
+        known, group_of = np.unique(np.asarray(groups), return_inverse=True)
+        if group_of.shape != (len(rdms),):
+            raise ValueError(f"groups {group_of.shape} must name the subject of each of the {len(rdms)} RDMs.")
+        group_of = torch.from_numpy(group_of).to(similarity.device)
+        same = group_of[:, None] == group_of[None]
+        couples = couples & (same if within else ~same)
+        size = len(rdms) / len(known) if within else float(len(known))
+    if not bool(couples.any()):
+        raise ValueError(
+            f"no couple of RDMs {'within' if within else 'between'} groups among {len(rdms)}; give more RDMs."
+        )
+    mean = similarity[couples].mean().item()
+    return Reliability(mean, size * mean / (1 + (size - 1) * mean), similarity)
+
+
+# ---- the group RDM of each comparison -------------------------------------------------------------------------------
+
+
+def _unit_mean_square(values: Tensor) -> Tensor:
+    return _unit(values) * values.shape[1] ** 0.5
+
+
+def _whitened_length(values: Tensor, noise_covariance: Tensor | None) -> Tensor:
+    basis = _whitening_basis(n_conditions_of(values.shape[1]), noise_covariance, values)
+    return _whitened(values, basis).norm(dim=1, keepdim=True)
+
+
+def _poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any]) -> Tensor:
+    """(n_rdms, n_pairs) whose mean is the group RDM."""
+    if pooling == "mean":
+        return values
+    if pooling != "optimal":
+        raise ValueError(f"pooling must be 'optimal' or 'mean', got {pooling!r}.")
+    if method.startswith("whitened"):
+        values = _centred(values) if method == "whitened-pearson" else values
+        return values / _whitened_length(values, options.get("noise_covariance"))
+    return _POOLABLE.get(method, _unit_mean_square)(values)
+
+
+_POOLABLE: dict[str, Callable[[Tensor], Tensor]] = {
+    "pearson": lambda values: _unit(_centred(values)),
+    "regression": lambda values: _unit(_centred(values)),
+    "spearman": rank,
+    "rho-a": rank,
+    "kendall": rank,
+    "tau-a": rank,
+    "cka": lambda values: values / _u_centred(values).norm(dim=1, keepdim=True),
+    "distance-correlation": lambda values: values / _u_centred(values).norm(dim=1, keepdim=True),
+}
+
+
+def _check_complete(rdms: RDMs) -> None:
+    if bool(rdms.values.isnan().any()):
+        bad = rdms.values.isnan().any(1).nonzero()[:, 0].tolist()
+        names = ", ".join(repr(rdms.names[i]) for i in bad[:4])
+        raise ValueError(f"RDM {names} holds NaN; drop its undefined conditions with .subset() first.")
