@@ -117,10 +117,10 @@ def test_fdr_matches_scipy_and_leaves_nan_out(rng):
 def test_voxels_without_a_score_have_no_p_value(rng):
     response, prediction = noise(rng, 12, 3), noise(rng, 12, 3)
     response[2, 1] = torch.nan
-    test = scores.above_chance(prediction, response, n_permutations=20, generator=torch.Generator().manual_seed(9))
+    test = scores.above_chance(prediction, response, "r2", 20, generator=torch.Generator().manual_seed(9))
     assert [x[1].isnan().item() for x in test] == [True] * 4
     kept = scores.above_chance(
-        prediction[:, [0, 2]], response[:, [0, 2]], n_permutations=20, generator=torch.Generator().manual_seed(9)
+        prediction[:, [0, 2]], response[:, [0, 2]], "r2", 20, generator=torch.Generator().manual_seed(9)
     )
     for with_nan, without in zip(test, kept, strict=True):
         assert torch.equal(with_nan[[0, 2]], without)

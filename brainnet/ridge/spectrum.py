@@ -1,0 +1,62 @@
+"""The one decomposition behind every ridge here, and what follows from it in closed form.
+
+With centred features X = U S V', ridge at penalty a predicts X V (S^2 + a)^-1 V'X' Y. A ``Spectrum`` holds what that
+needs for all voxels and penalties at once; whether it came from the (n x n) or the (p x p) Gram matrix does not show.
+The constant direction is never part of it: its eigenvalue is zero up to rounding, and if kept it would take over the
+leverages at small penalties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Spectrum(NamedTuple):
+    """Left singular vectors (n_images, k), orthonormal, and squared singular values (k,), positive and ascending."""
+
+    vectors: Tensor
+    values: Tensor
+
+
+def spectrum_of_kernel(kernel: Tensor) -> Spectrum:
+    """The spectrum of a symmetric (n_images, n_images) kernel, in its precision; directions of rounding are dropped."""
+    values, vectors = torch.linalg.eigh(kernel)
+    kept = values > len(kernel) * torch.finfo(kernel.dtype).eps * values[-1].clamp(min=0)
+    return Spectrum(vectors[:, kept], values[kept])
+
+
+def leave_one_out(
+    spectrum: Spectrum, coordinates: Tensor, response: Tensor, alphas: Iterable[float], intercept: bool
+) -> Iterator[Tensor]:
+    """Exact leave-one-out predictions of ridge, (n_images, n_voxels) for each penalty, without refitting.
+
+    The residual of an image left out is e / (1 - h), with e the residual and h the leverage of the fit to all images;
+    an unpenalised intercept adds 1 / n to h. Both are summed as what the penalty leaves, a / (S^2 + a), rather than as
+    a difference from 1, so small penalties lose no digits.
+
+    Args:
+        spectrum: of the training images, centred if there is an intercept.
+        coordinates: (k, n_voxels), ``spectrum.vectors.T @ response``.
+        response: (n_images, n_voxels), centred if there is an intercept.
+        alphas: penalties on the scale of ``spectrum.values``.
+        intercept: whether features and responses were centred.
+
+    Yields:
+        Predictions, NaN for an image that cannot be predicted from the others (alone in a direction, no penalty).
+    """
+    vectors, values = spectrum
+    squares = vectors.square()
+    outside, outside_share, floor = 0.0, 0.0, 0.0
+    if vectors.shape[1] < len(response) - intercept:  # directions no feature reaches: nothing there is ever fitted
+        outside = response - vectors @ coordinates
+        outside_share = 1 - squares.sum(1) - intercept / len(response)
+        floor = 10 * torch.finfo(vectors.dtype).eps
+    for alpha in alphas:
+        kept = alpha / (values + alpha)
+        left = squares @ kept + outside_share
+        left = torch.where(left > floor, left, torch.nan)
+        yield response - ((vectors * kept) @ coordinates + outside) / left[:, None]

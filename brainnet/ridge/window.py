@@ -1,0 +1,283 @@
+"""Window ridge: every voxel reads the tokens of all layers through one Gaussian window on the image.
+
+The feature-weighted receptive field in closed form: for each window of a grid of centres and widths the tokens are
+pooled, the layers' kernels added with equal trace, and ridge scored by exact leave-one-out; each voxel keeps its best
+window and penalty. It is a strong control for learned read-outs, and what FactorTopy's training starts from.
+
+Tokens pass once per block of windows and are never held as pooled features of all windows together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brainnet._checks import progress as show_progress
+from brainnet.ridge.spectrum import leave_one_out, spectrum_of_kernel
+from brainnet.scores import pearson_r, r2
+from brainnet.tokens import Tokens
+
+CENTRES = (-0.7, -0.35, 0.0, 0.35, 0.7)
+WIDTHS = (0.18, 0.28, 0.42)
+ALPHAS = tuple(10 ** (-4 + 0.5 * i) for i in range(12))
+_SELECTION = {"r2": r2, "pearson_r": pearson_r}
+
+
+class WindowRidgeCV:
+    """Ridge on window-pooled tokens of all layers, window and penalty chosen per voxel by exact leave-one-out.
+
+    The pooled vector of a layer is ``(1 - scale) * window + scale * global``, with windows normalised to sum 1 over the
+    grid: exactly what FactorTopy reads at that position, width and scale.
+
+    Args:
+        centres: along each axis, in image half-widths from the image's centre; all pairs are tried.
+        widths: standard deviations of the Gaussian, in half-widths.
+        alphas: penalties, as multiples of the mean eigenvalue (trace / n_images) of the kernel.
+        scale: share of the global token in the pooled vector, in [0, 1]; 0 needs no global tokens.
+        selection: "r2" or "pearson_r" between leave-one-out predictions and responses.
+        memory: bytes that pooled features may take; smaller means more passes over the tokens.
+        dtype: of the arithmetic. float32 keeps four digits of the scores, float64 costs twice the time.
+        progress: whether a bar shows on a terminal.
+
+    Attributes:
+        position_: (n_voxels, 2) in half-widths, x (width) before y (height).
+        width_: (n_voxels, 1) standard deviation of the window.
+        best_alphas_: (n_voxels,) penalties as given, relative.
+        loo_scores_: (n_voxels,) the selection score of the chosen window and penalty; optimistic by that choice. NaN
+            for voxels that never change or hold a NaN: they get zero weights.
+        window_scores_: (n_windows, n_voxels) best score over penalties of each window; rows as ``windows_``.
+        windows_: (n_windows, 3) x, y and width of each window.
+        coef_: layer -> (n_voxels, C), for the pooled tokens as they come.
+        intercept_: (n_voxels,).
+
+    All are float32 (or ``dtype``) tensors on the device of the responses.
+
+    Reference: St-Yves and Naselaris (2018), NeuroImage 180, 188-202 (feature-weighted receptive fields); leave-one-out
+    by leverages as in Rifkin and Lippert (2007), MIT-CSAIL-TR-2007-025.
+
+    >>> tokens = {"a": torch.randn(30, 2, 4, 4, generator=torch.Generator().manual_seed(0))}
+    >>> response = tokens["a"][:, :1, 0, 3] + 5    # channel 0 in the top right corner
+    >>> model = WindowRidgeCV(widths=(0.2,)).fit(tokens, response)
+    >>> model.position_, model.predict(tokens).shape
+    (tensor([[ 0.7000, -0.7000]]), torch.Size([30, 1]))
+    """
+
+    def __init__(
+        self,
+        centres: Sequence[float] = CENTRES,
+        widths: Sequence[float] = WIDTHS,
+        alphas: Sequence[float] = ALPHAS,
+        *,
+        scale: float = 0.0,
+        selection: str = "r2",
+        memory: int = 1 << 30,
+        dtype: torch.dtype = torch.float32,
+        progress: bool = False,
+    ):
+        self.centres = centres
+        self.widths = widths
+        self.alphas = alphas
+        self.scale = scale
+        self.selection = selection
+        self.memory = memory
+        self.dtype = dtype
+        self.progress = progress
+
+    def fit(self, tokens: Any, responses: Any) -> WindowRidgeCV:
+        """Chooses window and penalty per voxel and fits the weights.
+
+        Args:
+            tokens: layer -> (n_images, C, H, W); or ``Tokens``; or a callable without arguments (or a list) that gives
+                batches of ``Tokens`` in the order of the responses, for instance ``lambda: store.batches(train)``. A
+                callable is called once per pass.
+            responses: (n_images, n_voxels).
+
+        Raises:
+            ValueError: unknown selection, a penalty or width that is not positive, fewer than three images, images of
+                tokens and responses that differ in number, or global tokens missing at a scale above 0.
+        """
+        self._check()
+        responses = torch.as_tensor(responses)
+        if responses.ndim != 2 or len(responses) < 3:
+            raise ValueError(f"responses must be (n_images >= 3, n_voxels), got {tuple(responses.shape)}.")
+        batches, widths, grid = _batches_of(tokens)
+        y = responses.to(self.dtype)
+        usable = y.isfinite().all(0)
+        self._mean = torch.where(usable, y.mean(0), torch.nan)
+        y = torch.where(usable, y - y.mean(0), 0.0)
+        self._start(len(widths), sum(widths.values()), y)
+        self.windows_ = torch.tensor(
+            [(x, v, width) for width in self.widths for v in self.centres for x in self.centres], dtype=self.dtype
+        ).to(y.device)
+
+        bytes_per_window = len(y) * sum(widths.values()) * torch.finfo(self.dtype).bits // 8
+        block = max(1, min(len(self.windows_), self.memory // bytes_per_window))
+        blocks = self.windows_.split(block)
+        scores = []
+        for windows in show_progress(blocks, "window ridge", enabled=self.progress):
+            pooled = self._pool(batches, gaussian_windows(windows, grid), len(y))
+            for window, features in zip(windows, zip(*pooled.values(), strict=True), strict=True):
+                scores.append(self._fit_window(window, features, y))
+        self.window_scores_ = torch.stack(scores)
+        constant = self._score.isneginf()
+        self.loo_scores_ = self._score.masked_fill(constant, torch.nan)
+        self.coef_ = dict(zip(widths, self._coef.split(list(widths.values()), 1), strict=True))
+        self._grid = grid
+        del self._score, self._coef, self._mean
+        return self
+
+    def predict(self, tokens: Any) -> Tensor:
+        """Predicted responses (n_images, n_voxels) for tokens given as to :meth:`fit`."""
+        batches, widths, grid = _batches_of(tokens)
+        if widths != {name: weight.shape[1] for name, weight in self.coef_.items()}:
+            raise ValueError(
+                f"tokens have layers and widths {widths} but the model was fitted on "
+                f"{ {name: weight.shape[1] for name, weight in self.coef_.items()} }."
+            )
+        places = torch.cat([self.position_, self.width_], 1)
+        chosen, which = places.unique(dim=0, return_inverse=True)
+        windows = gaussian_windows(chosen, grid)
+        rows = []
+        for batch in batches():
+            row = self.intercept_.repeat(len(next(iter(batch.local.values()))), 1)
+            for layer, weight in self.coef_.items():
+                pooled = self._pool_batch(batch, layer, windows)
+                for index in range(len(chosen)):
+                    voxels = which == index
+                    row[:, voxels] += pooled[index] @ weight[voxels].T
+            rows.append(row)
+        return torch.cat(rows)
+
+    def score(self, tokens: Any, responses: Any) -> Tensor:
+        """R2 of the predictions, (n_voxels,) float64."""
+        return r2(self.predict(tokens), responses)
+
+    def _fit_window(self, window: Tensor, features: Sequence[Tensor], y: Tensor) -> Tensor:
+        """Scores one window for all voxels, keeps weights where it beats the best so far; returns its scores."""
+        means = [x.mean(0) for x in features]
+        centred = [x - mean for x, mean in zip(features, means, strict=True)]
+        traces = [x.square().sum() for x in centred]
+        gains = [1 / trace if trace > 0 else trace for trace in traces]  # a layer silent in this window adds nothing
+        kernel = sum(gain * (x @ x.T) for gain, x in zip(gains, centred, strict=True))
+        spectrum = spectrum_of_kernel(kernel)
+        coordinates = spectrum.vectors.T @ y
+        mean_eigenvalue = kernel.trace() / len(y)
+        best = torch.full_like(y[0], -torch.inf)
+        alpha_of = torch.zeros(y.shape[1], dtype=torch.long, device=y.device)
+        penalties = [alpha * mean_eigenvalue for alpha in self.alphas]
+        for index, predicted in enumerate(leave_one_out(spectrum, coordinates, y, penalties, intercept=True)):
+            score = _SELECTION[self.selection](predicted, y).to(y.dtype).nan_to_num(nan=-torch.inf)
+            better = score > best
+            best, alpha_of = torch.where(better, score, best), alpha_of.masked_fill(better, index)
+        won = best > self._score
+        if won.any():
+            alphas = torch.tensor(self.alphas, dtype=y.dtype, device=y.device)[alpha_of[won]]
+            shrunk = coordinates[:, won] / (spectrum.values[:, None] + alphas * mean_eigenvalue)
+            dual = spectrum.vectors @ shrunk  # (n_images, n_won)
+            weights = [gain * (dual.T @ x) for gain, x in zip(gains, centred, strict=True)]
+            self._coef[won] = torch.cat(weights, 1)
+            offset = sum(weight @ mean for weight, mean in zip(weights, means, strict=True))
+            self.intercept_[won] = self._mean[won] - offset
+            self.position_[won], self.width_[won] = window[:2], window[2:]
+            self.best_alphas_[won] = alphas
+            self._score[won] = best[won]
+        return best.masked_fill(best.isneginf(), torch.nan)
+
+    def _start(self, n_layers: int, n_channels: int, y: Tensor) -> None:
+        n_voxels = y.shape[1]
+        self._score = y.new_full((n_voxels,), -torch.inf)
+        self._coef = y.new_zeros(n_voxels, n_channels)
+        self.intercept_ = self._mean.clone()
+        self.position_ = y.new_zeros(n_voxels, 2)
+        self.width_ = y.new_full((n_voxels, 1), max(self.widths))
+        self.best_alphas_ = y.new_full((n_voxels,), max(self.alphas))
+
+    def _pool(self, batches: Callable[[], Iterable[Tokens]], windows: Tensor, n_images: int) -> dict[str, Tensor]:
+        """Layer -> (n_windows, n_images, C)."""
+        pooled: dict[str, Tensor] = {}
+        start = 0
+        for batch in batches():
+            stop = start + len(next(iter(batch.local.values())))
+            if stop > n_images:
+                raise ValueError(f"tokens hold more images than the {n_images} rows of responses.")
+            for layer, local in batch.local.items():
+                if layer not in pooled:
+                    pooled[layer] = windows.new_empty(len(windows), n_images, local.shape[1])
+                pooled[layer][:, start:stop] = self._pool_batch(batch, layer, windows)
+            start = stop
+        if start != n_images:
+            raise ValueError(f"tokens hold {start} images but responses have {n_images} rows.")
+        return pooled
+
+    def _pool_batch(self, batch: Tokens, layer: str, windows: Tensor) -> Tensor:
+        """(n_windows, B, C): the window's mean of the local tokens, mixed with the global token."""
+        local = batch.local[layer].to(windows)
+        pooled = torch.einsum("bcs,ws->wbc", local.flatten(2), windows.flatten(1))
+        if self.scale:
+            if layer not in batch.global_:
+                raise ValueError(f"scale={self.scale} reads global tokens, but layer {layer!r} has none; use scale=0.")
+            pooled = torch.lerp(pooled, batch.global_[layer].to(windows), self.scale)
+        return pooled
+
+    def _check(self) -> None:
+        if self.selection not in _SELECTION:
+            raise ValueError(f"selection is 'r2' or 'pearson_r', got {self.selection!r}.")
+        if not self.alphas or min(self.alphas) <= 0 or not self.widths or min(self.widths) <= 0:
+            raise ValueError(f"alphas and widths must be positive, got {list(self.alphas)} and {list(self.widths)}.")
+        if not 0 <= self.scale <= 1:
+            raise ValueError(f"scale is the share of the global token, in [0, 1]; got {self.scale}.")
+
+
+def gaussian_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Weights of Gaussian windows over a grid of tokens, each summing to 1: (n_windows, H, W).
+
+    Args:
+        windows: (n_windows, 3) x, y and standard deviation, in image half-widths from the image's centre.
+        grid: H and W. Cell i of W is centred at (2 i + 1) / W - 1.
+
+    >>> gaussian_windows(torch.tensor([[0.0, 0.0, 100.0]]), (2, 2))
+    tensor([[[0.2500, 0.2500],
+             [0.2500, 0.2500]]])
+    """
+    axes = [(2 * torch.arange(size, dtype=windows.dtype, device=windows.device) + 1) / size - 1 for size in grid]
+    width = windows[:, 2:]
+    along_y, along_x = (
+        torch.softmax(-(axis - centre[:, None]).square() / (2 * width.square()), 1)
+        for axis, centre in ((axes[0], windows[:, 1]), (axes[1], windows[:, 0]))
+    )
+    return along_y[:, :, None] * along_x[:, None, :]
+
+
+def _batches_of(tokens: Any) -> tuple[Callable[[], Iterable[Tokens]], dict[str, int], tuple[int, int]]:
+    """A callable that gives batches of tokens, the width of each layer, and the grid they share."""
+    if isinstance(tokens, Tokens):
+        held = tokens
+    elif isinstance(tokens, Mapping):
+        held = Tokens({k: torch.as_tensor(v) for k, v in tokens.items()}, {})
+    else:
+        held = None
+    if held is not None:
+        size = max(1, (1 << 24) // sum(math.prod(v.shape[1:]) for v in held.local.values()))
+        n_images = len(next(iter(held.local.values())))
+        slices = [slice(start, start + size) for start in range(0, n_images, size)]
+        batches = lambda: (held.map(lambda v, rows=rows: v[rows]) for rows in slices)  # noqa: E731
+    elif callable(tokens):
+        batches = tokens
+    elif isinstance(tokens, Sequence):
+        batches = lambda: tokens  # noqa: E731
+    else:
+        raise TypeError(
+            "tokens must be layer -> (n, C, H, W), Tokens, a list of Tokens, or a callable that gives batches of them; "
+            f"got {type(tokens).__name__}."
+        )
+    first = next(iter(batches()), None)
+    if first is None or not first.local:
+        raise ValueError("tokens hold no images or no layers.")
+    grids = {tuple(v.shape[-2:]) for v in first.local.values()}
+    if len(grids) != 1:
+        raise ValueError(f"layers have grids {sorted(grids)}; resize them to one, for instance tokens.resize((8, 8)).")
+    return batches, {k: v.shape[1] for k, v in first.local.items()}, grids.pop()
