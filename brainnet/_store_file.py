@@ -99,9 +99,9 @@ def encode(rows: Tensor, layout: Layout, dtype: torch.dtype, ids: list[str]) -> 
     Raises:
         ValueError: a value is NaN or infinite; names the layer and the first image.
     """
-    peaks = torch.stack(
-        [torch.linalg.vector_norm(rows[:, a:b], ord=torch.inf, dim=1) for a, b in layout.spans.values()], 1
-    )
+    # amax and amin carry NaN through, and cost a quarter of a norm
+    blocks = [rows[:, start:stop] for start, stop in layout.spans.values()]
+    peaks = torch.stack([torch.maximum(block.amax(1), -block.amin(1)) for block in blocks], 1)
     broken = ~torch.isfinite(peaks)
     if broken.any():
         image, layer = (int(i) for i in broken.nonzero()[0])
@@ -115,9 +115,9 @@ def encode(rows: Tensor, layout: Layout, dtype: torch.dtype, ids: list[str]) -> 
     fits = (peak == 0) | ((peak >= FP16_SMALL) & (peak <= FP16_MAX))
     exponent = (torch.frexp(peak).exponent - 15).clamp_min(-126)  # brings the peak to [2^14, 2^15)
     scales = torch.where(fits, torch.ones_like(peak), torch.ldexp(torch.ones_like(peak), exponent))
-    for scale, (start, stop) in zip(scales.tolist(), layout.spans.values(), strict=True):
+    for scale, block in zip(scales.tolist(), blocks, strict=True):
         if scale != 1:
-            rows[:, start:stop] /= scale
+            block.div_(scale)
     return rows.to(dtype).cpu(), scales.tolist()
 
 

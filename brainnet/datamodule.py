@@ -188,6 +188,7 @@ class BrainDataModule(pl.LightningDataModule):
         drop_last: leave the training images out that fill no batch, so that all training batches have one size.
         preprocessing: of images; None takes the dataset's own, then the backbone's (:meth:`use_backbone`).
         num_workers: processes that decode images; cached tokens need none.
+        fit_on: "train", or "train+val", which trains on the validation images too and leaves none to choose by.
 
     Raises:
         ValueError: a store of other images.
@@ -204,8 +205,12 @@ class BrainDataModule(pl.LightningDataModule):
         drop_last: bool = False,
         preprocessing: Preprocessing | None = None,
         num_workers: int = 0,
+        fit_on: str = "train",
     ):
         super().__init__()
+        if fit_on not in ("train", "train+val"):
+            raise ValueError(f"fit_on is 'train' or 'train+val', got {fit_on!r}")
+        self.fit_on = fit_on
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.eval_batch_size, self.drop_last, self.num_workers = eval_batch_size or batch_size, drop_last, num_workers
         self._given_preprocessing = preprocessing
@@ -236,12 +241,12 @@ class BrainDataModule(pl.LightningDataModule):
     @property
     def train_index(self) -> Tensor:
         """Images to train on."""
-        return self.dataset.splits["train"]
+        return torch.cat([self.dataset.splits[name] for name in self.fit_on.split("+")])
 
     @property
     def val_index(self) -> Tensor:
-        """Images to choose by."""
-        return self.dataset.splits["val"]
+        """Images to choose by; none where they are trained on."""
+        return self.dataset.splits["val"][: 0 if self.fit_on == "train+val" else None]
 
     @property
     def test_index(self) -> Tensor:

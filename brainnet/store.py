@@ -92,6 +92,7 @@ class TokenStore(torch.utils.data.Dataset):
         self.dtype = dtype if rows is None else rows.dtype
         self.device = torch.device("cpu")
         self._chunk_size = chunk_size
+        self._fits_half = scales is None or bool((scales <= 1).all())
         self._scales = None if scales is None or bool((scales == 1).all()) else scales.float()  # (n_chunks, L)
         self._rows = self._map() if rows is None else rows
 
@@ -299,21 +300,25 @@ class TokenStore(torch.utils.data.Dataset):
         """Whether the tokens themselves lie on :attr:`device` (else batches are copied there)."""
         return self._rows.device.type == self.device.type
 
-    def tokens(self, index: Any = None) -> Tokens:
-        """A batch of tokens on :attr:`device`, float32: local (B, C, H, W), global (B, C).
+    def tokens(self, index: Any = None, dtype: torch.dtype = torch.float32) -> Tokens:
+        """A batch of tokens on :attr:`device`: local (B, C, H, W), global (B, C), views of one block of memory.
 
         Args:
             index: image indices (tensor, list, array, slice, mask or one integer), repeats allowed; None means all.
+            dtype: of the result. The store's own is read fastest, for a consumer that computes in halves; float16
+                cannot hold a layer that had to be scaled down.
+
+        Raises:
+            IndexError: an index that is not an image's.
+            ValueError: values beyond ``dtype``.
         """
-        return self.layout.unpack(self._decoded(index, torch.float32))
+        return self.layout.unpack(self._decoded(index, dtype))
 
     def packed(self, index: Any = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """A batch of tokens as one tensor (B, n_layers, H * W + 1, C), the global token last, for equal layer widths.
 
         Args:
-            index: as in :meth:`tokens`.
-            dtype: torch.float16 is fastest to read from a float16 store, for a consumer that computes in halves; it
-                cannot hold a layer that had to be scaled down.
+            index, dtype: as in :meth:`tokens`.
 
         Raises:
             ValueError: layers of differing widths, or values beyond ``dtype``.
@@ -321,10 +326,6 @@ class TokenStore(torch.utils.data.Dataset):
         widths = set(self.layer_widths)
         if len(widths) > 1:
             raise ValueError(f"packed needs layers of one width, these have {self.layer_widths}; use tokens(index)")
-        if dtype == torch.float16 and self._scales is not None and bool((self._scales > 1).any()):
-            raise ValueError(
-                "a layer of this store reaches beyond float16; read it with dtype=torch.bfloat16 or float32"
-            )
         return self._decoded(index, dtype).unflatten(1, (len(self.layers), self.layout.positions, widths.pop()))
 
     def features(self, layer: str, pool: str = "mean", index: Any = None) -> Tensor:
@@ -478,7 +479,12 @@ class TokenStore(torch.utils.data.Dataset):
         if self.is_resident:
             if isinstance(index, slice):
                 return columns[index].to(dtype, copy=True)
-            return columns.index_select(0, index).to(dtype)
+            if dtype == self.dtype or columns.device.type != "cpu":
+                return columns.index_select(0, index).to(dtype)
+            rows = torch.empty(len(index), stop - start, dtype=dtype)
+            for row, i in zip(rows, index.tolist(), strict=True):  # converted on the way: half the traffic of two steps
+                row.copy_(columns[i])
+            return rows
         n_rows = index.stop - index.start if isinstance(index, slice) else len(index)
         staged = torch.empty(n_rows, stop - start, dtype=self.dtype, pin_memory=self.device.type == "cuda")
         if isinstance(index, slice):
@@ -492,6 +498,8 @@ class TokenStore(torch.utils.data.Dataset):
         index = self._index(index)
         if self._scales is None:
             return self._gather(index, 0, self.layout.row, dtype)
+        if dtype == torch.float16 and not self._fits_half:
+            raise ValueError("a layer of this store reaches beyond float16; read it with dtype=torch.float32")
         rows = self._gather(index, 0, self.layout.row, torch.float32)
         for scale, (start, stop) in zip(self._scale_of(index).T, self.layout.spans.values(), strict=True):
             rows[:, start:stop] *= scale[:, None]

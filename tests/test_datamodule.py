@@ -190,6 +190,14 @@ def test_a_missing_split_is_empty_or_an_error():
         data.test_dataloader()
 
 
+def test_training_on_everything_that_is_not_test(dataset, store):
+    data = BrainDataModule(dataset, store, batch_size=4, fit_on="train+val")
+    assert sorted(joined(epoch(data.train_dataloader()))) == list(range(18))
+    assert data.val_dataloader() == []
+    with pytest.raises(ValueError, match="fit_on"):
+        BrainDataModule(dataset, fit_on="everything")
+
+
 def test_images_are_preprocessed_as_the_backbone_expects():
     backbone = Grey()
     backbone.preprocessing = Preprocessing(size=(6, 4))

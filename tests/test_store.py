@@ -128,7 +128,10 @@ def test_packed_is_tokens_in_one_piece(images):
     for i, layer in enumerate(store.layers):
         torch.testing.assert_close(packed[:, i, :-1].transpose(1, 2).unflatten(2, (2, 3)), tokens.local[layer])
         torch.testing.assert_close(packed[:, i, -1], tokens.global_[layer])
-    assert store.packed([0], dtype=torch.float16).dtype == torch.float16
+    for read in (store.packed, lambda i, dtype: store.tokens(i, dtype).local["a"]):
+        half, full = read([0, 4], torch.float16), read([0, 4], torch.float32)
+        assert half.dtype == torch.float16
+        assert torch.equal(half.float(), full)  # widening is exact
     with pytest.raises(ValueError, match=r"\(4, 6\)"):
         TokenStore.build(Toy(), images).packed([0])
 
