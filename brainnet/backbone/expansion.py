@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainnet.backbone.base import FrozenBackbone, choose_layers
+from brainnet.backbone.convolution import filter_and_pool, filter_spectrum, spectral_convolution
 from brainnet.backbone.weights import fit_weights, load_weights, weights_path
 from brainnet.tokens import Preprocessing, Tokens
 
@@ -25,18 +26,21 @@ LAYERS = ("1", "2", "3", "4", "5")
 KERNELS = (15, 7, 5, 3, 3)
 FULL = (1000, 3000, 5000, 3000)
 SMALL = (64, 128, 256, 512)
+SPECTRUM_BYTES = 2**28  # layer 2 is convolved through its spectrum where that takes no more memory: 139 MB when small
 
 
 def _zscore(x: Tensor) -> Tensor:
     return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
 
 
+# They may overwrite their argument, which is always a convolution's fresh output: a new large array costs more than
+# the arithmetic.
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "leaky_relu": F.leaky_relu,
+    "relu": torch.relu_,
+    "leaky_relu": lambda x: F.leaky_relu(x, inplace=True),
     "gelu": F.gelu,
-    "elu": F.elu,
-    "abs": torch.abs,
+    "elu": lambda x: F.elu(x, inplace=True),
+    "abs": torch.abs_,
     "zscore": _zscore,  # over channels at each position
     "none": lambda x: x,
 }
@@ -170,6 +174,7 @@ class Expansion(FrozenBackbone):
         )
         self.nonlinearities = nonlinearities
         self.padding = padding
+        self._kept_spectrum: tuple[tuple, Tensor] | None = None
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
         shapes = {}
@@ -212,27 +217,53 @@ class Expansion(FrozenBackbone):
         for layer in LAYERS[: max(map(int, self.layers))]:
             x = self._layer(int(layer), x)
             if layer in self.layers:
-                local[layer] = x.to(torch.float32, copy=True)
+                local[layer] = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         local = {layer: local[layer] for layer in self.layers}
         return Tokens(local, {layer: value.mean((2, 3)) for layer, value in local.items()})
 
     def _layer(self, number: int, x: Tensor) -> Tensor:
-        x = NONLINEARITIES[self.nonlinearities[number - 1]](self.convolve(number, x))
+        """Convolution, non-linearity and pool of one layer."""
+        name = self.nonlinearities[number - 1]
+        if number == 1 and self.bank is not None and x.device.type == "cpu" and name != "zscore":
+            # spectra want each channel in one piece, matrix units want a pixel's channels together
+            memory = torch.contiguous_format if x.dtype == torch.float32 else torch.channels_last
+            return filter_and_pool(self._padded(1, x), self.bank.to(x.dtype), NONLINEARITIES[name], memory)
+        x = NONLINEARITIES[name](self.convolve(number, x))
         if number < 5:
             return F.avg_pool2d(x, 2)
         return F.avg_pool2d(x, 4, stride=1) if self.padding == "valid" else x
 
     def convolve(self, number: int, x: Tensor) -> Tensor:
         """Layer ``number``'s convolution of its input, before non-linearity and pool."""
-        half = KERNELS[number - 1] // 2
-        if self.padding == "same":
-            x = F.pad(x, (half,) * 4, mode="reflect")
-        elif number == 1:
-            x = F.pad(x, (half - 1 if self.bank is not None else half,) * 4)  # 6 for the bank, 7 for random filters
+        x = self._padded(number, x)
         if number == 1 and self.bank is not None:
             y = F.conv2d(x.flatten(0, 1)[:, None], self.bank[:, None].to(x.dtype))  # (B * 3, 36, H, W)
             return y.unflatten(0, (-1, 3)).flatten(1, 2)  # 36 of R, 36 of G, 36 of B
-        return F.conv2d(x, getattr(self, f"filters_{number}").to(x.dtype))
+        filters = getattr(self, f"filters_{number}")
+        if number == 2 and x.device.type == "cpu" and x.dtype == torch.float32:
+            n_values = filters.shape[0] * filters.shape[1] * x.shape[-2] * (x.shape[-1] // 2 + 1)
+            if 8 * n_values <= SPECTRUM_BYTES:
+                return spectral_convolution(x, self._spectrum(filters, tuple(x.shape[-2:])), KERNELS[1])
+        return F.conv2d(x, filters.to(x.dtype))
+
+    def _padded(self, number: int, x: Tensor) -> Tensor:
+        half = KERNELS[number - 1] // 2
+        if self.padding == "same":
+            return F.pad(x, (half,) * 4, mode="reflect")
+        if number == 1:
+            return F.pad(x, (half - 1 if self.bank is not None else half,) * 4)  # 6 for the bank, 7 for random filters
+        return x
+
+    def _spectrum(self, filters: Tensor, size: tuple[int, int]) -> Tensor:
+        """The filters' spectrum for maps of this size, kept until another size or other weights come."""
+        key = (size, filters.data_ptr(), filters._version)
+        if self._kept_spectrum is None or self._kept_spectrum[0] != key:
+            self._kept_spectrum = key, filter_spectrum(filters, size)
+        return self._kept_spectrum[1]
+
+    def __getstate__(self) -> dict:
+        """Everything but the spectrum, which is large and follows from the weights."""
+        return {**self.__dict__, "_kept_spectrum": None}
 
 
 def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Expansion:
