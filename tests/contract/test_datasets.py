@@ -1,0 +1,120 @@
+"""One battery for every dataset: what a loop over ``DATASETS`` may rely on."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from brainnet.dataset import DATASETS
+from brainnet.tokens import Preprocessing
+from tests.algonauts_folder import write_algonauts_folder
+
+
+class Filters:
+    """A backbone small enough for the battery."""
+
+    preprocessing = Preprocessing(size=(32, 32))
+
+    def get_tokens(self, images):
+        filters = torch.randn(18, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+        local = {"0": torch.nn.functional.conv2d(images, filters, stride=4)}
+        return local, {"0": local["0"].mean((2, 3))}
+
+
+def _algonauts(folder):
+    if not folder.exists():
+        write_algonauts_folder(folder, size=16)
+    return DATASETS["algonauts"](folder, resolution=(24, 24))
+
+
+def _array(folder):
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (15, 20, 16, 3), dtype=np.uint8)
+    return DATASETS["array"](pixels, repeats=generator.normal(size=(15, 6, 4)) + np.arange(15)[:, None, None])
+
+
+def _simulated(folder):
+    return DATASETS["simulated"](0, 30, 4, 6, backbone=Filters(), n_voxels=20, progress=False)
+
+
+TINY = {"algonauts": _algonauts, "array": _array, "simulated": _simulated}
+
+
+@pytest.fixture(scope="module", params=DATASETS.names())
+def make(request, tmp_path_factory):
+    """A function that makes a tiny instance of one registered dataset, the same one each time."""
+    assert request.param in TINY, f"give dataset {request.param!r} a tiny instance here"
+    folder = tmp_path_factory.mktemp(request.param) / "data"
+    return lambda: TINY[request.param](folder)
+
+
+@pytest.fixture(scope="module")
+def dataset(make):
+    return make()
+
+
+def test_rows_are_images_and_columns_are_places(dataset):
+    n_images, n_voxels = dataset.responses.shape
+    assert dataset.responses.dtype == torch.float32
+    assert dataset.responses.device.type == "cpu"
+    assert len(dataset) == n_images == len(dataset.image_ids) == len(set(dataset.image_ids))
+    assert all(isinstance(name, str) for name in dataset.image_ids)
+    assert dataset.space.n_voxels == dataset.n_voxels == n_voxels
+    assert dataset.usable.shape == (n_voxels,)
+
+
+def test_splits_are_disjoint_and_within_range(dataset):
+    assert list(dataset.splits) == ["train", "val", "test"]
+    rows = torch.cat(list(dataset.splits.values()))
+    assert all(part.dtype == torch.long and len(part) for part in dataset.splits.values())
+    assert len(rows.unique()) == len(rows)
+    assert rows.min() >= 0
+    assert rows.max() < len(dataset)
+
+
+def test_images_are_rgb_and_become_tensors(dataset):
+    image = dataset.load_image(0)
+    assert image.mode == "RGB"
+    assert dataset.image(0, Preprocessing(size=(8, 12))).shape == (3, 8, 12)
+    tensor, response = dataset[len(dataset) - 1]
+    assert tensor.dtype == response.dtype == torch.float32
+    assert tensor.shape[0] == 3
+    assert torch.equal(response, dataset.responses[-1])
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+def test_the_ceiling_is_an_r_with_a_definition(dataset):
+    assert dataset.noise_ceiling_definition
+    assert dataset.n_repeats >= 1
+    if dataset.noise_ceiling is not None:
+        assert dataset.noise_ceiling.shape == (dataset.n_voxels,)
+        assert bool(((dataset.noise_ceiling >= 0) & (dataset.noise_ceiling <= 1)).all())
+        assert "K = " in dataset.noise_ceiling_definition
+
+
+def test_making_it_again_gives_the_same_and_moves_no_global_generator(dataset, make):
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    again = make()
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert again.image_ids == dataset.image_ids
+    assert torch.equal(again.responses, dataset.responses)
+    assert all(torch.equal(again.splits[name], rows) for name, rows in dataset.splits.items())
+    assert torch.equal(again.image(3), dataset.image(3))
+
+
+def test_it_travels_to_other_processes(dataset):
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy.image(2), dataset.image(2))
+    assert torch.equal(copy.responses, dataset.responses)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=4, num_workers=2)
+    images = torch.cat([batch[0] for batch in loader])
+    assert torch.equal(images, torch.stack([dataset.image(i) for i in range(len(dataset))]))
+
+
+def test_it_says_what_it_is(dataset):
+    assert f"{len(dataset)} images, {dataset.n_voxels} voxels" in repr(dataset)
