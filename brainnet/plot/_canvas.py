@@ -1,0 +1,332 @@
+"""Where on the paper each voxel lies: flat maps of the cortex, or slices of a volume, as one grid of pixels.
+
+A canvas is computed once for a space; after that a map costs one gather. A pixel of a flat map mixes the vertices of
+the triangle it lies in; a pixel of a slice is one voxel. The one idea: values are interpolated first and coloured then,
+so every colour in a map is one of its legend, and missing values spread no further than half-way to their neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from brainnet.plot._colours import BLANK, FAINT, INK
+from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.surface import HEMISPHERES, flat_triangles, load_mesh, sulcal_depth
+
+PIXELS_WIDE = 800
+MARGIN = 13.0  # mm of cortex shown around the data
+OUTLINE_BLUR = 1.6  # mm; without it a border steps from triangle to triangle
+GAP = 6.0  # mm between the hemispheres, or between slices
+MOST_SLICES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """Pixels of a picture of one space.
+
+    Args:
+        shape: (height, width) in pixels.
+        size: (width, height) in mm; pictures are drawn in these units, y upwards.
+        pixels: (n,) places, in the flattened picture, of the pixels that belong to the space.
+        columns: (n, k) voxels a pixel mixes, -1 for cortex outside the space.
+        weights: (n, k) their weights, summing to 1; at least half goes to voxels of the space.
+        shade: (height, width, 3) RGB of the brain beneath.
+        points: (n_voxels, 2) where each voxel lies, NaN for those not shown.
+        notes: (x, y, text, alignment, vertical alignment) in fractions of the picture.
+    """
+
+    shape: tuple[int, int]
+    size: tuple[float, float]
+    pixels: np.ndarray
+    columns: np.ndarray
+    weights: np.ndarray
+    shade: np.ndarray
+    points: np.ndarray
+    notes: tuple[tuple[float, float, str, str, str], ...]
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.size[0] / self.size[1]
+
+    def interpolate(self, values: object) -> np.ndarray:
+        """(height, width, ...) of values (n_voxels, ...): NaN outside, and nearer to missing than to known voxels."""
+        values = to_numpy(values)
+        flat = values.reshape(len(values), -1)
+        known = (self.columns >= 0) & np.isfinite(flat).all(axis=1)[self.columns]
+        weights = self.weights * known
+        total = weights.sum(axis=1)
+        mixed = np.einsum("nk,nkc->nc", weights, np.nan_to_num(flat, posinf=0, neginf=0)[self.columns])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mixed /= np.where(total >= 0.5, total, np.nan)[:, None]
+        picture = np.full((self.shape[0] * self.shape[1], flat.shape[1]), np.nan)
+        picture[self.pixels] = mixed
+        return picture.reshape(*self.shape, *values.shape[1:])
+
+    def vote(self, labels: object) -> np.ndarray:
+        """(height, width) of integer labels (n_voxels,): the label with the largest weight, -1 outside."""
+        labels = np.where(self.columns >= 0, to_numpy(labels, np.int64)[self.columns], -1)
+        weights = self.weights * (labels >= 0)
+        support = np.stack([(weights * (labels == one[:, None])).sum(axis=1) for one in labels.T], axis=1)
+        winner = np.take_along_axis(labels, support.argmax(axis=1, keepdims=True), axis=1)[:, 0]
+        picture = np.full(self.shape[0] * self.shape[1], -1)
+        picture[self.pixels] = np.where(weights.sum(axis=1) >= 0.5, winner, -1)
+        return picture.reshape(self.shape)
+
+    def paint(self, ax: object, rgb: np.ndarray, alpha: object = None, directions: bool = True) -> None:
+        """Draws a picture (height, width, 3) over the shaded brain; NaN, and ``alpha`` below 1, let it through.
+
+        Args:
+            ax: matplotlib axes; its frame and ticks are taken away.
+            rgb: colours in 0..1.
+            alpha: (n_voxels,) opacity in 0..1; None is opaque.
+            directions: whether to write more than left and right.
+        """
+        opacity = (~np.isnan(rgb).any(axis=-1)).astype(float)
+        if alpha is not None:
+            opacity *= np.nan_to_num(np.clip(self.interpolate(alpha), 0, 1))
+        opacity = opacity[..., None]
+        blended = opacity * np.nan_to_num(rgb) + (1 - opacity) * self.shade
+        ax.imshow((255 * blended).round().astype(np.uint8), extent=(0, self.size[0], 0, self.size[1]))
+        ax.set_axis_off()
+        for x, y, text, align, vertical in self.notes:
+            strong = len(text) == 1
+            if strong or directions:
+                ax.text(
+                    x, y, text, transform=ax.transAxes, ha=align, va=vertical,
+                    fontsize=9 if strong else 7, color=INK if strong else FAINT, weight="bold" if strong else "normal",
+                )  # fmt: skip
+
+    def border(self, mask: object) -> Border:
+        """The smoothed border of a region (n_voxels,) bool, and its innermost point in each half of the picture."""
+        from contourpy import contour_generator
+        from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+        height, width = self.shape
+        inside = np.nan_to_num(self.interpolate(to_numpy(mask).astype(float)))
+        inside = gaussian_filter(inside, OUTLINE_BLUR * width / self.size[0])
+        x = (np.arange(width) + 0.5) * self.size[0] / width
+        y = self.size[1] - (np.arange(height) + 0.5) * self.size[1] / height
+        depth = distance_transform_edt(inside >= 0.5)
+        centres = []
+        for half in (slice(0, width // 2), slice(width // 2, width)):
+            row, column = np.unravel_index(depth[:, half].argmax(), depth[:, half].shape)
+            if depth[row, half.start + column] > 0:
+                centres.append((x[half.start + column], y[row]))
+        return Border(contour_generator(x, y, inside).lines(0.5), centres)
+
+
+@dataclass(frozen=True, eq=False)
+class Border:
+    """Closed ``lines``, each (n, 2), around a region, and ``centres`` (x, y) for its name, in mm of the canvas."""
+
+    lines: list[np.ndarray]
+    centres: list[tuple[float, float]]
+
+    def draw(self, ax: object, name: str | None = None, color: str = "black") -> None:
+        """Draws the border, and the name where given, on axes a canvas has painted."""
+        from matplotlib.collections import LineCollection
+        from matplotlib.patheffects import withStroke
+
+        ax.add_collection(LineCollection(self.lines, colors=color, linewidths=0.8), autolim=False)
+        for x, y in self.centres if name else ():
+            ax.text(
+                x, y, name, fontsize=6.5, color=color, ha="center", va="center",
+                path_effects=[withStroke(linewidth=1.5, foreground="white")],
+            )  # fmt: skip
+
+
+def to_numpy(values: object, dtype: type | None = None) -> np.ndarray:
+    """The array of a tensor on any device, or of anything array-like; floats become float64."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()
+    values = np.asarray(values)
+    return values.astype(dtype or (np.float64 if values.dtype.kind == "f" else values.dtype))
+
+
+@lru_cache(maxsize=4)
+def canvas_of(space: BrainSpace) -> Canvas | None:
+    """The flat map of a surface space, the slices of a volume space, None for a space with no place on a brain."""
+    if space.mesh is not None:
+        return _flat_canvas(space)
+    return _slice_canvas(space) if space.mask is not None else None
+
+
+# ---------------------------------------------------------------------- flat maps
+
+
+def _flat_canvas(space: BrainSpace) -> Canvas:
+    n = VERTICES_PER_HEMISPHERE[space.mesh]
+    vertices = space.vertices.numpy()
+    column_of = np.full(2 * n, -1)
+    column_of[vertices] = np.arange(len(vertices))
+    triangles = [flat_triangles(np.ones(n, dtype=bool), side, space.mesh) for side in HEMISPHERES]
+    flat = [load_mesh(space.mesh, "flat", side).points[:, :2].astype(np.float64) for side in HEMISPHERES]
+    shown = []
+    for side in (0, 1):
+        on_map = np.zeros(n, dtype=bool)
+        on_map[triangles[side]] = True
+        shown.append(on_map & (column_of[side * n : (side + 1) * n] >= 0))
+    sides = [side for side in (0, 1) if shown[side].any()]
+    if not sides:
+        raise ValueError(f"none of the {space.n_voxels} voxels is on the flat map: all lie on its cuts or medial wall.")
+
+    around = {side: _surroundings(flat[side], triangles[side], shown[side]) for side in sides}
+    low = {side: around[side].min(axis=0) - 1 for side in sides}
+    high = {side: around[side].max(axis=0) + 1 for side in sides}
+    bottom, top = min(low[side][1] for side in sides), max(high[side][1] for side in sides)
+    widths = {side: high[side][0] - low[side][0] for side in sides}
+    total = sum(widths.values()) + GAP * (len(sides) - 1)
+    pixel = total / PIXELS_WIDE
+    shape = (int(np.ceil((top - bottom) / pixel)), PIXELS_WIDE)
+
+    points = np.full((space.n_voxels, 2), np.nan)
+    pieces, left_edge = [], 0.0
+    for side in sides:
+        place = flat[side] - [low[side][0] - left_edge, bottom]  # mm from the lower left corner of the picture
+        columns = column_of[side * n : (side + 1) * n]
+        points[columns[shown[side]]] = place[shown[side]]
+        window = (left_edge, left_edge + widths[side])
+        pixels, corners, weights = _rasterise(place, triangles[side], pixel, shape, window)
+        depth = (sulcal_depth(space.mesh)[side * n :][corners] * weights).sum(axis=1)
+        pieces.append((pixels, columns[corners], weights, depth))
+        left_edge += widths[side] + GAP
+    pixels, columns, weights, depth = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    in_space = ((columns >= 0) * weights).sum(axis=1) >= 0.5
+    return Canvas(
+        shape=shape,
+        size=(PIXELS_WIDE * pixel, shape[0] * pixel),
+        pixels=pixels[in_space],
+        columns=columns[in_space],
+        weights=weights[in_space],
+        shade=_shaded_cortex(pixels, depth, in_space, shape, pixel),
+        points=points,
+        notes=_directions(sides, widths, total),
+    )
+
+
+def _surroundings(points: np.ndarray, triangles: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """The points of the flat map within the margin of those shown."""
+    from scipy.spatial import cKDTree
+
+    on_map = points[np.unique(triangles)]
+    return on_map[cKDTree(points[shown]).query(on_map, distance_upper_bound=MARGIN)[0] <= MARGIN]
+
+
+def _rasterise(
+    points: np.ndarray, triangles: np.ndarray, pixel: float, shape: tuple[int, int], window: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels inside triangles: (n,) places, (n, 3) corners, (n, 3) barycentric weights; row 0 is at the top."""
+    height, _ = shape
+    grid = np.stack([points[:, 0] / pixel - 0.5, height - points[:, 1] / pixel - 0.5], axis=1)
+    corners = grid[triangles]
+    lowest = np.array([np.ceil(window[0] / pixel - 0.5), 0])
+    highest = np.array([np.floor(window[1] / pixel - 0.5), height - 1])
+    low = np.maximum(np.ceil(corners.min(axis=1)), lowest).astype(int)
+    span = np.minimum(np.floor(corners.max(axis=1)), highest).astype(int) - low + 1
+    hit = (span > 0).all(axis=1)
+    low, span, corners, triangles = low[hit], span[hit], corners[hit], triangles[hit]
+    # every pixel of every triangle's bounding box, as one long list
+    count = span.prod(axis=1)
+    owner = np.repeat(np.arange(len(count)), count)
+    step = np.arange(len(owner)) - np.repeat(count.cumsum() - count, count)
+    x, y = low[owner, 0] + step % span[owner, 0], low[owner, 1] + step // span[owner, 0]
+    (ax, ay), (bx, by), (cx, cy) = np.moveaxis(corners, 0, -1)
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    to_b = ((x - ax[owner]) * (cy - ay)[owner] - (y - ay[owner]) * (cx - ax)[owner]) / area[owner]
+    to_c = ((bx - ax)[owner] * (y - ay[owner]) - (by - ay)[owner] * (x - ax[owner])) / area[owner]
+    weights = np.stack([1 - to_b - to_c, to_b, to_c], axis=1)
+    inside = (weights >= -1e-9).all(axis=1)
+    places, first = np.unique(y[inside] * shape[1] + x[inside], return_index=True)  # one triangle each, on edges too
+    return places, triangles[owner[inside]][first], weights[inside][first].clip(0, 1)
+
+
+def _shaded_cortex(
+    pixels: np.ndarray, depth: np.ndarray, has_data: np.ndarray, shape: tuple[int, int], pixel: float
+) -> np.ndarray:
+    """(height, width, 3): sulci darker than gyri, fading into the paper at some distance from the data."""
+    from scipy.ndimage import distance_transform_edt
+
+    empty = np.ones(shape[0] * shape[1], dtype=bool)
+    empty[pixels[has_data]] = False
+    distance = distance_transform_edt(empty.reshape(shape)).reshape(-1)[pixels] * pixel  # mm
+    opacity = np.clip(1.6 * (1 - distance / MARGIN), 0, 1)
+    grey = 0.93 - 0.25 / (1 + np.exp(-6 * depth))
+    shade = np.tile(BLANK, (shape[0] * shape[1], 1))
+    shade[pixels] = (1 - opacity * (1 - grey))[:, None]
+    return shade.reshape(*shape, 3)
+
+
+def _directions(
+    sides: list[int], widths: dict[int, float], total: float
+) -> tuple[tuple[float, float, str, str, str], ...]:
+    """L and R above, anterior and posterior below: the occipital ends of both flat maps face each other."""
+    notes = []
+    if 0 in sides:
+        notes += [(0.0, 1.0, "L", "left", "top"), (0.0, -0.01, "← anterior", "left", "top")]
+    if 1 in sides:
+        notes += [(1.0, 1.0, "R", "right", "top"), (1.0, -0.01, "anterior →", "right", "top")]
+    if len(sides) == 2:
+        notes.append(((widths[0] + GAP / 2) / total, -0.01, "posterior", "center", "top"))
+    else:
+        side = (1.0, "posterior →", "right") if 0 in sides else (0.0, "← posterior", "left")
+        notes.append((side[0], -0.01, *side[1:], "top"))
+    return tuple(notes)
+
+
+# ---------------------------------------------------------------------- slices
+
+
+def _slice_canvas(space: BrainSpace) -> Canvas:
+    """Axial slices from below to above, left on the left."""
+    import nibabel
+
+    index = np.full(space.mask.numel(), -1.0)
+    index[space.volume_index.numpy()] = np.arange(space.n_voxels)
+    image = nibabel.Nifti1Image(index.reshape(space.mask.shape), space.affine.numpy())
+    image = nibabel.as_closest_canonical(image)  # x to the right, y forwards, z up
+    volume = np.asarray(image.dataobj).astype(int)
+    step = np.abs(nibabel.affines.voxel_sizes(image.affine))
+    filled = np.argwhere(volume >= 0)
+    (x0, y0, z0), (x1, y1, z1) = filled.min(axis=0), filled.max(axis=0) + 1
+    levels = np.unique(np.linspace(z0, z1 - 1, min(MOST_SLICES, z1 - z0)).round().astype(int))
+    across = int(np.ceil(np.sqrt(len(levels) * 1.3 * (y1 - y0) * step[1] / ((x1 - x0) * step[0]))))
+    across = min(max(across, 1), len(levels))
+    down = int(np.ceil(len(levels) / across))
+    side_gap = int(np.ceil(GAP / step[0]))
+    gap = int(np.ceil(0.055 * across * (x1 - x0 + side_gap) * step[0] / step[1]))  # room for a line of text
+    tile = (y1 - y0 + gap, x1 - x0 + side_gap)
+    mosaic = np.full((down * tile[0], across * tile[1]), -1)
+    points = np.full((space.n_voxels, 2), np.nan)
+    notes = []
+    for number, level in enumerate(levels):
+        row, column = divmod(number, across)
+        top, left = row * tile[0] + gap, column * tile[1] + side_gap // 2
+        piece = volume[x0:x1, y0:y1, level].T[::-1]  # rows from front to back
+        mosaic[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
+        height = image.affine[2] @ [(x0 + x1) / 2, (y0 + y1) / 2, level, 1]
+        middle = (left + piece.shape[1] / 2) / mosaic.shape[1]
+        notes.append((middle, 1 - top / mosaic.shape[0], f"z = {height:.0f} mm", "center", "bottom"))
+    rows, columns = np.nonzero(mosaic >= 0)
+    size = (mosaic.shape[1] * step[0], mosaic.shape[0] * step[1])
+    points[mosaic[rows, columns]] = np.stack([(columns + 0.5) * step[0], size[1] - (rows + 0.5) * step[1]], axis=1)
+    above = 1 - gap / mosaic.shape[0]
+    notes += [(0.0, above, "L", "left", "bottom"), (1.0, above, "R", "right", "bottom")]
+    pixels = np.flatnonzero(mosaic >= 0)
+    shade = np.tile(BLANK, (mosaic.size, 1))
+    shade[pixels] = 0.82
+    return Canvas(
+        shape=mosaic.shape,
+        size=size,
+        pixels=pixels,
+        columns=mosaic.reshape(-1)[pixels][:, None],
+        weights=np.ones((len(pixels), 1)),
+        shade=shade.reshape(*mosaic.shape, 3),
+        points=points,
+        notes=tuple(notes),
+    )

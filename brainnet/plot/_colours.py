@@ -1,0 +1,98 @@
+"""Colours that mean the same in every figure, chosen to survive colour blindness and, where there is an order, grey."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SEQUENTIAL = "viridis"  # scores
+DIVERGING = "PuOr"  # scale: 0 local, 1 global
+BLANK = np.array([1.0, 1.0, 1.0])
+INK = "0.25"  # text
+FAINT = "0.5"  # second text
+# Okabe & Ito (2008), which colour-blind readers tell apart; its black is dark grey here, to stay apart from outlines
+_OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#505050")
+_DARKEST = 0.12  # brightness of a layer's colour where the weights are spread evenly
+
+
+def position_colours(position: np.ndarray) -> np.ndarray:
+    """RGB (..., 3) in 0..1 of image positions (..., 2) in [-1, 1]; the centre is grey, NaN stays NaN.
+
+    Left is blue and right is yellow-brown, a difference every reader sees; top and bottom differ in redness and, for
+    those who do not see red and green apart and for grey print, in lightness.
+
+    >>> position_colours(np.zeros(2)).round(2).tolist()
+    [0.62, 0.62, 0.62]
+    """
+    x, y = np.moveaxis(np.clip(position, -1, 1), -1, 0)
+    # OKLab (Ottosson 2020): lightness, green to red, blue to yellow
+    return _oklab_to_rgb(0.70 - 0.17 * y, -0.15 * y, 0.15 * x)
+
+
+def _oklab_to_rgb(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+    medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+    short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    linear = np.stack(
+        [
+            4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short,
+            -1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short,
+            -0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short,
+        ],
+        axis=-1,
+    ).clip(0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def layer_colours(n_layers: int) -> np.ndarray:
+    """(n_layers, 3) RGB from dark blue (first) over red to yellow (last), lighter with every layer.
+
+    >>> layer_colours(4).shape
+    (4, 3)
+    """
+    from matplotlib import colormaps
+
+    return colormaps["plasma"](np.linspace(0.05, 0.95, n_layers) if n_layers > 1 else np.array([0.5]))[:, :3]
+
+
+def layer_entropy(layer: np.ndarray) -> np.ndarray:
+    """(...,) entropy of layer weights (..., n_layers) over its maximum: 0 for one layer alone, 1 for all alike.
+
+    >>> layer_entropy(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
+    [0.0, 1.0]
+    """
+    n_layers = layer.shape[-1]
+    if n_layers == 1:
+        return np.where(np.isnan(layer[..., 0]), np.nan, 0.0)
+    logs = np.log(layer, out=np.zeros_like(layer), where=layer > 0)  # 0 log 0 = 0
+    return np.abs((layer * logs).sum(-1)) / np.log(n_layers)
+
+
+def darken(colours: np.ndarray, entropy: np.ndarray) -> np.ndarray:
+    """Colours (..., 3) darkened by entropy (...,) in 0..1, slowly at first: real layer weights are never sharp."""
+    brightness = 1 - (1 - _DARKEST) * np.clip(entropy, 0, 1) ** 4
+    return colours * brightness[..., None]
+
+
+def cluster_colours(n_clusters: int) -> np.ndarray:
+    """(n_clusters, 3) RGB: Okabe and Ito's up to 8, those of tab20 and tab20b up to 40, a hue circle beyond."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
+
+    if n_clusters <= len(_OKABE_ITO):
+        return np.array([to_rgb(colour) for colour in _OKABE_ITO[:n_clusters]]).reshape(-1, 3)
+    if n_clusters <= 40:
+        strong_first = np.concatenate([np.arange(0, 20, 2), np.arange(1, 20, 2), np.arange(20, 40)])
+        listed = np.concatenate([colormaps["tab20"].colors, colormaps["tab20b"].colors])
+        return listed[strong_first[:n_clusters]]
+    return colormaps["hsv"](np.arange(n_clusters) / n_clusters)[:, :3]
+
+
+def continuous_colours(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:
+    """RGB (..., 3) of values (...,) between vmin and vmax, clipped to the ends; NaN becomes NaN."""
+    from matplotlib import colormaps
+    from matplotlib.colors import Colormap
+
+    colormap = cmap if isinstance(cmap, Colormap) else colormaps[cmap]
+    span = (vmax - vmin) or 1.0
+    rgb = colormap(np.clip((np.nan_to_num(values) - vmin) / span, 0, 1))[..., :3]
+    return np.where(np.isnan(values)[..., None], np.nan, rgb)

@@ -1,0 +1,223 @@
+"""Selectors of units that have no place on a brain: recorded neurons, electrodes, simulated units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainnet.plot._colours import FAINT, INK, SEQUENTIAL, cluster_colours, continuous_colours, layer_colours
+from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches, plain
+from brainnet.selection import Selectors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WEIGHTS = "magma"
+ROW_HEIGHT, COLUMN_WIDTH = 2.35, 2.6  # inches of a small plot
+LEFT, GUTTER, FLOOR, HEADER = 0.55, 0.85, 0.75, 0.40
+
+
+def units_figure(
+    selectors: Selectors,
+    given: Mapping[str, np.ndarray],
+    layer_names: list[str],
+    title: str | None,
+    score_limits: tuple[float, float],
+    score_name: str,
+    head: float = 0.0,
+) -> Figure:
+    """Layer weights of all units, sorted; their positions in the image; how scale and score are spread.
+
+    Args:
+        selectors: arrays (n, 2), (n, n_layers), (n, 1).
+        given: any of "scores", "noise_ceiling", "width", "clusters", each (n,).
+        layer_names: one for each layer.
+        title: text above.
+        score_limits: scores of the lowest and highest colour.
+        score_name: what the score is.
+        head: inches left free at the top.
+    """
+    scores = given.get("scores")
+    columns = 1 if scores is None else 2
+    tall = 2 * ROW_HEIGHT + FLOOR + HEADER
+    heat_width = 3.1
+    size = (
+        LEFT + heat_width + columns * (GUTTER + COLUMN_WIDTH) + 0.25,
+        tall + FLOOR + HEADER + head + (0.34 if title else 0),
+    )
+    figure = new_figure(size)
+    if title:
+        figure.text(0.5, 1 - 0.10 / size[1], title, ha="center", va="top", fontsize=12, color=INK)
+
+    def cell(column: int, row: int, name: str, meaning: str) -> Axes:
+        left = LEFT + heat_width + GUTTER + column * (COLUMN_WIDTH + GUTTER)
+        bottom = FLOOR + (1 - row) * (ROW_HEIGHT + FLOOR + HEADER)
+        _header(figure, left, bottom + ROW_HEIGHT, name, meaning)
+        return add_axes(figure, (left, bottom, COLUMN_WIDTH, ROW_HEIGHT))
+
+    _header(figure, LEFT, FLOOR + tall, "Layer", "weights; units sorted by the centre of their weights")
+    heat = add_axes(figure, (LEFT, FLOOR, heat_width, tall))
+    bar = add_axes(figure, (LEFT + 0.25 * heat_width, 0.30, 0.5 * heat_width, 0.09))
+    _layer_weights(heat, bar, selectors.layer, layer_names, given.get("clusters"))
+    coloured = f"colour: {score_name}" if scores is not None else "colour: layer of largest weight"
+    circles = "; circle: window, one SD" if "width" in given else ""
+    ax = cell(0, 0, "Space", f"place in the image; {coloured}{circles}")
+    _positions(ax, selectors, layer_names, scores, given.get("width"), score_limits)
+    ax = cell(0, 1, "Scale", "0: one place, 1: the whole image")
+    histogram(ax, selectors.scale[:, 0], (0.0, 1.0), "scale", "units")
+    if scores is None:
+        return figure
+    ax = cell(1, 0, "Score", summary(scores, "units"))
+    low = float(scores[np.isfinite(scores)].min(initial=0.0))
+    histogram(ax, scores, (low, 1.0), score_name, "units", given.get("noise_ceiling"), score_limits)
+    if "noise_ceiling" in given:
+        ax = cell(1, 1, "Score against noise ceiling", "")
+        ceiling_scatter(ax, scores, given["noise_ceiling"], score_name)
+    else:
+        ax = cell(1, 1, "Score against layer", "")
+        _score_by_layer(ax, selectors.layer, scores, layer_names, score_name)
+    return figure
+
+
+def _header(figure: Figure, left: float, top: float, title: str, meaning: str) -> None:
+    width, height = figure.get_size_inches()
+    figure.text(left / width, (top + 0.34) / height, title, fontsize=10, weight="bold", color=INK, va="top")
+    figure.text(left / width, (top + 0.17) / height, meaning, fontsize=7, color=FAINT, va="top")
+
+
+def summary(scores: np.ndarray, what: str) -> str:
+    """One line on the scores (n,): mean, median, and of how many they are.
+
+    >>> summary(np.array([0.2, np.nan, 0.4]), "voxels")
+    'mean 0.30, median 0.30 of 2 voxels'
+    """
+    known = scores[np.isfinite(scores)]
+    if not len(known):
+        return f"unknown for all {what}"
+    return f"mean {known.mean():.2f}, median {np.median(known):.2f} of {len(known):,} {what}"
+
+
+def layer_centre(layer: np.ndarray) -> np.ndarray:
+    """(n,) mean layer number, from 1, under the layer weights (n, n_layers).
+
+    >>> layer_centre(np.array([[0.0, 0.5, 0.5]])).tolist()
+    [2.5]
+    """
+    return layer @ np.arange(1.0, layer.shape[1] + 1)
+
+
+def _layer_weights(heat: Axes, bar: Axes, layer: np.ndarray, names: list[str], clusters: np.ndarray | None) -> None:
+    n_units, n_layers = layer.shape
+    order = layer_centre(layer).argsort(kind="stable")
+    top = min(1.0, 3 / n_layers)  # a rule, not the data: even weights are a third of the bar on every figure
+    heat.imshow(
+        continuous_colours(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, n_units, 0), aspect="auto",
+        interpolation="nearest" if n_units <= 400 else "antialiased",
+    )  # fmt: skip
+    every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) / 36)))
+    shown = [*range(0, n_layers, every)]
+    heat.set_xticks([place + 1 for place in shown], [names[place] for place in shown])
+    plain(heat, "", "unit")
+    if clusters is not None:
+        labels = clusters.astype(np.int64)[order]
+        colours = cluster_colours(max(int(labels.max()) + 1, 1))
+        strip = heat.inset_axes((1.015, 0, 0.035, 1))
+        rgb = np.where((labels >= 0)[:, None], colours[labels], 1.0)
+        strip.imshow(rgb[:, None], aspect="auto", interpolation="nearest")
+        strip.set_axis_off()
+        heat.text(1.06, 1, "cluster", transform=heat.transAxes, fontsize=6.5, rotation=90, va="top", color=FAINT)
+    ticks = {0: "0", 1 / n_layers: "even", top: "1" if top == 1 else f"≥ {top:.2g}"}
+    colour_bar(bar, WEIGHTS, 0, top, ticks=ticks if n_layers > 1 else None)
+
+
+def _positions(
+    ax: Axes,
+    selectors: Selectors,
+    layer_names: list[str],
+    scores: np.ndarray | None,
+    width: np.ndarray | None,
+    limits: tuple[float, float],
+) -> None:
+    x, y = selectors.space.T
+    if scores is None:
+        colours = layer_colours(selectors.layer.shape[1])[np.nan_to_num(selectors.layer).argmax(axis=1)]
+        order = np.arange(len(x))
+    else:
+        colours = np.nan_to_num(continuous_colours(scores, SEQUENTIAL, *limits), nan=0.8)
+        order = np.nan_to_num(scores, nan=-2).argsort(kind="stable")  # the well predicted on top
+    if width is not None:
+        from matplotlib.collections import EllipseCollection
+
+        diameter = 2 * width[order]
+        ax.add_collection(
+            EllipseCollection(
+                diameter, diameter, np.zeros(len(x)), units="xy", offsets=selectors.space[order],
+                offset_transform=ax.transData, facecolors="none", edgecolors=colours[order],
+                linewidths=0.6, alpha=min(0.6, max(25 / len(x), 0.05)), rasterized=len(x) > 2000,
+            )
+        )  # fmt: skip
+    ax.scatter(x[order], y[order], s=14 if len(x) <= 500 else 5, c=colours[order], linewidths=0.3, edgecolors="white",
+               rasterized=len(x) > 2000, zorder=3)  # fmt: skip
+    ax.set(xlim=(-1, 1), ylim=(1, -1), aspect="equal", anchor="W")  # y grows downwards, as in the image
+    for tick, align in zip(ax.set_xticks([-1, 0, 1], ["left", "0", "right"]), ("left", "center", "right"), strict=True):
+        tick.label1.set_horizontalalignment(align)
+    ax.set_yticks([-1, 0, 1], ["top", "0", "bottom"])
+    ax.tick_params(labelsize=7, length=2.5, width=0.5, colors=INK)
+    for spine in ax.spines.values():
+        spine.set(linewidth=0.6, color=FAINT)
+    bar = ax.inset_axes((0.25, -0.17, 0.5, 0.035))
+    if scores is None:
+        patches(bar, layer_colours(len(layer_names)), layer_names)
+    else:
+        colour_bar(bar, SEQUENTIAL, *limits)
+
+
+def histogram(
+    ax: Axes,
+    values: np.ndarray,
+    span: tuple[float, float],
+    label: str,
+    what: str,
+    ceiling: np.ndarray | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """How many of ``what`` have which value (n,), in the colours of the score where ``limits`` are given."""
+    values = values[np.isfinite(values)]
+    counts, edges = np.histogram(values.clip(*span), bins=25, range=span)
+    middle = (edges[1:] + edges[:-1]) / 2
+    colours = "0.6" if limits is None else continuous_colours(middle, SEQUENTIAL, *limits)
+    ax.bar(middle, counts, width=np.diff(edges), color=colours, edgecolor="white", linewidth=0.4)
+    if ceiling is not None:
+        ceiling = ceiling[np.isfinite(ceiling)]
+        top = max(counts.max(), 1)
+        ax.plot(ceiling, np.full(len(ceiling), 1.08 * top), "|", color=INK, markersize=5, markeredgewidth=0.5)
+        ax.text(span[1], 1.15 * top, f"noise ceiling of the {what}", fontsize=6.5, color=INK, ha="right", va="center")
+        ax.set_ylim(0, 1.21 * top)
+    ax.set_xlim(*span)
+    plain(ax, label, what)
+
+
+def ceiling_scatter(ax: Axes, scores: np.ndarray, ceiling: np.ndarray, name: str) -> None:
+    """Scores (n,) against noise ceilings (n,), with the line that a perfect model would reach."""
+    known = np.isfinite(scores) & np.isfinite(ceiling)
+    ax.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
+    many = len(scores) > 300
+    ax.scatter(ceiling[known], scores[known], s=4 if many else 12, color="#0072B2", alpha=0.25 if many else 0.7,
+               linewidths=0, rasterized=many)  # fmt: skip
+    ax.set(xlim=(0, 1), ylim=(min(0.0, float(scores[known].min(initial=0))) - 0.02, 1))
+    if known.any():
+        share = scores[known].mean() / ceiling[known].mean()
+        ax.text(0.03, 0.98, f"mean score / mean ceiling = {share:.2f}", transform=ax.transAxes, fontsize=7.5, va="top",
+                color=INK)  # fmt: skip
+    plain(ax, "noise ceiling", name)
+
+
+def _score_by_layer(ax: Axes, layer: np.ndarray, scores: np.ndarray, names: list[str], name: str) -> None:
+    many = len(scores) > 300
+    ax.scatter(layer_centre(layer), scores, s=4 if many else 12, color="#0072B2", alpha=0.25 if many else 0.7,
+               linewidths=0, rasterized=many)  # fmt: skip
+    ax.set_xlim(0.7, len(names) + 0.3)
+    plain(ax, "centre of the layer weights", name)

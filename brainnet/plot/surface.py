@@ -1,0 +1,158 @@
+"""Maps of one quantity: flat maps of the cortex, slices of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainnet.plot._canvas import Canvas, canvas_of, to_numpy
+from brainnet.plot._colours import INK, SEQUENTIAL, cluster_colours, continuous_colours
+from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches
+from brainnet.space import BrainSpace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+
+def flatmap(
+    values: Tensor,
+    space: BrainSpace,
+    *,
+    ax: Axes | None = None,
+    cmap: str | Colormap | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    alpha: Tensor | None = None,
+    title: str | None = None,
+    label: str | None = None,
+    colorbar: bool = True,
+    outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
+) -> Figure:
+    """A figure of both hemispheres cut open and laid flat, values in colour over grey sulci.
+
+    The occipital ends face each other, dorsal is up. The picture is cropped to the space. Vertices on the cuts and the
+    medial wall, which no flat map shows, are left out.
+
+    Args:
+        values: (n_voxels,) numbers; (n_voxels,) integers are labels, with -1 for none; (n_voxels, 3) are RGB in 0..1.
+            Voxels that are NaN are transparent.
+        space: a surface space.
+        ax: axes to draw on; by default a new figure.
+        cmap: matplotlib colour map of numbers; labels have fixed colours.
+        vmin: value of the lowest colour, by default the least value. Give both limits to compare maps.
+        vmax: value of the highest colour.
+        alpha: (n_voxels,) opacity in 0..1, for instance to fade what is predicted badly.
+        title: text above.
+        label: name and unit of the values, at the colour bar.
+        colorbar: whether to draw a colour bar (numbers) or colour patches (labels).
+        outlines: regions to outline: True for all of the space, their names, or name -> (n_voxels,) bool.
+
+    Returns:
+        A matplotlib figure, unknown to pyplot: ``figure.savefig(...)``.
+
+    Raises:
+        ValueError: the space has no surface, or the values another length.
+
+    >>> from brainnet.surface import occipital_vertices, surface_space
+    >>> space = surface_space(occipital_vertices(20))
+    >>> figure = flatmap(space.coords[:, 2], space, label="height on the sphere (mm)")
+    >>> len(figure.axes)
+    2
+    """
+    if space.mesh is None:
+        hint = "draw its slices: plot.slices(values, space)" if space.mask is not None else "it has no place on a brain"
+        raise ValueError(f"a flat map needs a surface space, got {space!r}; {hint}.")
+    return _map(values, space, ax, cmap, vmin, vmax, alpha, title, label, colorbar, outlines)
+
+
+def slices(
+    values: Tensor,
+    space: BrainSpace,
+    *,
+    ax: Axes | None = None,
+    cmap: str | Colormap | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    alpha: Tensor | None = None,
+    title: str | None = None,
+    label: str | None = None,
+    colorbar: bool = True,
+    outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
+) -> Figure:
+    """A figure of up to 12 axial slices of a volume space, left on the left; arguments as for :func:`flatmap`.
+
+    Raises:
+        ValueError: the space has no volume, or the values another length.
+    """
+    if space.mask is None:
+        raise ValueError(f"slices need a volume space; {space!r} has no mask and affine.")
+    return _map(values, space, ax, cmap, vmin, vmax, alpha, title, label, colorbar, outlines)
+
+
+def _map(values, space, ax, cmap, vmin, vmax, alpha, title, label, colorbar, outlines) -> Figure:
+    canvas = canvas_of(space)
+    values = to_numpy(values)
+    if len(values) != space.n_voxels or values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 3):
+        expected = f"({space.n_voxels},) or, for colours, ({space.n_voxels}, 3)"
+        raise ValueError(f"values have shape {values.shape}, expected {expected}.")
+    if ax is None:
+        width = min(6.2, 6.5 * canvas.aspect)
+        height, below, above = width / canvas.aspect, 0.25 + 0.55 * colorbar, 0.1 + 0.3 * (title is not None)
+        figure = new_figure((width + 0.3, below + height + above))
+        ax, legend_box = add_axes(figure, (0.15, below, width, height)), (0.15 + 0.3 * width, 0.37, 0.4 * width, 0.15)
+    else:
+        legend_box = None
+    if values.ndim == 2:
+        rgb, draw_legend = canvas.interpolate(values), None
+    elif values.dtype.kind in "iub":
+        rgb, draw_legend = _labelled(canvas, values, label)
+    else:
+        low, high = _range(values)
+        limits = (low if vmin is None else vmin, high if vmax is None else vmax)
+        rgb = continuous_colours(canvas.interpolate(values), cmap or SEQUENTIAL, *limits)
+        draw_legend = partial(colour_bar, cmap=cmap or SEQUENTIAL, vmin=limits[0], vmax=limits[1], label=label)
+    canvas.paint(ax, rgb, alpha)
+    for name, mask in regions(outlines, space).items():
+        canvas.border(mask).draw(ax, name)
+    if title:
+        ax.set_title(title, fontsize=10, color=INK)
+    if colorbar and draw_legend is not None:
+        draw_legend(add_axes(ax.figure, legend_box) if legend_box else ax.inset_axes((0.3, -0.12, 0.4, 0.035)))
+    return ax.figure
+
+
+def _labelled(canvas: Canvas, values: np.ndarray, label: str | None):
+    values = values.astype(np.int64)
+    colours = cluster_colours(max(int(values.max()) + 1, 1))
+    votes = canvas.vote(values)
+    rgb = np.where((votes >= 0)[..., None], colours[votes], np.nan)
+    present = np.unique(values[values >= 0])
+    return rgb, partial(patches, colours=colours[present], names=[str(name) for name in present], label=label)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+
+
+def regions(
+    outlines: bool | Iterable[str] | Mapping[str, Tensor] | None, space: BrainSpace
+) -> Mapping[str, Tensor]:
+    """The regions an ``outlines`` argument means: name -> (n_voxels,) bool."""
+    if outlines is None or outlines is False:
+        return {}
+    if outlines is True:
+        return space.rois
+    if isinstance(outlines, Mapping):
+        return outlines
+    names = [outlines] if isinstance(outlines, str) else list(outlines)
+    unknown = [name for name in names if name not in space.rois]
+    if unknown:
+        raise ValueError(f"Unknown ROI {unknown[0]!r}. Known: {', '.join(space.rois) or 'none'}.")
+    return {name: space.rois[name] for name in names}
