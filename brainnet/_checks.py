@@ -13,6 +13,10 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+class Interrupted(Exception):  # noqa: N818 - no error: the user asked for it
+    """Work was stopped by the user; the message says what is kept and how to go on."""
+
+
 _already_warned: set[str] = set()
 
 

@@ -30,10 +30,11 @@ _C.DATASET.RESOLUTION = (224, 224)  # pixels, height and width, of the images of
 _C.DATASET.BATCH_SIZE = 8  # images per optimiser step
 _C.DATASET.N_TRAIN = 700  # images; "simulated" only
 _C.DATASET.N_TEST = 100  # images; "simulated" only
+_C.DATASET.N_VOXELS = 0  # evenly spaced vertices kept, 0 keeps all 2,364; "simulated" only
 _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own
 
 _C.BACKBONE = CfgNode()
-_C.BACKBONE.NAME = "clip:ViT-B-16"  # "family:variant", see `brainnet backbones`; unused where a backbone is passed
+_C.BACKBONE.NAME = "original:clip"  # "family:variant", see `brainnet backbones`; unused where a backbone is passed
 _C.BACKBONE.WEIGHTS = ""  # a file, "random", or a published name; "" takes the family's default
 _C.BACKBONE.PRECISION = "fp32"  # "fp32", or "bf16" to run the backbone in bfloat16
 
@@ -134,6 +135,14 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         raise ValueError(f"overrides come as KEY VALUE pairs; {overrides[-1]!r} has no value.")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         _set(cfg, key, text, where="the command line")
+    return cfg
+
+
+def parse_config(text: str) -> CfgNode:
+    """The config that ``cfg.dump()`` wrote, as kept in checkpoints and run folders."""
+    cfg = get_cfg_defaults()
+    for key, value in _flatten(yaml.safe_load(text)):
+        _set(cfg, key, value, where="the saved config")
     return cfg
 
 

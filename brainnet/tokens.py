@@ -22,6 +22,7 @@ IMAGENET_SD = (0.229, 0.224, 0.225)
 
 BACKBONES = Registry("backbone", group="brainnet.backbones")
 for _family, _module in {
+    "original": "original",
     "expansion": "expansion",
     "torchvision": "torchvision",
     "timm": "timm",

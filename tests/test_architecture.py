@@ -29,13 +29,14 @@ def sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+# private files beside the public one they belong to
+PRIVATE = {"_token_transform": "model", "_store_extract": "store", "_store_file": "store", "_cells": "selection"}
+
+
 def room_of(module: str) -> str:
-    """'brainnet.backbone.base' -> 'backbone'; private modules beside a public one belong to it by name."""
+    """'brainnet.backbone.base' -> 'backbone'."""
     name = module.split(".")[1]
-    for public in ("selection", "ridge", "store"):
-        if name.startswith(f"_{public}"):
-            return public
-    return name
+    return PRIVATE.get(name, name)
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

@@ -1,0 +1,215 @@
+"""The command line: every command reads its options and calls one public function.
+
+A user's mistake ends in one readable line and exit code 2; ``-v`` shows the traceback and the log as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Maps deep networks onto brains: which [bold]layer[/], [bold]space[/], [bold]scale[/] and [bold]channel[/] "
+    "of a network predicts each voxel best?\n\nStart with [cyan]brainnet demo[/]: it needs no data and no download.",
+)
+out_console = Console()
+err_console = Console(stderr=True)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY VALUE]...",
+        help="Settings that differ from the config, such as [cyan]OPTIMIZER.LR 0.003[/]. `brainnet fit --keys` lists all.",
+        show_default=False,
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log messages and tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from brainnet import __version__
+
+        out_console.print(f"brainnet {__version__}", highlight=False)
+        raise typer.Exit
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
+    if not verbose:
+        for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        warnings.showwarning = _one_line_warning
+
+
+@app.command()
+def demo(
+    overrides: Overrides = None,
+    out: Out = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Seed of subject, backbone, noise and training.")] = 0,
+    shuffled: Annotated[bool, typer.Option("--shuffled", help="Negative control: responses permuted per voxel.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find planted maps again: a simulated subject on the real cortex, a learning-free network, a minute of CPU."""
+    from brainnet.config import load_config
+    from brainnet.run import fit as fit_run
+
+    words = ["SEED", str(seed), "DATASET.SHUFFLED", str(shuffled), *(overrides or [])]
+    metrics = fit_run(load_config("demo", words), out, overwrite=True, progress=not quiet)
+    _report(metrics, out)
+
+
+@app.command()
+def fit(
+    overrides: Overrides = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="YAML file, or the name of one that comes with brainnet.")
+    ] = None,
+    out: Out = Path("run"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run in --out stopped.")] = False,
+    overwrite: Overwrite = False,
+    draw: Annotated[bool, typer.Option("--draw", help="Save a picture of the maps at every validation.")] = False,
+    keys: Annotated[bool, typer.Option("--keys", help="List every setting with its value, and stop.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train and score one map, and fill a run folder with it.
+
+    brainnet fit --config algonauts_clip DATASET.DATA_DIR /data/subj01 --out run
+    """
+    from brainnet.config import config_keys, load_config
+
+    cfg = load_config(config, overrides or [])
+    if keys:
+        table = Table("setting", "value", box=None)
+        for key, value in config_keys(cfg).items():
+            table.add_row(key, repr(value))
+        out_console.print(table)
+        return
+    from brainnet.run import fit as fit_run
+
+    metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, progress=not quiet)
+    if metrics:  # empty in all but the first of several processes
+        _report(metrics, out)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or its model.ckpt.")],
+    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    out: Out = Path("predictions"),
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every voxel's response to new images."""
+    from brainnet.run import predict as predict_run
+
+    path = predict_run(run, images, out, batch_size=batch_size, progress=not quiet)
+    out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
+
+
+@app.command()
+def plot(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
+    """Draw the maps of a finished run again."""
+    from brainnet.run import redraw
+
+    for path in redraw(run):
+        out_console.print(str(path), highlight=False)
+
+
+@app.command()
+def backbones() -> None:
+    """List the networks brainnet knows."""
+    from brainnet.tokens import BACKBONES
+
+    _list(BACKBONES, "backbone")
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets brainnet reads."""
+    from brainnet.dataset import DATASETS
+
+    _list(DATASETS, "data set")
+
+
+def _list(registry, kind: str) -> None:
+    table = Table(kind, "what it is", box=None)
+    for name in registry:
+        entry = registry[name]
+        lines = (entry.__doc__ or "").strip().splitlines()
+        table.add_row(f"[cyan]{name}[/]", lines[0] if lines else "")
+    out_console.print(table)
+
+
+def _report(metrics: dict, out: Path) -> None:
+    """What a person wants to know at once; everything else is in the folder."""
+    summary = metrics["test"]["all"]
+    table = Table("region", "voxels", "r", "R2", "r / ceiling", box=None)
+    for name, row in metrics["test"].items():
+        ratio = row.get("mean_r_over_mean_ceiling")
+        table.add_row(
+            name, str(row["n_scored"]), f"{row['r']['mean']:.3f}", f"{row['r2']['mean']:.3f}",
+            "" if ratio is None else f"{ratio:.3f}",
+        )  # fmt: skip
+    out_console.print(table)
+    low, high = summary["r_interval"]["lower"], summary["r_interval"]["upper"]
+    out_console.print(
+        f"mean test r {summary['r']['mean']:.3f} (95 % interval over images {low:.3f} to {high:.3f}), "
+        f"{metrics['n_test_images']} images, {summary['n_scored']} of {summary['n']} voxels",
+        highlight=False,
+    )
+    recovery = metrics.get("recovery")
+    if recovery:
+        _report_recovery(recovery)
+    out_console.print(f"\nmaps    {out / 'maps.png'}\nnumbers {out / 'metrics.json'}, {out / 'scores.csv'}", highlight=False)
+
+
+def _report_recovery(recovery: dict) -> None:
+    table = Table("planted truth, found again", "raw", "gain-corrected", "constant guess", box=None)
+    for name, row in recovery.items():
+        if isinstance(row, dict):
+            cells = [row.get(k) for k in ("raw", "gain_corrected", "constant_guess")]
+            table.add_row(name, *("" if c is None else f"{c:.3f}" for c in cells))
+    out_console.print(table)
+    out_console.print(recovery["not_identifiable"], style="dim", highlight=False)
+
+
+def _one_line_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, UserWarning) and "brainnet" in filename:
+        err_console.print(f"[yellow]warning:[/] {message}", highlight=False)
+
+
+def main() -> None:
+    """Entry point: runs the app, and turns a user's mistake into one line and exit code 2."""
+    from brainnet._checks import Interrupted
+
+    verbose = any(word in ("-v", "--verbose") for word in sys.argv[1:])
+    try:
+        app()
+    except Interrupted as stop:
+        err_console.print(Text.assemble(("stopped: ", "yellow"), str(stop)))
+        sys.exit(130)  # what a shell reports for ctrl-C
+    except (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError) as error:
+        if verbose:
+            raise
+        err_console.print(Text.assemble(("error: ", "bold red"), str(error)))
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,548 @@
+"""PLModel: the LightningModule that trains FactorTopy's selectors and heads over a frozen backbone's tokens.
+
+It is the door between settings and numbers: it reads the config, asks the backbone for its layers, has the
+token store built once, fits the token transform on the training images, and leaves loops, devices, processes
+and checkpoints to ``pl.Trainer``. The backbone is no part of the module: it is neither trained nor saved.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from yacs.config import CfgNode
+
+from brainnet._checks import warn_once
+from brainnet.datamodule import BrainDataModule
+from brainnet.dataset import DATASETS, ResponseDataset
+from brainnet.model import Contributions, FactorTopy, TokenTransform
+from brainnet.ridge import WindowRidgeCV
+from brainnet.scores import ScoreSums, normalise
+from brainnet.selection import Selectors
+from brainnet.space import BrainSpace
+from brainnet.store import TokenStore, fingerprint_of
+from brainnet.tokens import BACKBONES, Preprocessing, Tokens, check_tokens
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_KEY = "brainnet"
+
+
+def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
+    """The data set that ``cfg.DATASET`` names, with its seeded splits; a simulated subject is planted in ``backbone``."""
+    factory = DATASETS[cfg.DATASET.NAME]
+    if cfg.DATASET.NAME == "simulated":
+        dataset = factory(
+            seed=cfg.SEED,
+            n_train=cfg.DATASET.N_TRAIN,
+            n_test=cfg.DATASET.N_TEST,
+            n_voxels=cfg.DATASET.N_VOXELS or None,
+            backbone=cfg.BACKBONE.NAME if backbone is None else backbone,
+        )
+    elif cfg.DATASET.NAME == "algonauts":
+        dataset = factory(cfg.DATASET.DATA_DIR, tuple(cfg.DATASET.RESOLUTION), seed=cfg.SEED)
+    elif cfg.DATASET.NAME == "array":
+        dataset = factory.from_folder(cfg.DATASET.DATA_DIR, session=cfg.DATASET.SESSION or None, seed=cfg.SEED)
+    else:  # announced by another package
+        dataset = factory(cfg.DATASET.DATA_DIR)
+    return dataset.shuffled(seed=cfg.SEED) if cfg.DATASET.SHUFFLED else dataset
+
+
+def build_backbone_of(cfg: CfgNode) -> Any:
+    """The backbone that ``cfg.BACKBONE`` names."""
+    options: dict[str, Any] = {}
+    if cfg.BACKBONE.WEIGHTS:
+        options["weights"] = cfg.BACKBONE.WEIGHTS
+    if cfg.MODEL.LAYERS:
+        options["layers"] = list(cfg.MODEL.LAYERS)
+    if cfg.BACKBONE.PRECISION != "fp32":
+        options["precision"] = cfg.BACKBONE.PRECISION
+    return BACKBONES.build(cfg.BACKBONE.NAME, **options)
+
+
+class PLModel(pl.LightningModule):
+    """FactorTopy over a backbone's tokens, ready for ``pl.Trainer().fit``.
+
+    Args:
+        cfg: settings, see :mod:`brainnet.config`.
+        backbone: any object with ``get_tokens(images)``; frozen, never saved. None serves cached tokens only.
+        cached: compute every image's tokens once and train on those; False runs the backbone at every step.
+        draw: save a picture of the maps at every validation, in the logger's folder.
+        skip_data: build nothing from data; the encoder comes from a checkpoint, or from the data module at fit.
+        data: a :class:`BrainDataModule` or a data set; None reads ``cfg.DATASET``.
+
+    ``plmodel(images)`` gives the prediction (B, n_voxels) in response units, and the regulariser.
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        backbone: Any,
+        cached: bool = True,
+        draw: bool = False,
+        skip_data: bool = False,
+        *,
+        data: BrainDataModule | ResponseDataset | None = None,
+    ):
+        super().__init__()
+        self.cfg, self.cached, self.draw = cfg, cached, draw
+        # kept out of nn.Module's sight: not in the state dict, never switched to training mode
+        object.__setattr__(self, "backbone", backbone)
+        self.encoder: FactorTopy | None = None
+        self.transform: TokenTransform | None = None
+        self.space: BrainSpace | None = None
+        self.scores: dict[str, dict[str, Tensor]] = {}
+        self.history: list[dict[str, float]] = []
+        self.data: BrainDataModule | None = None
+        self.show_progress = True
+        self.identity: dict[str, str] = {}  # what the backbone is: name, layers, hash of its weights
+        self.preprocessing = Preprocessing()  # how images reach it
+        self._sums: ScoreSums | None = None
+        self._raw_store: TokenStore | None = None
+        self._restored = False
+        self._all_usable_cache: bool | None = None
+        if data is None and not skip_data:
+            data = build_dataset(cfg, backbone)
+        if data is not None:
+            if not isinstance(data, BrainDataModule):
+                data = BrainDataModule(
+                    data, batch_size=cfg.DATASET.BATCH_SIZE, seed=cfg.SEED, fit_on=cfg.TRAINER.FIT_ON
+                )
+            self._build_for(data)
+
+    # ------------------------------------------------------------------ building
+
+    def _build_for(self, data: BrainDataModule) -> None:
+        """The encoder for a data module's voxels and this backbone's layers."""
+        self.data = data
+        data.use_backbone(self.backbone)
+        if data.store is not None:
+            widths = dict(zip(data.store.layers, data.store.layer_widths, strict=True))
+        else:
+            image = data.dataset.image(0, data.preprocessing)[None]
+            widths = {k: v.shape[1] for k, v in check_tokens(self._ask_backbone(image), 1).local.items()}
+        layers = _chosen_layers(self.cfg.MODEL.LAYERS, list(widths))
+        given = list(self.cfg.MODEL.LAYER_WIDTHS)
+        found = [widths[layer] for layer in layers]
+        if given and given != found:
+            raise ValueError(
+                f"MODEL.LAYER_WIDTHS is {given} but the backbone's layers {layers} have {found} channels. "
+                "Leave MODEL.LAYER_WIDTHS empty to take the backbone's."
+            )
+        dataset = data.dataset
+        self._build(layers, found, dataset.space)
+        if self.backbone is not None:
+            self.identity = fingerprint_of(self.backbone)
+        self.preprocessing = data.preprocessing
+        mean, sd, usable = _response_statistics(dataset.responses, data.train_index)
+        self.usable.copy_(usable)
+        if self.cfg.RESPONSES.STANDARDIZE:
+            self.response_mean.copy_(mean)
+            self.response_sd.copy_(sd)
+
+    def _build(self, layers: list[str], widths: list[int], space: BrainSpace) -> None:
+        cfg = self.cfg
+        self.space, self.layers, self.layer_widths = space, list(layers), list(widths)
+        topology = cfg.MODEL.TOPOLOGY
+        if topology == "auto":
+            topology = "free" if space.coords is None else "coords"
+        if cfg.TOKENS.PCA and not cfg.TOKENS.STANDARDIZE:
+            raise ValueError("TOKENS.PCA needs TOKENS.STANDARDIZE true: components of unscaled channels mean little.")
+        if cfg.TOKENS.STANDARDIZE:
+            self.transform = TokenTransform(self.layers, self.layer_widths, pca=cfg.TOKENS.PCA or None)
+        # the same weights for the same seed, whatever ran before, and without touching the user's generator
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(cfg.SEED)
+            self.encoder = FactorTopy(
+                self.layers,
+                self.transform.layer_widths if self.transform is not None else self.layer_widths,
+                space.n_voxels,
+                space.coords if topology == "coords" else None,
+                bottleneck_dim=cfg.MODEL.BOTTLENECK_DIM,
+                grid=tuple(cfg.MODEL.GRID),
+                topology=topology,
+                window=cfg.MODEL.WINDOW,
+                head=cfg.MODEL.HEAD,
+                resize=cfg.MODEL.RESIZE,
+                implementation=cfg.MODEL.IMPLEMENTATION,
+                width_init=cfg.MODEL.WIDTH_INIT,
+            )
+        n = space.n_voxels
+        self.register_buffer("response_mean", torch.zeros(n))
+        self.register_buffer("response_sd", torch.ones(n))
+        self.register_buffer("usable", torch.ones(n, dtype=torch.bool))
+
+    def setup(self, stage: str) -> None:
+        """Builds what data decides: the encoder where there is none yet, and the token store (called by Lightning)."""
+        data = getattr(self.trainer, "datamodule", None) or self.data
+        if not isinstance(data, BrainDataModule):
+            self._require_encoder()
+            if self.cached:
+                warn_once("uncached-loader", "tokens are cached for a BrainDataModule only; these loaders run uncached.")
+            return
+        if self.encoder is None:
+            self._build_for(data)
+        elif data is not self.data:
+            self._accept(data)
+        self.setup_store(data)
+
+    def setup_store(self, data: BrainDataModule) -> None:
+        """Computes every image's tokens, once, where they are wanted and not there yet."""
+        if self.cached and data.store is None:
+            data.store = TokenStore.build(
+                self.backbone,
+                data.dataset,
+                grid=tuple(self.cfg.MODEL.GRID),
+                resize=self.cfg.MODEL.RESIZE,
+                path=self.cfg.TOKENS.STORE or None,
+                batch_size=self.cfg.TOKENS.BATCH_SIZE,
+                preprocessing=data.preprocessing,
+                progress=self.show_progress,
+            )
+
+    def _accept(self, data: BrainDataModule) -> None:
+        n = data.dataset.space.n_voxels
+        if n != self.space.n_voxels:
+            raise ValueError(
+                f"this model has {self.space.n_voxels} voxels but the data has {n}: build PLModel with data= this data."
+            )
+        self.data = data
+        data.use_backbone(self.backbone)
+
+    def on_fit_start(self) -> None:
+        """Fits the token transform and finds the closed-form start, unless a checkpoint brought both."""
+        data = self.data
+        if data is None:
+            if self.transform is not None and not self._restored:
+                raise ValueError("TOKENS.STANDARDIZE needs a BrainDataModule: its statistics come from training images.")
+            return
+        if self.transform is not None and not self._restored:
+            fitted = TokenTransform.fit(
+                self._batches(data.train_index), self.layers, pca=self.cfg.TOKENS.PCA or None, whiten=self.cfg.TOKENS.WHITEN
+            )
+            self.transform.load_state_dict(fitted.state_dict())
+        if self.transform is not None and data.store is not None:
+            # once for the whole training, instead of once a batch
+            self._raw_store, data.store = data.store, data.store.transformed(self._transform_batch, dtype=torch.float16)
+        if self.cfg.MODEL.START == "ridge" and not self._restored:
+            self._start_from_ridge()
+
+    def _start_from_ridge(self) -> None:
+        """Positions, widths, bottlenecks and heads from a ridge regression over Gaussian windows, in closed form."""
+        if self.cfg.MODEL.WINDOW != "gaussian":
+            raise ValueError("MODEL.START ridge fits Gaussian windows: it needs MODEL.WINDOW gaussian.")
+        index = self.data.train_index
+        target = (self._here(self.data.dataset.responses[index]) - self.response_mean) / self.response_sd
+        transform = self.transform if self._raw_store is None and self.transform is not None else lambda tokens: tokens
+        ridge = WindowRidgeCV(progress=self.show_progress)
+        ridge.fit(lambda: (transform(tokens) for tokens in self._batches(index)), target)
+        kept = self.encoder.closed_form_start(
+            [ridge.coef_[layer] for layer in self.layers],
+            ridge.intercept_.nan_to_num(0.0),
+            ridge.position_,
+            ridge.width_,
+        )
+        if kept < 0.99:
+            log.warning("the bottleneck keeps %.0f %% of the closed-form start; a larger MODEL.BOTTLENECK_DIM keeps more", 100 * kept)
+
+    def on_fit_end(self) -> None:
+        """Gives the data module its untransformed tokens back."""
+        if self._raw_store is not None:
+            self.data.store, self._raw_store = self._raw_store, None
+
+    def on_exception(self, exception: BaseException) -> None:
+        """The same when training stops early."""
+        self.on_fit_end()
+
+    def _batches(self, index: Tensor) -> Iterator[Tokens]:
+        """Untransformed tokens of the images ``index``, batch by batch."""
+        data = self.data
+        if data.store is not None:
+            yield from (self._of_layers(t).map(self._here) for t in data.store.batches(index, batch_size=64))
+            return
+        for part in index.split(self.cfg.TOKENS.BATCH_SIZE):
+            images = torch.stack([data.dataset.image(int(i), data.preprocessing) for i in part])
+            yield self.tokens(self._here(images))
+
+    def _here(self, values: Tensor) -> Tensor:
+        return values.to(self.device)
+
+    def _of_layers(self, tokens: Tokens) -> Tokens:
+        return Tokens({k: tokens.local[k] for k in self.layers}, {k: tokens.global_[k] for k in self.layers})
+
+    def _transform_batch(self, tokens: Tokens) -> Tokens:
+        with torch.no_grad():
+            return self.transform(self._of_layers(tokens).map(self._here)).map(lambda t: t.cpu())
+
+    # ------------------------------------------------------------------ using
+
+    def tokens(self, images: Tensor) -> Tokens:
+        """The backbone's tokens on the model's grid, before any transform, for images (B, 3, H, W)."""
+        self._require_encoder()
+        tokens = check_tokens(self._ask_backbone(images), images.shape[0], self.layers)
+        return tokens.resize(tuple(self.cfg.MODEL.GRID), self.cfg.MODEL.RESIZE).map(lambda t: t.float())
+
+    def _ask_backbone(self, images: Tensor) -> Any:
+        if self.backbone is None:
+            raise ValueError("this PLModel has no backbone, so it takes cached tokens only; pass one to predict images.")
+        if isinstance(self.backbone, nn.Module):
+            self.backbone.to(images.device)
+        with torch.no_grad():
+            return self.backbone.get_tokens(images)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction (B, n_voxels) in response units and the regulariser, for preprocessed images (B, 3, H, W)."""
+        return self.predict_from(self.tokens(images))
+
+    def predict_from(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """The same from untransformed tokens."""
+        fit, regulariser = self._encode(self.transform(tokens) if self.transform is not None else tokens)
+        return fit * self.response_sd + self.response_mean, regulariser
+
+    @torch.no_grad()
+    def predict_index(self, index: Tensor) -> Tensor:
+        """Predictions (n, n_voxels) in response units for images of the data module, on the CPU."""
+        return torch.cat([self.predict_from(tokens)[0].cpu() for tokens in self._batches(index)])
+
+    def contributions(self, index: Tensor) -> Contributions:
+        """What each layer and scale adds to each voxel's prediction over images of the data module, on the CPU."""
+        transform = self.transform or (lambda tokens: tokens)
+        shares = self.encoder.contributions(transform(tokens) for tokens in self._batches(index))
+        return Contributions(*(share.cpu() for share in shares))
+
+    def _encode(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        return self.encoder(tokens.local, tokens.global_)
+
+    def _require_encoder(self) -> None:
+        if self.encoder is None:
+            raise ValueError("PLModel(skip_data=True) is empty: load a checkpoint, or fit with a BrainDataModule.")
+
+    def _encode_batch(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Fit in training units, regulariser and response, of an image batch or a cached token batch."""
+        inputs, response = batch[0], batch[1]
+        if isinstance(inputs, Tensor):
+            tokens, transformed = self.tokens(inputs), False
+        else:
+            tokens, transformed = self._of_layers(Tokens(*inputs)), self._raw_store is not None
+        if self.transform is not None and not transformed:
+            tokens = self.transform(tokens)
+        fit, regulariser = self._encode(tokens)
+        return fit, regulariser, response
+
+    def get_selectors(self) -> Selectors:
+        """Where each voxel reads: space (n, 2), layer (n, L), scale (n, 1), detached, on the CPU."""
+        with torch.no_grad():
+            return Selectors(*(part.detach().cpu() for part in self.encoder.get_selectors()))
+
+    # ------------------------------------------------------------------ training
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Smooth L1 plus the decaying regulariser."""
+        fit, regulariser, response = self._encode_batch(batch)
+        loss = self._loss(fit, response)
+        strength = self.cfg.REGULARIZATION.LAMBDA * max(
+            0.0, 1 - self.global_step / max(1, self.cfg.REGULARIZATION.DECAY_TOTAL_STEPS)
+        )
+        total = loss + strength * regulariser
+        self.log_dict({"train_loss": loss.detach(), "train_regulariser": regulariser.detach()}, batch_size=len(fit))
+        return total
+
+    def _loss(self, fit: Tensor, response: Tensor) -> Tensor:
+        target = (response - self.response_mean) / self.response_sd
+        if self._all_usable:
+            return F.smooth_l1_loss(fit, target, beta=self.cfg.LOSS.BETA)
+        known = self.usable & torch.isfinite(target)
+        error = F.smooth_l1_loss(fit, torch.where(known, target, fit.detach()), beta=self.cfg.LOSS.BETA, reduction="sum")
+        return error / known.sum().clamp(min=1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; the selectors may have a step size and decay of their own."""
+        cfg = self.cfg.OPTIMIZER
+        selectors = self.encoder.selector_parameters()
+        chosen = {id(p) for p in selectors}
+        others = [p for p in self.encoder.parameters() if id(p) not in chosen]
+        groups = [
+            {"params": others, "lr": cfg.LR, "weight_decay": cfg.WEIGHT_DECAY},
+            {
+                "params": selectors,
+                "lr": cfg.LR * cfg.SELECTOR_LR_SCALE,
+                "weight_decay": cfg.SELECTOR_WEIGHT_DECAY,
+            },
+        ]
+        return torch.optim.AdamW(groups, fused=True)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips at the trainer's norm where it has one, else at ``TRAINER.CLIP_NORM``."""
+        value = gradient_clip_val if gradient_clip_val is not None else self.cfg.TRAINER.CLIP_NORM
+        if value:
+            self.clip_gradients(optimizer, value, gradient_clip_algorithm or "norm")
+
+    # ------------------------------------------------------------------ scoring
+
+    def on_validation_epoch_start(self) -> None:
+        """Fresh sums."""
+        self._sums = ScoreSums(self.space.n_voxels)
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Adds a batch to the sums that give r and R2 per voxel."""
+        fit, _, response = self._encode_batch(batch)
+        self._sums.update(fit * self.response_sd + self.response_mean, response)
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Predictions (B, n_voxels) in response units."""
+        fit, _, _ = self._encode_batch(batch)
+        return fit * self.response_sd + self.response_mean
+
+    def on_validation_epoch_end(self) -> None:
+        """Scores of the whole split, per voxel in ``scores`` and as means in the log."""
+        self._finish_scores("val")
+        if self.draw and not self.trainer.sanity_checking and self.trainer.is_global_zero:
+            self._draw()
+
+    def on_test_epoch_end(self) -> None:
+        """The same for the test images."""
+        self._finish_scores("test")
+
+    def _finish_scores(self, split: str) -> None:
+        self._sums.sums = self.trainer.strategy.reduce(self._sums.sums, reduce_op="sum")
+        scores = {"r": self._sums.pearson_r().cpu(), "r2": self._sums.r2().cpu()}
+        for score in scores.values():
+            score[~self.usable.cpu()] = torch.nan
+        ceiling = self.data.dataset.noise_ceiling if self.data is not None else None
+        if ceiling is not None and split == "test":
+            scores["noise_ceiling"] = ceiling
+            scores["r_normalised"] = normalise(scores["r"], ceiling).values
+        self.scores[split] = scores
+        means = {f"{split}_{name}": score.nanmean() for name, score in scores.items() if name != "noise_ceiling"}
+        self.log_dict(means, prog_bar=True, rank_zero_only=False)
+        if split == "val" and not self.trainer.sanity_checking:
+            loss = self.trainer.callback_metrics.get("train_loss")
+            self.history.append(
+                {"epoch": self.current_epoch, **({} if loss is None else {"train_loss": float(loss)})}
+                | {name: float(value) for name, value in means.items()}
+            )
+
+    def _draw(self) -> None:
+        from brainnet import plot
+
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir) / "maps"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure = plot.training(self.history, self.get_selectors(), self.space, scores=self.scores["val"]["r"])
+        figure.savefig(folder / f"epoch{self.current_epoch:03d}.png", dpi=100)
+
+    # ------------------------------------------------------------------ loaders, where no data module is passed to fit
+
+    def train_dataloader(self):
+        """The data's training batches (Lightning asks for them where fit was given no data module)."""
+        return self._loader("train")
+
+    def val_dataloader(self):
+        """The data's validation batches."""
+        return self._loader("val")
+
+    def test_dataloader(self):
+        """The data's test batches."""
+        return self._loader("test")
+
+    def _loader(self, split: str):
+        if self.data is None:
+            raise ValueError("PLModel(skip_data=True) has no data: pass a data module to the trainer.")
+        return getattr(self.data, f"{split}_dataloader")()
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what rebuilds the encoder: settings, layers, the place of each voxel, and whose tokens it read."""
+        arrays = self.space.to_arrays()
+        checkpoint[CHECKPOINT_KEY] = {
+            "config": self.cfg.dump(),
+            "layers": list(self.layers),
+            "layer_widths": list(self.layer_widths),
+            "backbone": dict(self.identity),
+            "preprocessing": asdict(self.preprocessing),
+            "space": {k: torch.from_numpy(v) if v.dtype.kind in "biuf" else v.tolist() for k, v in arrays.items()},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Builds the encoder of a checkpoint where there is none, else checks that it is of this backbone and brain."""
+        saved = checkpoint.get(CHECKPOINT_KEY)
+        if saved is None:
+            raise ValueError("this checkpoint was not written by brainnet's PLModel.")
+        if self.encoder is None:
+            self._build(saved["layers"], saved["layer_widths"], _space_of(saved["space"]))
+            if self.backbone is not None:
+                self.identity = fingerprint_of(self.backbone)
+            self.preprocessing = Preprocessing(**saved["preprocessing"])
+        n_saved = len(checkpoint["state_dict"]["usable"])
+        if n_saved != self.space.n_voxels:
+            raise ValueError(
+                f"the checkpoint has {n_saved} voxels, this model {self.space.n_voxels}: they are of different subjects."
+            )
+        if (saved["layers"], saved["layer_widths"]) != (list(self.layers), list(self.layer_widths)):
+            raise ValueError(
+                f"the checkpoint reads layers {saved['layers']} with widths {saved['layer_widths']}, but this backbone "
+                f"gives {self.layers} with {self.layer_widths}. Build the backbone and the config it was trained with."
+            )
+        for field, value in saved["backbone"].items():
+            mine = self.identity.get(field, value)
+            if mine != value:
+                raise ValueError(
+                    f"the checkpoint was trained on another backbone: its {field} is {value}, this one's is {mine}."
+                )
+        self.identity = self.identity or dict(saved["backbone"])
+        self._restored = True
+
+    @property
+    def _all_usable(self) -> bool:
+        if self._all_usable_cache is None:
+            finite = self.data is not None and bool(torch.isfinite(self.data.dataset.responses).all())
+            self._all_usable_cache = finite and bool(self.usable.all())
+        return self._all_usable_cache
+
+
+def _space_of(state: dict[str, Any]) -> BrainSpace:
+    return BrainSpace.from_arrays({name: np.asarray(value) for name, value in state.items()})
+
+
+def _chosen_layers(wanted: list[str | int], available: list[str]) -> list[str]:
+    """The layers a config names, by name or by position, among those the backbone gives; all where it names none."""
+    if not wanted or (all(isinstance(layer, int) for layer in wanted) and len(wanted) == len(available)):
+        return available  # as many as the backbone was built with: it has been told the positions already
+    names = [
+        available[layer] if isinstance(layer, int) and str(layer) not in available and layer < len(available)
+        else str(layer)
+        for layer in wanted
+    ]  # fmt: skip
+    missing = [name for name in names if name not in available]
+    if missing:
+        raise ValueError(f"MODEL.LAYERS names {', '.join(missing)}, but the tokens have layers {', '.join(available)}.")
+    return names
+
+
+def _response_statistics(responses: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, SD and usability (n_voxels,) over the training rows; NaN entries are left out, flat voxels unusable."""
+    rows = responses[index].double()
+    known = torch.isfinite(rows)
+    count = known.sum(0)
+    mean = torch.where(known, rows, 0).sum(0) / count.clamp(min=1)
+    variance = torch.where(known, (rows - mean) ** 2, 0).sum(0) / count.clamp(min=1)
+    usable = (count > 1) & (variance > 1e-12 * mean.square().clamp(min=1e-12))
+    sd = torch.where(usable, variance, 1).sqrt()
+    return torch.where(usable, mean, 0).float(), sd.float(), usable

@@ -1,0 +1,460 @@
+"""A run: settings in, a folder of results out, with a card that says where every number came from.
+
+``fit`` trains and scores a map, ``predict`` applies a finished run to new images, ``redraw`` makes its pictures again.
+A run folder holds
+
+    run.json        the run card: versions, seeds, data, backbone, split, ceiling, scores with intervals
+    config.yaml     the whole merged config
+    model.ckpt      the encoder (never the backbone)
+    selectors.npz   layer, space, scale (and width) of every voxel, with the place of each
+    scores.csv      one row per voxel: id, ROIs, r, r2, noise ceiling, r over ceiling
+    metrics.json    the means, per ROI too; for a simulated subject how much of the planted truth was found
+    maps.png, .svg  the picture
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from brainnet import __version__
+from brainnet._checks import Interrupted
+from brainnet._checks import progress as progress_bar
+from brainnet.config import config_keys, load_config, parse_config
+from brainnet.dataset import ResponseDataset
+from brainnet.dataset.images import Images
+from brainnet.plmodel import CHECKPOINT_KEY, PLModel, build_backbone_of, build_dataset
+from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2
+from brainnet.selection import Selectors
+from brainnet.space import BrainSpace
+
+log = logging.getLogger(__name__)
+
+CARD_FORMAT = 1
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
+            "nilearn")  # fmt: skip
+
+
+def fit(
+    cfg: CfgNode,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    draw: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Trains FactorTopy as ``cfg`` says, scores it on the test images, and fills the run folder ``out``.
+
+    Args:
+        cfg: settings, see :func:`brainnet.config.load_config`.
+        out: the run folder; made where it does not exist.
+        resume: go on from the last checkpoint of an interrupted run in ``out``.
+        overwrite: replace what ``out`` holds.
+        draw: save a picture of the maps at every validation.
+        progress: show progress bars.
+
+    Returns:
+        The metrics, as written to ``metrics.json``.
+
+    Raises:
+        FileExistsError: ``out`` holds a run already and neither ``resume`` nor ``overwrite`` was asked for.
+    """
+    import pytorch_lightning as pl
+
+    out = Path(out)
+    main_process = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning starts the others with this same command
+    last = out / "checkpoints" / "last.ckpt"
+    if main_process:
+        _open_folder(out, cfg, last, resume, overwrite)
+    clock = _Clock()
+    pl.seed_everything(cfg.SEED, workers=True, verbose=False)
+    backbone = build_backbone_of(cfg)
+    dataset = build_dataset(cfg, backbone)
+    clock.lap("data")
+    model = PLModel(cfg, backbone, draw=draw, data=dataset)
+    model.show_progress = progress
+    model.setup_store(model.data)
+    clock.lap("tokens")
+    trainer, best = _trainer(cfg, out, progress)
+    _train(trainer, model, last, resume, out)
+    if not trainer.is_global_zero:
+        return {}
+    if best.best_model_path:
+        model.load_state_dict(_read_checkpoint(best.best_model_path)["state_dict"])
+    trainer.save_checkpoint(out / "model.ckpt", weights_only=True)
+    clock.lap("training")
+
+    model.eval()
+    metrics = _write_results(out, model, dataset)
+    clock.lap("scores")
+    redraw(out)
+    clock.lap("pictures")
+    card = _run_card(cfg, dataset, model, metrics, clock)
+    _write_json(out / "run.json", card)
+    return metrics
+
+
+def predict(run: str | Path, images: Any, out: str | Path, *, batch_size: int = 16, progress: bool = True) -> Path:
+    """Predicted responses of every voxel to new images, by a finished run.
+
+    Args:
+        run: a run folder, or a ``model.ckpt``.
+        images: folder, zip or list of images.
+        out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, and
+            ``images.txt``, one image id per row.
+        batch_size: images per forward pass.
+        progress: show a progress bar.
+
+    Returns:
+        The path of ``predictions.npy``.
+    """
+    model = load_model(run)
+    photographs = Images(images)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / "predictions.npy"
+    table = np.lib.format.open_memmap(
+        target, mode="w+", dtype=np.float32, shape=(len(photographs), model.space.n_voxels)
+    )
+    rows = torch.arange(len(photographs)).split(batch_size)
+    with torch.no_grad():
+        for part in progress_bar(rows, f"Predicting {len(photographs):,} images", len(rows), progress):
+            batch = torch.stack([model.preprocessing(photographs[int(i)]) for i in part])
+            table[part.numpy()] = model(batch)[0].numpy()
+    table.flush()
+    (out / "images.txt").write_text("".join(f"{name}\n" for name in photographs.ids))
+    return target
+
+
+def load_model(run: str | Path, backbone: Any = None) -> PLModel:
+    """The trained model of a run folder, in evaluation mode, on the CPU.
+
+    Args:
+        run: a run folder, or a ``model.ckpt``.
+        backbone: the backbone it was trained on; None builds the one its config names.
+
+    Raises:
+        FileNotFoundError: no ``model.ckpt`` there.
+        ValueError: a checkpoint of another backbone.
+    """
+    path = Path(run)
+    path = path / "model.ckpt" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"no finished run at {run}: {path} does not exist. `brainnet fit --out {run}` makes one.")
+    checkpoint = _read_checkpoint(path)
+    if CHECKPOINT_KEY not in checkpoint:
+        raise ValueError(f"{path} was not written by brainnet.")
+    cfg = parse_config(checkpoint[CHECKPOINT_KEY]["config"])
+    model = PLModel(cfg, build_backbone_of(cfg) if backbone is None else backbone, skip_data=True)
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
+    return model.eval()
+
+
+def redraw(run: str | Path) -> list[Path]:
+    """Draws ``maps.png`` and ``maps.svg`` of a run folder from its ``selectors.npz`` and ``scores.csv``."""
+    import pandas as pd
+
+    from brainnet import plot
+
+    run = Path(run)
+    for name in ("selectors.npz", "scores.csv"):
+        if not (run / name).is_file():
+            raise FileNotFoundError(f"no {name} in {run}; `brainnet fit --out {run}` makes a run folder.")
+    scores = pd.read_csv(run / "scores.csv")
+    with np.load(run / "selectors.npz", allow_pickle=False) as arrays:
+        selectors = Selectors(*(torch.from_numpy(arrays[name]) for name in ("space", "layer", "scale")))
+        extra = {"width": torch.from_numpy(arrays["width"])} if "width" in arrays else {}
+        space = BrainSpace.from_arrays({k.removeprefix("at:"): arrays[k] for k in arrays.files if k.startswith("at:")})
+        names, clusters = arrays["layer_names"].tolist(), torch.from_numpy(arrays["cluster"])
+    figure = plot.selectors(
+        selectors,
+        space,
+        scores=torch.from_numpy(scores["r"].to_numpy()),
+        noise_ceiling=torch.from_numpy(scores["noise_ceiling"].to_numpy()) if "noise_ceiling" in scores else None,
+        clusters=clusters,
+        layer_names=names,
+        **extra,
+    )
+    written = [run / "maps.png", run / "maps.svg"]
+    for path in written:
+        figure.savefig(path, dpi=150)
+    return written
+
+
+# ---------------------------------------------------------------------- training
+
+
+def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: bool) -> None:
+    """Makes the run folder, or says why it will not touch the one that is there."""
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out} is a file; name a folder.")
+    if resume:
+        if not last.is_file():
+            raise FileNotFoundError(f"nothing to resume in {out}: no {last.relative_to(out)}. Start without --resume.")
+        then, now = config_keys(load_config(out / "config.yaml")), config_keys(cfg)
+        changed = [key for key in now if now[key] != then.get(key) and not key.startswith("TRAINER.")]
+        if changed:
+            raise ValueError(f"{out} was begun with other settings of {', '.join(changed)}; resume with the same ones.")
+    elif not overwrite and any((out / name).exists() for name in ("run.json", "checkpoints", "config.yaml")):
+        hint = "go on with --resume, or replace it with --overwrite" if last.is_file() else "replace it with --overwrite"
+        raise FileExistsError(f"{out} holds a run already: {hint}, or choose another --out.")
+    else:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.yaml").write_text(cfg.dump())
+
+
+def _trainer(cfg: CfgNode, out: Path, progress: bool):
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+    from pytorch_lightning.callbacks.progress import RichProgressBar
+    from pytorch_lightning.loggers import CSVLogger
+
+    validates = cfg.TRAINER.FIT_ON == "train"
+    best = ModelCheckpoint(
+        out / "checkpoints",
+        filename="best",
+        monitor="val_r" if validates else None,
+        mode="max",
+        save_last=True,
+        save_top_k=1 if validates else 0,
+        enable_version_counter=False,
+    )
+    callbacks: list[pl.Callback] = [best]
+    if validates and cfg.TRAINER.PATIENCE:
+        callbacks.append(EarlyStopping("val_r", mode="max", patience=cfg.TRAINER.PATIENCE))
+    show = progress and sys.stderr.isatty()
+    if show:
+        callbacks.append(RichProgressBar(leave=False))
+    trainer = pl.Trainer(
+        max_epochs=cfg.TRAINER.MAX_EPOCHS,
+        accelerator=cfg.TRAINER.ACCELERATOR,
+        devices=cfg.TRAINER.DEVICES,
+        strategy=cfg.TRAINER.STRATEGY,
+        check_val_every_n_epoch=cfg.TRAINER.VAL_EVERY,
+        limit_val_batches=None if validates else 0,
+        num_sanity_val_steps=0,
+        callbacks=callbacks,
+        logger=CSVLogger(out, name="", version="log"),
+        enable_progress_bar=show,
+        enable_model_summary=False,
+    )
+    return trainer, best
+
+
+def _train(trainer: Any, model: PLModel, last: Path, resume: bool, out: Path) -> None:
+    """``trainer.fit``; an interrupt says how to go on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*number of training batches.*")
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+        try:
+            trainer.fit(model, ckpt_path=str(last) if resume else None, weights_only=True)
+        except (KeyboardInterrupt, SystemExit):
+            kept = f"its last whole epoch is kept: go on with --resume --out {out}" if last.is_file() else (
+                "no epoch was finished, so nothing is kept"
+            )
+            raise Interrupted(f"training was interrupted; {kept}.") from None
+
+
+def _read_checkpoint(path: str | Path) -> dict[str, Any]:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+# ---------------------------------------------------------------------- results
+
+
+def _write_results(out: Path, model: PLModel, dataset: ResponseDataset) -> dict[str, Any]:
+    """Scores the test images and writes scores.csv, selectors.npz and metrics.json; returns the metrics."""
+    import pandas as pd
+
+    from brainnet.channels import cluster_channels
+
+    test = dataset.splits["test"]
+    prediction, response = model.predict_index(test), dataset.responses[test]
+    unusable = ~model.usable
+    scores = score_table(prediction, response, dataset, unusable)
+    scores.to_csv(out / "scores.csv", index=False)
+
+    selectors = model.get_selectors()
+    share = model.contributions(dataset.splits["train"][:256])
+    width = {"width": model.encoder.width().detach().numpy()} if model.encoder.window == "gaussian" else {}
+    weight = model.encoder.weight.detach()
+    np.savez_compressed(
+        out / "selectors.npz",
+        **{name: getattr(selectors, name).numpy() for name in selectors._fields},
+        **width,
+        layer_share=share.layer.numpy(),
+        scale_share=share.scale.numpy(),
+        cluster=cluster_channels(weight, n_clusters=min(20, len(weight))).numpy(),
+        layer_names=np.array(model.layers),
+        **{f"at:{key}": value for key, value in dataset.space.to_arrays().items()},
+    )
+
+    groups = {"all": torch.ones(len(scores), dtype=torch.bool), **dataset.space.rois}
+    metrics: dict[str, Any] = {"n_test_images": len(test), "n_voxels": len(scores), "n_unusable": int(unusable.sum())}
+    metrics["test"] = {name: _summaries(scores, mask.numpy()) for name, mask in groups.items()}
+    metrics["test"]["all"]["r_interval"] = _interval(prediction, response, ~unusable)
+    if model.history:
+        metrics["validation"] = model.history[-1]
+    if hasattr(dataset, "recovery") and dataset.noise_ceiling is not None:
+        # what a layer or scale contributes over the weight it was given is its gain
+        metrics["recovery"] = dataset.recovery(
+            selectors,
+            layer_gain=share.layer / selectors.layer,
+            scale_gain=torch.cat([(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1),
+        )
+    _write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def score_table(prediction: Tensor, response: Tensor, dataset: ResponseDataset, unusable: Tensor):
+    """One row per voxel: voxel, rois, r, r2 and, where the ceiling is known, noise_ceiling and r_normalised."""
+    import pandas as pd
+
+    rois = np.full(response.shape[1], "", dtype=object)
+    for name, mask in dataset.space.rois.items():
+        rois[mask.numpy()] = [f"{old};{name}" if old else name for old in rois[mask.numpy()]]
+    place = dataset.space.vertices
+    table = {
+        "voxel": np.arange(response.shape[1]) if place is None else place.numpy(),
+        "roi": rois,
+        "r2": r2(prediction, response).masked_fill(unusable, torch.nan),
+        "r": pearson_r(prediction, response).masked_fill(unusable, torch.nan),
+    }
+    if dataset.noise_ceiling is not None:
+        table["noise_ceiling"] = dataset.noise_ceiling
+        table["r_normalised"] = normalise(table["r"], dataset.noise_ceiling).values
+    return pd.DataFrame({name: np.asarray(column) for name, column in table.items()})
+
+
+def _summaries(scores: Any, mask: np.ndarray) -> dict[str, Any]:
+    """Mean and median per score over the voxels of a mask; r over ceiling as the ratio of means, too."""
+    part = scores[mask]
+    summary: dict[str, Any] = {"n": int(mask.sum()), "n_scored": int(part["r"].notna().sum())}
+    for name in ("r", "r2", "r_normalised", "noise_ceiling"):
+        if name in part:
+            summary[name] = {"mean": float(part[name].mean()), "median": float(part[name].median())}
+    if "noise_ceiling" in part:
+        known = part["r"].notna() & part["noise_ceiling"].notna()
+        ceiling = float(part.loc[known, "noise_ceiling"].mean())
+        summary["mean_r_over_mean_ceiling"] = float(part.loc[known, "r"].mean()) / ceiling if ceiling else None
+    return summary
+
+
+def _interval(prediction: Tensor, response: Tensor, usable: Tensor) -> dict[str, float]:
+    """95 % bootstrap interval of the mean r over voxels, over test images."""
+    draws = bootstrap_scores(
+        prediction[:, usable], response[:, usable], n_resamples=500, generator=torch.Generator().manual_seed(0)
+    )
+    return dict(interval(draws.flatten())._asdict())
+
+
+# ---------------------------------------------------------------------- the card
+
+
+class _Clock:
+    """Wall and CPU seconds by part."""
+
+    def __init__(self):
+        self.parts: dict[str, dict[str, float]] = {}
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def lap(self, name: str) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.parts[name] = {"wall_s": round(wall - self._wall, 2), "cpu_s": round(cpu - self._cpu, 2)}
+        self._wall, self._cpu = wall, cpu
+
+
+def _run_card(
+    cfg: CfgNode, dataset: ResponseDataset, model: PLModel, metrics: dict[str, Any], clock: _Clock
+) -> dict[str, Any]:
+    return {
+        "format": CARD_FORMAT,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": " ".join(sys.argv),
+        "versions": {"brainnet": __version__, "python": platform.python_version(), **_versions()},
+        "source": _git_commit(),
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
+        "seed": cfg.SEED,
+        "config": config_keys(cfg),
+        "data": {
+            "name": cfg.DATASET.NAME,
+            "n_images": len(dataset),
+            "n_voxels": dataset.responses.shape[1],
+            "image_ids_sha256": _sha256("\n".join(dataset.image_ids).encode()),
+            "responses_sha256": _sha256(np.ascontiguousarray(dataset.responses.numpy()).tobytes()),
+        },
+        "splits": {
+            name: {"n": len(rows), "sha256": _sha256(rows.numpy().astype("<i8").tobytes())}
+            for name, rows in dataset.splits.items()
+        },
+        "backbone": model.identity,
+        "noise_ceiling": {"definition": dataset.noise_ceiling_definition or None, "n_repeats": dataset.n_repeats},
+        "test": metrics["test"]["all"],
+        "time": clock.parts,
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout brainnet runs from, "+" where files were changed since; None outside one."""
+    here = Path(__file__).resolve().parent
+    try:
+        ask = lambda *words: subprocess.run(  # noqa: E731
+            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """JSON without NaN (null instead): other languages refuse it."""
+    path.write_text(json.dumps(_plain(value), indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
