@@ -43,8 +43,8 @@ class SimulatedSubject(ResponseDataset):
     Every voxel reads whitened principal components of the backbone's tokens through FactorTopy's contraction, with
     planted, smooth maps of layer, place, scale and channel cluster (``truth``). Each has its own noise: SNR log-normal
     with median ``snr`` and sigma 0.5. Training and validation images are seen once, test images ``n_repeats`` times;
-    responses to these are averaged, and single ones kept in ``test_repeats``. Responses are scaled to unit variance of
-    one presentation.
+    responses to these are averaged, and single ones kept in ``test_repeats``. Every voxel's signal has mean 0 and
+    variance 1 over the training images; its noise has SD 1 / SNR.
 
     Pictures are 70 % dead leaves and 30 % crops of two photographs; test crops share no pixel with the others. They are
     drawn on demand, 2 ms each, and not kept.
@@ -107,10 +107,9 @@ class SimulatedSubject(ResponseDataset):
         selectors = planted_selectors(patch, len(self._tokens.layers))
         weights, clusters = planted_weights(patch, local.shape[2], self._stream(_WEIGHTS))
         signal = planted_signal(local, global_, selectors, weights)
-        # one presentation has unit variance: signal snr^2 / (1 + snr^2), noise the rest
+        signal = (signal - signal[splits["train"]].mean(0)) / signal[splits["train"]].std(0)
         ratio = torch.from_numpy(snr * np.exp(0.5 * self._stream(_SNR).standard_normal(len(vertices)))).float()
-        noise_sd = (1 + ratio.square()).rsqrt()
-        signal = (signal - signal[splits["train"]].mean(0)) / signal[splits["train"]].std(0) * ratio * noise_sd
+        noise_sd = 1 / ratio
         self.truth = PlantedTruth(selectors, weights, clusters, ratio, signal)
 
         noise = torch.from_numpy(self._stream(_NOISE).standard_normal(signal.shape, dtype=np.float32)) * noise_sd

@@ -161,7 +161,7 @@ def test_noise_and_signal_have_the_planted_ratio(subject):
     # SD over 60 images is known to 9 %, so the mean log ratio of 200 voxels to less than 1 %
     assert float((ratio.log() - subject.truth.snr.log()).mean()) == pytest.approx(0, abs=0.04)
     assert float(subject.truth.snr.log().mean()) == pytest.approx(np.log(0.6), abs=0.15)
-    assert float(subject.responses[train].var(0).mean()) == pytest.approx(1, abs=0.06)
+    assert torch.allclose(subject.truth.signal[train].std(0), torch.ones(200), atol=1e-4)
 
 
 def test_the_ceiling_is_what_the_signal_itself_scores(subject):
@@ -178,7 +178,7 @@ def test_test_responses_are_the_mean_of_the_kept_presentations(subject):
     assert subject.test_repeats.shape == (60, 3, 200)
     assert torch.allclose(subject.test_repeats.mean(1), subject.responses[subject.splits["test"]])
     spread = (subject.test_repeats - subject.test_repeats.mean(1, keepdim=True)).square().sum(1) / 2
-    noise = 1 / (1 + subject.truth.snr.square())
+    noise = subject.truth.snr**-2
     assert float((spread.mean(0) / noise).mean()) == pytest.approx(1, abs=0.04)  # 24,000 degrees of freedom: SE 0.009
 
 
