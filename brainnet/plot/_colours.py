@@ -24,8 +24,9 @@ def position_colours(position: np.ndarray) -> np.ndarray:
     [0.62, 0.62, 0.62]
     """
     x, y = np.moveaxis(np.clip(position, -1, 1), -1, 0)
-    # OKLab (Ottosson 2020): lightness, green to red, blue to yellow
-    return _oklab_to_rgb(0.70 - 0.17 * y, -0.15 * y, 0.15 * x)
+    x, y = x * np.sqrt(1 - y**2 / 2), y * np.sqrt(1 - x**2 / 2)  # square to disc: corners no more saturated than edges
+    # OKLab (Ottosson 2020): lightness, green to red, blue to yellow; these ranges all but fit into what screens show
+    return _oklab_to_rgb(0.70 - 0.15 * y, -0.12 * y, 0.14 * x)
 
 
 def _oklab_to_rgb(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
