@@ -52,8 +52,6 @@ def _common(
         raise typer.Exit
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
     if not verbose:
-        for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         warnings.showwarning = _one_line_warning
 
 

@@ -78,6 +78,7 @@ class PLModel(pl.LightningModule):
         draw: save a picture of the maps at every validation, in the logger's folder.
         skip_data: build nothing from data; the encoder comes from a checkpoint, or from the data module at fit.
         data: a :class:`BrainDataModule` or a data set; None reads ``cfg.DATASET``.
+        progress: show progress bars while tokens are computed.
 
     ``plmodel(images)`` gives the prediction (B, n_voxels) in response units, and the regulariser.
     """
@@ -91,6 +92,7 @@ class PLModel(pl.LightningModule):
         skip_data: bool = False,
         *,
         data: BrainDataModule | ResponseDataset | None = None,
+        progress: bool = True,
     ):
         super().__init__()
         self.cfg, self.cached, self.draw = cfg, cached, draw
@@ -102,7 +104,7 @@ class PLModel(pl.LightningModule):
         self.scores: dict[str, dict[str, Tensor]] = {}
         self.history: list[dict[str, float]] = []
         self.data: BrainDataModule | None = None
-        self.show_progress = True
+        self.show_progress = progress
         self.identity: dict[str, str] = {}  # what the backbone is: name, layers, hash of its weights
         self.preprocessing = Preprocessing()  # how images reach it
         self._sums: ScoreSums | None = None

@@ -90,8 +90,7 @@ def fit(
     backbone = build_backbone_of(cfg)
     dataset = build_dataset(cfg, backbone)
     clock.lap("data")
-    model = PLModel(cfg, backbone, draw=draw, data=dataset)
-    model.show_progress = progress
+    model = PLModel(cfg, backbone, draw=draw, data=dataset, progress=progress)
     model.setup_store(model.data)
     clock.lap("tokens")
     trainer, best = _trainer(cfg, out, progress)
@@ -186,11 +185,13 @@ def redraw(run: str | Path) -> list[Path]:
         extra = {"width": torch.from_numpy(arrays["width"])} if "width" in arrays else {}
         space = BrainSpace.from_arrays({k.removeprefix("at:"): arrays[k] for k in arrays.files if k.startswith("at:")})
         names, clusters = arrays["layer_names"].tolist(), torch.from_numpy(arrays["cluster"])
+    title = load_config(run / "config.yaml").DESCRIPTION if (run / "config.yaml").is_file() else None
     figure = plot.selectors(
         selectors,
         space,
-        scores=torch.from_numpy(scores["r"].to_numpy()),
-        noise_ceiling=torch.from_numpy(scores["noise_ceiling"].to_numpy()) if "noise_ceiling" in scores else None,
+        title=title,
+        scores=torch.tensor(scores["r"].to_numpy()),
+        noise_ceiling=torch.tensor(scores["noise_ceiling"].to_numpy()) if "noise_ceiling" in scores else None,
         clusters=clusters,
         layer_names=names,
         **extra,
@@ -230,6 +231,8 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
     from pytorch_lightning.callbacks.progress import RichProgressBar
     from pytorch_lightning.loggers import CSVLogger
 
+    if not log.isEnabledFor(logging.INFO):
+        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # what devices there are, and advertising
     validates = cfg.TRAINER.FIT_ON == "train"
     best = ModelCheckpoint(
         out / "checkpoints",
@@ -314,7 +317,15 @@ def _write_results(out: Path, model: PLModel, dataset: ResponseDataset) -> dict[
     groups = {"all": torch.ones(len(scores), dtype=torch.bool), **dataset.space.rois}
     metrics: dict[str, Any] = {"n_test_images": len(test), "n_voxels": len(scores), "n_unusable": int(unusable.sum())}
     metrics["test"] = {name: _summaries(scores, mask.numpy()) for name, mask in groups.items()}
-    metrics["test"]["all"]["r_interval"] = _interval(prediction, response, ~unusable)
+    draws = bootstrap_scores(
+        prediction,
+        response.masked_fill(unusable, torch.nan),
+        n_resamples=1000,
+        groups=torch.stack(list(groups.values())),
+        generator=torch.Generator().manual_seed(0),
+    )
+    for row, samples in zip(metrics["test"].values(), draws.T, strict=True):
+        row["r_interval"] = dict(interval(row["r"]["mean"], samples)._asdict())  # 95 %, over test images
     if model.history:
         metrics["validation"] = model.history[-1]
     if hasattr(dataset, "recovery") and dataset.noise_ceiling is not None:
@@ -360,14 +371,6 @@ def _summaries(scores: Any, mask: np.ndarray) -> dict[str, Any]:
         ceiling = float(part.loc[known, "noise_ceiling"].mean())
         summary["mean_r_over_mean_ceiling"] = float(part.loc[known, "r"].mean()) / ceiling if ceiling else None
     return summary
-
-
-def _interval(prediction: Tensor, response: Tensor, usable: Tensor) -> dict[str, float]:
-    """95 % bootstrap interval of the mean r over voxels, over test images."""
-    draws = bootstrap_scores(
-        prediction[:, usable], response[:, usable], n_resamples=500, generator=torch.Generator().manual_seed(0)
-    )
-    return dict(interval(draws.flatten())._asdict())
 
 
 # ---------------------------------------------------------------------- the card

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from brainnet import run as runs
+from brainnet._checks import Interrupted
+from brainnet.plmodel import PLModel
+from tests.toys import ToyBackbone, toy_config, toy_dataset
+
+FILES = {"run.json", "config.yaml", "model.ckpt", "selectors.npz", "scores.csv", "metrics.json", "maps.png", "maps.svg"}
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """fit() with the toy backbone and data in place of the configured ones."""
+    monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: ToyBackbone())
+    monkeypatch.setattr(runs, "build_dataset", lambda cfg, backbone: toy_dataset())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "build_backbone_of", lambda cfg: ToyBackbone())
+        patch.setattr(runs, "build_dataset", lambda cfg, backbone: toy_dataset())
+        metrics = runs.fit(toy_config("TRAINER.MAX_EPOCHS", "20"), out, progress=False)
+    return out, metrics
+
+
+def test_a_run_folder_holds_everything(finished):
+    out, metrics = finished
+    assert {path.name for path in out.iterdir()} >= FILES
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert metrics["test"]["all"]["r"]["mean"] > 0.3
+
+
+def test_scores_have_one_row_per_voxel_and_agree_with_the_saved_model(finished, monkeypatch):
+    out, _ = finished
+    scores = pd.read_csv(out / "scores.csv")
+    assert list(scores.columns[:4]) == ["voxel", "roi", "r2", "r"]
+    monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: ToyBackbone())
+    model, data = runs.load_model(out), toy_dataset()
+    test = data.splits["test"]
+    with torch.no_grad():
+        prediction = model(torch.stack([data.image(int(i)) for i in test]))[0]
+    expected = np.array([np.corrcoef(prediction[:, v], data.responses[test, v])[0, 1] for v in range(7)])
+    assert np.allclose(scores["r"], expected, atol=0.02)
+
+
+def test_the_card_says_where_numbers_come_from(finished):
+    card = json.loads((finished[0] / "run.json").read_text())
+    assert card["backbone"]["weights"] == "gain 1.0"
+    assert card["splits"]["test"]["n"] == 15
+    assert card["seed"] == 0
+    assert {"torch", "brainnet", "python"} <= set(card["versions"])
+    assert card["test"]["r_interval"]["lower"] <= card["test"]["r"]["mean"] <= card["test"]["r_interval"]["upper"]
+    assert len(card["data"]["responses_sha256"]) == 64
+    assert card["config"]["OPTIMIZER.LR"] == 0.01
+
+
+def test_selectors_travel_with_their_place(finished):
+    with np.load(finished[0] / "selectors.npz", allow_pickle=False) as arrays:
+        assert arrays["layer"].shape == (7, 3)
+        assert np.allclose(arrays["layer"].sum(1), 1, atol=1e-5)
+        assert arrays["at:coords"].shape == (7, 3)
+
+
+def test_the_picture_can_be_drawn_again(finished):
+    out, _ = finished
+    before = (out / "maps.png").stat().st_mtime_ns
+    assert runs.redraw(out) == [out / "maps.png", out / "maps.svg"]
+    assert (out / "maps.png").stat().st_mtime_ns > before
+
+
+def test_predictions_of_new_images(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: ToyBackbone())
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"photo{i}.png")
+    path = runs.predict(finished[0], folder, tmp_path / "out", batch_size=2, progress=False)
+    assert np.load(path).shape == (3, 7)
+    assert (path.parent / "images.txt").read_text().split() == ["photo0", "photo1", "photo2"]
+
+
+def test_a_finished_run_is_not_overwritten_unasked(finished):
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        runs.fit(toy_config(), finished[0], progress=False)
+
+
+def test_an_interrupted_training_keeps_its_last_epoch_and_resumes(toys, tmp_path, monkeypatch):
+    out, cfg = tmp_path / "run", toy_config("TRAINER.MAX_EPOCHS", "4")
+    original = PLModel.training_step
+
+    def stop_in_third_epoch(self, batch, batch_idx):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(PLModel, "training_step", stop_in_third_epoch)
+    with pytest.raises(Interrupted, match=f"--resume --out {out}"):
+        runs.fit(cfg, out, progress=False)
+    assert not (out / "run.json").exists()
+    monkeypatch.setattr(PLModel, "training_step", original)
+    with pytest.raises(FileExistsError, match="--resume"):
+        runs.fit(cfg, out, progress=False)
+    with pytest.raises(ValueError, match=r"other settings of OPTIMIZER\.LR"):
+        runs.fit(toy_config("OPTIMIZER.LR", "0.5"), out, resume=True, progress=False)
+    resumed = runs.fit(cfg, out, resume=True, progress=False)
+    unbroken = runs.fit(cfg, tmp_path / "whole", progress=False)
+    assert resumed["test"]["all"]["r"]["mean"] == pytest.approx(unbroken["test"]["all"]["r"]["mean"], abs=1e-6)
+
+
+def test_nothing_to_resume_or_to_load_is_said(toys, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        runs.fit(toy_config(), tmp_path / "none", resume=True, progress=False)
+    with pytest.raises(FileNotFoundError, match="no finished run"):
+        runs.load_model(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"selectors\.npz"):
+        runs.redraw(tmp_path)
+
+
+def test_json_holds_no_nan(tmp_path):
+    runs._write_json(tmp_path / "x.json", {"a": float("nan"), "b": [np.float32(1.5), torch.tensor([2])]})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": [1.5, [2]]}
