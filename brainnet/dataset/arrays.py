@@ -112,7 +112,7 @@ class ArrayDataset(ResponseDataset):
             noise_ceiling = read_table(noise_ceiling, "noise_ceiling").values.reshape(-1)
         super().__init__(
             self.images.ids,
-            np.ascontiguousarray(matrix, dtype=np.float32),
+            np.array(matrix, dtype=np.float32, order="C"),  # a copy: neither a read-only map nor the caller's array
             space if space is not None else _space(coords, rois, n_voxels),
             splits,
             noise_ceiling=noise_ceiling,

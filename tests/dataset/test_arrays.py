@@ -36,6 +36,13 @@ def test_either_orientation_gives_the_same_dataset(matrix):
     assert np.allclose(rows.responses, matrix)
 
 
+def test_the_dataset_has_its_own_copy(matrix):
+    matrix = matrix.astype(np.float32)
+    data = ArrayDataset(PIXELS, matrix)
+    matrix[:] = 0
+    assert data.responses.abs().min() > 0
+
+
 def test_the_wrong_orientation_is_named(matrix):
     with pytest.raises(ValueError, match="The other axis fits: pass orientation='voxels,images'"):
         ArrayDataset(PIXELS, matrix.T)
@@ -47,9 +54,11 @@ def test_the_wrong_orientation_is_named(matrix):
         ArrayDataset(PIXELS, matrix, orientation="rows")
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv"])
-def test_files_hold_what_was_saved(tmp_path, matrix, suffix):
-    path = tmp_path / f"r{suffix}"
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_files_hold_what_was_saved(tmp_path, matrix, suffix, dtype):
+    path, matrix = tmp_path / f"r{suffix}", matrix.astype(dtype)
     {
         ".npy": lambda: np.save(path, matrix),
         ".npz": lambda: np.savez(path, responses=matrix, other=np.zeros(3)),

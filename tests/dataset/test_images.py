@@ -104,17 +104,29 @@ def test_deep_pixels_are_refused_rather_than_clipped(tmp_path):
         Images(tmp_path)[0]
 
 
-def _red_of(images_and_index):
-    images, index = images_and_index
-    return images[index].getpixel((0, 0))[0]
+def _reads_what_was_written(turn):
+    generator = np.random.default_rng(turn)
+    return all(np.array_equal(np.array(_shared[i]), _pixels[i]) for i in generator.integers(0, len(_pixels), 60))
 
 
-def test_archive_survives_pickling_and_forked_workers(archive):
-    images = Images(archive)
-    assert reds(images) == [1, 2, 10]  # the handle is open now, and must not be shared
-    assert reds(pickle.loads(pickle.dumps(images))) == [1, 2, 10]
+def test_forked_workers_share_no_file_position(tmp_path):
+    """A handle that is open when workers fork would have one position for all of them."""
+    global _shared, _pixels  # forked workers inherit globals; arguments would be pickled, which closes the handle
+    _pixels = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
+    with zipfile.ZipFile(tmp_path / "noise.zip", "w") as file:
+        for i, pixels in enumerate(_pixels):
+            Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+            file.write(tmp_path / f"{i}.png", f"{i}.png")
+    _shared = Images(tmp_path / "noise.zip")
+    assert _reads_what_was_written(0)
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map(_red_of, [(images, i % 3) for i in range(30)]) == [1, 2, 10] * 10
+        assert all(pool.map(_reads_what_was_written, range(8), chunksize=1))
+
+
+def test_an_open_archive_survives_pickling(archive):
+    images = Images(archive)
+    assert reds(images) == [1, 2, 10]
+    assert reds(pickle.loads(pickle.dumps(images))) == [1, 2, 10]
 
 
 def test_equal_stems_keep_their_folders(folder):
