@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from brainnet.rsa.rdms import sort_last
+
 CHUNK = 2**22  # entries sorted at a time
+FEW_VALUES = 512  # up to here all couples at once are faster than sorting
 
 
 def concordance(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
@@ -26,9 +29,13 @@ def concordance(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
     >>> concordance(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[1.0, 3.0, 2.0]]))[0]
     tensor([[1.]], dtype=torch.float64)
     """
-    a, b = _dense_ranks(a), _dense_ranks(b)
     n_values = a.shape[1]
     couples = n_values * (n_values - 1) // 2
+    if n_values <= FEW_VALUES:
+        rows, columns = torch.triu_indices(n_values, n_values, offset=1, device=a.device)
+        signs_a, signs_b = ((x[:, columns] - x[:, rows]).sign().double() for x in (a, b))
+        return signs_a @ signs_b.T, signs_a.abs().sum(1), signs_b.abs().sum(1), couples
+    a, b = _dense_ranks(a), _dense_ranks(b)
     tied_a, tied_b = _tied_couples(a.sort(-1).values), _tied_couples(b.sort(-1).values)
     difference = torch.empty(len(a), len(b), dtype=torch.float64, device=a.device)
     step = max(1, CHUNK // n_values)
@@ -43,7 +50,7 @@ def concordance(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
 
 
 def _dense_ranks(values: Tensor) -> Tensor:
-    ordered, order = values.sort(-1)
+    ordered, order = sort_last(values)
     steps = torch.zeros_like(order)
     steps[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).cumsum(-1)
     return torch.empty_like(steps).scatter_(-1, order, steps)
