@@ -9,7 +9,9 @@ from brainnet.rsa.cka import cka, minibatch_cka, procrustes
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.create import rdm
 from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
+from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.rdms import RDMs
+from brainnet.rsa.searchlight import SearchlightMaps, searchlight
 
 __all__ = [
     "RDMs",
@@ -26,4 +28,9 @@ __all__ = [
     "pool",
     "explained",
     "reliability",
+    "Neighbourhoods",
+    "discs",
+    "spheres",
+    "SearchlightMaps",
+    "searchlight",
 ]

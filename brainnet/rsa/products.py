@@ -1,0 +1,65 @@
+"""Comparisons that are inner products: the form in which a thousand permutations are one matrix product.
+
+Pearson, Spearman and their kin first turn each RDM into a vector by itself and then multiply. Where that first step
+does not care how conditions are ordered, the RDM of permuted conditions needs no second look: its vector is the old
+one with its pairs moved. ``embed`` is the first step; ``compare`` remains the definition of every similarity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit
+from brainnet.rsa.rdms import n_conditions_of, pairs_of, rank
+
+PRODUCTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "pearson": lambda values: _unit(_centred(values)),
+    "spearman": lambda values: _unit(_centred(rank(values))),
+    "rho-a": lambda values: _centred(rank(values)) * (12 / (values.shape[1] ** 3 - values.shape[1])) ** 0.5,
+    "cosine": _unit,
+    "cka": lambda values: _unit(_u_centred(values)),
+    "distance-correlation": lambda values: _unit(_u_centred(values)),
+}
+
+
+def is_product(method: str, options: dict[str, Any]) -> bool:
+    """Whether ``compare(a, b, method, **options)`` is a product of rows that move with the conditions."""
+    return method in PRODUCTS and not options
+
+
+def embed(values: Tensor, method: str, options: dict[str, Any]) -> Tensor:
+    """Rows whose inner products are the similarities, or the RDMs themselves where the method is no product."""
+    return PRODUCTS[method](values) if is_product(method, options) else values
+
+
+def similarities(a: Tensor, b: Tensor, method: str, options: dict[str, Any]) -> Tensor:
+    """(n_a, n_b) similarities of embedded RDMs."""
+    return a @ b.T if is_product(method, options) else COMPARISONS[method](a, b, **options)
+
+
+def permuted(values: Tensor, orders: Tensor) -> Tensor:
+    """RDMs with their conditions permuted, rows and columns together.
+
+    Args:
+        values: (n_rdms, n_pairs).
+        orders: (n_permutations, n_conditions), each row an order of the conditions.
+
+    Returns:
+        (n_rdms, n_permutations, n_pairs).
+
+    >>> permuted(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[2, 1, 0]]))
+    tensor([[[3., 2., 1.]]])
+    """
+    n, orders = n_conditions_of(values.shape[1]), orders.to(values.device)
+    rows, columns = pairs_of(n, values.device)
+    low, high = torch.minimum(orders[:, rows], orders[:, columns]), torch.maximum(orders[:, rows], orders[:, columns])
+    return values[:, low * (2 * n - low - 1) // 2 + high - low - 1]
+
+
+def draw_orders(n_conditions: int, n_permutations: int, generator: torch.Generator) -> Tensor:
+    """(n_permutations, n_conditions) random orders from a seeded CPU generator."""
+    return torch.stack([torch.randperm(n_conditions, generator=generator) for _ in range(n_permutations)])
