@@ -64,8 +64,10 @@ def filter_and_pool(
         pooled.append(F.avg_pool2d(response, (1, 4)).permute(0, 2, 3, 1).reshape(n_channels, h, w, n))
     joined = torch.stack(pooled)  # (B, C, h, w, n)
     if memory_format is torch.channels_last:
-        return joined.permute(0, 2, 3, 1, 4).reshape(n_images, h, w, n_channels * n).permute(0, 3, 1, 2)
-    return joined.permute(0, 1, 4, 2, 3).reshape(n_images, n_channels * n, h, w)
+        joined = joined.permute(0, 2, 3, 1, 4).reshape(n_images, h, w, n_channels * n).permute(0, 3, 1, 2)
+    else:
+        joined = joined.permute(0, 1, 4, 2, 3).reshape(n_images, n_channels * n, h, w)
+    return joined.contiguous(memory_format=memory_format)
 
 
 def filter_spectrum(filters: Tensor, size: tuple[int, int]) -> Tensor:

@@ -57,13 +57,15 @@ def build(
     described = tag or (published and models.get_model_weights(variant).DEFAULT)
     with own_random_numbers(seed):
         network = models.get_model(variant, weights=None, **_arguments(models, variant, tag))
-    if state is not None:
-        fit_weights(network, _modern_names(state), source, optional=[f"{name}." for name in CLASSIFIERS[2:]])
-    is_transformer = isinstance(network, models.VisionTransformer)
     available = [name for name, _ in network.named_modules() if name]
+    chosen = choose_layers(available, layers, default=find_blocks(network))
+    if state is not None:
+        unseen = [f"{name}." for name in CLASSIFIERS if not any(layer.startswith(name) for layer in chosen)]
+        fit_weights(network, _modern_names(state), source, optional=unseen)
+    is_transformer = isinstance(network, models.VisionTransformer)
     return HookedBackbone(
         network,
-        choose_layers(available, layers, default=find_blocks(network)),
+        chosen,
         name=f"torchvision:{variant}",
         preprocessing=preprocessing or _preprocessing(described),
         prefix_tokens=int(is_transformer),
@@ -139,7 +141,8 @@ def _arguments(models: Any, variant: str, entry: Any) -> dict[str, Any]:
     if variant in ("googlenet", "inception_v3"):  # their published weights expect another image scale
         arguments.update(aux_logits=True, transform_input=entry is not None, init_weights=entry is None)
     if entry is not None:
-        arguments["num_classes"] = len(entry.meta["categories"])
+        if entry.meta["categories"]:
+            arguments["num_classes"] = len(entry.meta["categories"])
         if "aux_loss" in parameters:
             arguments["aux_loss"] = True
         if variant.startswith("vit_"):

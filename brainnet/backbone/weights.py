@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,13 +73,17 @@ def _read(path: Path, suffix: str):
         from safetensors.torch import load_file
 
         return load_file(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise ValueError("it is a TorchScript archive, which holds code. Use its .safetensors or state dict.")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _why(error: Exception) -> str:
     text = str(error)
-    if "TorchScript" in text or "torch.jit" in text:
-        return "it is a TorchScript archive, which holds code. Use the same weights as .safetensors or a state dict."
+    if "TorchScript" in text:
+        return text
     if "weights_only" in text or "Unsupported global" in text:
         return (
             "it holds pickled objects besides arrays, and brainnet does not run code from files. "

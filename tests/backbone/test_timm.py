@@ -1,0 +1,113 @@
+"""timm networks: tokens against the network's own output, registers, statistics of the weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from brainnet.backbone import build_backbone
+from brainnet.backbone.timm import _native_names
+
+
+def assert_same_output(found, expected):
+    assert expected.std() > 1e-4
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("side", [(160, 160), (96, 128)])
+def test_transformer_tokens_lead_to_its_own_output(rng, side):
+    backbone = build_backbone("timm:test_vit", weights="random", image_size=side)
+    images = torch.randn(2, 3, *side, generator=rng)
+    local, whole = backbone.get_tokens(images)
+    last, network = backbone.layers[-1], backbone.network
+    assert local[last].shape[2:] == (side[0] // 16, side[1] // 16)
+    sequence = torch.cat([whole[last][:, None], local[last].flatten(2).transpose(1, 2)], 1)
+    with torch.no_grad():
+        assert_same_output(network.forward_head(network.norm(sequence)), network(images))
+
+
+@pytest.mark.parametrize("variant", ["test_resnet", "test_convnext", "test_efficientnet"])
+def test_convolutional_tokens_lead_to_its_own_output(rng, variant):
+    backbone = build_backbone(f"timm:{variant}", weights="random")
+    images = torch.randn(2, 3, 96, 128, generator=rng)
+    local, whole = backbone.get_tokens(images)
+    network, last = backbone.network, local[backbone.layers[-1]]
+    with torch.no_grad():
+        if variant == "test_efficientnet":  # its head widens once more before the classifier
+            last = network.bn2(network.conv_head(last))
+        assert_same_output(network.forward_head(last), network(images))
+    assert all(torch.equal(whole[k], local[k].mean((2, 3))) for k in backbone.layers)
+
+
+def test_registers_are_dropped_and_the_class_token_kept(rng):
+    images = torch.randn(1, 3, 56, 56, generator=rng)
+    backbone = build_backbone("timm:vit_small_patch14_reg4_dinov2", weights="random", image_size=56, layers=[1])
+    for token in (backbone.network.cls_token, backbone.network.reg_token):
+        token.data.normal_(generator=rng)  # they start near zero
+    local, whole = backbone.get_tokens(images)
+    network = backbone.network
+    assert local["1"].shape == (1, 384, 4, 4)
+    with torch.no_grad():
+        x = network._pos_embed(network.patch_embed(images))
+        x = network.blocks[1](network.blocks[0](network.norm_pre(x)))
+    assert x.shape[1] == 1 + 4 + 16
+    assert_same_output(whole["1"], x[:, 0])
+    assert_same_output(local["1"].flatten(2).transpose(1, 2), x[:, 5:])
+
+
+def test_registers_without_class_token_give_the_mean(rng):
+    backbone = build_backbone("timm:vit_medium_patch16_reg4_gap_256", weights="random", layers=[0])
+    local, whole = backbone.get_tokens(torch.randn(1, 3, 256, 256, generator=rng))
+    assert not backbone.class_token
+    assert torch.equal(whole["0"], local["0"].mean((2, 3)))
+
+
+def test_preprocessing_is_that_of_the_weights():
+    inception = build_backbone("timm:vit_tiny_patch16_224", weights="random", layers=[0]).preprocessing
+    assert (inception.mean, inception.std, inception.interpolation) == ((0.5,) * 3, (0.5,) * 3, "bicubic")
+    assert (inception.size, inception.crop) == ((224, 224), 0.9)
+    plain = build_backbone("timm:test_resnet", weights="random", image_size=64).preprocessing
+    assert plain.size == (64, 64)
+
+
+def test_names_and_tags_are_checked():
+    with pytest.raises(ValueError, match="Did you mean 'timm:test_resnet'"):
+        build_backbone("timm:testresnet", weights="random")
+    with pytest.raises(ValueError, match=r"has no weights 'a9_in1k'.*a1_in1k"):
+        build_backbone("timm:resnet50", weights="a9_in1k")
+    with pytest.raises(ValueError, match="for example"):
+        build_backbone("timm")
+
+
+def test_a_published_file_in_its_place_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINNET_HOME", str(tmp_path))
+    source = build_backbone("timm:test_resnet", weights="random", seed=3)
+    place = tmp_path / "weights" / "timm"
+    place.mkdir(parents=True)
+    torch.save(source.network.state_dict(), place / "test_resnet.r160_in1k.pth")
+    for name, options in [("timm:test_resnet", {}), ("timm:test_resnet.r160_in1k", {}),
+                          ("timm:test_resnet", {"weights": "r160_in1k"})]:  # fmt: skip
+        assert build_backbone(name, **options).fingerprint()["weights"] == source.fingerprint()["weights"]
+
+
+def test_a_file_without_the_classifier_will_do(tmp_path):
+    source = build_backbone("timm:test_resnet", weights="random", seed=3)
+    state = {k: v for k, v in source.network.state_dict().items() if not k.startswith("fc.")}
+    torch.save(state, tmp_path / "headless.pth")
+    found = build_backbone("timm:test_resnet", weights=tmp_path / "headless.pth")
+    assert torch.equal(found.network.layer4[0].conv1.weight, source.network.layer4[0].conv1.weight)
+    del state["conv1.0.weight"]
+    torch.save(state, tmp_path / "cut.pth")
+    with pytest.raises(ValueError, match=r"missing .*conv1.0.weight"):
+        build_backbone("timm:test_resnet", weights=tmp_path / "cut.pth")
+
+
+def test_names_of_the_original_authors_are_translated():
+    network = build_backbone("timm:vit_small_patch14_reg4_dinov2", weights="random", image_size=518, layers=[0]).network
+    own = network.state_dict()
+    theirs = {k.replace("reg_token", "register_tokens"): v for k, v in own.items() if k != "pos_embed"}
+    theirs["mask_token"] = torch.zeros(1, 384)
+    theirs["pos_embed"] = torch.cat([torch.zeros(1, 1, 384), own["pos_embed"]], 1)
+    theirs["cls_token"] = own["cls_token"]
+    assert set(_native_names(network, theirs)) == set(own)
+    assert _native_names(network, dict(own)) == own or set(_native_names(network, dict(own))) == set(own)
