@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
-from brainnet.channels import _weighted_ward, as_colours, cluster_channels, project, top_channels
+from brainnet.channels import _in_metric, _weighted_ward, as_colours, cluster_channels, project, top_channels
 from brainnet.tokens import Tokens
 
 
@@ -49,6 +49,8 @@ def test_there_are_exactly_as_many_as_asked_for(n, n_clusters, dim, seed):
     weight = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
     labels = cluster_channels(weight, n_clusters=n_clusters, n_centroids=40, seed=seed)
     assert labels.unique().tolist() == list(range(n_clusters))
+    counts = labels.bincount()
+    assert counts[0] >= counts[-1]
     assert torch.equal(labels, cluster_channels(weight, n_clusters=n_clusters, n_centroids=40, seed=seed))
 
 
@@ -92,6 +94,9 @@ def test_covariance_compares_what_is_read(rng):
     labels = cluster_channels(weight, 3, covariance=covariance).view(4, 10)[:, 0]
     assert labels[0] == labels[1]
     assert len(labels.unique()) == 3
+    root = torch.randn(4, 4, generator=rng)
+    rows = _in_metric(weight, root @ root.T)
+    torch.testing.assert_close(rows @ rows.T, (weight @ root) @ (weight @ root).T)
     with pytest.raises(ValueError, match="covariance"):
         cluster_channels(weight, 3, covariance=torch.eye(3))
 

@@ -277,6 +277,20 @@ def test_a_resumed_run_sees_what_an_unbroken_one_sees(dataset, store, tmp_path, 
     assert broken.seen["train"] + resumed.seen["train"] == unbroken.seen["train"]
 
 
+def test_a_loader_goes_on_once_and_in_that_epoch_only(dataset, store):
+    loader = BrainDataModule(dataset, store, batch_size=4).train_dataloader()
+    whole = epoch(loader)
+    loader.batches.set_epoch(0)
+    loader.load_state_dict({"epoch": 0, "batch": 1})
+    assert epoch(loader) == whole[1:]
+    assert loader.state_dict() == {"epoch": 0, "batch": 4}
+    assert len(epoch(loader)) == 4
+    loader.load_state_dict({"epoch": 7, "batch": 1})
+    assert len(epoch(loader)) == 4
+    loader.batches.set_epoch(7)
+    assert len(epoch(loader)) == 4  # that chance has passed
+
+
 def test_a_process_gets_its_share(dataset, store, monkeypatch):
     seen = []
     for rank in range(2):
