@@ -9,6 +9,7 @@ from brainnet.rsa.cka import cka, minibatch_cka, procrustes
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.create import rdm
 from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
+from brainnet.rsa.inference import Evaluation, evaluate
 from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.searchlight import SearchlightMaps, searchlight
@@ -28,6 +29,8 @@ __all__ = [
     "pool",
     "explained",
     "reliability",
+    "evaluate",
+    "Evaluation",
     "Neighbourhoods",
     "discs",
     "spheres",

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened, _whitening_basis
-from brainnet.rsa.rdms import RDMs, as_rdms, n_conditions_of, rank
+from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened
+from brainnet.rsa.rdms import RDMs, as_rdms, rank
 
 
 class NoiseCeiling(NamedTuple):
@@ -176,11 +176,6 @@ def _unit_mean_square(values: Tensor) -> Tensor:
     return _unit(values) * values.shape[1] ** 0.5
 
 
-def _whitened_length(values: Tensor, noise_covariance: Tensor | None) -> Tensor:
-    basis = _whitening_basis(n_conditions_of(values.shape[1]), noise_covariance, values)
-    return _whitened(values, basis).norm(dim=1, keepdim=True)
-
-
 def _poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any]) -> Tensor:
     """(n_rdms, n_pairs) whose mean is the group RDM."""
     if pooling == "mean":
@@ -189,7 +184,7 @@ def _poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any]
         raise ValueError(f"pooling must be 'optimal' or 'mean', got {pooling!r}.")
     if method.startswith("whitened"):
         values = _centred(values) if method == "whitened-pearson" else values
-        return values / _whitened_length(values, options.get("noise_covariance"))
+        return values / _whitened(values, options.get("noise_covariance")).norm(dim=1, keepdim=True)
     return _POOLABLE.get(method, _unit_mean_square)(values)
 
 

@@ -52,6 +52,8 @@ def compare(
     """
     comparison = COMPARISONS[method]
     a, b = align_conditions(as_rdms(a), as_rdms(b), align)
+    for metric in {a.metric, b.metric} & {MISREAD.get(method)}:
+        warnings.warn(f"{method!r} takes {WANTED[metric]} distances; got {metric!r} ones.", stacklevel=2)
     if a.n_conditions < 3:
         raise ValueError(
             f"RDMs over {a.n_conditions} conditions hold a single pair; comparing needs at least 3 conditions."
@@ -174,8 +176,7 @@ def whitened_cosine(a: Tensor, b: Tensor, noise_covariance: Tensor | None = None
 
     Reference: Diedrichsen et al. (2021), Neurons, Behavior, Data analysis, and Theory 5(3).
     """
-    basis = _whitening_basis(n_conditions_of(a.shape[1]), noise_covariance, a)
-    return _unit(_whitened(a, basis)) @ _unit(_whitened(b, basis)).T
+    return _unit(_whitened(a, noise_covariance)) @ _unit(_whitened(b, noise_covariance)).T
 
 
 @COMPARISONS.register("whitened-pearson")
@@ -184,28 +185,41 @@ def whitened_pearson(a: Tensor, b: Tensor, noise_covariance: Tensor | None = Non
     return whitened_cosine(_centred(a), _centred(b), noise_covariance)
 
 
-def _whitening_basis(n: int, noise_covariance: Tensor | None, like: Tensor) -> Tensor:
-    """(n, n - 1) B with B B' the pseudo-inverse of the centred covariance; its columns sum to zero."""
-    covariance = torch.eye(n, dtype=like.dtype, device=like.device)
+def _whitened(values: Tensor, noise_covariance: Tensor | None = None) -> Tensor:
+    """Rows whose plain products are products under V^-1, up to one common factor.
+
+    With an identity covariance V has three eigenspaces (the mean, the conditions' row means, the rest) with eigenvalues
+    2n, n and 2, so that V^-1/2 x stays a vector of pairs, (n_rdms, n_pairs). Else (n_rdms, (n - 1)^2).
+    """
+    n = n_conditions_of(values.shape[1])
     if noise_covariance is not None:
-        covariance = torch.as_tensor(noise_covariance).to(like)
-        covariance = torch.diag(covariance) if covariance.ndim == 1 else covariance
-        if covariance.shape != (n, n):
-            raise ValueError(
-                f"noise_covariance must be ({n}, {n}) or ({n},), over the {n} conditions,"
-                f" got {tuple(noise_covariance.shape)}."
-            )
+        basis = _whitening_basis(n, noise_covariance, values)
+        return (basis.T @ squareform(values) @ basis).flatten(1)  # the basis' columns sum to 0: centring is done
+    mean = values.mean(1, keepdim=True)
+    rest = values - mean
+    if n > 2:
+        rows, columns = pairs_of(n, values.device)
+        effects = squareform(rest).sum(-1) / (n - 2)
+        of_rows = effects[:, rows] + effects[:, columns]
+        rest = (rest - of_rows) * (n / 2) ** 0.5 + of_rows
+    return rest + mean / 2**0.5
+
+
+def _whitening_basis(n: int, noise_covariance: Tensor, like: Tensor) -> Tensor:
+    """(n, n - 1) B with B B' the pseudo-inverse of the centred covariance; its columns sum to zero."""
+    covariance = torch.as_tensor(noise_covariance).to(like)
+    covariance = torch.diag(covariance) if covariance.ndim == 1 else covariance
+    if covariance.shape != (n, n):
+        raise ValueError(
+            f"noise_covariance must be ({n}, {n}) or ({n},), over the {n} conditions,"
+            f" got {tuple(noise_covariance.shape)}."
+        )
     centring = torch.eye(n, dtype=like.dtype, device=like.device) - 1 / n
     values, vectors = torch.linalg.eigh(centring @ covariance @ centring)
     # The constant vector has eigenvalue 0 and comes first unless the covariance is not positive definite.
     if bool(values[1] <= n * torch.finfo(like.dtype).eps * values[-1]):
         raise ValueError("noise_covariance must be positive definite over the conditions; shrink it first.")
     return vectors[:, 1:] / values[1:].sqrt()
-
-
-def _whitened(values: Tensor, basis: Tensor) -> Tensor:
-    """(n_rdms, (n - 1)^2) such that plain products are products under V^-1, up to one common factor."""
-    return (basis.T @ squareform(values) @ basis).flatten(1)  # the columns of the basis sum to 0: centring is done
 
 
 # ---- comparisons of geometries ------------------------------------------------------------------------------------
@@ -299,6 +313,8 @@ def jensen_shannon(a: Tensor, b: Tensor, bins: int = 50) -> Tensor:
     return 1 - divergence / (2 * torch.log(torch.tensor(2.0, dtype=a.dtype)))
 
 
+MISREAD = {"cka": "euclidean", "procrustes": "euclidean", "distance-correlation": "sqeuclidean"}
+WANTED = {"euclidean": "squared (metric='sqeuclidean')", "sqeuclidean": "plain (metric='euclidean', or .sqrt())"}
 NEEDS_ALL_PAIRS = ("whitened-cosine", "whitened-pearson", "cka", "distance-correlation", "procrustes")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit
+from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened
 from brainnet.rsa.rdms import n_conditions_of, pairs_of, rank
 
 PRODUCTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -21,6 +21,8 @@ PRODUCTS: dict[str, Callable[[Tensor], Tensor]] = {
     "spearman": lambda values: _unit(_centred(rank(values))),
     "rho-a": lambda values: _centred(rank(values)) * (12 / (values.shape[1] ** 3 - values.shape[1])) ** 0.5,
     "cosine": _unit,
+    "whitened-cosine": lambda values: _unit(_whitened(values)),
+    "whitened-pearson": lambda values: _unit(_whitened(_centred(values))),
     "cka": lambda values: _unit(_u_centred(values)),
     "distance-correlation": lambda values: _unit(_u_centred(values)),
 }

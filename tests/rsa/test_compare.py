@@ -98,8 +98,8 @@ def test_whitening_equals_the_explicit_inverse(vectors, rng, form, method):
 
 def test_every_comparison_is_largest_for_the_same_rdm(rng):
     features = torch.randn(3, N, 40, generator=rng, dtype=torch.float64)
-    rdms = rdm(features, "sqeuclidean")
     for method in COMPARISONS:
+        rdms = rdm(features, "euclidean" if method == "distance-correlation" else "sqeuclidean")
         similarity = compare(rdms, rdms, method)
         assert similarity.shape == (3, 3)
         off_diagonal = similarity[~torch.eye(3, dtype=torch.bool)]
@@ -162,3 +162,9 @@ def test_two_conditions_and_unknown_methods_are_refused(vectors):
         compare(*vectors, "whitened-cosine", noise_covariance=torch.eye(3))
     with pytest.raises(ValueError, match="positive definite"):
         compare(*vectors, "whitened-cosine", noise_covariance=torch.zeros(N))
+
+
+def test_plain_distances_where_squared_ones_are_meant_warn(rng):
+    rdms = rdm(torch.randn(2, N, 40, generator=rng), "euclidean")
+    with pytest.warns(UserWarning, match="'cka' takes squared .* got 'euclidean'"):
+        compare(rdms, rdms, "cka")
