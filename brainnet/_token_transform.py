@@ -7,6 +7,7 @@ batches of images; local and global tokens of a layer have their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from brainnet.tokens import Tokens
 
+SAME_AS_MEAN = 0.02  # share of variance by which a global token may differ from the mean local one: rounding, resizing
 RELATIVE_FLOOR = 1e-6  # a channel or component this much smaller than the layer's largest SD is constant up to rounding
 
 
@@ -27,7 +29,9 @@ class TokenTransform(nn.Module):
 
     Local and global tokens of a layer are standardised apart: local statistics run over images and places.
     With ``pca`` each becomes its leading components, divided by one number per layer so that their mean variance is
-    1, or, with ``whiten``, each by its own SD. Channels and components that never vary become zero.
+    1, or, with ``whiten``, each by its own SD. Channels and components that never vary become zero. Where the global
+    token is the mean of the local ones (networks without a class token) it is expressed in the local components, of
+    which thousands of places give a better estimate than one row per image.
 
     Make one with :meth:`fit`; the constructor makes the identity on which ``load_state_dict`` can act.
 
@@ -76,6 +80,7 @@ class TokenTransform(nn.Module):
             raise ValueError(f"pca is a number of components of at least 1, or None; got {pca}")
         layers = [str(name) for name in layers]
         moments: dict[tuple[str, str], RunningMoments] = {}
+        from_mean = dict.fromkeys(layers, 0.0)  # squared distance of the global tokens from the mean local ones
         for tokens in batches:
             for name in layers:
                 if name not in tokens.local:
@@ -83,12 +88,23 @@ class TokenTransform(nn.Module):
                 for kind, rows in (("local", tokens.local[name]), ("global", tokens.global_[name])):
                     rows = rows.flatten(2).transpose(1, 2).flatten(0, 1) if kind == "local" else rows
                     moments.setdefault((name, kind), RunningMoments(pca is not None)).update(rows)
+                local, global_ = tokens.local[name].double(), tokens.global_[name].double()
+                if local.shape[1] == global_.shape[1]:
+                    from_mean[name] += (global_ - local.mean((2, 3))).square().sum()
+                else:
+                    from_mean[name] = math.inf
         if not moments or moments[layers[0], "global"].count < 2:
             raise ValueError("a token transform needs tokens of at least two images.")
         widths = [tuple(len(moments[name, kind].mean) for kind in ("local", "global")) for name in layers]
         transform = cls(layers, widths, pca)
-        for (name, kind), moment in moments.items():
-            transform.maps[f"{kind}_{module_key(name)}"].set_from(moment, standardize, whiten)
+        for name in layers:
+            local_map, global_map = (transform.maps[f"{kind}_{module_key(name)}"] for kind in ("local", "global"))
+            local_map.set_from(moments[name, "local"], standardize, whiten)
+            means = moments[name, "global"]
+            if pca is not None and from_mean[name] < SAME_AS_MEAN * means.scatter.trace():
+                global_map.follow(local_map, means, whiten)
+            else:
+                global_map.set_from(means, standardize, whiten)
         return transform
 
     @property
@@ -142,6 +158,16 @@ class _Affine(nn.Module):
         # eigenvectors have no sign of their own: make their largest entry positive
         sign = directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
         self.components.copy_((torch.where(alive, 1 / spread, 0) * directions * sign).T)
+
+    def follow(self, other: _Affine, moments: RunningMoments, whiten: bool) -> None:
+        """The components of another map, each or all scaled anew to the variance these rows have along them."""
+        matrix = (other.components * other.gain).double()
+        variance = (matrix @ moments.covariance() * matrix).sum(1)
+        alive = variance > RELATIVE_FLOOR**2 * variance.max()
+        spread = variance.sqrt() if whiten else (variance.sum() / alive.sum().clamp_min(1)).sqrt().expand_as(variance)
+        self.mean.copy_(moments.mean)
+        self.gain.copy_(other.gain)
+        self.components.copy_(torch.where(alive, 1 / spread, 0)[:, None] * other.components)
 
     def linear_map(self) -> tuple[Tensor, Tensor]:
         matrix = torch.diag(self.gain) if self.components is None else self.components * self.gain

@@ -274,6 +274,76 @@ def test_pickles_and_state_dict_round_trip(rng):
     assert torch.equal(twin(*tokens)[0], model(*tokens)[0])
 
 
+# Speed without change ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", ["point", "gaussian"])
+def test_many_voxels_are_encoded_as_few(rng, window):
+    """Selector networks run over voxels in pieces; what a voxel gets does not depend on its piece."""
+    model = make_model(rng, n=9000, window=window)
+    whole, part = model.get_selectors(), model.get_selectors(model.coords[8190:8195])
+    for a, b in zip(whole, part, strict=True):
+        torch.testing.assert_close(a[8190:8195], b)
+    mlp = model.layer_selector_mlp(model.position_code(model.coords)).softmax(-1)
+    torch.testing.assert_close(whole.layer, mlp)
+
+
+@pytest.mark.parametrize("window", ["point", "gaussian"])
+def test_half_precision_rounds_no_place(rng, window):
+    coords, tokens = torch.randn(300, 3, generator=rng), make_tokens(rng)
+    options = {"bottleneck_dim": 32, "window": window}
+    model = FactorTopy(tokens.layers, [6] * 3, 300, coords, **options)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            fan_in = parameter[0].numel() if parameter.ndim > 1 else 100
+            parameter.copy_(torch.randn(parameter.shape, generator=rng) * fan_in**-0.5)
+    twin = FactorTopy(tokens.layers, [6] * 3, 300, coords, precision="bf16", **options)
+    twin.load_state_dict(model.state_dict())
+    results, targets = {}, torch.randn(3, 300, generator=rng)
+    for name, m in (("exact", model), ("rounded", twin)):
+        prediction, _ = m(*tokens)
+        nn.functional.smooth_l1_loss(prediction, targets, beta=0.1).backward()
+        assert all(p.grad.dtype == torch.float32 for p in m.parameters())
+        gradients = {k: p.grad for k, p in m.named_parameters()}
+        results[name] = gradients | {"prediction": prediction.detach(), "space": m.get_selectors().space.detach()}
+    assert torch.equal(results["exact"]["space"], results["rounded"]["space"])
+    for key, exact in results["exact"].items():
+        error = ((results["rounded"][key] - exact).norm() / exact.norm()).item()
+        if exact.ndim > 1:  # a bias sums over voxels, and what is left after cancellation is noisier
+            assert error < 0.02, f"{key}: {error:.4f}"
+
+
+def test_trajectories_of_reference_and_cells_agree_to_five_digits(rng):
+    """200 steps of training from planted responses; test R2 is the same, bfloat16 included to three digits."""
+    teacher = make_model(rng, n=60, bottleneck_dim=8, head="sum")
+    train, test = make_tokens(rng, batch=96), make_tokens(rng, batch=64)
+    with torch.no_grad():
+        responses, wanted = teacher(*train)[0], teacher(*test)[0]
+    start = {k: v.clone() for k, v in make_model(rng, n=60, bottleneck_dim=8, awake=False).state_dict().items()}
+    scores = {}
+    for name, options in {
+        "reference": {"implementation": "reference"},
+        "cells": {"implementation": "cells"},
+        "bf16": {"precision": "bf16"},
+    }.items():
+        model = FactorTopy(teacher.layers, [6] * 3, 60, teacher.coords, bottleneck_dim=8, head="sum", **options)
+        model.load_state_dict(start)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+        for step in range(200):
+            rows = slice(16 * (step % 6), 16 * (step % 6) + 16)
+            prediction, regulariser = model(*train.map(lambda t, rows=rows: t[rows]))
+            loss = nn.functional.smooth_l1_loss(prediction, responses[rows], beta=0.1) + 0.01 * regulariser
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            residual = (model(*test)[0] - wanted).square().sum(0)
+        scores[name] = (1 - residual / (wanted - wanted.mean(0)).square().sum(0)).mean().item()
+    assert scores["reference"] > 0.5
+    assert scores["cells"] == pytest.approx(scores["reference"], abs=1e-5)
+    assert scores["bf16"] == pytest.approx(scores["reference"], abs=0.02)
+
+
 # Contributions and the closed-form start -----------------------------------------------------------------------------
 
 
@@ -441,3 +511,19 @@ def test_identity_is_a_module_without_parameters():
     assert isinstance(transform, nn.Module)
     assert not list(transform.parameters())
     assert transform.layer_widths == ((4, 6),)
+
+
+def test_a_global_token_that_is_the_mean_shares_the_components_of_the_local_ones(rng):
+    mixing = torch.randn(6, 6, generator=rng)
+    local = torch.einsum("ck,bkhw->bchw", mixing, torch.randn(40, 6, 4, 4, generator=rng)) + 3
+    tokens = Tokens({"a": local, "b": local}, {"a": local.mean((2, 3)), "b": torch.randn(40, 6, generator=rng)})
+    transform = TokenTransform.fit([tokens], ["a", "b"], pca=3, whiten=True)
+    out = transform(tokens)
+    # along each component the mean of the local tokens, scaled to unit variance
+    expected = out.local["a"].mean((2, 3))
+    expected = (expected - expected.mean(0)) / expected.std(0, correction=0)
+    assert torch.allclose(out.global_["a"], expected, atol=1e-4)
+    own, local_ones = (transform.linear_map("b", kind)[0] for kind in ("global", "local"))
+    assert not torch.allclose(
+        own / own.norm(dim=1, keepdim=True), local_ones / local_ones.norm(dim=1, keepdim=True), atol=0.1
+    )

@@ -1,0 +1,96 @@
+"""The documented lines of the original, word for word, on a folder made here."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from tests.algonauts_folder import write_algonauts_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_algonauts_folder(tmp_path_factory.mktemp("alg23") / "subj01", n_images=20, n_left=12, n_right=10).root
+
+
+@pytest.fixture(scope="module")
+def clip():
+    from brainnet.backbone import ModifiedCLIP
+
+    return ModifiedCLIP(weights="random")
+
+
+def test_the_documented_lines_run_cached_and_resume(folder, clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # what is on a user's machine and not on this one: the published weights
+    import brainnet.backbone
+
+    monkeypatch.setattr(brainnet.backbone, "ModifiedCLIP", lambda: clip)
+    monkeypatch.setattr(pl, "Trainer", functools.partial(pl.Trainer, max_epochs=2, accelerator="cpu",
+                                                         enable_progress_bar=False))  # fmt: skip
+
+    from brainnet.plmodel import PLModel
+    from brainnet.config import get_cfg_defaults  # noqa: I001
+    from brainnet.backbone import ModifiedCLIP
+    from brainnet.dataset import BrainDataset  # noqa: F401
+
+    cfg = get_cfg_defaults()
+    cfg.DATASET.DATA_DIR = str(folder)
+    plmodel = PLModel(cfg, ModifiedCLIP(), cached=True)
+    pl.Trainer().fit(plmodel)
+
+    assert plmodel.layers == [str(i) for i in range(12)]
+    assert len(plmodel.history) == 2
+    checkpoint = next(tmp_path.rglob("*.ckpt"))
+    again = PLModel(cfg, ModifiedCLIP(), cached=True)
+    pl.Trainer(max_epochs=3).fit(again, ckpt_path=str(checkpoint), weights_only=True)
+    assert [epoch["epoch"] for epoch in again.history] == [2]
+    prediction, regulariser = again(torch.zeros(1, 3, 224, 224))
+    assert prediction.shape == (1, 22)
+    assert regulariser.ndim == 0
+
+
+def test_two_processes_train_and_score_as_one(tmp_path):
+    """Two gloo processes with half the batch each take the same steps and count every validation image once."""
+    script = tmp_path / "two.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import sys, torch, pytorch_lightning as pl
+            from brainnet.plmodel import PLModel
+            from tests.toys import ToyBackbone, toy_config, toy_dataset
+            devices = int(sys.argv[1])
+            cfg = toy_config("DATASET.BATCH_SIZE", str(8 // devices))
+            data = toy_dataset(n_images=75)
+            # whole batches to train on, and an odd number to validate on
+            data.splits = dict(zip(("train", "val", "test"), torch.randperm(75, generator=torch.Generator().manual_seed(
+                0)).split([48, 11, 16])))
+            model = PLModel(cfg, ToyBackbone(), data=data)
+            trainer = pl.Trainer(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto",
+                                 logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                                 enable_model_summary=False, max_epochs=6)
+            trainer.fit(model)
+            if trainer.is_global_zero:
+                print("score", float(trainer.callback_metrics["val_r"]), len(model.history))
+            """
+        )
+    )
+    root = Path(__file__).resolve().parents[1]
+    scores = {}
+    for devices in (1, 2):
+        done = subprocess.run(
+            [sys.executable, str(script), str(devices)],
+            capture_output=True, text=True, timeout=400, env=os.environ | {"PYTHONPATH": str(root)}, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        scores[devices] = float(done.stdout.split("score")[1].split()[0])
+    assert scores[1] > 0.2
+    assert scores[2] == pytest.approx(scores[1], abs=1e-3)
