@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from brainnet._token_transform import RunningMoments, TokenTransform, module_key
 from brainnet.selection import MAX_WIDTH, MIN_WIDTH, Selectors, read_out
@@ -24,6 +25,9 @@ from brainnet.tokens import Tokens
 __all__ = ["Contributions", "FactorTopy", "PositionalEncoding", "Selectors", "TokenTransform"]
 
 HIDDEN = 128  # units of the selectors' two hidden layers
+CODE_ROWS = (
+    8192  # voxels at a time on a CPU: activations small enough for the allocator to hand the same memory out again
+)
 
 
 class PositionalEncoding(nn.Module):
@@ -102,6 +106,9 @@ class FactorTopy(nn.Module):
         resize: how local tokens reach ``grid``: "mean" or "bilinear" (the original), see :meth:`Tokens.resize`.
         width_init: first width of the Gaussian window, in half-widths of the image.
         implementation: of the selection, see :func:`brainnet.selection.read_out`.
+        precision: "fp32" computes in the parameters' precision; "bf16" rounds bottlenecks, read-out and the hidden
+            layers behind layer and scale to bfloat16, never those behind places and widths; parameters, sums and
+            results keep their precision. Twice as fast, or more, on processors that multiply bfloat16.
 
     At the start every voxel looks at the image's centre, at all layers alike and half at the global token.
 
@@ -129,11 +136,13 @@ class FactorTopy(nn.Module):
         resize: str = "mean",
         width_init: float = 0.35,
         implementation: str = "auto",
+        precision: str = "fp32",
         n_axes: int = 3,
     ):
         super().__init__()
         _choose(topology=(topology, ("coords", "free")), window=(window, ("point", "gaussian")))
         _choose(head=(head, ("mean", "sum")), resize=(resize, ("mean", "bilinear")))
+        _choose(precision=(precision, ("fp32", "bf16")))
         if not MIN_WIDTH < width_init < MAX_WIDTH:
             raise ValueError(f"width_init must lie between {MIN_WIDTH} and {MAX_WIDTH} half-widths, got {width_init}")
         self.layers = tuple(str(name) for name in layers)
@@ -142,7 +151,7 @@ class FactorTopy(nn.Module):
         self.layer_widths = tuple((w, w) if isinstance(w, int) else (int(w[0]), int(w[1])) for w in layer_widths)
         self.n_vertices, self.bottleneck_dim, self.grid = n_vertices, bottleneck_dim, (int(grid[0]), int(grid[1]))
         self.topology, self.window, self.head, self.resize = topology, window, head, resize
-        self.implementation = implementation
+        self.implementation, self.precision = implementation, precision
 
         self.local_token_bottleneck, self.global_token_bottleneck = nn.ModuleDict(), nn.ModuleDict()
         for name, (local_width, global_width) in zip(self.layers, self.layer_widths, strict=True):
@@ -386,13 +395,32 @@ class FactorTopy(nn.Module):
                     f"model was built for {local_width} and {global_width}. Set MODEL.LAYER_WIDTHS to match."
                 )
         tokens = Tokens({name: local[name] for name in self.layers}, {name: global_[name] for name in self.layers})
-        return tokens.map(lambda t: t.to(self.weight.dtype)).resize(self.grid, self.resize)
+        needs_resizing = any(t.shape[-2:] != self.grid for t in tokens.local.values())
+        return (
+            tokens.map(lambda t: t.to(self.weight.dtype)).resize(self.grid, self.resize) if needs_resizing else tokens
+        )
 
     def _bottleneck(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Local (B, L, D, H, W) and global (B, L, D) tokens on the channels all layers share."""
-        local = [self.local_token_bottleneck[module_key(name)](t) for name, t in tokens.local.items()]
-        global_ = [self.global_token_bottleneck[module_key(name)](t) for name, t in tokens.global_.items()]
-        return torch.stack(local, 1), torch.stack(global_, 1)
+        keys = [module_key(name) for name in self.layers]
+        local = [t.flatten(2).transpose(1, 2) for t in tokens.local.values()]  # (B, H W, C)
+        local = self._project(local, [self.local_token_bottleneck[key].weight.flatten(1) for key in keys])
+        global_ = [t[:, None] for t in tokens.global_.values()]
+        global_ = self._project(global_, [self.global_token_bottleneck[key].weight for key in keys])
+        return local.permute(1, 0, 3, 2).unflatten(3, self.grid), global_[:, :, 0].transpose(0, 1)
+
+    def _project(self, tokens: list[Tensor], weights: list[Tensor]) -> Tensor:
+        """Tokens (B, P, C) of every layer times that layer's weights (D, C): (L, B, P, D)."""
+        batch, places, _ = tokens[0].shape
+        dtype = torch.bfloat16 if self.precision == "bf16" else self.weight.dtype
+        rows = [t.to(dtype).flatten(0, 1) for t in tokens]
+        if (
+            rows[0].is_cuda and len({t.shape[1] for t in rows}) == 1
+        ):  # few launches matter more than a copy of the tokens
+            out = torch.bmm(torch.stack(rows), torch.stack(weights).to(dtype).transpose(1, 2))
+        else:
+            out = torch.stack([F.linear(t, w.to(dtype)) for t, w in zip(rows, weights, strict=True)])
+        return out.unflatten(1, (batch, places))
 
     def _read(self, local, global_, selectors: Selectors, width: Tensor | None, bias: Tensor | None = None) -> Tensor:
         return read_out(
@@ -406,6 +434,7 @@ class FactorTopy(nn.Module):
             width=width,
             head=self.head,
             implementation=self.implementation,
+            precision=self.precision,
         )
 
     @_in_full_precision
@@ -415,13 +444,29 @@ class FactorTopy(nn.Module):
                 raise ValueError("topology='free' has parameters per voxel and takes no coords.")
             logits = {name: getattr(self, f"{name}_selector") for name in self._outputs}
         else:
-            code = self._encode(coords)
-            logits = {name: getattr(self, f"{name}_selector_mlp")(code) for name in self._outputs}
+            logits = self._logits(self._encode(coords))
         selectors = Selectors(logits["space"].tanh(), logits["layer"].softmax(-1), logits["scale"].sigmoid())
         if self.window == "point":
             return selectors, None
         # between its two limits on a log scale: a width never gets stuck at a limit, as a clamped one would
         return selectors, MIN_WIDTH * (MAX_WIDTH / MIN_WIDTH) ** (logits["width"] + self._width_offset).sigmoid()
+
+    def _logits(self, code: Tensor) -> dict[str, Tensor]:
+        """What each selector's network makes of the positional codes, the first layers of all in one product."""
+        exact = [name for name in self._outputs if self.precision == "fp32" or name in ("space", "width")]
+        rounded = [name for name in self._outputs if name not in exact]
+        parts: dict[str, list[Tensor]] = {name: [] for name in self._outputs}
+        for rows in code.split(CODE_ROWS if code.device.type == "cpu" else max(1, len(code))):
+            for names, dtype in ((exact, code.dtype), (rounded, torch.bfloat16)):
+                mlps = [getattr(self, f"{name}_selector_mlp") for name in names]
+                if not mlps:
+                    continue
+                first = torch.cat([m[1].weight for m in mlps]).to(dtype), torch.cat([m[1].bias for m in mlps]).to(dtype)
+                hidden = F.gelu(F.linear(rows.to(dtype), *first)).split(HIDDEN, dim=1)
+                for name, mlp, h in zip(names, mlps, hidden, strict=True):
+                    h = F.gelu(F.linear(h, mlp[3].weight.to(dtype), mlp[3].bias.to(dtype)))
+                    parts[name].append(F.linear(h, mlp[5].weight.to(dtype)).to(code.dtype))
+        return {name: torch.cat(chunks) for name, chunks in parts.items()}
 
     def _encode(self, coords: Tensor | None) -> Tensor:
         if self.position_code is None:
