@@ -128,7 +128,7 @@ def test_slices_show_a_volume(volume):
     ax, bar = plot.slices(values, volume, label="y (mm)").axes
     seen, on_map = drawn(ax, volume)
     assert on_map.all()
-    expected = colormaps["viridis"]((values - values.min()) / (values.max() - values.min()))[:, :3]
+    expected = colormaps["viridis"](((values - values.min()) / (values.max() - values.min())).numpy())[:, :3]
     assert np.abs(seen - expected).max() < 0.005
     assert [text.get_text() for text in ax.texts][:3] == ["z = 2 mm", "z = 4 mm", "z = 6 mm"]
     assert bar.get_xlabel() == "y (mm)"
