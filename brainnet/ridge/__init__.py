@@ -1,5 +1,6 @@
 """Voxelwise linear models: closed-form, memory-bounded, chosen per voxel on training images only."""
 
+from brainnet.ridge.cross_validation import KernelRidgeCV, RidgeCV
 from brainnet.ridge.window import WindowRidgeCV, gaussian_windows
 
-__all__ = ["WindowRidgeCV", "gaussian_windows"]
+__all__ = ["RidgeCV", "KernelRidgeCV", "WindowRidgeCV", "gaussian_windows"]

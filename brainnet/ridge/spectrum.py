@@ -22,10 +22,17 @@ class Spectrum(NamedTuple):
     values: Tensor
 
 
-def spectrum_of_kernel(kernel: Tensor) -> Spectrum:
-    """The spectrum of a symmetric (n_images, n_images) kernel, in its precision; directions of rounding are dropped."""
+def spectrum_of_kernel(kernel: Tensor, centred: bool) -> Spectrum:
+    """Eigenvectors and positive eigenvalues of a symmetric matrix, in its precision; what is rounding is dropped.
+
+    Args:
+        kernel: (n, n).
+        centred: whether its rows sum to zero, so that one eigenvector is constant and its eigenvalue rounding.
+    """
     values, vectors = torch.linalg.eigh(kernel)
-    kept = values > len(kernel) * torch.finfo(kernel.dtype).eps * values[-1].clamp(min=0)
+    kept = values > 16 * torch.finfo(kernel.dtype).eps * values[-1].clamp(min=0)
+    if centred:
+        kept &= vectors.sum(0).square() < len(kernel) / 4  # the constant direction's sum is n, all others' are zero
     return Spectrum(vectors[:, kept], values[kept])
 
 
@@ -60,3 +67,9 @@ def leave_one_out(
         left = squares @ kept + outside_share
         left = torch.where(left > floor, left, torch.nan)
         yield response - ((vectors * kept) @ coordinates + outside) / left[:, None]
+
+
+def centre_kernel(kernel: Tensor) -> Tensor:
+    """The kernel of features minus their means: row and column means taken out."""
+    mean = kernel.mean(0)
+    return kernel - mean - mean[:, None] + mean.mean()

@@ -163,7 +163,7 @@ class WindowRidgeCV:
         traces = [x.square().sum() for x in centred]
         gains = [1 / trace if trace > 0 else trace for trace in traces]  # a layer silent in this window adds nothing
         kernel = sum(gain * (x @ x.T) for gain, x in zip(gains, centred, strict=True))
-        spectrum = spectrum_of_kernel(kernel)
+        spectrum = spectrum_of_kernel(kernel, centred=True)
         coordinates = spectrum.vectors.T @ y
         mean_eigenvalue = kernel.trace() / len(y)
         best = torch.full_like(y[0], -torch.inf)

@@ -85,11 +85,11 @@ def test_tiny_penalties_do_not_win_through_the_constant_direction(rng):
     x = torch.randn(40, 200, generator=rng)
     y = torch.randn(40, 30, generator=rng)
     x, y = x - x.mean(0), y - y.mean(0)
-    spectrum = spectrum_of_kernel(x @ x.T)
+    spectrum = spectrum_of_kernel(x @ x.T, centred=True)
     assert spectrum.vectors.shape == (40, 39)
     for predicted in leave_one_out(spectrum, spectrum.vectors.T @ y, y, [1e-6, 1.0], intercept=True):
         assert scores.r2(predicted, y).mean() < 0.05
-    exact = spectrum_of_kernel(x.double() @ x.double().T)
+    exact = spectrum_of_kernel(x.double() @ x.double().T, centred=True)
     for alpha in (1e-3, 10.0):
         single, double = (
             next(leave_one_out(s, s.vectors.T @ y.to(s.vectors), y.to(s.vectors), [alpha], intercept=True))

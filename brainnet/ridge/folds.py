@@ -1,0 +1,57 @@
+"""Which images are trained on and which are held out, from the forms scikit-learn users write ``cv`` in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def make_folds(cv: Any, n_images: int, groups: Any = None) -> list[tuple[Tensor, Tensor]]:
+    """(train, held-out) image indices of each fold.
+
+    Args:
+        cv: K (that many consecutive, unshuffled blocks, as scikit-learn's ``KFold(K)``), "groups" (each group, for
+            instance a run, is held out once), a splitter with ``split``, or an iterable of (train, test) indices.
+        n_images: number of images.
+        groups: (n_images,) labels of any kind, for "groups" and for splitters that want them.
+
+    Raises:
+        ValueError: fewer images than folds or fewer than two groups, a fold without images on either side, an image on
+            both sides, or labels that do not match the images.
+
+    >>> [(train.tolist(), held_out.tolist()) for train, held_out in make_folds(2, 4)]
+    [([2, 3], [0, 1]), ([0, 1], [2, 3])]
+    """
+    if groups is not None:
+        groups = np.asarray(groups)
+        if groups.shape != (n_images,):
+            raise ValueError(f"groups must be ({n_images},), one label per image, got {groups.shape}.")
+    everything = np.arange(n_images)
+    if isinstance(cv, int | np.integer) and not isinstance(cv, bool):
+        if not 2 <= cv <= n_images:
+            raise ValueError(f"cv={cv} folds need at least 2 folds and as many images, got {n_images} images.")
+        pairs = [(np.setdiff1d(everything, held_out), held_out) for held_out in np.array_split(everything, cv)]
+    elif isinstance(cv, str) and cv == "groups":
+        if groups is None or len(np.unique(groups)) < 2:
+            raise ValueError('cv="groups" holds out one group at a time: fit(..., groups=) with two labels or more.')
+        pairs = [(everything[groups != label], everything[groups == label]) for label in np.unique(groups)]
+    elif hasattr(cv, "split") and not isinstance(cv, str):
+        pairs = list(cv.split(everything[:, None], None, groups))
+    elif isinstance(cv, str) or not hasattr(cv, "__iter__"):
+        raise ValueError(f'cv is a number of folds, "groups", a splitter or a list of (train, test); got {cv!r}.')
+    else:
+        pairs = list(cv)
+    folds = []
+    for train, held_out in pairs:
+        train, held_out = (torch.as_tensor(np.asarray(part)).long() for part in (train, held_out))
+        if not len(train) or not len(held_out):
+            raise ValueError("a fold of cv has no images to train on, or none to hold out.")
+        if np.intersect1d(train, held_out).size:
+            raise ValueError("a fold of cv trains on images it holds out.")
+        folds.append((train, held_out))
+    if not folds:
+        raise ValueError("cv gave no folds.")
+    return folds
