@@ -219,6 +219,12 @@ def test_float16_keeps_any_magnitude(values, exponent):
     assert ((decoded - values).abs() <= allowed).all()
 
 
+def test_float16_keeps_even_float32s_subnormals():
+    values = torch.tensor([[1e-39, -3e-39, 0.0]])
+    decoded = store_of(values, dtype=torch.float16).features("x")
+    torch.testing.assert_close(decoded, values, rtol=2**-9, atol=0)
+
+
 def test_overflow_is_scaled_and_told_apart_by_chunk():
     values = torch.tensor([[1.0, 2.0], [1e6, -3e5], [3.0, 4.0]])
     tokens = Tokens({"x": values[:, :, None, None]}, {"x": values})
@@ -279,6 +285,7 @@ def test_another_origin_is_refused_by_name(images, tmp_path, field, change):
         TokenStore.build(backbone, other, path=tmp_path / "t", **change)
     replaced = TokenStore.build(backbone, other, path=tmp_path / "t", overwrite=True, **change)
     assert len(replaced) == len(other)
+    assert (tmp_path / "t").stat().st_size == replaced.nbytes  # nothing of a larger store is left behind
     assert_close(replaced.tokens(), TokenStore.build(backbone, other, **change).tokens())
 
 
@@ -505,7 +512,7 @@ def test_size_is_said_before_the_build(images, caplog):
 def test_a_truncated_file_is_told_and_repaired(images, tmp_path):
     path = tmp_path / "t"
     whole = TokenStore.build(Toy(), images, path=path, batch_size=2, chunk_size=4)
-    before, row = path.read_bytes(), whole.nbytes // 11
+    before, row, manifest = path.read_bytes(), whole.nbytes // 11, _store_file.Manifest.read(path)
     os.truncate(path, row * 9 + row // 2)
     with pytest.raises(ValueError, match=r"truncated: 9 of 11 images are whole.*TokenStore\.build"):
         TokenStore.open(path)
@@ -513,6 +520,14 @@ def test_a_truncated_file_is_told_and_repaired(images, tmp_path):
     TokenStore.build(backbone, images, path=path, batch_size=2, chunk_size=4)
     assert backbone.calls == 2  # images 8 to 10: the last chunk
     assert path.read_bytes() == before
+    assert _store_file.Manifest.read(path) == manifest
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(None, 255), (7, 6), (2, 3)])
+def test_a_chunk_is_whole_batches(images, tmp_path, asked, taken):
+    """Else a continued build would run other batches than one never stopped, and differ in the last bits."""
+    TokenStore.build(Toy(), images, path=tmp_path / "t", batch_size=3, chunk_size=asked)
+    assert _store_file.Manifest.read(tmp_path / "t").chunk_size == taken
 
 
 def test_a_store_continues_only_with_the_same_layers(images, tmp_path, monkeypatch):
