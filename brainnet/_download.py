@@ -38,6 +38,9 @@ def fetch(url: str, sha256: str | None = None, filename: str | None = None, time
     try:
         with os.fdopen(handle, "wb") as out, urllib.request.urlopen(url, timeout=timeout) as response:
             shutil.copyfileobj(response, out)
+            expected = response.headers.get("Content-Length")
+        if expected is not None and Path(partial).stat().st_size != int(expected):
+            raise OSError(f"the connection broke off after {Path(partial).stat().st_size:,} of {int(expected):,} bytes")
         if sha256 is not None and (found := _sha256(Path(partial))) != sha256:
             raise ValueError(f"{url} has checksum sha256:{found}, expected sha256:{sha256}; nothing was kept.")
         os.replace(partial, target)  # whole or not at all

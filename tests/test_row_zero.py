@@ -86,3 +86,23 @@ def test_offline_says_address_target_and_checksum(tmp_path, monkeypatch):
     with pytest.raises(ConnectionError, match=r"(?s)127\.0\.0\.1:9/w\.bin.*sha256:ab.*put it at .*w\.bin"):
         _download.fetch("http://127.0.0.1:9/w.bin", "ab")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_connection_that_breaks_off_is_no_file(tmp_path, monkeypatch):
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"only this")
+
+        def log_message(self, *args):
+            pass
+
+    monkeypatch.setenv("BRAINNET_HOME", str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        with pytest.raises(ConnectionError, match="broke off|IncompleteRead|could not download"):
+            _download.fetch(f"http://127.0.0.1:{running.server_port}/weights.bin")
+        running.shutdown()
+    assert list(tmp_path.iterdir()) == []

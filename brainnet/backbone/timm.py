@@ -39,7 +39,8 @@ class TimmBackbone(FrozenBackbone):
         seed: of random weights.
         image_size: height and width in pixels, or one number for both; by default what the weights were trained
             with. A network of fixed size is built for the given one.
-        preprocessing: by default the size, mean, SD, interpolation and centre crop its weights were tested with.
+        preprocessing: by default the size, mean, SD and interpolation its weights were tested with, of the whole image:
+            their centre crop would hide what the viewer saw and move every position.
         options: for ``timm.create_model``.
 
     >>> backbone = TimmBackbone("resnet10t", weights="random", image_size=64)
@@ -160,6 +161,4 @@ def _classifiers(network: nn.Module) -> list[str]:
 def _preprocessing(timm: Any, network: nn.Module, size: tuple[int, int] | None) -> Preprocessing:
     given = timm.data.resolve_model_data_config(network)
     interpolation = given["interpolation"] if given["interpolation"] in ("bilinear", "bicubic") else "bicubic"
-    return Preprocessing(
-        tuple(size or given["input_size"][1:]), given["mean"], given["std"], interpolation, crop=given["crop_pct"]
-    )
+    return Preprocessing(tuple(size or given["input_size"][1:]), given["mean"], given["std"], interpolation)

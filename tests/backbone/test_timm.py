@@ -65,7 +65,7 @@ def test_registers_without_class_token_give_the_mean(rng):
 def test_preprocessing_is_that_of_the_weights():
     inception = build_backbone("timm:vit_tiny_patch16_224", weights="random", layers=[0]).preprocessing
     assert (inception.mean, inception.std, inception.interpolation) == ((0.5,) * 3, (0.5,) * 3, "bicubic")
-    assert (inception.size, inception.crop) == ((224, 224), 0.9)
+    assert (inception.size, inception.crop) == ((224, 224), 1.0)  # the viewer saw the whole image
     plain = build_backbone("timm:test_resnet", weights="random", image_size=64).preprocessing
     assert plain.size == (64, 64)
 
