@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.ridge.estimator import Features, VoxelwiseRegressor
+from brainnet.ridge.estimator import VoxelwiseRegressor
+from brainnet.ridge.features import SUM_AT_ONCE, Features, kernel_between, measure
 from brainnet.ridge.folds import make_folds
 from brainnet.ridge.spectrum import Spectrum, centre_kernel, leave_one_out, spectrum_of_kernel
 from brainnet.scores import pearson_r, r2
@@ -25,7 +26,6 @@ SCORING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "pearson_r": pearson_r,
 }
 _RELATIVE_ALPHAS = 10.0 ** np.linspace(-4, 4, 20)
-_SUM_AT_ONCE = 4096  # terms added in the data's precision before float64 takes over
 
 
 class _Fold(NamedTuple):
@@ -199,15 +199,11 @@ class RidgeCV(_PenaltySearch):
         features, Y = self._open(X, Y)
         folds = self._read_settings(Y, groups)
         self._dual = self.solver == "dual" or (self.solver == "auto" and features.width > len(Y))
-        self._measure(features)
+        self._scaling = measure(features, self.fit_intercept, self.standardise, self.memory)
         self._mean_y = Y.mean(0) if self.fit_intercept else torch.zeros_like(Y[0])
         if self._dual:
-            kernel = torch.zeros(len(Y), len(Y), dtype=torch.float64, device=Y.device)
-            for part, block in features.columns(self.memory // 3, _SUM_AT_ONCE):
-                block = self._shape(block, part)
-                kernel += block @ block.T
             self._fitted = features
-            self._fit_kernel(kernel, Y, folds)
+            self._fit_kernel(kernel_between(features, features, self._scaling, self.memory), Y, folds)
         else:
             self._fit_primal(features, Y, folds)
         return self
@@ -217,15 +213,11 @@ class RidgeCV(_PenaltySearch):
         features = self._reopen(X)
         out = self._mean_y.repeat(len(features), 1)
         if self._dual:
-            kernel = torch.zeros(len(features), len(self._fitted), dtype=torch.float64, device=self._device)
-            step = max(1, min(_SUM_AT_ONCE, self.memory // (2 * sum(kernel.shape) * self._dtype.itemsize)))
-            for start in range(0, features.width, step):
-                part = slice(start, min(features.width, start + step))
-                kernel += self._shape(features.read(columns=part), part) @ self._fitted_columns(part).T
+            kernel = kernel_between(features, self._fitted, self._scaling, self.memory)
             out += kernel.to(self._dtype) @ self._weights
         else:
             for place, block in features.rows(self.memory // 2):
-                out[place] += self._shape(block) @ self._weights
+                out[place] += self._scaling(block) @ self._weights
         return self._give_prediction(out)
 
     @property
@@ -236,7 +228,7 @@ class RidgeCV(_PenaltySearch):
     @property
     def intercept_(self) -> Any:
         """(n_voxels,) prediction where all features are zero."""
-        return self._give(self._mean_y - self._mean_x.to(self._dtype) @ self._primal_weights())
+        return self._give(self._mean_y - self._scaling.mean.to(self._dtype) @ self._primal_weights())
 
     @property
     def dual_coef_(self) -> Any:
@@ -247,34 +239,13 @@ class RidgeCV(_PenaltySearch):
 
     def _primal_weights(self) -> Tensor:
         """(n_features, n_voxels) for the features as given."""
-        if not self._dual:
-            return self._weights / self._sd[:, None].to(self._dtype)
-        weights = self._weights.new_empty(self.n_features_in_, self._weights.shape[1])
-        for part, block in self._fitted.columns(self.memory // 3):
-            weights[part] = self._shape(block, part).T @ self._weights / self._sd[part, None].to(self._dtype)
-        return weights
-
-    def _fitted_columns(self, part: slice) -> Tensor:
-        return self._shape(self._fitted.read(columns=part), part)
-
-    def _measure(self, features: Features) -> None:
-        """Mean and SD of each feature in float64; 0 and 1 where they are not to be used."""
-        options = {"dtype": torch.float64, "device": self._device}
-        self._mean_x, self._sd = torch.zeros(features.width, **options), torch.ones(features.width, **options)
-        if not (self.fit_intercept or self.standardise):
-            return
-        for part, block in features.columns(self.memory // 4):  # room for float64 copies
-            block = block.double()
-            self._mean_x[part] = block.mean(0)
-            if self.standardise:
-                sd = (block - self._mean_x[part]).square_().mean(0).sqrt()
-                constant = sd <= 1e-12 * self._mean_x[part].abs()
-                self._sd[part] = sd.masked_fill(constant, torch.inf)
-
-    def _shape(self, block: Tensor, part: slice = slice(None)) -> Tensor:
-        """A block of features centred and scaled."""
-        block = block - self._mean_x[part].to(block.dtype)
-        return block.div_(self._sd[part].to(block.dtype)) if self.standardise else block
+        if self._dual:
+            weights = self._weights.new_empty(self.n_features_in_, self._weights.shape[1])
+            for part, block in self._fitted.columns(self.memory // 3):
+                weights[part] = self._scaling(block, part).T @ self._weights
+        else:
+            weights = self._weights
+        return weights if self._scaling.sd is None else weights / self._scaling.sd[:, None].to(self._dtype)
 
     def _fit_primal(self, features: Features, Y: Tensor, folds: list | None) -> None:
         everyone = torch.arange(len(Y))
@@ -284,7 +255,7 @@ class RidgeCV(_PenaltySearch):
             self._search(self._feature_folds(features, gram, folds, Y), len(folds), Y)
         vectors, values = spectrum_of_kernel(gram.to(Y.dtype), centred=False)  # one direction a feature, none constant
         if folds is None:
-            left = torch.cat([self._shape(block) @ vectors for _, block in features.rows(self.memory // 2)])
+            left = torch.cat([self._scaling(block) @ vectors for _, block in features.rows(self.memory // 2)])
             self._search_leaving_one_out(Spectrum(left / values.sqrt(), values), Y)
         self._weights = Y.new_empty(features.width, Y.shape[1])
         for voxels in self._voxel_batches(Y, 4 * features.width + len(Y)):
@@ -297,14 +268,14 @@ class RidgeCV(_PenaltySearch):
             rest = torch.ones(len(Y), dtype=torch.bool).index_fill_(0, train, False).nonzero()[:, 0]
             outside, total_outside = self._gram(features, rest)
             inner = gram - outside
-            mean_x, mean = torch.zeros_like(self._mean_x), torch.zeros_like(Y[0])
+            mean_x, mean = torch.zeros_like(self._scaling.mean), torch.zeros_like(Y[0])
             if self.fit_intercept:
                 mean_x = -total_outside / len(train)  # all images together sum to zero
                 inner = inner - len(train) * torch.outer(mean_x, mean_x)
                 mean = Y[train.to(Y.device)].mean(0)
             vectors, values = spectrum_of_kernel(inner.to(Y.dtype), centred=False)
             offset = mean_x.to(Y.dtype)
-            reads = [(self._shape(x) - offset) @ vectors for _, x in features.rows(self.memory // 2, index=held_out)]
+            reads = [(self._scaling(x) - offset) @ vectors for _, x in features.rows(self.memory // 2, index=held_out)]
 
             def coordinates(voxels, vectors=vectors, train=train, mean=mean):
                 # responses sum to zero over the training part, so the features' own mean there drops out
@@ -316,8 +287,8 @@ class RidgeCV(_PenaltySearch):
         """Gram matrix (p, p) and sum (p,) of the features of some images, float64."""
         gram = torch.zeros(features.width, features.width, dtype=torch.float64, device=self._device)
         total = torch.zeros_like(gram[0])
-        for _, block in features.rows(self.memory // 3, _SUM_AT_ONCE, index=index):
-            block = self._shape(block)
+        for _, block in features.rows(self.memory // 3, SUM_AT_ONCE, index=index):
+            block = self._scaling(block)
             gram += block.T @ block
             total += block.sum(0, dtype=torch.float64)
         return gram, total
@@ -326,7 +297,7 @@ class RidgeCV(_PenaltySearch):
         """Features' (p, b) products with responses (len(index), b)."""
         product = response.new_zeros(features.width, response.shape[1])
         for place, block in features.rows(self.memory // 3, index=index):
-            product += self._shape(block).T @ response[place]
+            product += self._scaling(block).T @ response[place]
         return product
 
 

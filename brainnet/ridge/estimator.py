@@ -1,22 +1,21 @@
-"""What every regression here shares: scikit-learn's interface, inputs checked at the door, features read in blocks.
+"""What every regression here shares: scikit-learn's interface, and inputs checked at the door.
 
 Estimators follow scikit-learn's conventions (constructor arguments kept as they are, fitted attributes end in ``_``,
 ``get_params``/``set_params``), so ``sklearn.base.clone``, pipelines and searches accept them. Arrays give arrays back,
-tensors give tensors on their device. Features may be memory-mapped: they are only ever sliced, never copied whole.
+tensors give tensors on their device.
 """
 
 from __future__ import annotations
 
 import inspect
-import mmap
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet.ridge.features import Features, dtype_of
 from brainnet.scores import r2
 
 
@@ -61,7 +60,7 @@ class VoxelwiseRegressor:
         self._numpy = not isinstance(Y, Tensor)
         response = torch.as_tensor(np.asarray(Y) if self._numpy and not hasattr(Y, "__array_interface__") else Y)
         if dtype is None:
-            dtype = torch.float64 if torch.float64 in (response.dtype, _dtype_of(X)) else torch.float32
+            dtype = torch.float64 if torch.float64 in (response.dtype, dtype_of(X)) else torch.float32
         self._one_voxel = response.ndim == 1
         response = response.reshape(len(response), -1) if response.ndim in (1, 2) else response
         if response.ndim != 2 or 0 in response.shape:
@@ -106,82 +105,3 @@ class VoxelwiseRegressor:
     def _give_prediction(self, prediction: Tensor) -> Any:
         prediction[:, ~self._usable.to(prediction.device)] = torch.nan
         return self._give(prediction[:, 0] if self._one_voxel else prediction)
-
-
-class Features:
-    """(n_images, n_features) read in blocks, cast to one dtype on one device.
-
-    Args:
-        array: a tensor, a numpy array (memory-mapped or not), an h5py data set: anything with ``shape`` that gives
-            slices. Pages of a memory map are handed back after each block, so reading all of it stays small.
-        dtype, device: of the blocks.
-    """
-
-    def __init__(self, array: Any, dtype: torch.dtype, device: torch.device):
-        if not hasattr(array, "shape"):
-            array = np.asarray(array)
-        if len(array.shape) != 2 or 0 in array.shape:
-            raise ValueError(f"features must be (n_images, n_features), neither zero; got {tuple(array.shape)}.")
-        self.array, self.dtype, self.device = array, dtype, device
-        self.width = array.shape[1]
-        self._map = _memory_map(array)
-
-    def __len__(self) -> int:
-        return self.array.shape[0]
-
-    def columns(self, memory: int, most: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """Blocks of at most ``most`` features for all images, (n_images, b), of at most ``memory`` bytes."""
-        step = max(1, memory // (len(self) * self.dtype.itemsize))
-        step = step if most is None else min(step, most)
-        for start in range(0, self.width, step):
-            part = slice(start, min(self.width, start + step))
-            yield part, self.read(columns=part)
-
-    def rows(self, memory: int, most: int | None = None, index: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """Blocks of at most ``most`` images (b, n_features) and ``memory`` bytes, and their place in ``index``."""
-        index = torch.arange(len(self)) if index is None else index
-        step = max(1, memory // (self.width * self.dtype.itemsize))
-        step = step if most is None else min(step, most)
-        for start in range(0, len(index), step):
-            place = slice(start, min(len(index), start + step))
-            rows = index[place]
-            first, last = int(rows[0]), int(rows[-1])
-            if last - first + 1 == len(rows) and bool((rows.diff() == 1).all()):
-                yield place, self.read(slice(first, last + 1))
-            else:
-                yield place, self.read(rows if isinstance(self.array, Tensor) else rows.numpy())
-
-    def read(self, rows: Any = slice(None), columns: slice = slice(None)) -> Tensor:
-        """A block, once it holds finite numbers only."""
-        block = self.array[rows, columns]
-        if not isinstance(block, Tensor):
-            block = np.asarray(block, dtype=_NUMPY[self.dtype])
-            block = torch.from_numpy(block if block.flags.writeable else block.copy())
-        block = block.to(self.device, self.dtype)
-        if not block.isfinite().all():
-            bad = (~block.isfinite().all(1)).nonzero()[:, 0].tolist()
-            where = torch.arange(len(self))[rows][bad[:5]].tolist()
-            raise ValueError(
-                f"features hold NaN or infinite values in {len(bad)} images (first: {where}); leave those images out "
-                "of features and responses, or fill them."
-            )
-        if self._map is not None and hasattr(self._map, "madvise"):
-            self._map.madvise(mmap.MADV_DONTNEED)  # else every page read would stay resident
-        return block
-
-
-_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
-
-
-def _memory_map(array: Any) -> mmap.mmap | None:
-    """The map beneath an array, where its pages may be dropped: not where they hold changes of their own (mode "c")."""
-    mode = None
-    while array is not None and not isinstance(array, mmap.mmap):
-        mode = getattr(array, "mode", mode)
-        array = getattr(array, "base", None)
-    return array if mode in ("r", "r+") else None
-
-
-def _dtype_of(X: Any) -> torch.dtype:
-    dtype = getattr(X, "dtype", np.asarray(X).dtype if not hasattr(X, "shape") else None)
-    return torch.float64 if dtype in (torch.float64, np.dtype("float64")) else torch.float32

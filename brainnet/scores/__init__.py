@@ -17,6 +17,7 @@ from brainnet.scores.agreement import (
     pattern_r,
     pearson_r,
     r2,
+    split_r2,
     summarise,
     versa,
 )
@@ -44,7 +45,7 @@ from brainnet.scores.inference import (
 )
 
 __all__ = [
-    "pearson_r", "r2", "ScoreSums", "summarise", "Summary",
+    "pearson_r", "r2", "split_r2", "ScoreSums", "summarise", "Summary",
     "pattern_r", "versa", "identification", "Identification",
     "normalise", "Normalised",
     "NoiseCeiling", "ncsnr", "ceiling_from_ncsnr", "explainable_variance", "ceiling_from_explainable_variance",

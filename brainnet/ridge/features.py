@@ -1,0 +1,135 @@
+"""Features read in blocks, scaled by their training statistics, and the kernels between images they make.
+
+Features may be memory-mapped and larger than memory: they are only ever sliced, and a block is handed back before the
+next is read. Sums over features or images are in float64 beyond a few thousand terms.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SUM_AT_ONCE = 4096  # terms added in the data's precision before float64 takes over
+
+
+class Features:
+    """(n_images, n_features) read in blocks, cast to one dtype on one device.
+
+    Args:
+        array: a tensor, a numpy array (memory-mapped or not), an h5py data set: anything with ``shape`` that gives
+            slices. Pages of a memory map are handed back after each block, so reading all of it stays small.
+        dtype, device: of the blocks.
+    """
+
+    def __init__(self, array: Any, dtype: torch.dtype, device: torch.device):
+        if not hasattr(array, "shape"):
+            array = np.asarray(array)
+        if len(array.shape) != 2 or 0 in array.shape:
+            raise ValueError(f"features must be (n_images, n_features), neither zero; got {tuple(array.shape)}.")
+        self.array, self.dtype, self.device = array, dtype, device
+        self.width = array.shape[1]
+        self._map = _memory_map(array)
+
+    def __len__(self) -> int:
+        return self.array.shape[0]
+
+    def columns(self, memory: int, most: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Blocks of at most ``most`` features for all images, (n_images, b), of at most ``memory`` bytes."""
+        step = max(1, memory // (len(self) * self.dtype.itemsize))
+        step = step if most is None else min(step, most)
+        for start in range(0, self.width, step):
+            part = slice(start, min(self.width, start + step))
+            yield part, self.read(columns=part)
+
+    def rows(self, memory: int, most: int | None = None, index: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Blocks of at most ``most`` images (b, n_features) and ``memory`` bytes, and their place in ``index``."""
+        index = torch.arange(len(self)) if index is None else index
+        step = max(1, memory // (self.width * self.dtype.itemsize))
+        step = step if most is None else min(step, most)
+        for start in range(0, len(index), step):
+            place = slice(start, min(len(index), start + step))
+            rows = index[place]
+            first, last = int(rows[0]), int(rows[-1])
+            if last - first + 1 == len(rows) and bool((rows.diff() == 1).all()):
+                yield place, self.read(slice(first, last + 1))
+            else:
+                yield place, self.read(rows if isinstance(self.array, Tensor) else rows.numpy())
+
+    def read(self, rows: Any = slice(None), columns: slice = slice(None)) -> Tensor:
+        """A block, once it holds finite numbers only."""
+        block = self.array[rows, columns]
+        if not isinstance(block, Tensor):
+            block = np.asarray(block, dtype=_NUMPY[self.dtype])
+            block = torch.from_numpy(block if block.flags.writeable else block.copy())
+        block = block.to(self.device, self.dtype)
+        if not block.isfinite().all():
+            bad = (~block.isfinite().all(1)).nonzero()[:, 0].tolist()
+            where = torch.arange(len(self))[rows][bad[:5]].tolist()
+            raise ValueError(
+                f"features hold NaN or infinite values in {len(bad)} images (first: {where}); leave those images out "
+                "of features and responses, or fill them."
+            )
+        if self._map is not None and hasattr(self._map, "madvise"):
+            self._map.madvise(mmap.MADV_DONTNEED)  # else every page read would stay resident
+        return block
+
+
+class Scaling(NamedTuple):
+    """Mean and SD (n_features,) of the training images, float64; ``sd`` is None where features keep their scale."""
+
+    mean: Tensor
+    sd: Tensor | None
+
+    def __call__(self, block: Tensor, part: slice = slice(None)) -> Tensor:
+        """A block of features, centred and scaled."""
+        block = block - self.mean[part].to(block.dtype)
+        return block if self.sd is None else block.div_(self.sd[part].to(block.dtype))
+
+
+def measure(features: Features, centre: bool, scale: bool, memory: int) -> Scaling:
+    """The scaling of these images; a constant feature has SD infinity, and so becomes zero."""
+    mean = torch.zeros(features.width, dtype=torch.float64, device=features.device)
+    sd = torch.ones_like(mean) if scale else None
+    if centre or scale:
+        for part, block in features.columns(memory // 4):  # room for float64 copies
+            block = block.double()
+            mean[part] = block.mean(0)
+            if sd is not None:
+                spread = (block - mean[part]).square_().mean(0).sqrt()
+                sd[part] = spread.masked_fill(spread <= 1e-12 * mean[part].abs(), torch.inf)
+    return Scaling(mean, sd)
+
+
+def kernel_between(new: Features, fitted: Features, scaling: Scaling, memory: int) -> Tensor:
+    """Products (n_new, n_fitted) of two sets of images in float64, both scaled alike and read once in step."""
+    kernel = torch.zeros(len(new), len(fitted), dtype=torch.float64, device=fitted.device)
+    step = max(1, min(SUM_AT_ONCE, memory // (3 * (len(new) + len(fitted)) * fitted.dtype.itemsize)))
+    for start in range(0, fitted.width, step):
+        part = slice(start, min(fitted.width, start + step))
+        left = scaling(fitted.read(columns=part), part)
+        right = left if new is fitted else scaling(new.read(columns=part), part)
+        kernel += right @ left.T
+    return kernel
+
+
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def _memory_map(array: Any) -> mmap.mmap | None:
+    """The map beneath an array, where its pages may be dropped: not where they hold changes of their own (mode "c")."""
+    mode = None
+    while array is not None and not isinstance(array, mmap.mmap):
+        mode = getattr(array, "mode", mode)
+        array = getattr(array, "base", None)
+    return array if mode in ("r", "r+") else None
+
+
+def dtype_of(X: Any) -> torch.dtype:
+    """float64 where the features are, else float32."""
+    dtype = getattr(X, "dtype", np.asarray(X).dtype if not hasattr(X, "shape") else None)
+    return torch.float64 if dtype in (torch.float64, np.dtype("float64")) else torch.float32
