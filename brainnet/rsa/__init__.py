@@ -12,7 +12,9 @@ from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
 from brainnet.rsa.inference import Evaluation, evaluate
 from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.rdms import RDMs
+from brainnet.rsa.regression import RDMRegression, StackedLayers, rdm_regression, stack_layers
 from brainnet.rsa.searchlight import SearchlightMaps, searchlight
+from brainnet.rsa.weighted import WeightedRSA, feature_rdms, weighted_rsa
 
 __all__ = [
     "RDMs",
@@ -36,4 +38,11 @@ __all__ = [
     "spheres",
     "SearchlightMaps",
     "searchlight",
+    "RDMRegression",
+    "StackedLayers",
+    "rdm_regression",
+    "stack_layers",
+    "WeightedRSA",
+    "feature_rdms",
+    "weighted_rsa",
 ]
