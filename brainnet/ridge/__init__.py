@@ -1,7 +1,12 @@
 """Voxelwise linear models: closed-form, memory-bounded, chosen per voxel on training images only."""
 
 from brainnet.ridge.banded import BandedRidgeCV
+from brainnet.ridge.classic import LinearRegressionCV
 from brainnet.ridge.cross_validation import KernelRidgeCV, RidgeCV
+from brainnet.ridge.stacked import StackedRegressionCV
 from brainnet.ridge.window import WindowRidgeCV, gaussian_windows
 
-__all__ = ["RidgeCV", "KernelRidgeCV", "BandedRidgeCV", "WindowRidgeCV", "gaussian_windows"]
+__all__ = [
+    "RidgeCV", "KernelRidgeCV", "BandedRidgeCV", "WindowRidgeCV", "StackedRegressionCV", "LinearRegressionCV",
+    "gaussian_windows",
+]  # fmt: skip
