@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -345,7 +348,7 @@ def fill(sink: MemorySink | FileSink, batches: Iterable[Tokens]) -> None:
                     device = next(iter(tokens.global_.values())).device
                     rows, filled = torch.empty(min(chunk_size, n_images - first), layout.row, device=device), 0
                 some = min(batch - taken, len(rows) - filled)
-                part = tokens.map(lambda v, a=taken, b=taken + some: v[a:b])
+                part = tokens.map(lambda v, a=taken, b=taken + some: v[a:b].detach())
                 layout.pack(part, rows[filled : filled + some])
                 taken, filled = taken + some, filled + some
                 if filled == len(rows):
@@ -358,6 +361,36 @@ def fill(sink: MemorySink | FileSink, batches: Iterable[Tokens]) -> None:
             writing.result()
     if sink.manifest.n_complete < n_images:
         raise ValueError(f"tokens of {first + filled:,} images came for {n_images:,} names")
+
+
+class Buffers:
+    """Memory for batches, handed out again once nothing refers to it.
+
+    Fresh memory costs more than what is written to it: the kernel clears every page first, which took four fifths of
+    the time of a read. A tensor made by ``torch.from_numpy`` keeps its array alive, and so does every view of it and
+    every graph that saved it; an array that only this pool refers to is therefore free.
+    """
+
+    kept, largest = 4, 64 * 2**20  # arrays, and bytes of each: what is larger is rare, and would be missed elsewhere
+
+    def __init__(self):
+        self._arrays: list[np.ndarray] = []
+        self._lock = threading.Lock()
+
+    def take(self, n_rows: int, n_columns: int, dtype: torch.dtype) -> Tensor:
+        """An uninitialised tensor (n_rows, n_columns) on the CPU."""
+        n_bytes = n_rows * n_columns * dtype.itemsize
+        if not 0 < n_bytes <= self.largest:
+            return torch.empty(n_rows, n_columns, dtype=dtype)
+        with self._lock:
+            for i in range(len(self._arrays)):
+                # two references: the list's, and the argument itself
+                if self._arrays[i].nbytes == n_bytes and sys.getrefcount(self._arrays[i]) <= 2:
+                    break
+            else:
+                self._arrays = [*self._arrays[1 - self.kept :], np.empty(n_bytes, np.uint8)]
+                i = len(self._arrays) - 1
+            return torch.from_numpy(self._arrays[i]).view(dtype).view(n_rows, n_columns)
 
 
 def refuse_differing(path: Path, found: Mapping[str, str], expected: Mapping[str, str]) -> None:

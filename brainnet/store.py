@@ -29,6 +29,7 @@ from brainnet._store_extract import Images, choose_preprocessing, extract, finge
 from brainnet._store_file import (
     CHUNK_IMAGES,
     DTYPES,
+    Buffers,
     FileSink,
     Layout,
     Manifest,
@@ -91,7 +92,7 @@ class TokenStore(torch.utils.data.Dataset):
         self.path = None if path is None else Path(path).absolute()
         self.dtype = dtype if rows is None else rows.dtype
         self.device = torch.device("cpu")
-        self._chunk_size = chunk_size
+        self._chunk_size, self._buffers = chunk_size, Buffers()
         self._fits_half = scales is None or bool((scales <= 1).all())
         self._scales = None if scales is None or bool((scales == 1).all()) else scales.float()  # (n_chunks, L)
         self._rows = self._map() if rows is None else rows
@@ -431,13 +432,14 @@ class TokenStore(torch.utils.data.Dataset):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
+        state = self.__dict__ | {"_buffers": None}
         if self.path is not None and self._rows.device.type == "cpu":
             state["_rows"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._buffers = Buffers()
         if self._rows is None:
             self._rows = self._map()
 
@@ -477,11 +479,15 @@ class TokenStore(torch.utils.data.Dataset):
         """Columns of some rows on the device, (B, stop - start), not yet scaled; memory of its own."""
         columns = self._rows[:, start:stop]
         if self.is_resident:
-            if isinstance(index, slice):
+            if isinstance(index, slice) and columns.device.type != "cpu":
                 return columns[index].to(dtype, copy=True)
-            if dtype == self.dtype or columns.device.type != "cpu":
+            if isinstance(index, slice):
+                return self._buffers.take(index.stop - index.start, stop - start, dtype).copy_(columns[index])
+            if columns.device.type != "cpu":
                 return columns.index_select(0, index).to(dtype)
-            rows = torch.empty(len(index), stop - start, dtype=dtype)
+            rows = self._buffers.take(len(index), stop - start, dtype)
+            if dtype == self.dtype:
+                return torch.index_select(columns, 0, index, out=rows)
             for row, i in zip(rows, index.tolist(), strict=True):  # converted on the way: half the traffic of two steps
                 row.copy_(columns[i])
             return rows
