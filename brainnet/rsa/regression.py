@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from brainnet._checks import progress as progress_bar
+from brainnet.partition import Subset, partition, subsets
 from brainnet.rsa.fitting import (
     PENALTIES,
     Split,
@@ -36,7 +37,6 @@ from brainnet.rsa.weighted import check_usable, p_value
 
 SCHEMES = ("cross-validated", "dwivedi2021")
 PERMUTED_AT_ONCE = 2**24  # float64 entries: 128 MB
-Subset = tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,24 +66,20 @@ class RDMRegression:
 
     def unique(self, name: str) -> Tensor:
         """(n_subjects,) what is lost without a set: R2 of all minus R2 of the others."""
-        others = tuple(s for s in self.sets if s != self._known(name))
-        return self.total - (self.r2[others] if others else 0)
+        return self.shared(name)
 
     def shared(self, *names: str) -> Tensor:
-        """(n_subjects,) what exactly these sets have in common and no other set has, by inclusion and exclusion.
+        """(n_subjects,) what exactly these sets have in common and no other set has; see :func:`partition`.
 
-        Of one set it is its unique part; over every combination of sets it sums to the total. It can be negative
-        (suppression) and is not clipped.
+        Over every combination of sets it sums to the total. It can be negative (suppression) and is not clipped.
         """
-        inside = {self._known(name) for name in names}
-        outside = tuple(s for s in self.sets if s not in inside)
-        part = torch.zeros_like(self.total)
-        for size in range(len(inside) + 1):
-            for some in combinations([s for s in self.sets if s in inside], size):
-                union = tuple(s for s in self.sets if s in outside or s in some)
-                if union:
-                    part += (-1) ** (size + 1) * self.r2[union]
-        return part
+        wanted = {self._known(name) for name in names}
+        return self.parts[tuple(name for name in self.sets if name in wanted)]
+
+    @cached_property
+    def parts(self) -> dict[Subset, Tensor]:
+        """Combination of sets -> (n_subjects,) the part of the total that exactly these sets share."""
+        return partition(self.r2)
 
     def table(self) -> Any:
         """A DataFrame with one row per part: kind ("total", "alone", "unique", "shared"), sets, r2, sem, p."""
@@ -92,8 +88,7 @@ class RDMRegression:
         rows = [("total", self.sets, self.total, self.p.get("total"))]
         rows += [("alone", (name,), self.alone(name), self.p.get(name)) for name in self.sets]
         rows += [("unique", (name,), self.unique(name), self.p.get(f"unique {name}")) for name in self.sets]
-        for size in range(2, len(self.sets) + 1):
-            rows += [("shared", some, self.shared(*some), None) for some in combinations(self.sets, size)]
+        rows += [("shared", some, values, None) for some, values in self.parts.items() if len(some) > 1]
         return pd.DataFrame(
             [
                 {
@@ -167,7 +162,7 @@ def rdm_regression(
     x = z_scored(torch.cat([rdms.values for rdms in sets.values()]))
     rows = _rows_of(sets)
     names = tuple(sets)
-    subsets = [some for size in range(1, len(names) + 1) for some in combinations(names, size)]
+    combinations = subsets(names)
     if scheme == "dwivedi2021":
         if n_permutations:
             raise ValueError(
@@ -175,7 +170,7 @@ def rdm_regression(
                 " offered. Use scheme='cross-validated' with n_permutations for a test."
             )
         mean = subjects.values.double().mean(0, keepdim=True).to(x)
-        return RDMRegression(names, {s: _adjusted_r2(x[_rows(rows, s)], mean) for s in subsets}, {}, scheme)
+        return RDMRegression(names, {s: _adjusted_r2(x[_rows(rows, s)], mean) for s in combinations}, {}, scheme)
     if generator is None:
         raise ValueError("splits are drawn from a generator: pass generator=torch.Generator().manual_seed(0).")
     if over_subjects and len(subjects) < 2:
@@ -184,7 +179,7 @@ def rdm_regression(
     target = (y.sum(0) - y) / (len(y) - 1) if over_subjects else y
     splits = condition_splits(subjects.n_conditions, n_folds, n_repeats, generator)
     settings = (splits, weights, penalties)
-    r2 = {some: _held_out_r2(x[_rows(rows, some)], target, y, *settings) for some in subsets}
+    r2 = {some: _held_out_r2(x[_rows(rows, some)], target, y, *settings) for some in combinations}
     p: dict[str, float] = {}
     if n_permutations:
         orders = draw_orders(subjects.n_conditions, n_permutations, generator)
