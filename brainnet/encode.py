@@ -1,0 +1,500 @@
+"""Linear encoding of every subject from every layer of every model, scored alike: one table.
+
+``encode`` runs a grid of jobs (model x subject x method x layer x control). Whatever is chosen (penalty, layer, window,
+mix) is chosen on training images; test images are predicted once. Finished jobs are kept on disk where a folder is
+given, so that an interrupted grid goes on, and jobs run in parallel through joblib, on one machine or many.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet import __version__
+from brainnet._checks import progress as show_progress
+from brainnet._checks import require
+from brainnet.dataset.base import ResponseDataset
+from brainnet.ridge import BandedRidgeCV, RidgeCV, StackedRegressionCV, WindowRidgeCV
+from brainnet.scores import (
+    PairedDifference,
+    above_chance,
+    bootstrap_scores,
+    interval,
+    normalise,
+    paired_difference,
+    pearson_r,
+    r2,
+    summarise,
+)
+from brainnet.store import TokenStore
+from brainnet.tokens import Tokens
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHODS: dict[str, Callable[[], Any]] = {
+    "ridge": lambda: RidgeCV(scoring="r2"),
+    "banded": BandedRidgeCV,
+    "stacked": StackedRegressionCV,
+    "window": WindowRidgeCV,
+}
+CONTROLS = ("shuffled", "random")
+ALL_LAYERS = "all"
+BEST_LAYER = "best"
+_SCORES = {"r": "pearson_r", "r2": "r2"}
+
+
+class FitKey(NamedTuple):
+    """Names one fit; ``layer`` is a layer, "best" (chosen on training images) or "all" (the method reads every one)."""
+
+    model: str
+    subject: str
+    method: str
+    layer: str
+    control: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What one fit left behind.
+
+    Args:
+        predictions: split -> (n_images, n_voxels) float32, for every split not trained on.
+        selection: (n_voxels,) score on training images that choices may use; NaN where there is none.
+        details: arrays per voxel: penalties, window positions, shares of spaces.
+    """
+
+    predictions: Mapping[str, Tensor]
+    selection: Tensor
+    details: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class _Data(NamedTuple):
+    """What a job needs of a dataset, light enough to send to another process."""
+
+    responses: Tensor
+    splits: Mapping[str, Tensor]
+    image_ids: Sequence[str]
+
+
+class Encoding:
+    """Fits of a grid of jobs, their scores as one table, and what can be asked of them.
+
+    Attributes:
+        fits: :class:`FitKey` -> :class:`Fit`.
+        table: a tidy DataFrame, one row per fit, split, ROI and score: ``model, subject, method, layer, chosen_layer,
+            control, split, roi, score, mean, lower, upper, median, n_voxels, n_excluded, ceiling, normalised,
+            n_under_floor``. ``lower`` and ``upper`` are the 95 % bootstrap interval of the mean over images;
+            ``ceiling`` is the mean noise ceiling on the row's scale, ``normalised`` the mean of score over ceiling. A
+            "best" row repeats the layer that ``chosen_layer`` names.
+    """
+
+    def __init__(
+        self, subjects: Mapping[str, ResponseDataset], *, n_resamples: int = 1000, floor: float = 0.1, seed: int = 0
+    ):
+        self.subjects = dict(subjects)
+        self.fits: dict[FitKey, Fit] = {}
+        self.n_resamples, self.floor, self.seed = n_resamples, floor, seed
+        self._rows: list[dict[str, Any]] = []
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All rows so far."""
+        pandas = require("pandas", needed_by="the table of encode")
+        return pandas.DataFrame(self._rows)
+
+    def add(self, key: FitKey, fit: Fit, chosen_layer: str = "") -> None:
+        """Scores a fit and adds its rows; also for predictions made elsewhere, such as a trained ``PLModel``'s.
+
+        Args:
+            key: its names; an equal key is an error.
+            fit: predictions of the rows ``subjects[key.subject].splits[split]``, in that order.
+            chosen_layer: for the "best" layer, which one that is.
+        """
+        if key in self.fits:
+            raise ValueError(f"{key} is in the table already.")
+        if key.subject not in self.subjects:
+            raise ValueError(f"Unknown subject {key.subject!r}. Known: {', '.join(self.subjects)}")
+        for split, prediction in fit.predictions.items():
+            self._rows += self._score(key, split, torch.as_tensor(prediction), chosen_layer)
+        self.fits[key] = fit
+
+    def _score(self, key: FitKey, split: str, prediction: Tensor, chosen_layer: str) -> list[dict[str, Any]]:
+        dataset = self.subjects[key.subject]
+        response = self._responses(key, split)
+        names = ["all", *dataset.space.roi_names]
+        masks = torch.stack(
+            [torch.ones(dataset.n_voxels, dtype=torch.bool), *(dataset.space.rois[name] for name in names[1:])]
+        )
+        rows = []
+        for name, function in (("r", pearson_r), ("r2", r2)):
+            score = function(prediction, response)
+            samples = bootstrap_scores(
+                prediction, response, _SCORES[name], self.n_resamples, masks, generator=self._generator()
+            )
+            known = dataset.noise_ceiling is not None and split == "test" and key.control != "shuffled"
+            ceiling = dataset.noise_ceiling.double() if known else torch.full_like(score, torch.nan)
+            ceiling = ceiling if name == "r" else ceiling.square()
+            share = normalise(score, ceiling, self.floor if name == "r" else self.floor**2).values
+            for roi, mask, sample in zip(names, masks, samples.T, strict=True):
+                mean, median, n, n_excluded = summarise(score[mask])
+                _, lower, upper = interval(mean, sample) if n else (mean, torch.nan, torch.nan)
+                rows.append(
+                    {**key._asdict(), "chosen_layer": chosen_layer, "split": split, "roi": roi, "score": name}
+                    | {"mean": mean, "lower": lower, "upper": upper, "median": median, "n_voxels": n}
+                    | {"n_excluded": n_excluded, "ceiling": summarise(ceiling[mask]).mean}
+                    | {"normalised": summarise(share[mask]).mean}
+                    | {"n_under_floor": int((ceiling[mask] < (self.floor if name == "r" else self.floor**2)).sum())}
+                )
+        return rows
+
+    def difference(
+        self, a: FitKey, b: FitKey, split: str = "test", score: str = "r", n_resamples: int | None = None
+    ) -> PairedDifference:
+        """Fit a minus fit b on the same images: per voxel with FDR and max-stat, and the mean with its interval."""
+        if a.subject != b.subject or a.control == "shuffled" or b.control == "shuffled":
+            raise ValueError("a paired difference needs two fits to the same responses of one subject.")
+        return paired_difference(
+            *(torch.as_tensor(self._fit(key).predictions[split]) for key in (a, b)),
+            self._responses(a, split),
+            _SCORES[score],
+            n_resamples or self.n_resamples,
+            generator=self._generator(),
+        )
+
+    def significance(self, key: FitKey, split: str = "test", score: str = "r", n_permutations: int = 1000):
+        """Whether each voxel scores above chance, see :func:`brainnet.scores.above_chance`."""
+        prediction = torch.as_tensor(self._fit(key).predictions[split])
+        response = self._responses(key, split)
+        return above_chance(prediction, response, _SCORES[score], n_permutations, generator=self._generator())
+
+    def best_layers(self, model: str, subject: str, method: str = "ridge") -> tuple[Tensor, list[str]]:
+        """Per voxel the layer with the best score on training images: (n_voxels,) indices, -1 for none, and names."""
+        found = {
+            key.layer: fit.selection
+            for key, fit in self.fits.items()
+            if key[:3] == (model, subject, method) and not key.control and key.layer not in (BEST_LAYER, ALL_LAYERS)
+        }
+        if not found:
+            raise ValueError(f"no layers of {model!r} were fitted to {subject!r} by {method!r}.")
+        scores = torch.stack(list(found.values())).nan_to_num(nan=-torch.inf)
+        return torch.where(scores.isneginf().all(0), -1, scores.argmax(0)), list(found)
+
+    def save(self, out: str | Path) -> Path:
+        """Writes ``encoding.csv`` and, per fit, ``voxels/<fit>.npz`` and (surface, volume) a map of r as GIfTI or NIfTI.
+
+        Each npz holds r, r2, ceiling, the training score and the details of the fit, one entry per voxel.
+        """
+        out = Path(out)
+        (out / "voxels").mkdir(parents=True, exist_ok=True)
+        self.table.to_csv(out / "encoding.csv", index=False)
+        for key, fit in self.fits.items():
+            dataset = self.subjects[key.subject]
+            arrays = {"selection": np.asarray(fit.selection), **fit.details}
+            if dataset.noise_ceiling is not None:
+                arrays["noise_ceiling"] = dataset.noise_ceiling.numpy()
+            for split, prediction in fit.predictions.items():
+                pair = torch.as_tensor(prediction), self._responses(key, split)
+                arrays |= {f"r_{split}": pearson_r(*pair).numpy(), f"r2_{split}": r2(*pair).numpy()}
+            stem = out / "voxels" / _slug(key)
+            _save_npz(stem.with_suffix(".npz"), arrays)
+            if "test" in fit.predictions:
+                _write_map(torch.from_numpy(arrays["r_test"]), dataset.space, stem)
+        return out / "encoding.csv"
+
+    def _fit(self, key: FitKey) -> Fit:
+        if key not in self.fits:
+            raise ValueError(f"{tuple(key)} was not fitted; {len(self.fits)} fits were, see `fits`.")
+        return self.fits[key]
+
+    def _responses(self, key: FitKey, split: str) -> Tensor:
+        dataset = self.subjects[key.subject]
+        dataset = dataset.shuffled(self.seed) if key.control == "shuffled" else dataset
+        return dataset.responses[dataset.splits[split]]
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)  # the same images are drawn for every fit
+
+
+def encode(
+    features: Any,
+    responses: ResponseDataset | Mapping[str, ResponseDataset],
+    *,
+    methods: Sequence[str] | Mapping[str, Any] = ("ridge",),
+    layers: Sequence[str] | None = None,
+    pool: str = "flatten",
+    controls: Sequence[str] = (),
+    twins: Mapping[str, Any] | None = None,
+    train: Sequence[str] = ("train", "val"),
+    out: str | Path | None = None,
+    n_jobs: int = 1,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Encoding:
+    """Fits every model, subject, method and layer, and scores them on the images not trained on.
+
+    Args:
+        features: a model's features, or model name -> features. Features are a :class:`TokenStore`; or layer ->
+            (n_images, n_features), with rows as the responses and, to have that checked, their "image_ids"; or a
+            function of the subject's name that gives either.
+        responses: a dataset, or subject name -> dataset.
+        methods: names among ``METHODS``, or name -> estimator. :class:`WindowRidgeCV` reads token maps of all layers,
+            :class:`BandedRidgeCV` and :class:`StackedRegressionCV` features of all layers, any other one layer.
+        layers: a choice of layers; None takes all.
+        pool: how a store's tokens become features, see :meth:`Tokens.features`.
+        controls: "shuffled" (responses permuted per voxel: its true score is zero) and "random" (needs ``twins``).
+        twins: model name -> features of the same network with random weights, as ``features``.
+        train: splits to fit on together. All other splits are predicted, out-of-distribution ones too.
+        out: folder that keeps finished jobs. The same call goes on where it stopped; jobs whose data or settings have
+            changed are run again.
+        n_jobs: processes, through joblib's current backend (``joblib.parallel_config`` chooses dask, ray, ...).
+        n_resamples: bootstrap resamples of the images.
+        seed: of control and bootstrap.
+        progress: whether a bar shows on a terminal.
+
+    Raises:
+        ValueError: features and responses are of different images (names the first that differ), an unknown method,
+            control or layer, or nothing to train or test on.
+    """
+    subjects = dict(responses) if isinstance(responses, Mapping) else {"subject": responses}
+    models = features if _is_named(features) else {"model": features}
+    estimators = _estimators(methods)
+    unknown = set(controls) - set(CONTROLS)
+    if unknown or ("random" in controls and not twins):
+        raise ValueError(
+            f"controls are among {', '.join(CONTROLS)}, and 'random' needs twins={{model: features of the network with "
+            f"random weights}}; got {list(controls)}."
+        )
+    jobs = []
+    for subject, dataset in subjects.items():
+        rows = _training_rows(dataset, train, subject)
+        sources = [(name, source, "") for name, source in models.items()]
+        sources += [(name, source, "shuffled") for name, source in models.items() if "shuffled" in controls]
+        sources += [(name, source, "random") for name, source in (twins or {}).items() if "random" in controls]
+        for model, source, control in sources:
+            source = source(subject) if callable(source) else source
+            known = _check_images(source, dataset, model, subject, layers)
+            shown = dataset.shuffled(seed) if control == "shuffled" else dataset
+            data = _Data(shown.responses, shown.splits, shown.image_ids)
+            for method, estimator in estimators.items():
+                for layer in [ALL_LAYERS] if _reads_all_layers(estimator) else known:
+                    chosen = known if layer == ALL_LAYERS else [layer]
+                    key = FitKey(model, subject, method, layer, control)
+                    jobs.append((key, source, data, estimator, chosen, pool, rows, train))
+    folder = None if out is None else Path(out) / "jobs"
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+
+    joblib = require("joblib", needed_by="encode")
+    run = joblib.delayed(_run)
+    finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(run(folder, *job) for job in jobs)
+    encoding = Encoding(subjects, n_resamples=n_resamples, seed=seed)
+    for (key, *_), fit in zip(jobs, show_progress(finished, "encode", len(jobs), progress), strict=True):
+        encoding.add(key, fit)
+    _add_best_layers(encoding)
+    return encoding
+
+
+def _add_best_layers(encoding: Encoding) -> None:
+    """For each model and subject the layer whose mean training score is best, as a fit of its own."""
+    groups: dict[FitKey, dict[str, Fit]] = {}
+    for key, fit in encoding.fits.items():
+        if key.layer != ALL_LAYERS:
+            groups.setdefault(key._replace(layer=BEST_LAYER), {})[key.layer] = fit
+    for key, fits in groups.items():
+        means = {layer: summarise(fit.selection).mean for layer, fit in fits.items()}
+        best = max(means, key=lambda layer: means[layer] if means[layer] == means[layer] else -np.inf)
+        encoding.add(key, fits[best], chosen_layer=best)
+
+
+def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layers, pool, rows, train) -> Fit:
+    """One job, from disk where it is finished there already."""
+    path = None if folder is None else folder / f"{_slug(key)}.npz"
+    card = json.dumps(_card(key, source, data, estimator, layers, pool, train), sort_keys=True)
+    if path is not None and path.is_file():
+        with np.load(path, allow_pickle=False) as saved:
+            if str(saved["card"]) == card:
+                return _read_fit(saved)
+    estimator = copy.deepcopy(estimator)
+    estimator.fit(_read(source, estimator, layers, pool, rows), data.responses[rows])
+    predictions = {
+        split: torch.as_tensor(estimator.predict(_read(source, estimator, layers, pool, index))).float().cpu()
+        for split, index in data.splits.items()
+        if split not in train and len(index)
+    }
+    fit = Fit(predictions, *_training_score(estimator, data.responses.shape[1]))
+    if path is not None:
+        arrays = {f"prediction_{split}": part.numpy() for split, part in predictions.items()}
+        details = {f"detail_{name}": value for name, value in fit.details.items()}
+        _save_npz(path, {"card": np.array(card), "selection": fit.selection.numpy(), **arrays, **details})
+    return fit
+
+
+def _read(source: Any, estimator: Any, layers: Sequence[str], pool: str, index: Tensor) -> Any:
+    """What the estimator reads of some images: tokens of all layers, features by layer, or of one layer."""
+    if isinstance(estimator, WindowRidgeCV):
+        if not isinstance(source, TokenStore):
+            raise ValueError("window ridge reads token maps: give it a TokenStore, not features.")
+
+        def batches():
+            for local, global_ in source.batches(index):
+                yield Tokens({k: local[k] for k in layers}, {k: global_[k] for k in layers})
+
+        return batches
+    if isinstance(source, TokenStore):
+        read = {layer: source.features(layer, pool, index) for layer in layers}
+    else:
+        read = {layer: torch.as_tensor(np.asarray(source[layer][index.numpy()])) for layer in layers}
+    return read if _reads_all_layers(estimator) else read[layers[0]]
+
+
+def _training_score(estimator: Any, n_voxels: int) -> tuple[Tensor, dict[str, np.ndarray]]:
+    """What an estimator's own cross-validation gave per voxel, and its arrays of one entry per voxel."""
+    if isinstance(estimator, WindowRidgeCV):
+        selection = estimator.loo_scores_
+    elif isinstance(estimator, StackedRegressionCV):
+        selection = (torch.as_tensor(estimator.weights_) * torch.as_tensor(estimator.r2_)).sum(0)
+    elif getattr(estimator, "cv_scores_", None) is not None:
+        selection = torch.as_tensor(estimator.cv_scores_).max(0).values
+    else:
+        selection = torch.full((n_voxels,), torch.nan)
+    details = {}
+    for name in ("best_alphas_", "position_", "width_", "shares_", "weights_", "best_settings_"):
+        if hasattr(estimator, name):
+            details[name.rstrip("_")] = torch.as_tensor(getattr(estimator, name)).cpu().numpy()
+    return torch.as_tensor(selection).double().cpu(), details
+
+
+def _estimators(methods: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(methods, str):
+        methods = (methods,)
+    if isinstance(methods, Mapping):
+        return dict(methods)
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or not methods:
+        raise ValueError(f"Unknown method {unknown}. Known: {', '.join(METHODS)}; or give name -> estimator.")
+    return {name: METHODS[name]() for name in methods}
+
+
+def _reads_all_layers(estimator: Any) -> bool:
+    return isinstance(estimator, WindowRidgeCV | BandedRidgeCV | StackedRegressionCV)
+
+
+def _is_named(features: Any) -> bool:
+    """Whether a mapping is model -> features rather than layer -> array."""
+    return isinstance(features, Mapping) and any(
+        isinstance(value, TokenStore | Mapping) or callable(value) for value in features.values()
+    )
+
+
+def _training_rows(dataset: ResponseDataset, train: Sequence[str], subject: str) -> Tensor:
+    rows = [dataset.splits[name] for name in train if name in dataset.splits]
+    rows = torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
+    tested = [name for name, index in dataset.splits.items() if name not in train and len(index)]
+    if len(rows) < 2 or not tested:
+        raise ValueError(
+            f"{subject} has {len(rows)} images in splits {list(train)} to train on, and {tested} to test on."
+        )
+    return rows
+
+
+def _check_images(source: Any, dataset: ResponseDataset, model: str, subject: str, layers: Sequence[str] | None):
+    """The layers to fit, once the features are of the dataset's images."""
+    available = list(source.layers) if isinstance(source, TokenStore) else [k for k in source if k != "image_ids"]
+    unknown = [layer for layer in layers or () if layer not in available]
+    if unknown:
+        raise ValueError(f"{model} has no layers {unknown}. Known: {', '.join(available)}")
+    ids = source.image_ids if isinstance(source, TokenStore) else source.get("image_ids")
+    if ids is not None and list(ids) != dataset.image_ids:
+        pairs = zip(ids, dataset.image_ids, strict=False)
+        place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(dataset.image_ids)))
+        ours, theirs = (list(x)[place : place + 1] or ["nothing"] for x in (ids, dataset.image_ids))
+        raise ValueError(
+            f"features of {model} and responses of {subject} are of different images: row {place} is {ours[0]!r} there "
+            f"and {theirs[0]!r} here ({len(ids)} and {len(dataset.image_ids)} images)."
+        )
+    chosen = available if layers is None else list(layers)
+    for layer in [] if isinstance(source, TokenStore) else chosen:
+        if len(source[layer]) != len(dataset):
+            raise ValueError(
+                f"{model}, layer {layer!r}: {len(source[layer])} rows of features, {len(dataset)} images of {subject}."
+            )
+    return chosen
+
+
+def _card(key: FitKey, source, data: _Data, estimator, layers, pool, train) -> dict[str, Any]:
+    """Everything a finished job depends on."""
+    if isinstance(source, TokenStore):
+        features: Any = dict(source.fingerprint)
+    else:
+        features = {}
+        for layer in layers:
+            array = source[layer]
+            some = np.asarray(array[:: max(1, len(array) // 64)])  # a sample: hashing all of a large store costs a pass
+            features[layer] = [list(array.shape), _digest(some)]
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else vars(estimator)
+    return {
+        "fit": list(key),
+        "features": features,
+        "layers": list(layers),
+        "pool": pool,
+        "responses": _digest(data.responses.numpy()),
+        "images": _digest(np.array(data.image_ids)),
+        "splits": {name: _digest(index.numpy()) for name, index in data.splits.items()},
+        "train": list(train),
+        "estimator": [type(estimator).__name__, {k: repr(v) for k, v in parameters.items()}],
+        "version": __version__,
+    }
+
+
+def _read_fit(saved: Any) -> Fit:
+    parts = {
+        prefix: {name.removeprefix(prefix): saved[name] for name in saved.files if name.startswith(prefix)}
+        for prefix in ("prediction_", "detail_")
+    }
+    predictions = {split: torch.from_numpy(value) for split, value in parts["prediction_"].items()}
+    return Fit(predictions, torch.from_numpy(saved["selection"]), parts["detail_"])
+
+
+def _save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    try:
+        np.savez(partial, **arrays)
+        os.replace(partial, path)  # whole or not at all
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_map(values: Tensor, space: Any, stem: Path) -> None:
+    """One value per voxel as NIfTI, or as one GIfTI per hemisphere; nothing for units that have no place."""
+    nibabel = require("nibabel", needed_by="maps of encode")
+    if space.mask is not None:
+        nibabel.save(space.to_volume(values.float()), stem.with_suffix(".nii.gz"))
+    elif space.vertices is not None:
+        for side, half in zip("LR", space.to_surface(values.float()).chunk(2), strict=True):
+            array = nibabel.gifti.GiftiDataArray(
+                half.numpy(), intent="NIFTI_INTENT_NONE", datatype="NIFTI_TYPE_FLOAT32"
+            )
+            nibabel.save(nibabel.gifti.GiftiImage(darrays=[array]), f"{stem}.{side}.func.gii")
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+
+
+def _slug(key: FitKey) -> str:
+    """A readable file name, told apart from its neighbours by a digest."""
+    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in key if part)
+    return f"{name}_{hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:6]}"

@@ -1,0 +1,236 @@
+"""The grid of encoding jobs: right numbers, choices on training images only, controls, resuming, refusals."""
+
+import joblib
+import numpy as np
+import pytest
+import torch
+
+from brainnet import scores
+from brainnet.dataset.base import ResponseDataset
+from brainnet.encode import BEST_LAYER, Encoding, Fit, FitKey, encode
+from brainnet.ridge import BandedRidgeCV, LinearRegressionCV, RidgeCV, WindowRidgeCV
+from brainnet.space import BrainSpace
+from brainnet.store import TokenStore
+from brainnet.tokens import Tokens
+
+N, VOXELS = 120, 6
+SPLITS = {"train": range(80), "val": range(80, 90), "test": range(90, N)}
+
+
+@pytest.fixture
+def layers():
+    rng = np.random.default_rng(0)
+    return {"early": rng.normal(size=(N, 8)), "late": rng.normal(size=(N, 8))}
+
+
+def subject(responses, **extra):
+    rois = {"V1": torch.arange(VOXELS) < 2, "V4": torch.arange(VOXELS) >= 2}
+    ids = [f"image {i}" for i in range(N)]
+    return ResponseDataset(ids, responses, BrainSpace.free(VOXELS, rois), SPLITS, **extra)
+
+
+@pytest.fixture
+def dataset(layers):
+    """Voxels of V1 follow the early layer, those of V4 the late one."""
+    rng = np.random.default_rng(1)
+    signal = np.hstack([layers["early"] @ rng.normal(size=(8, 2)), layers["late"] @ rng.normal(size=(8, 4))])
+    return subject(signal + rng.normal(size=signal.shape), noise_ceiling=np.full(VOXELS, 0.9))
+
+
+def row(encoding, **wanted):
+    table = encoding.table
+    for name, value in {"split": "test", "control": "", "roi": "all", "score": "r", **wanted}.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_rows_hold_the_scores_of_plain_fits(layers, dataset):
+    encoding = encode(layers, dataset, n_resamples=50)
+    y = dataset.responses
+    for layer, x in layers.items():
+        fit = RidgeCV(scoring="r2").fit(x[:90], y[:90].numpy())
+        r = scores.pearson_r(fit.predict(x[90:]), y[90:])
+        found = row(encoding, layer=layer, roi="V4")
+        assert found["mean"] == pytest.approx(r[2:].mean().item(), abs=1e-6)
+        assert found["normalised"] == pytest.approx(r[2:].mean().item() / 0.9, abs=1e-6)
+        assert found["lower"] < found["mean"] < found["upper"]
+        assert (found["n_voxels"], found["n_excluded"]) == (4, 0)
+    best, names = encoding.best_layers("model", "subject")
+    assert [names[i] for i in best] == ["early"] * 2 + ["late"] * 4
+    assert row(encoding, layer=BEST_LAYER)["chosen_layer"] == "late"
+
+
+def test_the_best_layer_is_chosen_on_training_images_only(layers):
+    """The early layer explains training images, the late one test images: choosing by test scores would take late."""
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(8, VOXELS))
+    responses = np.concatenate([(layers["early"] @ weights)[:90], (layers["late"] @ weights)[90:]])
+    layers["late"][:90] += 0.1 * rng.normal(size=(90, 8))
+    encoding = encode(layers, subject(responses), n_resamples=10)
+    assert row(encoding, layer=BEST_LAYER)["chosen_layer"] == "early"
+
+
+def test_shuffled_control_scores_zero_and_twins_their_own(layers, dataset):
+    rng = np.random.default_rng(2)
+    twin = {"early": rng.normal(size=(N, 8)), "late": rng.normal(size=(N, 8))}
+    wide = {name: np.tile(x, 1) for name, x in layers.items()}
+    encoding = encode(
+        {"net": wide}, dataset, controls=("shuffled", "random"), twins={"net": twin}, n_resamples=10, layers=["late"]
+    )
+    assert abs(row(encoding, layer="late", control="shuffled")["mean"]) < 0.25  # 30 images, 6 voxels: SE .075
+    assert np.isnan(row(encoding, layer="late", control="shuffled")["normalised"])
+    assert abs(row(encoding, layer="late", control="random")["mean"]) < 0.25
+    assert row(encoding, layer="late", roi="V4")["mean"] > 0.7
+    with pytest.raises(ValueError, match="twins="):
+        encode(layers, dataset, controls=["random"])
+    with pytest.raises(ValueError, match="controls are among"):
+        encode(layers, dataset, controls=["shuffle"])
+
+
+def test_methods_over_all_layers_and_token_maps(dataset, rng):
+    tokens = Tokens(
+        {k: torch.randn(N, 3, 4, 4, generator=rng) for k in "ab"}, {k: torch.randn(N, 3, generator=rng) for k in "ab"}
+    )
+    store = TokenStore.from_tokens([tokens], dataset.image_ids, dtype=torch.float32)
+    methods = {
+        "window": WindowRidgeCV(centres=(-0.5, 0.5), widths=(0.3,)),
+        "banded": BandedRidgeCV(n_iter=3),
+        "lasso": LinearRegressionCV("lasso"),
+    }
+    encoding = encode({"net": store}, dataset, methods=methods, pool="mean", n_resamples=10)
+    keys = {(key.method, key.layer) for key in encoding.fits}
+    assert keys == {("window", "all"), ("banded", "all"), ("lasso", "a"), ("lasso", "b"), ("lasso", "best")}
+    train, test = torch.arange(90), torch.arange(90, N)
+    fit = WindowRidgeCV(centres=(-0.5, 0.5), widths=(0.3,)).fit(store.tokens(train), dataset.responses[train])
+    found = encoding.fits[FitKey("net", "subject", "window", "all")]
+    torch.testing.assert_close(found.predictions["test"], fit.predict(store.tokens(test)), rtol=0, atol=1e-5)
+    assert found.details["position"].shape == (VOXELS, 2)
+    with pytest.raises(ValueError, match="TokenStore"):
+        encode({"a": np.zeros((N, 3))}, dataset, methods=["window"])
+
+
+def test_finished_jobs_are_not_run_again_unless_their_data_changed(layers, dataset, tmp_path, monkeypatch):
+    ran = []
+    fit = RidgeCV.fit
+    monkeypatch.setattr(RidgeCV, "fit", lambda self, X, Y, groups=None: ran.append(1) or fit(self, X, Y, groups))
+    first = encode(layers, dataset, out=tmp_path, n_resamples=10)
+    assert len(ran) == 2
+    again = encode(layers, dataset, out=tmp_path, n_resamples=10)
+    assert len(ran) == 2
+    assert again.table.equals(first.table)
+    next((tmp_path / "jobs").glob("*early*.npz")).unlink()  # as if it had been interrupted
+    encode(layers, dataset, out=tmp_path, n_resamples=10)
+    assert len(ran) == 3
+    encode(layers, dataset, methods={"ridge": RidgeCV(scoring="r2", cv="loo")}, out=tmp_path, n_resamples=10)
+    assert len(ran) == 5
+    dataset.responses[0, 0] += 1
+    encode(layers, dataset, methods={"ridge": RidgeCV(scoring="r2", cv="loo")}, out=tmp_path, n_resamples=10)
+    assert len(ran) == 7
+
+
+def test_parallel_jobs_give_the_same_table(layers, dataset):
+    serial = encode(layers, dataset, n_resamples=10)
+    with joblib.parallel_config("threading"):
+        parallel = encode(layers, dataset, n_resamples=10, n_jobs=2)
+    assert parallel.table.equals(serial.table)
+
+
+def test_features_of_other_images_are_refused(layers, dataset):
+    ids = list(dataset.image_ids)
+    encode({**layers, "image_ids": ids}, dataset, n_resamples=5)
+    ids[7], ids[8] = ids[8], ids[7]
+    with pytest.raises(ValueError, match="row 7 is 'image 8' there and 'image 7' here"):
+        encode({**layers, "image_ids": ids}, dataset)
+    with pytest.raises(ValueError, match="row 119 is 'nothing' there"):
+        encode({**layers, "image_ids": dataset.image_ids[:-1]}, dataset)
+    with pytest.raises(ValueError, match="50 rows of features"):
+        encode({"early": layers["early"][:50]}, dataset)
+    with pytest.raises(ValueError, match=r"no layers \['middle'\]. Known: early, late"):
+        encode(layers, dataset, layers=["middle"])
+    with pytest.raises(ValueError, match=r"Unknown method \['lasso'\]"):
+        encode(layers, dataset, methods=["lasso"])
+    with pytest.raises(ValueError, match="to train on"):
+        encode(layers, dataset, train=("train", "val", "test"))
+
+
+def test_nan_and_constant_voxels_are_counted_and_left_out(layers, dataset):
+    dataset.responses[3, 0], dataset.responses[:, 1] = torch.nan, 4.0
+    with pytest.warns(UserWarning, match="1 of 6 voxels"):
+        encoding = encode(layers, dataset, n_resamples=10)
+    found = row(encoding, layer="late")
+    assert (found["n_voxels"], found["n_excluded"]) == (4, 2)
+    assert np.isfinite([found["mean"], found["lower"], found["upper"]]).all()
+    assert np.isnan(row(encoding, layer="late", roi="V1")["mean"])
+
+
+def test_fits_are_compared_on_the_same_images(layers, dataset):
+    encoding = encode(layers, dataset, n_resamples=200)
+    early, late = (FitKey("model", "subject", "ridge", layer) for layer in ("early", "late"))
+    found = encoding.difference(late, early)
+    assert (found.test.p_fdr[2:] < 0.05).all()
+    assert (found.test.statistic[:2] < 0).all()
+    assert found.mean.mean == pytest.approx(row(encoding, layer="late")["mean"] - row(encoding, layer="early")["mean"])
+    significant = encoding.significance(late, n_permutations=200).p_fdr < 0.05
+    assert significant[2:].all()
+    with pytest.raises(ValueError, match="was not fitted"):
+        encoding.significance(early._replace(layer="middle"))
+
+
+def test_predictions_made_elsewhere_join_the_table(dataset):
+    encoding = Encoding({"subject": dataset}, n_resamples=10)
+    perfect = Fit({"test": dataset.responses[dataset.splits["test"]]}, torch.full((VOXELS,), torch.nan))
+    key = FitKey("clip", "subject", "FactorTopy", "all")
+    encoding.add(key, perfect)
+    assert row(encoding, method="FactorTopy")["mean"] == pytest.approx(1)
+    assert row(encoding, method="FactorTopy")["normalised"] == pytest.approx(1 / 0.9)  # never clipped
+    with pytest.raises(ValueError, match="already"):
+        encoding.add(key, perfect)
+    with pytest.raises(ValueError, match="Unknown subject"):
+        encoding.add(key._replace(subject="other"), perfect)
+
+
+@pytest.mark.parametrize("place", ["surface", "volume", "none"])
+def test_everything_is_saved(layers, dataset, tmp_path, place):
+    import nibabel
+
+    if place == "surface":
+        dataset.space = BrainSpace(
+            coords=None, rois={}, vertices=torch.arange(VOXELS) * 2000, mesh="fsaverage5", n_voxels=VOXELS
+        )
+    elif place == "volume":
+        mask = torch.zeros(2, 2, 2, dtype=torch.bool)
+        mask.view(-1)[:VOXELS] = True
+        dataset.space = BrainSpace(coords=None, rois={}, mask=mask, affine=torch.eye(4), n_voxels=VOXELS)
+    encoding = encode(layers, dataset, n_resamples=10, layers=["late"])
+    table = encoding.save(tmp_path)
+    assert table.read_text().startswith("model,subject,method,layer")
+    file = next((tmp_path / "voxels").glob("*late*.npz"))
+    with np.load(file, allow_pickle=False) as saved:
+        expected = encoding.fits[FitKey("model", "subject", "ridge", "late")].predictions["test"]
+        r = scores.pearson_r(expected, dataset.responses[90:])
+        np.testing.assert_allclose(saved["r_test"], r)
+        assert saved["best_alphas"].shape == (VOXELS,)
+    maps = sorted(path.suffix for path in (tmp_path / "voxels").glob("*late*") if path.suffix != ".npz")
+    assert maps == {"surface": [".gii", ".gii"], "volume": [".gz"], "none": []}[place]
+    if place == "surface":
+        left = nibabel.load(next((tmp_path / "voxels").glob("*late*.L.func.gii"))).darrays[0].data
+        np.testing.assert_allclose(left[2000], r[1], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_noise_is_rarely_significant_and_equal_models_rarely_differ():
+    """Fits to noise: no voxel at FDR .05 beyond Monte-Carlo error; two models of one signal differ in 3 to 7 %."""
+    rng = np.random.default_rng(0)
+    false_sets, differing = 0, []
+    for _ in range(60):
+        signal = rng.normal(size=(N, VOXELS))
+        views = {name: signal + 0.7 * rng.normal(size=(N, VOXELS)) for name in ("a", "b")}
+        noise = encode(views, subject(rng.normal(size=(N, VOXELS))), n_resamples=2)
+        key = FitKey("model", "subject", "ridge", "a")
+        false_sets += (noise.significance(key, n_permutations=300).p_fdr <= 0.05).any().item()
+        real = encode(views, subject(signal + rng.normal(size=(N, VOXELS))), n_resamples=300)
+        differing.append(real.difference(key, key._replace(layer="b")).test.p <= 0.05)
+    assert false_sets / 60 <= 0.05 + 2.6 * (0.05 * 0.95 / 60) ** 0.5
+    rate = torch.cat(differing).double().mean().item()
+    assert rate == pytest.approx(0.05, abs=0.03)  # 360 voxels: 2.6 SE
