@@ -136,7 +136,7 @@ def p_values(null: Null, alternative: str = "greater", family: bool = False) -> 
     return p.double().where(~observed.isnan(), torch.nan)
 
 
-def t_test(mean: Tensor, standard_error: Tensor, dof: float, alternative: str = "greater") -> Tensor:
+def t_test(mean: Tensor, standard_error: Tensor, dof: Tensor | float, alternative: str = "greater") -> Tensor:
     """p-values of ``mean / standard_error`` under Student's t; NaN where the standard error is 0 or unknown.
 
     >>> t_test(torch.tensor([2.0]), torch.tensor([1.0]), 10).round(decimals=4)
@@ -146,6 +146,7 @@ def t_test(mean: Tensor, standard_error: Tensor, dof: float, alternative: str = 
 
     _check_alternative(alternative)
     mean, standard_error = mean.double(), standard_error.double()
+    dof = torch.as_tensor(dof).cpu().numpy()
     statistic = (mean / standard_error.masked_fill(standard_error == 0, torch.nan)).cpu().numpy()
     p = student.sf(statistic, dof) if alternative == "greater" else 2 * student.sf(abs(statistic), dof)
     return torch.as_tensor(p, dtype=torch.float64)

@@ -66,7 +66,7 @@ def test_scores_and_subject_tests_equal_scipy(study):
 
 def test_errors_of_both_come_from_the_dual_bootstrap(study):
     models, subjects = study
-    found = evaluate(models, {"V1": subjects["V1"]}, "pearson", n_resamples=60)
+    found = evaluate(models, {"V1": subjects["V1"]}, "pearson", errors="bootstrap", n_resamples=60)
     resampled = found.cells[0].resampled
     single = torch.eye(4, dtype=torch.float64)
     variance = contrast_variance(resampled, single, N_SUBJECTS, N_CONDITIONS)
@@ -77,16 +77,16 @@ def test_errors_of_both_come_from_the_dual_bootstrap(study):
     contrast = torch.tensor([[1.0, -1, 0, 0]], dtype=torch.float64)
     expected = contrast_variance(resampled, contrast, N_SUBJECTS, N_CONDITIONS).sqrt().item()
     assert difference.standard_error == pytest.approx(expected)
-    only = evaluate(models, {"V1": subjects["V1"]}, "pearson", n_resamples=60, generalise="conditions")
+    only = evaluate(
+        models, {"V1": subjects["V1"]}, "pearson", errors="bootstrap", n_resamples=60, generalise="conditions"
+    )
     over_conditions = resampled.conditions.scores.var(0) * N_CONDITIONS / (N_CONDITIONS - 1)
     np.testing.assert_allclose(only.table.standard_error, over_conditions.sqrt().numpy())
 
 
 def test_generalising_further_never_narrows_the_interval_much(study):
     models, subjects = study
-    both, over_subjects = (
-        evaluate(models, subjects, generalise=g, n_resamples=500).table.standard_error for g in ("both", "subjects")
-    )
+    both, over_subjects = (evaluate(models, subjects, generalise=g).table.standard_error for g in ("both", "subjects"))
     assert both.mean() > 0.9 * over_subjects.mean()
 
 
@@ -119,12 +119,12 @@ def test_a_constant_model_is_nan_and_leaves_the_others_alone(study):
     models, subjects = study
     flat = RDMs(torch.full((1, 66), 0.5, dtype=torch.float64), names=("flat",))
     mixed = RDMs.stack([models["good"], flat])
-    for generalise in ("both", "subjects"):
+    for settings in ({"generalise": "subjects"}, {"errors": "components"}, {"errors": "bootstrap", "n_resamples": 100}):
         with pytest.warns(UserWarning, match="constant RDM 'flat'"):
-            found = evaluate(mixed, subjects["V1"], generalise=generalise, n_resamples=100)
+            found = evaluate(mixed, subjects["V1"], **settings)
         missing = found.table[["score", "standard_error", "p", "p_corrected"]].isna().values
         assert missing.all(1).tolist() == missing.any(1).tolist() == [False, False, True]
-        alone = evaluate(models["good"], subjects["V1"], generalise=generalise, n_resamples=100).table
+        alone = evaluate(models["good"], subjects["V1"], **settings).table
         np.testing.assert_allclose(found.table.standard_error[:2], alone.standard_error)
         assert found.differences().p.notna().tolist() == [True, False, False]
 
@@ -132,9 +132,8 @@ def test_a_constant_model_is_nan_and_leaves_the_others_alone(study):
 def test_the_same_seed_gives_the_same_table(study):
     models, subjects = study
     for test in ("t", "permutation", "sign-flip"):
-        a, b, c = (
-            evaluate(models, subjects, test=test, n_resamples=50, n_permutations=60, seed=s).table for s in (1, 1, 2)
-        )
+        settings = {"test": test, "errors": "bootstrap", "n_resamples": 50, "n_permutations": 60}
+        a, b, c = (evaluate(models, subjects, **settings, seed=s).table for s in (1, 1, 2))
         assert a.equals(b)
         assert not a.equals(c)
 
@@ -160,7 +159,14 @@ def test_conditions_must_match(study):
         ({"correction": "max"}, "needs permuted statistics"),
         ({"alternative": "less"}, "'greater' or 'two-sided'"),
         ({"method": "sperman"}, "Did you mean 'spearman'"),
-        ({"method": "cka"}, "cannot be resampled over conditions"),
+        ({"method": "cka", "errors": "bootstrap"}, "cannot be resampled over conditions"),
+        ({"method": "procrustes"}, "cannot be resampled over conditions"),
+        ({"method": "kendall", "errors": "components"}, "variance components are known for"),
+        (
+            {"method": "cka", "errors": "components", "unbiased": False},
+            "take no options of the comparison, got unbiased",
+        ),
+        ({"errors": "jackknife"}, "errors must be one of components, bootstrap"),
     ],
 )
 def test_bad_settings_get_one_clear_line(study, options, message):
@@ -183,13 +189,13 @@ def test_bad_subjects_get_one_clear_line(study):
 
 def test_draws_are_shared_by_rois(study):
     models, subjects = study
-    twice = evaluate(models, {"a": subjects["V1"], "b": subjects["V1"]}, n_resamples=40).table
+    twice = evaluate(models, {"a": subjects["V1"], "b": subjects["V1"]}, errors="bootstrap", n_resamples=40).table
     np.testing.assert_array_equal(twice.standard_error[:4].values, twice.standard_error[4:].values)
 
 
 def test_resampled_scores_scatter_about_the_score(study):
     models, subjects = study
-    cell = evaluate(models, subjects["V1"], "pearson", n_resamples=400).cells[0]
+    cell = evaluate(models, subjects["V1"], "pearson", errors="bootstrap", n_resamples=400).cells[0]
     ones = Draws(torch.ones(1, N_SUBJECTS), torch.ones(1, N_CONDITIONS))
     values = RDMs.stack(models.values()).values
     whole = bootstrap(values, subjects["V1"].values, "pearson", ones).both.scores[0]
