@@ -3,12 +3,13 @@
 For voxel n with layer mix a, place p, scale s and read-out weights w,
 ``y[b, n] = < w, sum_l a_l ((1 - s) window_p(local[b, l]) + s global[b, l]) > + bias``.
 Several implementations compute exactly this and are interchangeable by name: ``reference`` says it in the
-clearest way and serves as the others' oracle, ``cells`` is fast on any device. Nothing here knows of parameters,
-coordinates or training.
+clearest way and serves as the others' oracle, ``cells`` is fast on any device, ``triton`` on a GPU. Nothing here
+knows of parameters, coordinates or training.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -64,11 +65,12 @@ def read_out(
             tensor (n_voxels, 1) is the standard deviation of a Gaussian window in half-widths of the image
             (on both axes), normalised over the tokens' centres: exp(-d^2 / 2 width^2) / sum.
         head: "mean" divides the sum over the D channels by D, as the published weights expect; "sum" does not.
-        implementation: "reference", "cells", or "auto" for the fastest one known.
-        precision: "fp32" computes in the precision of the arguments. "bf16" rounds tokens, weights, mixes and what lies
-            between to bfloat16 and keeps sums, results and the places in full precision: predictions less their bias, and
-            gradients, then differ by 0.4 % of their norm. Places must never be rounded: they would cross from one token
-            to the next, and their gradient was 19 % off.
+        implementation: "reference"; "cells", on any device; "triton", on a GPU and for points only; or "auto", which
+            takes "triton" where it can and "cells" elsewhere.
+        precision: "fp32" computes in the precision of the arguments. "bf16" rounds tokens, weights, mixes and what
+            lies between to bfloat16 and keeps sums, results and the places in full precision: predictions less their
+            bias, and gradients, then differ by 0.4 % of their norm. Places must never be rounded: they would cross
+            from one token to the next, and their gradient was 19 % off.
         keep_bytes: intermediates up to this size are kept for the backward pass; larger ones are computed again,
             for a third more time.
 
@@ -81,15 +83,31 @@ def read_out(
     tensor([[0.5000, 0.5000, 0.5000, 0.5000]])
     """
     _check(local, global_, layer, position, scale, weight, bias, width, head, precision)
-    tensors = local, global_, layer, position, scale, weight, width
+    tensors = local, global_, layer, position, scale, weight
+    if implementation == "auto":
+        implementation = "triton" if width is None and _runs_triton(local, precision) else "cells"
     if implementation == "reference":
-        summed = _reference(*tensors, precision)
-    elif implementation in ("auto", "cells"):
-        summed = read_cells(*tensors, precision, keep_bytes if torch.is_grad_enabled() else 0)
+        summed = _reference(*tensors, width, precision)
+    elif implementation == "cells":
+        summed = read_cells(*tensors, width, precision, keep_bytes if torch.is_grad_enabled() else 0)
+    elif implementation == "triton":
+        if width is not None:
+            raise ValueError("implementation='triton' samples points; a Gaussian window is fastest with 'cells'.")
+        from brainnet._triton import read_triton
+
+        summed = read_triton(*tensors, precision)
     else:
-        raise ValueError(f"Unknown implementation {implementation!r}. Known: auto, cells, reference")
+        raise ValueError(f"Unknown implementation {implementation!r}. Known: auto, cells, reference, triton")
     prediction = summed / weight.shape[1] if head == "mean" else summed
     return prediction if bias is None else prediction + bias
+
+
+def _runs_triton(local: Tensor, precision: str) -> bool:
+    if not local.is_cuda or find_spec("triton") is None:
+        return False
+    from brainnet._triton import supports
+
+    return supports(local.shape[1], local.shape[2], torch.bfloat16 if precision == "bf16" else local.dtype)
 
 
 def _reference(local, global_, layer, position, scale, weight, width, precision) -> Tensor:
