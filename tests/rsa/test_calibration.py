@@ -25,8 +25,7 @@ def _check(rejected: dict[str, list[float]]) -> None:
         assert 0.03 - 2 * standard_error < rate < 0.07 + 2 * standard_error, (name, rate, standard_error)
 
 
-@pytest.fixture(scope="module")
-def noise_studies():
+def _noise_studies():
     generator = torch.Generator().manual_seed(11)
     for _ in range(N_STUDIES):
         models = rdm(torch.randn(2, N_CONDITIONS, N_FEATURES, generator=generator))
@@ -34,9 +33,9 @@ def noise_studies():
         yield models, {str(i): RDMs(part) for i, part in enumerate(brains.split(N_SUBJECTS))}
 
 
-def test_single_tests_and_differences_on_noise(noise_studies):
+def test_single_tests_and_differences_on_noise():
     rejected = collections.defaultdict(list)
-    for seed, (models, cells) in enumerate(noise_studies):
+    for seed, (models, cells) in enumerate(_noise_studies()):
         for generalise in ("subjects", "conditions", "both"):
             found = evaluate(models, cells, generalise=generalise, seed=seed)
             rejected[f"t, {generalise}"].append((found.table.p < 0.05).mean())
