@@ -192,9 +192,10 @@ class Encoding:
         return torch.where(scores.isneginf().all(0), -1, scores.argmax(0)), list(found)
 
     def save(self, out: str | Path) -> Path:
-        """Writes ``encoding.csv`` and, per fit, ``voxels/<fit>.npz`` and (surface, volume) a map of r as GIfTI or NIfTI.
+        """Writes ``encoding.csv`` and per fit ``voxels/<fit>.npz``, for surfaces and volumes also a map of r.
 
-        Each npz holds r, r2, ceiling, the training score and the details of the fit, one entry per voxel.
+        Each npz holds r, r2, ceiling, the training score and the details of the fit, one entry per voxel. Maps are
+        NIfTI, or one GIfTI per hemisphere.
         """
         out = Path(out)
         (out / "voxels").mkdir(parents=True, exist_ok=True)

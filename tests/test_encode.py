@@ -61,25 +61,27 @@ def test_rows_hold_the_scores_of_plain_fits(layers, dataset):
     assert row(encoding, layer=BEST_LAYER)["chosen_layer"] == "late"
 
 
-def test_the_best_layer_is_chosen_on_training_images_only(layers):
-    """The early layer explains training images, the late one test images: choosing by test scores would take late."""
+def test_the_best_layer_is_chosen_on_training_images_only():
+    """Early is the better one on training images and noise on test images: choosing by test scores would take late."""
     rng = np.random.default_rng(1)
-    weights = rng.normal(size=(8, VOXELS))
-    responses = np.concatenate([(layers["early"] @ weights)[:90], (layers["late"] @ weights)[90:]])
-    layers["late"][:90] += 0.1 * rng.normal(size=(90, 8))
-    encoding = encode(layers, subject(responses), n_resamples=10)
+    cause = rng.normal(size=(N, 8))
+    layers = {"early": cause.copy(), "late": cause + 0.3 * rng.normal(size=(N, 8))}
+    layers["early"][90:] = rng.normal(size=(30, 8))
+    encoding = encode(layers, subject(cause @ rng.normal(size=(8, VOXELS))), n_resamples=10)
     assert row(encoding, layer=BEST_LAYER)["chosen_layer"] == "early"
+    assert row(encoding, layer="early")["mean"] < 0.3 < row(encoding, layer="late")["mean"]
+    assert row(encoding, layer=BEST_LAYER)["mean"] == row(encoding, layer="early")["mean"]
 
 
 def test_shuffled_control_scores_zero_and_twins_their_own(layers, dataset):
     rng = np.random.default_rng(2)
     twin = {"early": rng.normal(size=(N, 8)), "late": rng.normal(size=(N, 8))}
-    wide = {name: np.tile(x, 1) for name, x in layers.items()}
     encoding = encode(
-        {"net": wide}, dataset, controls=("shuffled", "random"), twins={"net": twin}, n_resamples=10, layers=["late"]
+        {"net": layers}, dataset, controls=("shuffled", "random"), twins={"net": twin}, n_resamples=10, layers=["late"]
     )
     assert abs(row(encoding, layer="late", control="shuffled")["mean"]) < 0.25  # 30 images, 6 voxels: SE .075
     assert np.isnan(row(encoding, layer="late", control="shuffled")["normalised"])
+    assert encoding.fits[FitKey("net", "subject", "ridge", "late", "shuffled")].selection.mean() < 0.1
     assert abs(row(encoding, layer="late", control="random")["mean"]) < 0.25
     assert row(encoding, layer="late", roi="V4")["mean"] > 0.7
     with pytest.raises(ValueError, match="twins="):

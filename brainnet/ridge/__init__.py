@@ -3,10 +3,11 @@
 from brainnet.ridge.banded import BandedRidgeCV
 from brainnet.ridge.classic import LinearRegressionCV
 from brainnet.ridge.cross_validation import KernelRidgeCV, RidgeCV
+from brainnet.ridge.partitioning import variance_partition
 from brainnet.ridge.stacked import StackedRegressionCV
 from brainnet.ridge.window import WindowRidgeCV, gaussian_windows
 
 __all__ = [
     "RidgeCV", "KernelRidgeCV", "BandedRidgeCV", "WindowRidgeCV", "StackedRegressionCV", "LinearRegressionCV",
-    "gaussian_windows",
+    "variance_partition", "gaussian_windows",
 ]  # fmt: skip

@@ -121,6 +121,15 @@ def test_one_penalty_for_all_is_the_best_on_average(data):
     assert set(model.best_alphas_) == {ALPHAS[model.cv_scores_.mean(1).argmax()]}
 
 
+@pytest.mark.parametrize("solver", ["primal", "dual"])
+def test_the_order_of_fold_indices_does_not_matter(data, solver):
+    X, Y = data
+    ordered = [(np.arange(8, len(X)), np.arange(8)), (np.arange(len(X) - 8), np.arange(len(X) - 8, len(X)))]
+    mixed = [(train[[0, 2, 1, *range(3, len(train))]], test[[0, 5, 1, 2, 3, 4, 6, 7]]) for train, test in ordered]
+    one, two = (RidgeCV(ALPHAS, folds, solver=solver).fit(X, Y).cv_scores_ for folds in (ordered, mixed))
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("cv", [4, "loo"])
 def test_memory_changes_nothing(data, cv):
     X, Y = data
