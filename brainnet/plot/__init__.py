@@ -1,4 +1,4 @@
-"""Pictures: flat maps, selectors, scores. Each function returns a matplotlib figure; saving it is the caller's.
+"""Pictures: flat maps, selectors, scores, RDMs. Each function returns a matplotlib figure; saving it is the caller's.
 
 Matplotlib is loaded when the first picture is drawn, not when this package is imported.
 """
@@ -11,6 +11,8 @@ _TOPICS = {
     "surface": ("flatmap", "slices"),
     "maps": ("selectors", "training"),
     "encoding": ("scores",),
+    "geometry": ("rdms", "condition_map", "tree", "model_similarity"),
+    "rsa": ("rsa_bars", "rsa_layers", "rsa_time", "time_by_time"),
 }
 _TOPIC_OF = {name: topic for topic, names in _TOPICS.items() for name in names}
 

@@ -1,0 +1,116 @@
+"""Pictures of RSA tables draw the table: heights, intervals, ceilings, marks."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from brainnet import plot
+from brainnet.rsa import RDMs, evaluate
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    rng = torch.Generator().manual_seed(0)
+    base = torch.rand(3, 66, generator=rng)
+    models = {"edges": RDMs(base[0]), "objects": RDMs(base[1]), "random": RDMs(base[2])}
+    brains = {roi: RDMs(base[i] + 0.8 * torch.rand(5, 66, generator=rng)) for i, roi in enumerate(("V1", "IT"))}
+    return evaluate(models, brains, generalise="subjects", progress=False)
+
+
+def lines_at(ax, x):
+    return [line for line in ax.lines if len(line.get_xdata()) == len(x) and np.allclose(line.get_xdata(), x)]
+
+
+def test_bars_have_the_heights_intervals_and_subjects_of_the_table(evaluation):
+    ax = plot.rsa_bars(evaluation).axes[0]
+    heights = {round(bar.get_height(), 6) for bar in ax.patches}
+    assert heights == {round(score, 6) for score in evaluation.table["score"]}
+    first = evaluation.table.iloc[0]
+    x = ax.patches[0].get_x() + ax.patches[0].get_width() / 2
+    assert ax.patches[0].get_height() == pytest.approx(first["score"])
+    assert lines_at(ax, [x, x])[0].get_ydata() == pytest.approx([first["low"], first["high"]])
+    dots = next(line for line in ax.lines if line.get_marker() == "o")
+    np.testing.assert_allclose(dots.get_ydata(), evaluation.cells[0].similarity[0])
+    stars = [text for text in ax.texts if text.get_text() == "*"]
+    assert len(stars) == (evaluation.table["p_corrected"] < 0.05).sum()
+    assert len({bar.get_hatch() for bar in ax.patches}) == 3  # told apart in grey
+    bands = [band.get_paths()[0].get_extents() for band in ax.collections]
+    assert sorted(band.y1 for band in bands) == pytest.approx(sorted(evaluation.table["ceiling_upper"].unique()))
+
+
+def test_brackets_join_models_that_differ(evaluation):
+    differences = evaluation.differences()
+    ax = plot.rsa_bars(evaluation, differences=differences).axes[0]
+    brackets = [line for line in ax.lines if len(line.get_xdata()) == 4]
+    assert len(brackets) == (differences["p_corrected"] < 0.05).sum() > 0
+    centres = {bar.get_x() + bar.get_width() / 2 for bar in ax.patches}
+    for bracket in brackets:
+        ends = bracket.get_xdata()[[0, -1]]
+        assert all(min(abs(end - centre) for centre in centres) < 0.05 for end in ends)
+    for one, other in pairwise(brackets):  # none on top of another
+        overlap = min(one.get_xdata()[3], other.get_xdata()[3]) - max(one.get_xdata()[0], other.get_xdata()[0])
+        assert overlap <= 1e-9 or one.get_ydata()[1] != other.get_ydata()[1]
+    assert max(line.get_ydata().max() for line in brackets) < ax.get_ylim()[1]
+
+
+def test_layers_are_filled_where_significant():
+    table = pd.DataFrame(
+        {"roi": ["V1"] * 3 + ["IT"] * 3, "model": "net", "layer": ["1", "2", "3"] * 2, "score": [3, 2, 1, 1, 2, 3.0],
+         "low": 0.0, "high": [4.0] * 3 + [9.0] * 3, "p_corrected": [0.01, 0.2, 0.9, 0.9, 0.01, 0.01]}
+    )  # fmt: skip
+    figure = plot.rsa_layers(table)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["V1", "IT"]
+    for ax, score, hollow in zip(figure.axes, ([3, 2, 1], [1, 2, 3]), ([2, 1], [1]), strict=True):
+        assert ax.lines[1].get_ydata().tolist() == score
+        assert ax.lines[2].get_ydata().tolist() == hollow
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+
+
+def test_courses_carry_marks_where_and_only_where_significant():
+    times = np.arange(5) * 0.1 - 0.1
+    table = pd.DataFrame(
+        {"roi": "MEG", "model": ["a"] * 5 + ["b"] * 5, "layer": "", "time": [*times, *times],
+         "score": np.arange(10.0), "p_corrected": [1, 0.01, 0.01, 1, 1, 1, 1, 1, 1, 0.04],
+         "ceiling_lower": 8.0, "ceiling_upper": 9.0}
+    )  # fmt: skip
+    ax = plot.rsa_time(table).axes[0]
+    courses = [line for line in ax.lines if len(line.get_xdata()) == 5]
+    assert [line.get_ydata().tolist() for line in courses] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert courses[0].get_linestyle() != courses[1].get_linestyle()
+    marks = [line for line in ax.lines if line.get_linewidth() == 2.4]
+    assert [float(np.mean(line.get_xdata())) for line in marks] == pytest.approx([0.0, 0.1, 0.3])
+    lanes = {float(line.get_ydata()[0]) for line in marks}
+    assert len(lanes) == 2
+    assert max(lanes) < 0
+
+
+def test_time_by_time_outlines_what_is_significant():
+    scores = torch.zeros(3, 4)
+    scores[1, 2] = 1.0
+    ax = plot.time_by_time(scores, [0, 1, 2], [0.0, 0.1, 0.2, 0.3], significant=scores > 0.5).axes[0]
+    edges = np.concatenate(ax.collections[-1].get_segments())
+    np.testing.assert_allclose([edges[:, 0].min(), edges[:, 0].max()], [0.15, 0.25])
+    np.testing.assert_allclose([edges[:, 1].min(), edges[:, 1].max()], [0.5, 1.5])
+    with pytest.raises(ValueError, match="one time a row and a column"):
+        plot.time_by_time(scores, [0, 1])
+
+
+def test_a_table_of_another_kind_is_refused(evaluation):
+    with pytest.raises(ValueError, match="without model, score"):
+        plot.rsa_bars(pd.DataFrame({"roi": ["V1"]}))
+    with pytest.raises(ValueError, match="this table has none; use rsa_bars"):
+        plot.rsa_time(evaluation)
+    timed = pd.concat([evaluation.table.assign(time=t) for t in (0, 1)])
+    with pytest.raises(ValueError, match="use rsa_time"):
+        plot.rsa_bars(timed)
+
+
+def test_figures_leave_pyplot_alone(evaluation):
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    plot.rsa_bars(evaluation)
+    assert plt.get_fignums() == before
