@@ -85,9 +85,6 @@ def rdm(
         conditions = np.unique(labels)
     elif labels is not None:
         patterns, conditions = _average_repeats(patterns, labels, runs if metric in NEEDS_RUNS else None, metric)
-        _check_finite(patterns, conditions)
-    else:
-        _check_finite(patterns, conditions)
     expected = 3 if metric in NEEDS_RUNS else 2
     if patterns.ndim == expected:
         patterns = patterns[None]
@@ -102,9 +99,12 @@ def rdm(
     if patterns.shape[-1] < 1:
         raise ValueError("features have no columns: nothing to measure a distance on.")
     distance = DISTANCES[metric]
-    step = max(1, BLOCK_BYTES // (patterns[0].numel() * patterns.element_size()))
-    values = [distance(patterns[start : start + step], **options) for start in range(0, len(patterns), step)]
-    return _named(torch.cat(values), metric, conditions, names)
+    entries = max(patterns[0].numel(), patterns.shape[-2] ** 2)
+    step = max(1, BLOCK_BYTES // (entries * patterns.element_size()))
+    values = torch.cat([distance(patterns[start : start + step], **options) for start in range(0, len(patterns), step)])
+    if not bool(values.isfinite().all()):  # looked at afterwards: the check costs nothing where all is well
+        _check_finite(patterns, conditions)
+    return _named(values, metric, conditions, names)
 
 
 def _named(values: Tensor, metric: str, conditions: Iterable | None, names: Iterable | None) -> RDMs:

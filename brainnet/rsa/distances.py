@@ -19,31 +19,34 @@ from brainnet.rsa.rdms import pairs_of
 DISTANCES = Registry("distance", group="brainnet.distances")
 DISTANCES.lazy("decoding", "brainnet.rsa.decoding:decoding")  # takes trials instead of patterns
 
-BAND = 256  # rows of the square matrix computed at a time: keeps BLAS busy and skips 3/8 of the lower triangle early
+BAND = 192  # rows of the square matrix computed at a time: keeps BLAS busy and leaves most of the lower triangle out
+SLICE = 2048  # features at a time: some hundred patterns of them stay in cache between centring and multiplying
 BLOCK_BYTES = 2**27  # of a temporary, where broadcasting would otherwise make (n, n, n_features)
 
 
 @DISTANCES.register("correlation")
 def correlation(patterns: Tensor) -> Tensor:
     """1 - Pearson r between patterns, in [0, 2]; NaN for pairs with a constant pattern."""
-    return cosine_of_unit(unit_patterns(patterns - patterns.mean(-1, keepdim=True), patterns))
+    mean = patterns.mean(-1, keepdim=True)
+    squares, inner = inner_products(patterns, mean)
+    rounding = 8 * torch.finfo(patterns.dtype).eps * mean[..., 0].abs()  # what centring leaves of a constant
+    return _one_minus_cosine(squares, inner, patterns.shape[-1] * rounding.square())
 
 
 @DISTANCES.register("cosine")
 def cosine(patterns: Tensor) -> Tensor:
     """1 - cosine of the angle between patterns, in [0, 2]; NaN for pairs with an all-zero pattern."""
-    return cosine_of_unit(unit_patterns(patterns))
+    squares, inner = inner_products(patterns)
+    return _one_minus_cosine(squares, inner, torch.zeros_like(squares))
 
 
 @DISTANCES.register("sqeuclidean")
 def squared_euclidean(patterns: Tensor, per_channel: bool = False) -> Tensor:
     """Squared Euclidean distance; ``per_channel`` divides by n_features (the "euclidean" of rsatoolbox)."""
-    centred = patterns - patterns.mean(-2, keepdim=True)
-    squares = centred.square().sum(-1)
-    products = condense(centred.shape[-2], lambda rows, columns: centred[:, rows] @ centred[:, columns].mT)
-    rows, columns = pairs_of(centred.shape[-2], centred.device)
+    squares, inner = inner_products(patterns, patterns.mean(-2, keepdim=True))
+    rows, columns = pairs_of(patterns.shape[-2], patterns.device)
     lengths = squares[:, rows] + squares[:, columns]
-    distances = _repair_cancellation(lengths - 2 * products, lengths, centred)
+    distances = _repair_cancellation(lengths - 2 * inner, lengths, patterns)
     return distances / patterns.shape[-1] if per_channel else distances
 
 
@@ -116,13 +119,13 @@ def crossnobis(
     centred = patterns - patterns.mean(-2, keepdim=True)  # per run: contrasts between conditions do not see it
     total = centred.sum(1)
 
-    def products(rows, columns):
+    def across_runs(rows, columns):
         within = (centred[:, :, rows] @ centred[:, :, columns].mT).sum(1)
         return total[:, rows] @ total[:, columns].mT - within
 
     own = total.square().sum(-1) - centred.square().sum(dim=(1, 3))
     rows, columns = pairs_of(patterns.shape[-2], patterns.device)
-    sums = own[:, rows] + own[:, columns] - 2 * condense(patterns.shape[-2], products)
+    sums = own[:, rows] + own[:, columns] - 2 * condense(patterns.shape[-2], across_runs)
     return sums / (n_runs * (n_runs - 1) * (patterns.shape[-1] if per_channel else 1))
 
 
@@ -165,38 +168,58 @@ def condense(n: int, block: Callable[[slice, slice], Tensor], band: int = BAND) 
     pieces = []
     for start in range(0, n - 1, band):
         stop = min(start + band, n)
-        rows, columns = torch.triu_indices(stop - start, n - start, offset=1)
-        pieces.append(block(slice(start, stop), slice(start, n))[:, rows, columns])
+        pieces.append(_above_diagonal(block(slice(start, stop), slice(start, n))))
     return torch.cat(pieces, dim=1)
 
 
-def cosine_of_unit(unit: Tensor) -> Tensor:
-    """1 - products of unit patterns (B, n, F), clipped to the [0, 2] that rounding may leave."""
-    products = condense(unit.shape[-2], lambda rows, columns: unit[:, rows] @ unit[:, columns].mT)
-    return (1 - products).clamp(0, 2)
+def inner_products(patterns: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Squared lengths (B, n) and inner products (B, n_pairs) of ``patterns - shift``, a slice of features at a time.
+
+    The shifted patterns never exist as a whole: a slice fits the processor's cache, and memory stays that of the input.
+
+    Args:
+        patterns: (B, n, F).
+        shift: (B, n, 1) or (B, 1, F), or None.
+    """
+    batch, n, n_features = patterns.shape
+    bands = [(slice(start, min(start + BAND, n)), slice(start, n)) for start in range(0, n, BAND)]
+    sums = [patterns.new_zeros(batch, rows.stop - rows.start, n - rows.start) for rows, _ in bands]
+    for start in range(0, n_features, SLICE):
+        features = slice(start, start + SLICE)
+        part = patterns[..., features]
+        if shift is not None:
+            part = part - (shift if shift.shape[-1] == 1 else shift[..., features])
+        for total, (rows, columns) in zip(sums, bands, strict=True):
+            total.baddbmm_(part[:, rows], part[:, columns].mT)
+    squares = torch.cat([total.diagonal(dim1=1, dim2=2) for total in sums], dim=1)
+    return squares, torch.cat([_above_diagonal(total) for total in sums], dim=1)
 
 
-def unit_patterns(centred: Tensor, original: Tensor | None = None) -> Tensor:
-    """Patterns of length 1; NaN where there is nothing left but the rounding of ``original``."""
-    length = centred.norm(dim=-1, keepdim=True)
-    if original is None:
-        return centred / length.masked_fill(length == 0, torch.nan)
-    rounding = 8 * torch.finfo(centred.dtype).eps * original.norm(dim=-1, keepdim=True)
-    return centred / length.masked_fill(length <= rounding, torch.nan)
+def _above_diagonal(block: Tensor) -> Tensor:
+    """Entries (B, ...) right of the diagonal of (B, b, m) rows, one row after the other."""
+    rows, columns = torch.triu_indices(block.shape[1], block.shape[2], offset=1, device=block.device)
+    return block[:, rows, columns]
 
 
-def _repair_cancellation(distances: Tensor, lengths: Tensor, centred: Tensor) -> Tensor:
+def _one_minus_cosine(squares: Tensor, inner: Tensor, nothing: Tensor) -> Tensor:
+    """1 - cosines within [0, 2]; NaN for patterns whose squared length is ``nothing`` or less."""
+    scale = squares.masked_fill(squares <= nothing, torch.nan).rsqrt()
+    rows, columns = pairs_of(squares.shape[1], squares.device)
+    return (1 - inner * scale[:, rows] * scale[:, columns]).clamp(0, 2)
+
+
+def _repair_cancellation(distances: Tensor, lengths: Tensor, patterns: Tensor) -> Tensor:
     """Distances far below the patterns' own lengths, taken again from the differences themselves."""
     threshold = 1e-2 if distances.dtype == torch.float32 else 1e-6  # leaves 5 and 10 digits
     batch, pair = (distances <= threshold * lengths).nonzero(as_tuple=True)
     if not len(pair):
         return distances
-    rows, columns = pairs_of(centred.shape[-2], centred.device)
+    rows, columns = pairs_of(patterns.shape[-2], patterns.device)
     repaired = distances.clone()
-    step = max(1, BLOCK_BYTES // (centred.shape[-1] * centred.element_size()))
+    step = max(1, BLOCK_BYTES // (patterns.shape[-1] * patterns.element_size()))
     for start in range(0, len(pair), step):
         b, p = batch[start : start + step], pair[start : start + step]
-        repaired[b, p] = (centred[b, rows[p]] - centred[b, columns[p]]).square().sum(-1)
+        repaired[b, p] = (patterns[b, rows[p]] - patterns[b, columns[p]]).square().sum(-1)
     return repaired
 
 
