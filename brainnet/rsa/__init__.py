@@ -14,6 +14,7 @@ from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.regression import RDMRegression, StackedLayers, rdm_regression, stack_layers
 from brainnet.rsa.searchlight import SearchlightMaps, searchlight
+from brainnet.rsa.temporal import ModelTimeRSA, by_time, ct_rsa, fusion
 from brainnet.rsa.weighted import WeightedRSA, feature_rdms, weighted_rsa
 
 __all__ = [
@@ -45,4 +46,8 @@ __all__ = [
     "WeightedRSA",
     "feature_rdms",
     "weighted_rsa",
+    "ModelTimeRSA",
+    "by_time",
+    "ct_rsa",
+    "fusion",
 ]
