@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ SIZES = {
     "full8": Size(37_984, 768, 8),
     "full32": Size(37_984, 768, 32),
     "small": Size(2_000, 384, 32),
+    "demo": Size(2_364, 64, 32, n_layers=5, depth=32),
     "tiny": Size(300, 32, 4, n_layers=3, depth=16),
 }
 FORMS = {
@@ -45,6 +47,8 @@ FORMS = {
     "gaussian fp32": {"implementation": "cells", "window": "gaussian"},
     "gaussian bf16": {"implementation": "cells", "window": "gaussian", "precision": "bf16"},
 }
+
+PER_LAYER_ARRAYS = {"original", "reference"}
 
 
 class OriginalStep(FactorTopy):
@@ -96,6 +100,12 @@ def build(size: Size, form: str, device: str) -> tuple[Callable[[], Tensor], nn.
     return step, model
 
 
+def _fits_in_memory(size: Size) -> bool:
+    """Whether the original's arrays of every layer, voxel and image (two, and their gradient) fit beside the rest."""
+    needed = 3 * 4 * size.batch * size.n_voxels * size.n_layers * size.depth
+    return needed < 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
 def memory(size: Size, form: str, device: str) -> float:
     """Bytes by which a step's memory exceeds what lies there between steps (weights, optimiser, tokens)."""
     if device == "cuda":
@@ -124,10 +134,16 @@ def _memory_here(size: Size, form: str, threads: int) -> float:
 def compare(label: str, forms: list[str], device: str, repeats: int, with_memory: bool) -> str:
     """One table: every form of a size beside the original's."""
     size = SIZES[label]
-    steps = {form: build(size, form, device)[0] for form in forms}
+    steps = {}
+    for form in forms:
+        if form in PER_LAYER_ARRAYS and size.batch > 8 and device == "cpu" and not _fits_in_memory(size):
+            pieces, step = size.batch // 8, build(size._replace(batch=8), form, device)[0]
+            steps[f"{form}, {pieces} x batch 8"] = lambda step=step, pieces=pieces: [step() for _ in range(pieces)]
+        else:
+            steps[form] = build(size, form, device)[0]
     after = torch.cuda.synchronize if device == "cuda" else None
     timings = measure(steps, repeats=repeats, after=after)
-    first = timings[forms[0]]
+    first = next(iter(timings.values()))
     rows = []
     for form, took in timings.items():
         rows.append(
@@ -138,7 +154,7 @@ def compare(label: str, forms: list[str], device: str, repeats: int, with_memory
                 seconds(took.wall),
                 ratio(first.wall / took.wall),
                 f"{size.batch / took.wall:.0f}",
-                f"{memory(size, form, device) / 1e9:.2f} GB" if with_memory else "-",
+                f"{memory(size, form, device) / 1e9:.2f} GB" if with_memory and form in forms else "-",
             ]
         )
     head = ["form", "CPU per step", "ratio", "wall", "ratio", "images/s", "peak over weights"]
@@ -152,12 +168,13 @@ def main(argv: list[str] | None = None) -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks step", description=__doc__)
     parser.add_argument("--sizes", nargs="+", default=["full8", "small"], choices=SIZES)
-    parser.add_argument("--forms", nargs="+", choices=FORMS, help="default: all that this device runs")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, help="default: all that the device runs but reference")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--out", nargs="?", const="", help="save the table, by default in benchmarks/results/step.md")
     args = parser.parse_args(argv)
-    forms = args.forms or [form for form in FORMS if args.device == "cuda" or not form.startswith("triton")]
+    on_gpu = args.device == "cuda"
+    forms = args.forms or [form for form in FORMS if form != "reference" and (on_gpu or not form.startswith("triton"))]
     sections = [compare(label, forms, args.device, args.repeats, not args.no_memory) for label in args.sizes]
     report("step", sections, out=args.out)
