@@ -181,7 +181,7 @@ class RidgeCV(_PenaltySearch):
         scoring: str = "neg_mse",
         alpha_per_voxel: bool = True,
         solver: str = "auto",
-        memory: int = 1 << 28,
+        memory: int = 1 << 27,
     ):
         self.alphas = alphas
         self.cv = cv
@@ -333,7 +333,7 @@ class KernelRidgeCV(_PenaltySearch):
         degree: int = 3,
         scoring: str = "neg_mse",
         alpha_per_voxel: bool = True,
-        memory: int = 1 << 28,
+        memory: int = 1 << 27,
     ):
         self.kernel = kernel
         self.alphas = alphas
