@@ -16,10 +16,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 TILE_ELEMENTS = {"cpu": 2**19, "other": 2**25}  # of a tile's intermediate: a share of a core's cache, or a GPU's fill
 BF16_ROWS = 16  # rows come in multiples of this: half-precision GEMMs prepare (1 ms) for every new shape they meet
-GROUP_COST = 2e7  # multiplications that take as long as the fixed cost of one more group
+# multiplications that cost as much as one more group does: products are fast in bf16, launches slow on GPUs
+GROUP_COST = {"cpu": 6e6, "cpu bf16": 5e7, "other": 8e8}
+NEGLIGIBLE = 1e-17  # of a window's mass: far below rounding, and without it GEMMs meet denormals, which are slow
 
 
 def read_cells(local, global_, layer, position, scale, weight, width, precision: str, keep_bytes: int) -> Tensor:
@@ -30,11 +33,12 @@ def read_cells(local, global_, layer, position, scale, weight, width, precision:
     groups = Groups.one(n_voxels, n_places)
     if width is not None:
         rows, columns = gaussian_window(position, width, grid)
-        window = (rows[:, :, None] * columns[:, None, :]).flatten(1)
+        window = F.threshold((rows[:, :, None] * columns[:, None, :]).flatten(1), NEGLIGIBLE, 0.0)
     else:
         cells = Cells.of(position, grid)
         dense = n_voxels * (n_places - 4) * n_layers * depth * batch
-        if dense < GROUP_COST * cells.number:  # few voxels: one group that sees every place costs less
+        device = "other" if local.device.type != "cpu" else "cpu bf16" if dtype == torch.bfloat16 else "cpu"
+        if dense < GROUP_COST[device] * cells.number:  # few voxels: one group that sees every place costs less
             window = cells.spread()
         else:
             window, groups = cells.window, cells.groups(BF16_ROWS if dtype == torch.bfloat16 else 1)
@@ -50,7 +54,7 @@ def gaussian_window(position: Tensor, width: Tensor, grid: tuple[int, int]) -> t
 
     def along(place: Tensor, size: int) -> Tensor:
         centres = (2 * torch.arange(size, device=place.device, dtype=place.dtype) + 1) / size - 1
-        return torch.softmax(-0.5 * ((centres - place) / width) ** 2, dim=-1)
+        return F.threshold(torch.softmax(-0.5 * ((centres - place) / width) ** 2, dim=-1), NEGLIGIBLE, 0.0)
 
     return along(position[:, 1:], grid[0]), along(position[:, :1], grid[1])
 
