@@ -14,19 +14,11 @@ A run folder holds
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import math
 import os
-import platform
-import resource
 import shutil
-import subprocess
 import sys
-import time
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +27,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from brainnet import __version__
+from brainnet._card import Clock, closing, opening, sha256, write_json
 from brainnet._checks import Interrupted
 from brainnet._checks import progress as progress_bar
 from brainnet.config import config_keys, load_config, parse_config
@@ -48,7 +40,6 @@ from brainnet.space import BrainSpace
 
 log = logging.getLogger(__name__)
 
-CARD_FORMAT = 1
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
             "nilearn")  # fmt: skip
 
@@ -85,7 +76,7 @@ def fit(
     last = out / "checkpoints" / "last.ckpt"
     if main_process:
         _open_folder(out, cfg, last, resume, overwrite)
-    clock = _Clock()
+    clock = Clock()
     pl.seed_everything(cfg.SEED, workers=True, verbose=False)
     backbone = build_backbone_of(cfg)
     dataset = build_dataset(cfg, backbone)
@@ -108,7 +99,7 @@ def fit(
     redraw(out)
     clock.lap("pictures")
     card = _run_card(cfg, dataset, model, metrics, clock)
-    _write_json(out / "run.json", card)
+    write_json(out / "run.json", card)
     return metrics
 
 
@@ -289,7 +280,6 @@ def _read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def _write_results(out: Path, model: PLModel, dataset: ResponseDataset) -> dict[str, Any]:
     """Scores the test images and writes scores.csv, selectors.npz and metrics.json; returns the metrics."""
-    import pandas as pd
 
     from brainnet.channels import cluster_channels
 
@@ -335,7 +325,7 @@ def _write_results(out: Path, model: PLModel, dataset: ResponseDataset) -> dict[
             layer_gain=share.layer / selectors.layer,
             scale_gain=torch.cat([(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1),
         )
-    _write_json(out / "metrics.json", metrics)
+    write_json(out / "metrics.json", metrics)
     return metrics
 
 
@@ -376,88 +366,26 @@ def _summaries(scores: Any, mask: np.ndarray) -> dict[str, Any]:
 # ---------------------------------------------------------------------- the card
 
 
-class _Clock:
-    """Wall and CPU seconds by part."""
-
-    def __init__(self):
-        self.parts: dict[str, dict[str, float]] = {}
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def lap(self, name: str) -> None:
-        wall, cpu = time.perf_counter(), time.process_time()
-        self.parts[name] = {"wall_s": round(wall - self._wall, 2), "cpu_s": round(cpu - self._cpu, 2)}
-        self._wall, self._cpu = wall, cpu
-
-
 def _run_card(
-    cfg: CfgNode, dataset: ResponseDataset, model: PLModel, metrics: dict[str, Any], clock: _Clock
+    cfg: CfgNode, dataset: ResponseDataset, model: PLModel, metrics: dict[str, Any], clock: Clock
 ) -> dict[str, Any]:
     return {
-        "format": CARD_FORMAT,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": " ".join(sys.argv),
-        "versions": {"brainnet": __version__, "python": platform.python_version(), **_versions()},
-        "source": _git_commit(),
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
+        **opening(PACKAGES),
         "seed": cfg.SEED,
         "config": config_keys(cfg),
         "data": {
             "name": cfg.DATASET.NAME,
             "n_images": len(dataset),
             "n_voxels": dataset.responses.shape[1],
-            "image_ids_sha256": _sha256("\n".join(dataset.image_ids).encode()),
-            "responses_sha256": _sha256(np.ascontiguousarray(dataset.responses.numpy()).tobytes()),
+            "image_ids_sha256": sha256("\n".join(dataset.image_ids).encode()),
+            "responses_sha256": sha256(np.ascontiguousarray(dataset.responses.numpy()).tobytes()),
         },
         "splits": {
-            name: {"n": len(rows), "sha256": _sha256(rows.numpy().astype("<i8").tobytes())}
+            name: {"n": len(rows), "sha256": sha256(rows.numpy().astype("<i8").tobytes())}
             for name, rows in dataset.splits.items()
         },
         "backbone": model.identity,
         "noise_ceiling": {"definition": dataset.noise_ceiling_definition or None, "n_repeats": dataset.n_repeats},
         "test": metrics["test"]["all"],
-        "time": clock.parts,
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        **closing(clock),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_commit() -> str | None:
-    """The commit of the checkout brainnet runs from, "+" where files were changed since; None outside one."""
-    here = Path(__file__).resolve().parent
-    try:
-        ask = lambda *words: subprocess.run(  # noqa: E731
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=5
-        ).stdout.strip()
-        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _write_json(path: Path, value: Any) -> None:
-    """JSON without NaN (null instead): other languages refuse it."""
-    path.write_text(json.dumps(_plain(value), indent=2) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, Tensor | np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "brainnet"
 
 # Row by room. A room imports from rows strictly below its own, and from within itself.
 ROWS = {
-    "config": 0.1, "_registry": 0.1, "_checks": 0, "_download": 0,
+    "config": 0.1, "_registry": 0.1, "_checks": 0, "_download": 0, "_card": 0,
     "tokens": 1, "space": 1, "scores": 1, "selection": 1, "surface": 1.1, "partition": 1.1,
     "backbone": 2, "dataset": 2, "store": 2, "model": 2, "channels": 2, "ridge": 2, "rsa": 2,
     "datamodule": 3, "encode": 3,
-    "plot": 4, "plmodel": 4.1, "run": 4.2,
+    "plot": 4, "plmodel": 4.1, "run": 4.2, "run_rsa": 4.2,
     "cli": 5,
 }  # fmt: skip
 READS_CONFIG = {"config", "plmodel", "run", "cli"}

@@ -128,5 +128,5 @@ def test_nothing_to_resume_or_to_load_is_said(toys, tmp_path):
 
 
 def test_json_holds_no_nan(tmp_path):
-    runs._write_json(tmp_path / "x.json", {"a": float("nan"), "b": [np.float32(1.5), torch.tensor([2])]})
+    runs.write_json(tmp_path / "x.json", {"a": float("nan"), "b": [np.float32(1.5), torch.tensor([2])]})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": [1.5, [2]]}

@@ -1,0 +1,104 @@
+"""The parts every run card has: when, by which command, with which versions, on which machine, in how long."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from brainnet import __version__
+
+CARD_FORMAT = 1
+
+
+class Clock:
+    """Wall and CPU seconds by part."""
+
+    def __init__(self):
+        self.parts: dict[str, dict[str, float]] = {}
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def lap(self, name: str) -> None:
+        """Ends the part called ``name``, which began where the one before ended."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.parts[name] = {"wall_s": round(wall - self._wall, 2), "cpu_s": round(cpu - self._cpu, 2)}
+        self._wall, self._cpu = wall, cpu
+
+
+def opening(packages: Sequence[str]) -> dict[str, Any]:
+    """The first entries of a card: format, time, command, versions, source and machine.
+
+    >>> sorted(opening(["numpy"])["versions"])
+    ['brainnet', 'numpy', 'python']
+    """
+    return {
+        "format": CARD_FORMAT,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": " ".join(sys.argv),
+        "versions": {"brainnet": __version__, "python": platform.python_version(), **_versions(packages)},
+        "source": _git_commit(),
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
+    }
+
+
+def closing(clock: Clock) -> dict[str, Any]:
+    """The last entries: time by part, and the most memory this process has held (GB)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"time": clock.parts, "peak_memory_gb": round(peak, 2)}
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal digest of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON without NaN (null instead): other languages refuse it."""
+    path.write_text(json.dumps(_plain(value), indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout brainnet runs from, "+" where files were changed since; None outside one."""
+    here = Path(__file__).resolve().parent
+    try:
+        ask = lambda *words: subprocess.run(  # noqa: E731
+            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
