@@ -211,3 +211,24 @@ def test_real_v4_sessions(test_data, session, expected):
     model = WindowRidgeCV().fit({k: v[train] for k, v in tokens.items()}, response[train])
     prediction = model.predict({k: v[test] for k, v in tokens.items()})
     assert scores.summarise(scores.pearson_r(prediction, response[test])).mean == pytest.approx(expected, abs=0.005)
+
+
+def test_factortopys_contraction_at_that_window_predicts_the_same(data):
+    """What training starts from is exactly what was fitted: position, width and scale mean the same to both."""
+    from brainnet.selection import read_out
+
+    tokens, response = data
+    local, global_ = tokens.local["b"], tokens.global_["b"]
+    model = WindowRidgeCV(**SETTINGS, scale=0.12).fit(Tokens({"b": local}, {"b": global_}), response)
+    prediction = read_out(
+        local[:, None],
+        global_[:, None],
+        torch.ones(6, 1, dtype=torch.float64),
+        model.position_,
+        torch.full((6, 1), 0.12, dtype=torch.float64),
+        model.coef_["b"],
+        model.intercept_,
+        width=model.width_,
+        head="sum",
+    )
+    torch.testing.assert_close(prediction, model.predict(Tokens({"b": local}, {"b": global_})), rtol=0, atol=1e-8)
