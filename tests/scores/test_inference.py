@@ -19,9 +19,7 @@ def test_bootstrap_equals_a_loop_over_resampled_images(rng, score):
     prediction = response + noise(rng, 20, 5)
     response[:, 4] = 1.0  # no score: in no mean
     groups = torch.tensor([[1, 1, 0, 0, 0], [0, 1, 1, 1, 1]], dtype=torch.bool)
-    found = scores.bootstrap_scores(
-        prediction, response, score, 30, groups, generator=torch.Generator().manual_seed(5)
-    )
+    found = scores.bootstrap_scores(prediction, response, score, 30, groups, generator=torch.Generator().manual_seed(5))
     weights = _multiplicities(20, 30, torch.Generator().manual_seed(5))
     for resample, counts in enumerate(weights):
         drawn = torch.arange(20).repeat_interleave(counts.long())
@@ -91,9 +89,7 @@ def test_paired_difference_equals_a_loop_over_swaps(rng, score):
             - scores.SCORES[score](torch.where(swap, a, b), response)
         )
     null = torch.stack(null).abs()
-    torch.testing.assert_close(
-        found.p, ((null >= found.statistic.abs() - 1e-12).sum(0) + 1) / 41.0, check_dtype=False
-    )
+    torch.testing.assert_close(found.p, ((null >= found.statistic.abs() - 1e-12).sum(0) + 1) / 41.0, check_dtype=False)
 
 
 def test_a_better_model_is_found_and_the_sign_is_a_minus_b(rng):
