@@ -17,7 +17,7 @@ from torch import Tensor
 from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.features import SUM_AT_ONCE, Features, kernel_between, measure
 from brainnet.ridge.folds import make_folds
-from brainnet.ridge.spectrum import Spectrum, centre_kernel, leave_one_out, spectrum_of_kernel
+from brainnet.ridge.spectrum import Spectrum, centre_kernel, leave_one_out, residual_score, spectrum_of_kernel
 from brainnet.scores import pearson_r, r2
 
 SCORING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -77,9 +77,10 @@ class _PenaltySearch(VoxelwiseRegressor):
         for voxels in self._voxel_batches(Y, len(spectrum.values) + 5 * len(Y)):
             response = Y[:, voxels] - self._mean_y[voxels]
             coordinates = spectrum.vectors.T @ response
+            score = residual_score(self.scoring, response)
             left_out = leave_one_out(spectrum, coordinates, response, self.alphas_.tolist(), self.fit_intercept)
-            for scores, prediction in zip(total, left_out, strict=True):
-                scores[voxels] = SCORING[self.scoring](prediction, response)
+            for scores, residual in zip(total, left_out, strict=True):
+                scores[voxels] = score(residual)
         self._choose(total, Y)
 
     def _choose(self, scores: Tensor, Y: Tensor) -> None:

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import progress as show_progress
-from brainnet.ridge.spectrum import leave_one_out, spectrum_of_kernel
-from brainnet.scores import pearson_r, r2
+from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
+from brainnet.scores import r2
 from brainnet.tokens import Tokens
 
 CENTRES = (-0.7, -0.35, 0.0, 0.35, 0.7)
 WIDTHS = (0.18, 0.28, 0.42)
 ALPHAS = tuple(10 ** (-4 + 0.5 * i) for i in range(12))
-_SELECTION = {"r2": r2, "pearson_r": pearson_r}
+_SELECTIONS = ("r2", "pearson_r")
 
 
 class WindowRidgeCV:
@@ -108,7 +108,8 @@ class WindowRidgeCV:
         y = responses.to(self.dtype)
         usable = y.isfinite().all(0)
         self._mean = torch.where(usable, y.mean(0), torch.nan)
-        y = torch.where(usable, y - y.mean(0), 0.0)
+        y = torch.where(usable & y.diff(dim=0).any(0), y - y.mean(0), 0.0)
+        self._score_of = residual_score(self.selection, y)
         self._start(len(widths), sum(widths.values()), y)
         self.windows_ = torch.tensor(
             [(x, v, width) for width in self.widths for v in self.centres for x in self.centres], dtype=self.dtype
@@ -127,7 +128,7 @@ class WindowRidgeCV:
         self.loo_scores_ = self._score.masked_fill(constant, torch.nan)
         self.coef_ = dict(zip(widths, self._coef.split(list(widths.values()), 1), strict=True))
         self._grid = grid
-        del self._score, self._coef, self._mean
+        del self._score, self._score_of, self._coef, self._mean
         return self
 
     def predict(self, tokens: Any) -> Tensor:
@@ -169,8 +170,8 @@ class WindowRidgeCV:
         best = torch.full_like(y[0], -torch.inf)
         alpha_of = torch.zeros(y.shape[1], dtype=torch.long, device=y.device)
         penalties = [alpha * mean_eigenvalue for alpha in self.alphas]
-        for index, predicted in enumerate(leave_one_out(spectrum, coordinates, y, penalties, intercept=True)):
-            score = _SELECTION[self.selection](predicted, y).to(y.dtype).nan_to_num(nan=-torch.inf)
+        for index, residual in enumerate(leave_one_out(spectrum, coordinates, y, penalties, intercept=True)):
+            score = self._score_of(residual).to(y.dtype).nan_to_num(nan=-torch.inf)
             better = score > best
             best, alpha_of = torch.where(better, score, best), alpha_of.masked_fill(better, index)
         won = best > self._score
@@ -224,7 +225,7 @@ class WindowRidgeCV:
         return pooled
 
     def _check(self) -> None:
-        if self.selection not in _SELECTION:
+        if self.selection not in _SELECTIONS:
             raise ValueError(f"selection is 'r2' or 'pearson_r', got {self.selection!r}.")
         if not self.alphas or min(self.alphas) <= 0 or not self.widths or min(self.widths) <= 0:
             raise ValueError(f"alphas and widths must be positive, got {list(self.alphas)} and {list(self.widths)}.")
