@@ -10,9 +10,10 @@ from importlib import import_module
 _TOPICS = {
     "surface": ("flatmap", "slices"),
     "maps": ("selectors", "training"),
-    "encoding": ("scores",),
+    "encoding": ("scores", "layers", "joint_histogram", "variance_split"),
     "geometry": ("rdms", "condition_map", "tree", "model_similarity"),
     "rsa": ("rsa_bars", "rsa_layers", "rsa_time", "time_by_time"),
+    "search": ("searchlight",),
 }
 _TOPIC_OF = {name: topic for topic, names in _TOPICS.items() for name in names}
 
