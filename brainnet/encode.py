@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,6 +78,27 @@ class Fit:
     predictions: Mapping[str, Tensor]
     selection: Tensor
     details: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class _SavedPredictions(Mapping):
+    """Predictions by split, read from a finished job's file when asked for: a grid of them would not fit in memory."""
+
+    def __init__(self, path: Path):
+        with np.load(path, allow_pickle=False) as saved:
+            self._splits = [name.removeprefix("prediction_") for name in saved.files if name.startswith("prediction_")]
+        self._path = path
+
+    def __getitem__(self, split: str) -> Tensor:
+        if split not in self._splits:
+            raise KeyError(split)
+        with np.load(self._path, allow_pickle=False) as saved:
+            return torch.from_numpy(saved[f"prediction_{split}"])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._splits)
+
+    def __len__(self) -> int:
+        return len(self._splits)
 
 
 class _Data(NamedTuple):
@@ -258,8 +279,8 @@ def encode(
         controls: "shuffled" (responses permuted per voxel: its true score is zero) and "random" (needs ``twins``).
         twins: model name -> features of the same network with random weights, as ``features``.
         train: splits to fit on together. All other splits are predicted, out-of-distribution ones too.
-        out: folder that keeps finished jobs. The same call goes on where it stopped; jobs whose data or settings have
-            changed are run again.
+        out: folder that keeps finished jobs, and their predictions out of memory. The same call goes on where it
+            stopped; jobs whose data or settings have changed are run again.
         n_jobs: processes, through joblib's current backend (``joblib.parallel_config`` chooses dask, ray, ...).
         n_resamples: bootstrap resamples of the images.
         seed: of control and bootstrap.
@@ -268,6 +289,14 @@ def encode(
     Raises:
         ValueError: features and responses are of different images (names the first that differ), an unknown method,
             control or layer, or nothing to train or test on.
+
+    >>> from brainnet.space import BrainSpace
+    >>> layers = dict(zip(("early", "late"), torch.randn(2, 60, 4, generator=torch.Generator().manual_seed(0))))
+    >>> ids, splits = [str(i) for i in range(60)], {"train": range(40), "test": range(40, 60)}
+    >>> subject = ResponseDataset(ids, layers["late"][:, :3] + 0.1, BrainSpace.free(3), splits)
+    >>> table = encode(layers, subject, n_resamples=20).table
+    >>> table[(table.layer == "best") & (table.score == "r")].chosen_layer.item()
+    'late'
     """
     subjects = dict(responses) if isinstance(responses, Mapping) else {"subject": responses}
     models = features if _is_named(features) else {"model": features}
@@ -326,8 +355,9 @@ def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layer
     card = json.dumps(_card(key, source, data, estimator, layers, pool, train), sort_keys=True)
     if path is not None and path.is_file():
         with np.load(path, allow_pickle=False) as saved:
-            if str(saved["card"]) == card:
-                return _read_fit(saved)
+            finished = str(saved["card"]) == card
+        if finished:
+            return _read_fit(path)
     estimator = copy.deepcopy(estimator)
     estimator.fit(_read(source, estimator, layers, pool, rows), data.responses[rows])
     predictions = {
@@ -340,6 +370,7 @@ def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layer
         arrays = {f"prediction_{split}": part.numpy() for split, part in predictions.items()}
         details = {f"detail_{name}": value for name, value in fit.details.items()}
         _save_npz(path, {"card": np.array(card), "selection": fit.selection.numpy(), **arrays, **details})
+        return _read_fit(path)
     return fit
 
 
@@ -460,13 +491,10 @@ def _card(key: FitKey, source, data: _Data, estimator, layers, pool, train) -> d
     }
 
 
-def _read_fit(saved: Any) -> Fit:
-    parts = {
-        prefix: {name.removeprefix(prefix): saved[name] for name in saved.files if name.startswith(prefix)}
-        for prefix in ("prediction_", "detail_")
-    }
-    predictions = {split: torch.from_numpy(value) for split, value in parts["prediction_"].items()}
-    return Fit(predictions, torch.from_numpy(saved["selection"]), parts["detail_"])
+def _read_fit(path: Path) -> Fit:
+    with np.load(path, allow_pickle=False) as saved:
+        details = {name.removeprefix("detail_"): saved[name] for name in saved.files if name.startswith("detail_")}
+        return Fit(_SavedPredictions(path), torch.from_numpy(saved["selection"]), details)
 
 
 def _save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -63,6 +63,11 @@ def bootstrap_scores(
         (n_resamples, n_groups) float64; see :func:`interval`.
 
     Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+
+    >>> seeded = torch.Generator().manual_seed(0)
+    >>> response = torch.randn(50, 3, generator=seeded)
+    >>> bootstrap_scores(response, response, n_resamples=4, generator=seeded)[:, 0].round(decimals=6)
+    tensor([1., 1., 1., 1.], dtype=torch.float64)
     """
     prediction, response = check_pair(prediction, response)
     _check_score(score)
@@ -114,6 +119,11 @@ def above_chance(
         generator: a seeded CPU generator.
 
     Reference: Nichols and Holmes (2002), Human Brain Mapping 15, 1-25 (max-stat).
+
+    >>> seeded = torch.Generator().manual_seed(0)
+    >>> response = torch.randn(50, 3, generator=seeded)
+    >>> above_chance(response, response, n_permutations=99, generator=seeded).p_max
+    tensor([0.0100, 0.0100, 0.0100], dtype=torch.float64)
     """
     prediction, response = check_pair(prediction, response)
     _check_score(score)
@@ -165,6 +175,12 @@ def paired_difference(
         n_resamples: swaps, and bootstrap resamples.
         level: of the interval.
         generator: a seeded CPU generator.
+
+    >>> seeded = torch.Generator().manual_seed(0)
+    >>> response, noise = torch.randn(2, 50, 3, generator=seeded)
+    >>> found = paired_difference(response, noise, response, n_resamples=99, generator=seeded)
+    >>> found.test.p.max().item() < 0.05, found.mean.lower > 0.5
+    (True, True)
     """
     a, response = check_pair(prediction_a, response)
     b, response = check_pair(prediction_b, response)
