@@ -60,7 +60,9 @@ def demo(
     overrides: Overrides = None,
     out: Out = Path("demo"),
     seed: Annotated[int, typer.Option(help="Seed of subject, backbone, noise and training.")] = 0,
-    shuffled: Annotated[bool, typer.Option("--shuffled", help="Negative control: responses permuted per voxel.")] = False,
+    shuffled: Annotated[
+        bool, typer.Option("--shuffled", help="Negative control: responses permuted per voxel.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find planted maps again: a simulated subject on the real cortex, a learning-free network, a minute of CPU."""
@@ -145,6 +147,103 @@ def datasets() -> None:
     _list(DATASETS, "data set")
 
 
+@app.command()
+def rdm(
+    source: Annotated[Path, typer.Argument(help="Pictures (folder or zip), token store, or features (.npy, .npz).")],
+    out: Out = Path("rdms"),
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", "-b", help="Network that looks at pictures, such as expansion:small.")
+    ] = None,
+    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
+    metric: Annotated[str, typer.Option(help="Distance between patterns.")] = "correlation",
+    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
+    quiet: Quiet = False,
+) -> None:
+    """Compute the RDM of every layer of a network, or of features in files.
+
+    brainnet rdm images/ --backbone torchvision:squeezenet1_0 --out rdms
+    """
+    from brainnet.run_rsa import write_rdms
+
+    rdms = write_rdms(source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, progress=not quiet)
+    out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
+
+
+@app.command()
+def rsa(
+    subjects: Annotated[list[Path], typer.Argument(help="Files of a region's RDMs, one per subject; or folders.")],
+    out: Out = Path("rsa"),
+    model: Annotated[list[Path] | None, typer.Option("--model", "-m", help="Model RDMs; repeat for more.")] = None,
+    method: Annotated[str, typer.Option(help="Comparison of RDMs.")] = "spearman",
+    generalise: Annotated[str, typer.Option(help="To new subjects, conditions or both.")] = "both",
+    test: Annotated[str, typer.Option(help="t, sign-flip (of subjects) or permutation (of condition labels).")] = "t",
+    correction: Annotated[str, typer.Option(help="holm, max, fdr or none.")] = "holm",
+    squared: Annotated[bool, typer.Option("--squared", help="Noise ceilings of squared similarities.")] = False,
+    pooling: Annotated[str, typer.Option(help="Group RDM of the ceilings: optimal, or mean.")] = "optimal",
+    key: Annotated[str | None, typer.Option(help="Entry of files that hold several arrays.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of resampling.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Compare model RDMs with brain RDMs; without models, only the noise ceilings.
+
+    brainnet rsa brain/ --model rdms/rdms.npz --out results
+
+    The noise ceilings of the Algonauts challenge 2019: brainnet rsa fmri_rdms/ --squared --pooling mean
+    """
+    from brainnet.run_rsa import compare_rdms
+
+    tables = compare_rdms(
+        subjects, out, models=model or (), method=method, squared=squared, pooling=pooling, key=key,
+        progress=not quiet, generalise=generalise, test=test, correction=correction, seed=seed,
+    )  # fmt: skip
+    _print_table(tables["ceilings"], "noise ceilings" + (", squared" if squared else ""))
+    if "scores" in tables:
+        columns = ["roi", "model", "layer", "score", "low", "high", "p_corrected", "explained"]
+        _print_table(tables["scores"][columns], "scores")
+    out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
+
+
+@app.command()
+def searchlight(
+    patterns: Annotated[list[Path], typer.Argument(help="NIfTI (x, y, z, conditions); left and right GIfTI; or .npy.")],
+    model: Annotated[list[Path], typer.Option("--model", "-m", help="Model RDMs; repeat for more.")],
+    out: Out = Path("searchlight"),
+    mask: Annotated[Path | None, typer.Option(help="NIfTI above 0 inside the brain.")] = None,
+    mesh: Annotated[str, typer.Option(help="Mesh of surface patterns.")] = "fsaverage5",
+    radius: Annotated[float | None, typer.Option(help="Of spheres or discs; 8 mm in volumes.")] = None,
+    unit: Annotated[str, typer.Option(help="Of the radius in volumes: mm or voxels.")] = "mm",
+    k: Annotated[int | None, typer.Option("--vertices", help="Vertices of a disc, instead of a radius; 50.")] = None,
+    min_size: Annotated[int, typer.Option(help="Fewest voxels of a neighbourhood.")] = 10,
+    metric: Annotated[str, typer.Option(help="Distance between patterns.")] = "correlation",
+    method: Annotated[str, typer.Option(help="Comparison of RDMs.")] = "spearman",
+    permutations: Annotated[int, typer.Option(help="Of condition labels; 0 tests nothing.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the permutations.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    key: Annotated[str | None, typer.Option(help="Entry of model files that hold several arrays.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Map where in a volume or on a surface the patterns have the geometry of each model.
+
+    brainnet searchlight betas.nii.gz --model rdms/rdms.npz --out maps
+    """
+    from brainnet.run_rsa import search
+
+    maps = search(
+        patterns, model, out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size, metric=metric,
+        method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key, progress=not quiet,
+    )  # fmt: skip
+    out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
+                      highlight=False)  # fmt: skip
+
+
+def _print_table(table, title: str) -> None:
+    """A DataFrame, numbers with four digits."""
+    shown = Table(*table.columns, title=title, title_justify="left", box=None)
+    for row in table.itertuples(index=False):
+        shown.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+    out_console.print(shown)
+
+
 def _list(registry, kind: str) -> None:
     table = Table(kind, "what it is", box=None)
     for name in registry:
@@ -174,7 +273,9 @@ def _report(metrics: dict, out: Path) -> None:
     recovery = metrics.get("recovery")
     if recovery:
         _report_recovery(recovery)
-    out_console.print(f"\nmaps    {out / 'maps.png'}\nnumbers {out / 'metrics.json'}, {out / 'scores.csv'}", highlight=False)
+    out_console.print(
+        f"\nmaps    {out / 'maps.png'}\nnumbers {out / 'metrics.json'}, {out / 'scores.csv'}", highlight=False
+    )
 
 
 def _report_recovery(recovery: dict) -> None:

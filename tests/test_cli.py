@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from brainnet import cli
 
-COMMANDS = ["demo", "fit", "predict", "plot", "backbones", "datasets"]
+COMMANDS = ["demo", "fit", "predict", "plot", "rdm", "rsa", "searchlight", "backbones", "datasets"]
 
 
 def brainnet(*words: str) -> tuple[int, str, str]:
@@ -39,7 +39,9 @@ def test_help_teaches(command):
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["brainnet", *words, *(["--out", str(tmp_path / "run")] if words[0] == "fit" else [])])
+    monkeypatch.setattr(
+        sys, "argv", ["brainnet", *words, *(["--out", str(tmp_path / "run")] if words[0] == "fit" else [])]
+    )
     with pytest.raises(SystemExit) as stop:
         cli.main()
     printed = " ".join(capsys.readouterr().err.split())

@@ -66,7 +66,7 @@ def rdms(
     size = size or (2.6 if images is None else 3.4)
     names = _condition_names(rdms, images, groups, size)
     count = len(rdms)
-    columns = min(count, 4) if columns is None else columns
+    columns = -(-count // -(-count // 4)) if columns is None else columns  # at most four, rows of equal length
     rows = -(-count // columns)
     lanes = 0 if images is None else max(1, int(np.ceil(THUMBNAIL / (size / n))))
     reach = size / n * lanes  # inches of a picture: as many cells as there are lanes

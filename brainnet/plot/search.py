@@ -1,0 +1,63 @@
+"""A searchlight at a glance: how high the best score is, and whose it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainnet.plot._canvas import canvas_of, to_numpy
+from brainnet.plot._colours import INK, SEQUENTIAL
+from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches
+from brainnet.plot.geometry import _contrasting
+from brainnet.plot.surface import flatmap, slices
+from brainnet.rsa import SearchlightMaps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LARGEST = 4.6  # inches of a map
+
+
+def searchlight(
+    maps: SearchlightMaps, *, alpha: float = 0.05, correction: str = "max", title: str | None = None
+) -> Figure:
+    """A figure of two maps: the highest score at each centre, and the model that has it.
+
+    Where permutations were run, both maps are pale where the highest score is not significant.
+
+    Args:
+        maps: what ``rsa.searchlight`` found, on a surface or in a volume.
+        alpha, correction: what counts as significant, as in ``SearchlightMaps.significant_best``.
+        title: text above.
+
+    Raises:
+        ValueError: centres without a place on a brain.
+    """
+    canvas = canvas_of(maps.space)
+    if canvas is None:
+        raise ValueError(f"{maps.space!r} has no place on a brain: plot its scores as bars instead.")
+    draw = flatmap if maps.space.mesh is not None else slices
+    wide = min(LARGEST, LARGEST * canvas.aspect)
+    tall = wide / canvas.aspect
+    figure = new_figure((2 * wide + 0.5, tall + 1.15 + (0.3 if title else 0.0)))
+    if title:
+        figure.text(0.5, 1 - 0.08 / figure.get_figheight(), title, ha="center", va="top", fontsize=10, color=INK)
+    opacity, note = None, ""
+    if maps.best_test is not None:
+        opacity = np.where(to_numpy(maps.significant_best(alpha, correction)) >= 0, 1.0, 0.25)
+        corrected = {"max": "family-wise", "fdr": "false discovery rate", "none": "uncorrected"}[correction]
+        note = f"; pale: p > {alpha:g}, {corrected}"
+    best = to_numpy(maps.best)
+    score = np.where(best >= 0, np.nan_to_num(to_numpy(maps.score)).max(axis=0), np.nan)
+    name = f"{maps.settings.get('method', '')} similarity".strip()
+    left = add_axes(figure, (0.1, 0.75, wide, tall))
+    draw(score, maps.space, ax=left, alpha=opacity, title=f"Highest score{note}", colorbar=False)
+    low, high = (float(pick(score)) for pick in (np.nanmin, np.nanmax))
+    colour_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), SEQUENTIAL, low, high, name)
+    colours = _contrasting(len(maps.models))
+    rgb = np.where((best >= 0)[:, None], colours[best], np.nan)
+    right = add_axes(figure, (0.4 + wide, 0.75, wide, tall))
+    draw(rgb, maps.space, ax=right, alpha=opacity, title="Model with the highest score", colorbar=False)
+    patches(add_axes(figure, (0.4 + 1.05 * wide, 0.42, 0.9 * wide, 0.1)), colours, list(maps.models))
+    return figure

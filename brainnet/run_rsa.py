@@ -1,0 +1,427 @@
+"""RSA from files to files: RDMs of networks and data, their comparison, and searchlights.
+
+Three functions, one for each command. Each fills a folder with tables (CSV), figures (PNG) and a run card ``run.json``:
+what was read, with digests, how it was computed, with which versions, in how long. A model or a region is a file; a
+folder is the files in it, in the order a person counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet._card import Clock, closing, opening, sha256, write_json
+from brainnet._checks import progress as progress_bar
+from brainnet.dataset.images import Images, natural_sort
+from brainnet.rsa import (
+    RDMs,
+    SearchlightMaps,
+    discs,
+    evaluate,
+    noise_ceiling,
+    rdm,
+    searchlight,
+    spheres,
+)
+from brainnet.rsa.files import FORMATS
+from brainnet.rsa.rdms import pairs_of
+from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.store import TokenStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "h5py", "nibabel", "matplotlib")
+DPI = 150
+
+
+def write_rdms(
+    source: str | Path,
+    out: str | Path,
+    *,
+    backbone: str | None = None,
+    layers: Iterable[str] | None = None,
+    metric: str = "correlation",
+    pool: str = "flatten",
+    grid: tuple[int, int] = (8, 8),
+    progress: bool = True,
+) -> RDMs:
+    """RDMs of a network's layers, or of features in files, as ``rdms.npz``, ``rdms.csv``, figures and a run card.
+
+    Args:
+        source: pictures (a folder or zip, with ``backbone``); a token store; a feature file (``.npy``, or ``.npz`` with
+            one entry per condition); or a folder of feature files, one per layer.
+        out: folder of the results.
+        backbone: name of the network that looks at the pictures, such as "torchvision:squeezenet1_0".
+        layers: which; all by default.
+        metric: distance, see ``DISTANCES``.
+        pool: how a network's tokens become features: "flatten", "mean", "global" or "both".
+        grid: token grid kept per layer (height, width).
+        progress: show progress bars.
+
+    Returns:
+        One RDM per layer; also in ``rdms.npz``.
+    """
+    clock, out = Clock(), _folder(out)
+    features, conditions, origin = _features(Path(source), backbone, layers, pool, grid, progress)
+    clock.lap("features")
+    found = [
+        rdm(_rows(value()), metric, conditions=conditions, names=[name])
+        for name, value in progress_bar(list(features.items()), "RDMs", len(features), progress)
+    ]
+    rdms = RDMs.stack(found)
+    clock.lap("RDMs")
+    rdms.save(out / "rdms.npz")
+    _pair_table(rdms).to_csv(out / "rdms.csv", index=False)
+    _draw_geometry(rdms, out)
+    clock.lap("files and figures")
+    card = {
+        **opening(PACKAGES),
+        "source": {"path": str(source), **origin},
+        "settings": {"metric": metric, "pool": pool, "grid": list(grid), "layers": list(rdms.names)},
+        "n_conditions": rdms.n_conditions,
+        "rdms_sha256": sha256(np.ascontiguousarray(rdms.values.numpy()).tobytes()),
+    }
+    write_json(out / "run.json", {**card, **closing(clock)})
+    return rdms
+
+
+def compare_rdms(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    models: Sequence[str | Path] = (),
+    method: str = "spearman",
+    squared: bool = False,
+    pooling: str = "optimal",
+    key: str | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> dict[str, pd.DataFrame]:
+    """Noise ceilings of brain regions, and scores of models in them, as tables, figures and a run card.
+
+    Args:
+        subjects: files, or folders of files, each a region with one RDM per subject.
+        out: folder of the results.
+        models: files, or folders of files, of model RDMs; a file with several RDMs is a model with layers. Without
+            models only the ceilings are computed.
+        method: name of a comparison.
+        squared, pooling: of the ceilings, see ``noise_ceiling``; "mean" and squared are the Algonauts challenge's.
+        key: entry of files that hold several arrays.
+        progress: show a progress bar.
+        **settings: of ``evaluate``, such as ``generalise``, ``test``, ``correction``, ``seed``.
+
+    Returns:
+        "ceilings", and with models "scores" and "differences": the tables written as CSV.
+    """
+    import pandas as pd
+
+    clock, out = Clock(), _folder(out)
+    regions, networks = (_named(paths, key) for paths in (subjects, models))
+    if not regions:
+        raise ValueError("give at least one file of brain RDMs, with one RDM per subject.")
+    clock.lap("reading")
+    rows = []
+    for name, rdms in regions.items():
+        alone = len(rdms) < 2
+        bounds = (float("nan"),) * 2 if alone else noise_ceiling(rdms, method, pooling=pooling, squared=squared)
+        rows.append({"region": name, "n_subjects": len(rdms), "n_conditions": rdms.n_conditions,
+                     "lower": bounds[0], "upper": bounds[1]})  # fmt: skip
+    tables = {"ceilings": pd.DataFrame(rows)}
+    results: dict[str, Any] = {"ceilings": rows}
+    if networks:
+        evaluation = evaluate(networks, regions, method, progress=progress, **settings)
+        tables["scores"] = evaluation.table
+        if len(evaluation.models) > 1:
+            tables["differences"] = evaluation.differences()
+        results["definitions"] = evaluation.settings
+        clock.lap("scores")
+        _draw_scores(evaluation, tables.get("differences"), networks, out)
+    for name, table in tables.items():
+        table.to_csv(out / f"{name}.csv", index=False)
+    clock.lap("files and figures")
+    card = {
+        **opening(PACKAGES),
+        "data": {name: _digest(rdms) for name, rdms in regions.items()},
+        "models": {name: _digest(rdms) for name, rdms in networks.items()},
+        "settings": {"method": method, "squared": squared, "pooling": pooling, **settings},
+        **results,
+    }
+    write_json(out / "run.json", {**card, **closing(clock)})
+    return tables
+
+
+def search(
+    patterns: Sequence[str | Path],
+    models: Sequence[str | Path],
+    out: str | Path,
+    *,
+    mask: str | Path | None = None,
+    mesh: str = "fsaverage5",
+    radius: float | None = None,
+    unit: str = "mm",
+    k: int | None = None,
+    min_size: int = 10,
+    metric: str = "correlation",
+    method: str = "spearman",
+    n_permutations: int = 0,
+    seed: int = 0,
+    n_jobs: int = 1,
+    key: str | None = None,
+    progress: bool = True,
+) -> SearchlightMaps:
+    """Searchlight maps of model RDMs over one subject's patterns: NIfTI or GIfTI, a figure and a run card.
+
+    A run that was cut short goes on where it stopped when called again with the same arguments.
+
+    Args:
+        patterns: one NIfTI (x, y, z, n_conditions); or two GIfTIs, left and right hemisphere, an array per condition;
+            or a ``.npy`` (n_conditions, n_mesh_vertices).
+        models: files, or folders of files, of model RDMs in the order of the conditions.
+        out: folder of the results.
+        mask: NIfTI that is above 0 inside the brain; by default voxels that are finite and not constant. Vertices that
+            are not finite or constant are left out in the same way.
+        mesh: of the surface files.
+        radius, unit: of spheres ("mm" or "voxels", 8 mm by default) or of discs (mm along the cortex).
+        k: vertices of a disc instead of a radius (50 by default).
+        min_size: fewest voxels of a neighbourhood.
+        metric, method: distance between patterns, comparison of RDMs.
+        n_permutations, seed: condition-label permutations, and their seed.
+        n_jobs: processes.
+        key: entry of model files that hold several arrays.
+        progress: show a progress bar.
+    """
+    from brainnet import plot
+
+    clock, out = Clock(), _folder(out)
+    networks = _named(models, key)
+    if not networks:
+        raise ValueError("give at least one file of model RDMs.")
+    several = {name: len(rdms) > 1 for name, rdms in networks.items()}
+    stacked = RDMs.stack(
+        networks.values(),
+        names=[f"{name} {layer}" if several[name] else name for name, rdms in networks.items() for layer in rdms.names],
+    )
+    data, space = _patterns([Path(path) for path in patterns], mask, mesh)
+    clock.lap("reading")
+    if space.mask is not None:
+        if k is not None:
+            raise ValueError("k= counts vertices of a surface; a volume needs a radius.")
+        lights = spheres(space, 8.0 if radius is None else radius, unit, min_size=min_size)
+    else:
+        lights = discs(space, radius, 50 if radius is None and k is None else k, min_size=min_size)
+    clock.lap("neighbourhoods")
+    maps = searchlight(
+        data, stacked, lights, metric=metric, method=method, n_permutations=n_permutations,
+        generator=torch.Generator().manual_seed(seed), folder=out / "chunks", n_jobs=n_jobs, progress=progress,
+    )  # fmt: skip
+    clock.lap("searchlight")
+    maps.save(out)
+    plot.searchlight(maps).savefig(out / "maps.png", dpi=DPI)
+    clock.lap("files and figures")
+    card = {
+        **opening(PACKAGES),
+        "patterns": {"files": [str(path) for path in patterns], "sha256": _sha(data), "n_voxels": space.n_voxels},
+        "models": {name: _digest(rdms) for name, rdms in networks.items()},
+        "settings": {**maps.settings, "seed": seed, "min_size": min_size, "n_centres": len(lights)},
+        "highest_score": dict(zip(maps.models, np.nanmax(maps.score.numpy(), axis=1).tolist(), strict=True)),
+    }
+    write_json(out / "run.json", {**card, **closing(clock)})
+    return maps
+
+
+# ---- reading ------------------------------------------------------------------------------------------------------
+
+
+def _folder(out: str | Path) -> Path:
+    out = Path(out)
+    if out.is_file():
+        raise FileExistsError(f"--out {out} is a file; name a folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _named(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
+    """Name -> RDMs of a file: named after the file, with its folder where two share a name.
+
+    ``rdms.npz`` is what ``write_rdms`` calls every file: such a one is named after its folder.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = [name for name in natural_sort(p.name for p in path.iterdir()) if Path(name).suffix in FORMATS]
+            if not inside:
+                raise FileNotFoundError(f"no RDM files in {path}; readable are {', '.join(FORMATS)}.")
+            files += [path / name for name in inside]
+        else:
+            files.append(path)
+    folders = [file.resolve().parent.name for file in files]
+    stems = [folder if file.name == "rdms.npz" else file.stem for file, folder in zip(files, folders, strict=True)]
+    names = [
+        stem if stems.count(stem) == 1 else f"{folder}/{stem}" for stem, folder in zip(stems, folders, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two files are called {max(names, key=names.count)!r}; rename one, or give it once.")
+    return {name: RDMs.load(file, key) for name, file in zip(names, files, strict=True)}
+
+
+def _features(
+    source: Path, backbone: str | None, layers: Iterable[str] | None, pool: str, grid: tuple[int, int], progress: bool
+) -> tuple[dict[str, Any], Sequence[str] | None, dict[str, Any]]:
+    """Layer -> a function that reads its features; the names of the conditions; where they came from."""
+    wanted = None if layers is None else list(layers)
+    if backbone is not None:
+        from brainnet.backbone import build_backbone
+
+        images = Images(source)
+        network = build_backbone(backbone, **({} if wanted is None else {"layers": wanted}))
+        pictures = [images[i] for i in range(len(images))]
+        store = TokenStore.build(network, pictures, grid=grid, dtype=torch.float32, progress=progress)
+        return _of_store(store, pool, None), images.ids, {"backbone": backbone, "fingerprint": store.fingerprint}
+    if source.is_dir():
+        names = natural_sort(path.name for path in source.iterdir() if path.suffix in (".npy", ".npz"))
+        files = [source / name for name in names]
+        if not files:
+            raise FileNotFoundError(
+                f"no .npy or .npz features in {source}; for a folder of pictures name the network: --backbone."
+            )
+        found = {file.stem: _feature_file(file) for file in files}
+    elif source.suffix in (".npy", ".npz"):
+        found = {source.stem: _feature_file(source)}
+    else:
+        store = TokenStore.open(source)
+        return _of_store(store, pool, wanted), store.image_ids, {"fingerprint": store.fingerprint}
+    chosen = {name: found[name] for name in _known(wanted or list(found), found)}
+    conditions = {name: part[1] for name, part in chosen.items()}
+    first = next(iter(conditions.values()))
+    if any(other != first for other in conditions.values()):
+        raise ValueError(f"the feature files in {source} name different conditions; every layer needs the same.")
+    return {name: (lambda a=part[0]: a) for name, part in chosen.items()}, first, {"files": list(chosen)}
+
+
+def _of_store(store: TokenStore, pool: str, wanted: Sequence[str] | None) -> dict[str, Any]:
+    return {name: (lambda n=name: store.features(n, pool)) for name in _known(wanted or store.layers, store.layers)}
+
+
+def _known(wanted: Sequence[str], known: Iterable[str]) -> Sequence[str]:
+    missing = [name for name in wanted if name not in set(known)]
+    if missing:
+        raise ValueError(f"no layer {missing[0]!r}; there are {', '.join(known)}.")
+    return wanted
+
+
+def _feature_file(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Features (n_conditions, ...) and the names of the rows where the file has one entry for each."""
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded, None
+    with loaded:
+        arrays = {name: loaded[name] for name in loaded.files}
+    if len(arrays) == 1:
+        return next(iter(arrays.values())), None
+    if len({array.shape for array in arrays.values()}) != 1:
+        raise ValueError(
+            f"{path.name} holds arrays of different shapes; expected one array (n_conditions, n_features), or one entry"
+            " per condition, all of one shape."
+        )
+    names = natural_sort(arrays)
+    return np.stack([arrays[name] for name in names]), tuple(names)
+
+
+def _rows(features: Any) -> Tensor:
+    tensor = torch.as_tensor(features)
+    if tensor.ndim < 2:
+        raise ValueError(f"features must be (n_conditions, n_features), got {tuple(tensor.shape)}.")
+    return tensor.flatten(1)
+
+
+def _patterns(paths: Sequence[Path], mask: str | Path | None, mesh: str) -> tuple[Tensor, BrainSpace]:
+    """Patterns (n_conditions, n_voxels) and their space, without voxels that say nothing."""
+    import nibabel
+
+    for path in (*paths, *([] if mask is None else [Path(mask)])):
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}.")
+    if len(paths) == 1 and paths[0].name.endswith((".nii", ".nii.gz")):
+        image = nibabel.load(paths[0])
+        if len(image.shape) != 4:
+            raise ValueError(f"{paths[0].name} is {image.shape}; expected (x, y, z, n_conditions).")
+        volume = torch.from_numpy(np.asarray(image.dataobj, dtype=np.float32))
+        inside = _speaks(volume.movedim(-1, 0))
+        if mask is not None:
+            shape = nibabel.load(mask).shape
+            if shape[:3] != image.shape[:3]:
+                raise ValueError(f"the mask is {shape} but the patterns are {image.shape[:3]}; resample it to them.")
+            inside &= torch.from_numpy(np.asarray(nibabel.load(mask).dataobj).reshape(image.shape[:3]) > 0)
+        _some(inside, paths[0])
+        return volume[inside].T.contiguous(), BrainSpace(mask=inside, affine=torch.from_numpy(image.affine))
+    if len(paths) == 2 and all(path.suffix == ".gii" for path in paths):
+        halves = [np.stack([np.ravel(a.data) for a in nibabel.load(path).darrays]) for path in paths]
+        array = np.concatenate(halves, axis=1)
+    elif len(paths) == 1 and paths[0].suffix == ".npy":
+        array = np.load(paths[0], allow_pickle=False)
+    else:
+        raise ValueError(
+            "patterns are one NIfTI (x, y, z, n_conditions), two GIfTIs (left, right) or one .npy (n_conditions,"
+            f" n_mesh_vertices); got {', '.join(path.name for path in paths)}."
+        )
+    expected = 2 * VERTICES_PER_HEMISPHERE[mesh] if mesh in VERTICES_PER_HEMISPHERE else None
+    if array.ndim != 2 or array.shape[1] != expected:
+        raise ValueError(f"surface patterns are {array.shape}; expected (n_conditions, {expected}) for mesh {mesh!r}.")
+    data = torch.from_numpy(array.astype(np.float32))
+    inside = _speaks(data)
+    _some(inside, paths[0])
+    return data[:, inside], BrainSpace(vertices=inside.nonzero()[:, 0], mesh=mesh)
+
+
+def _speaks(data: Tensor) -> Tensor:
+    """Where patterns (n_conditions, ...) are finite and not all the same."""
+    return data.isfinite().all(0) & (data != data[0]).any(0)
+
+
+def _some(inside: Tensor, path: Path) -> None:
+    if not bool(inside.any()):
+        raise ValueError(f"no voxel of {path.name} is inside the mask, finite and varies over conditions.")
+
+
+# ---- writing ------------------------------------------------------------------------------------------------------
+
+
+def _pair_table(rdms: RDMs) -> pd.DataFrame:
+    import pandas as pd
+
+    rows, columns = (index.numpy() for index in pairs_of(rdms.n_conditions))
+    names = np.asarray(rdms.conditions or [str(i) for i in range(rdms.n_conditions)])
+    values = dict(zip(rdms.names, rdms.values.cpu().numpy(), strict=True))
+    return pd.DataFrame({"condition_a": names[rows], "condition_b": names[columns], **values})
+
+
+def _draw_geometry(rdms: RDMs, out: Path) -> None:
+    from brainnet import plot
+
+    shown = RDMs(rdms.values[:12], rdms.metric, rdms.names[:12])
+    plot.rdms(shown).savefig(out / "rdms.png", dpi=DPI)
+    if len(rdms) > 1 and rdms.n_conditions > 2:
+        plot.model_similarity(rdms, title="Similarity of layers").savefig(out / "layers.png", dpi=DPI)
+
+
+def _draw_scores(evaluation: Any, differences: Any, networks: Mapping[str, RDMs], out: Path) -> None:
+    from brainnet import plot
+
+    if max(map(len, networks.values())) > 1:
+        plot.rsa_layers(evaluation).savefig(out / "layers.png", dpi=DPI)
+    if len(evaluation.models) <= 16:
+        plot.rsa_bars(evaluation, differences=differences).savefig(out / "bars.png", dpi=DPI)
+
+
+def _digest(rdms: RDMs) -> dict[str, Any]:
+    return {"n_rdms": len(rdms), "n_conditions": rdms.n_conditions, "metric": rdms.metric, "sha256": _sha(rdms.values)}
+
+
+def _sha(values: Tensor) -> str:
+    return sha256(np.ascontiguousarray(values.cpu().numpy()).tobytes())

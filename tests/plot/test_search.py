@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from brainnet import plot
+from brainnet.rsa import Neighbourhoods, RDMs, searchlight, spheres
+from brainnet.space import BrainSpace
+
+
+def test_both_maps_are_drawn_and_pale_where_chance(rng):
+    space = BrainSpace(mask=torch.ones(4, 4, 3).bool(), affine=torch.eye(4).double())
+    models = RDMs(torch.rand(2, 28, generator=rng), names=("edges", "depth"))
+    patterns = torch.randn(8, 48, generator=rng)
+    found = searchlight(patterns, models, spheres(space, 1.5, min_size=4), n_permutations=19, generator=rng)
+    figure = plot.searchlight(found, title="noise")
+    titles = [ax.get_title() for ax in figure.axes]
+    assert "Highest score; pale: p > 0.05, family-wise" in titles
+    assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == ["edges", "depth"]
+    assert len(figure.axes) == 4
+
+
+def test_sensors_have_no_map(rng):
+    sensors = Neighbourhoods.from_lists([[0, 1, 2], [3, 4, 5]], BrainSpace.free(6))
+    found = searchlight(torch.randn(8, 6, generator=rng), RDMs(torch.rand(1, 28, generator=rng)), sensors)
+    with pytest.raises(ValueError, match="no place on a brain"):
+        plot.searchlight(found)

@@ -1,0 +1,194 @@
+"""RSA from files to files: known numbers from one line, and the same results as the functions behind it."""
+
+import json
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from brainnet import cli
+from brainnet.rsa import RDMs, compare, evaluate, rdm
+from brainnet.run_rsa import compare_rdms, search, write_rdms
+
+
+def invoke(*words):
+    result = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+@pytest.fixture
+def files(tmp_path, rng):
+    """Two regions of four subjects, a model with two layers, and one without."""
+    base = torch.rand(3, 66, generator=rng, dtype=torch.float64)
+    for i, name in enumerate(("V1", "IT")):
+        RDMs(base[i] + 0.5 * torch.rand(4, 66, generator=rng)).save(tmp_path / f"brain_{name}.npz")
+    RDMs(base[:2], names=("low", "high")).save(tmp_path / "net.npz")
+    (tmp_path / "random").mkdir()
+    RDMs(base[2:]).save(tmp_path / "random" / "rdms.npz")
+    return tmp_path
+
+
+def test_one_line_gives_the_four_algonauts_ceilings(test_data, tmp_path):
+    folder = test_data / "algonauts2019"
+    output = invoke("rsa", folder / "rdms_92", folder / "rdms_78", "--squared", "--pooling", "mean", "--out", tmp_path)
+    table = pd.read_csv(tmp_path / "ceilings.csv").set_index("region")["upper"].round(4)
+    assert table.to_dict() == {
+        "rdms_92/fmri_EVC_RDMs": 0.1589, "rdms_92/fmri_IT_RDMs": 0.3075,
+        "rdms_78/fmri_EVC_RDMs": 0.0640, "rdms_78/fmri_IT_RDMs": 0.0647,
+    }  # fmt: skip
+    for value in ("0.1589", "0.3075", "0.0640", "0.0647"):
+        assert value in output
+
+
+def test_scores_are_those_of_evaluate_with_tables_figures_and_card(files):
+    out = files / "results"
+    invoke("rsa", files / "brain_V1.npz", files / "brain_IT.npz", "-m", files / "net.npz", "-m", files / "random",
+           "--generalise", "subjects", "--out", out)  # fmt: skip
+    models = {"net": RDMs.load(files / "net.npz"), "random": RDMs.load(files / "random" / "rdms.npz")}
+    regions = {name: RDMs.load(files / f"{name}.npz") for name in ("brain_V1", "brain_IT")}
+    expected = evaluate(models, regions, generalise="subjects", progress=False).table
+    found = pd.read_csv(out / "scores.csv")
+    assert found["model"].tolist() == expected["model"].tolist()
+    np.testing.assert_allclose(found["score"], expected["score"])
+    np.testing.assert_allclose(found["p_corrected"], expected["p_corrected"])
+    card = json.loads((out / "run.json").read_text())
+    assert card["models"]["net"]["n_rdms"] == 2
+    assert card["definitions"]["method"] == "spearman"
+    assert len(card["data"]["brain_V1"]["sha256"]) == 64
+    for name in ("bars.png", "layers.png"):
+        assert Image.open(out / name).size[0] > 300
+    assert len(pd.read_csv(out / "differences.csv")) == 6
+
+
+def test_rdms_of_features_in_the_order_a_person_counts(tmp_path, rng):
+    features = torch.rand(12, 5, generator=rng).numpy()
+    np.savez(tmp_path / "layer.npz", **{f"image_{i}": features[i] for i in range(12)})  # by name, 10 comes before 2
+    found = write_rdms(tmp_path / "layer.npz", tmp_path / "a", metric="euclidean", progress=False)
+    assert found.conditions[2] == "image_2"
+    torch.testing.assert_close(found.values, rdm(features, "euclidean").values)
+    saved = RDMs.load(tmp_path / "a" / "rdms.npz")
+    assert saved.names == ("layer",)
+    assert torch.equal(saved.values, found.values)
+    table = pd.read_csv(tmp_path / "a" / "rdms.csv")
+    row = table[(table["condition_a"] == "image_1") & (table["condition_b"] == "image_3")]
+    assert row["layer"].item() == pytest.approx(np.linalg.norm(features[1] - features[3]), rel=1e-5)
+
+
+def test_rdms_of_a_folder_of_layers(tmp_path, rng):
+    for name in ("block2", "block10"):
+        np.save(tmp_path / f"{name}.npy", torch.rand(6, 3, 4, generator=rng).numpy())
+    out = tmp_path / "out"
+    found = write_rdms(tmp_path, out, progress=False)
+    assert found.names == ("block2", "block10")
+    assert (out / "layers.png").is_file()
+    assert write_rdms(tmp_path, out, layers=["block10"], progress=False).names == ("block10",)
+    with pytest.raises(ValueError, match="no layer 'block3'; there are block2, block10"):
+        write_rdms(tmp_path, out, layers=["block3"])
+
+
+def test_rdms_of_a_network_that_looks_at_pictures(tmp_path, rng):
+    (tmp_path / "images").mkdir()
+    for i in range(5):
+        pixels = (255 * torch.rand(32, 32, 3, generator=rng)).byte().numpy()
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
+    out = tmp_path / "out"
+    invoke("rdm", tmp_path / "images", "-b", "expansion:small", "-l", "1", "--pool", "mean", "--out", out)
+    found = RDMs.load(out / "rdms.npz")
+    assert found.conditions == tuple("01234")
+    assert found.names == ("1",)
+    from brainnet.backbone import build_backbone
+    from brainnet.store import TokenStore
+
+    store = TokenStore.build(
+        build_backbone("expansion:small", layers=["1"]), sorted((tmp_path / "images").iterdir()), progress=False,
+        dtype=torch.float32,
+    )  # fmt: skip
+    assert compare(found, rdm(store.features("1", "mean")), "pearson").item() == pytest.approx(1.0, abs=1e-4)
+    assert "expansion" in json.loads((out / "run.json").read_text())["source"]["backbone"]
+
+
+@pytest.fixture
+def volume(tmp_path, rng):
+    """A volume of noise with a planted model in its lower half; an empty border; a mask that takes a slice away."""
+    shape = torch.randn(12, 5, generator=rng)
+    data = torch.zeros(8, 8, 6, 12)
+    data[1:7, 1:7] = torch.randn(6, 6, 6, 12, generator=rng)
+    data[1:7, 1:7, :3] += torch.einsum("cf,xyzf->xyzc", shape, torch.randn(6, 6, 3, 5, generator=rng))
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(data.numpy(), affine), tmp_path / "betas.nii.gz")
+    mask = np.ones((8, 8, 6), dtype=np.uint8)
+    mask[..., 5] = 0
+    nibabel.save(nibabel.Nifti1Image(mask, affine), tmp_path / "mask.nii.gz")
+    models = torch.cat([rdm(shape).values, torch.rand(1, 66, generator=rng)])
+    RDMs(models, names=("planted", "other")).save(tmp_path / "models.npz")
+    return tmp_path
+
+
+def test_searchlight_of_a_volume_finds_what_was_planted(volume):
+    out = volume / "maps"
+    words = ["searchlight", volume / "betas.nii.gz", "-m", volume / "models.npz", "--mask", volume / "mask.nii.gz",
+             "--radius", 4, "--permutations", 50, "--out", out]  # fmt: skip
+    invoke(*words)
+    score = nibabel.load(out / "score.nii.gz").get_fdata()
+    known = np.isfinite(score[..., 0])
+    assert known.sum() == 6 * 6 * 5  # inside the mask, and not constant
+    assert np.nanmean(score[..., 0][..., :2]) > 0.4
+    winner = nibabel.load(out / "best_model_p05.nii.gz").get_fdata()
+    assert (winner[1:7, 1:7, :2] == 1).mean() > 0.9
+    card = json.loads((out / "run.json").read_text())
+    assert card["settings"]["n_permutations"] == 50
+    assert set(card["highest_score"]) == {"models planted", "models other"}
+    assert (out / "maps.png").is_file()
+    chunk = (out / "chunks" / "chunk_00000.npz").stat().st_mtime_ns
+    invoke(*words)  # nothing is computed again
+    assert (out / "chunks" / "chunk_00000.npz").stat().st_mtime_ns == chunk
+
+
+def test_searchlight_of_a_surface_from_gifti_and_npy(tmp_path, rng):
+    data = torch.full((10, 2 * 10242), torch.nan)
+    data[:, :60] = torch.randn(10, 60, generator=rng)
+    data[:, 10242:10282] = torch.randn(10, 40, generator=rng)
+    np.save(tmp_path / "betas.npy", data.numpy())
+    for side, half in zip("LR", data.chunk(2, dim=1), strict=True):
+        arrays = [nibabel.gifti.GiftiDataArray(row.numpy(), datatype="NIFTI_TYPE_FLOAT32") for row in half]
+        nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays), tmp_path / f"{side}.func.gii")
+    RDMs(torch.rand(1, 45, generator=rng)).save(tmp_path / "model.npz")
+    one = search([tmp_path / "betas.npy"], [tmp_path / "model.npz"], tmp_path / "a", k=12, progress=False)
+    sides = [tmp_path / "L.func.gii", tmp_path / "R.func.gii"]
+    two = search(sides, [tmp_path / "model.npz"], tmp_path / "b", k=12, progress=False)
+    torch.testing.assert_close(one.score, two.score)
+    assert one.score.shape == (1, 100)
+    saved = nibabel.load(tmp_path / "a" / "score.R.func.gii").darrays[0].data
+    np.testing.assert_allclose(saved[:40], one.score[0, 60:], atol=1e-6)
+
+
+def test_wrong_files_are_one_clear_line(files, volume, tmp_path):
+    np.save(tmp_path / "wrong.npy", np.zeros((4, 7)))
+    betas, model = volume / "betas.nii.gz", volume / "models.npz"
+    for call, message in [
+        (lambda: compare_rdms([], tmp_path / "o"), "at least one file of brain RDMs"),
+        (lambda: compare_rdms([tmp_path / "none.npz"], tmp_path / "o"), "no RDM file"),
+        (lambda: compare_rdms([files / "brain_V1.npz"] * 2, tmp_path / "o"), "two files are called"),
+        (lambda: compare_rdms([model], model), "is a file; name a folder"),
+        (lambda: search([betas], [], tmp_path / "o"), "at least one file of model RDMs"),
+        (lambda: search([betas], [model], tmp_path / "o", k=5), "a volume needs a radius"),
+        (lambda: search([tmp_path / "none.nii"], [model], tmp_path / "o"), "no file"),
+        (lambda: search([tmp_path / "wrong.npy"], [model], tmp_path / "o"), r"expected \(n_conditions, 20484\)"),
+        (lambda: search([betas, betas], [model], tmp_path / "o"), "patterns are one NIfTI"),
+        (lambda: write_rdms(files / "random" / "..", tmp_path / "o", layers=["x"]), "different shapes|no layer"),
+        (lambda: write_rdms(tmp_path / "random", tmp_path / "o" / "p"), "different shapes|one entry"),
+    ]:
+        with pytest.raises((ValueError, FileNotFoundError, FileExistsError), match=message):
+            call()
+
+
+def test_a_single_subject_has_no_ceiling(files):
+    RDMs.load(files / "brain_V1.npz")[0].save(files / "one.npz")
+    tables = compare_rdms([files / "one.npz"], files / "results")
+    assert tables["ceilings"]["upper"].isna().all()
+    assert json.loads((files / "results" / "run.json").read_text())["ceilings"][0]["upper"] is None
