@@ -13,7 +13,8 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-class Interrupted(Exception):  # noqa: N818 - no error: the user asked for it
+
+class Interrupted(Exception):
     """Work was stopped by the user; the message says what is kept and how to go on."""
 
 

@@ -47,8 +47,7 @@ def fetch(url: str, sha256: str | None = None, filename: str | None = None, time
     except (urllib.error.URLError, OSError) as error:
         checksum = f" (sha256:{sha256})" if sha256 else ""
         raise ConnectionError(
-            f"could not download {url}: {error}.\n"
-            f"  Offline? Fetch that file elsewhere{checksum} and put it at {target}"
+            f"could not download {url}: {error}.\n  Offline? Fetch that file elsewhere{checksum} and put it at {target}"
         ) from None
     finally:
         Path(partial).unlink(missing_ok=True)

@@ -31,7 +31,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY VALUE]...",
-        help="Settings that differ from the config, such as [cyan]OPTIMIZER.LR 0.003[/]. `brainnet fit --keys` lists all.",
+        help="Settings that differ, such as [cyan]OPTIMIZER.LR 0.003[/]. `brainnet fit --keys` lists all.",
         show_default=False,
     ),
 ]

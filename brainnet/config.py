@@ -28,7 +28,7 @@ _C.DATASET.DATA_DIR = "/data/alg23/subj01"  # folder of the data; unused by "sim
 _C.DATASET.SESSION = ""  # which recording of a folder that holds several, e.g. "201025"; "" where there is one
 _C.DATASET.RESOLUTION = (224, 224)  # pixels, height and width, of the images of "algonauts"
 _C.DATASET.BATCH_SIZE = 8  # images per optimiser step
-_C.DATASET.N_TRAIN = 700  # images; "simulated" only
+_C.DATASET.N_TRAIN = 1400  # images; "simulated" only
 _C.DATASET.N_TEST = 100  # images; "simulated" only
 _C.DATASET.N_VOXELS = 0  # evenly spaced vertices kept, 0 keeps all 2,364; "simulated" only
 _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own
@@ -36,7 +36,7 @@ _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permute
 _C.BACKBONE = CfgNode()
 _C.BACKBONE.NAME = "original:clip"  # "family:variant", see `brainnet backbones`; unused where a backbone is passed
 _C.BACKBONE.WEIGHTS = ""  # a file, "random", or a published name; "" takes the family's default
-_C.BACKBONE.PRECISION = "fp32"  # "fp32", or "bf16" to run the backbone in bfloat16
+_C.BACKBONE.PRECISION = "fp32"  # of "expansion": "fp32", "bf16", or "auto": bf16 where the processor has it
 
 _C.TOKENS = CfgNode()
 _C.TOKENS.STORE = ""  # file that keeps the cached tokens between runs; "" keeps them in memory
@@ -92,7 +92,7 @@ _CHOICES = {
     "MODEL.HEAD": ("mean", "sum"),
     "MODEL.START": ("random", "ridge"),
     "MODEL.PRECISION": ("fp32", "bf16"),
-    "BACKBONE.PRECISION": ("fp32", "bf16"),
+    "BACKBONE.PRECISION": ("fp32", "bf16", "auto"),
     "TRAINER.FIT_ON": ("train", "train+val"),
 }
 

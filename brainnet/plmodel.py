@@ -37,7 +37,7 @@ CHECKPOINT_KEY = "brainnet"
 
 
 def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
-    """The data set that ``cfg.DATASET`` names, with its seeded splits; a simulated subject is planted in ``backbone``."""
+    """The data set that ``cfg.DATASET`` names; a simulated subject is planted in ``backbone``."""
     factory = DATASETS[cfg.DATASET.NAME]
     if cfg.DATASET.NAME == "simulated":
         dataset = factory(
@@ -188,7 +188,9 @@ class PLModel(pl.LightningModule):
         if not isinstance(data, BrainDataModule):
             self._require_encoder()
             if self.cached:
-                warn_once("uncached-loader", "tokens are cached for a BrainDataModule only; these loaders run uncached.")
+                warn_once(
+                    "uncached-loader", "tokens are cached for a BrainDataModule only; these loaders run uncached."
+                )
             return
         if self.encoder is None:
             self._build_for(data)
@@ -224,11 +226,16 @@ class PLModel(pl.LightningModule):
         data = self.data
         if data is None:
             if self.transform is not None and not self._restored:
-                raise ValueError("TOKENS.STANDARDIZE needs a BrainDataModule: its statistics come from training images.")
+                raise ValueError(
+                    "TOKENS.STANDARDIZE needs a BrainDataModule: its statistics come from training images."
+                )
             return
         if self.transform is not None and not self._restored:
             fitted = TokenTransform.fit(
-                self._batches(data.train_index), self.layers, pca=self.cfg.TOKENS.PCA or None, whiten=self.cfg.TOKENS.WHITEN
+                self._batches(data.train_index),
+                self.layers,
+                pca=self.cfg.TOKENS.PCA or None,
+                whiten=self.cfg.TOKENS.WHITEN,
             )
             self.transform.load_state_dict(fitted.state_dict())
         if self.transform is not None and data.store is not None:
@@ -253,7 +260,10 @@ class PLModel(pl.LightningModule):
             ridge.width_,
         )
         if kept < 0.99:
-            log.warning("the bottleneck keeps %.0f %% of the closed-form start; a larger MODEL.BOTTLENECK_DIM keeps more", 100 * kept)
+            log.warning(
+                "the bottleneck keeps %.0f %% of the closed-form start; a larger MODEL.BOTTLENECK_DIM keeps more",
+                100 * kept,
+            )
 
     def on_fit_end(self) -> None:
         """Gives the data module its untransformed tokens back."""
@@ -294,7 +304,9 @@ class PLModel(pl.LightningModule):
 
     def _ask_backbone(self, images: Tensor) -> Any:
         if self.backbone is None:
-            raise ValueError("this PLModel has no backbone, so it takes cached tokens only; pass one to predict images.")
+            raise ValueError(
+                "this PLModel has no backbone, so it takes cached tokens only; pass one to predict images."
+            )
         if isinstance(self.backbone, nn.Module):
             self.backbone.to(images.device)
         with torch.no_grad():
@@ -362,7 +374,9 @@ class PLModel(pl.LightningModule):
         if self._all_usable:
             return F.smooth_l1_loss(fit, target, beta=self.cfg.LOSS.BETA)
         known = self.usable & torch.isfinite(target)
-        error = F.smooth_l1_loss(fit, torch.where(known, target, fit.detach()), beta=self.cfg.LOSS.BETA, reduction="sum")
+        error = F.smooth_l1_loss(
+            fit, torch.where(known, target, fit.detach()), beta=self.cfg.LOSS.BETA, reduction="sum"
+        )
         return error / known.sum().clamp(min=1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -483,7 +497,7 @@ class PLModel(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Builds the encoder of a checkpoint where there is none, else checks that it is of this backbone and brain."""
+        """Builds the encoder of a checkpoint where there is none, else checks that both are of one kind."""
         saved = checkpoint.get(CHECKPOINT_KEY)
         if saved is None:
             raise ValueError("this checkpoint was not written by brainnet's PLModel.")
@@ -495,7 +509,7 @@ class PLModel(pl.LightningModule):
         n_saved = len(checkpoint["state_dict"]["usable"])
         if n_saved != self.space.n_voxels:
             raise ValueError(
-                f"the checkpoint has {n_saved} voxels, this model {self.space.n_voxels}: they are of different subjects."
+                f"the checkpoint has {n_saved} voxels, this model {self.space.n_voxels}: different subjects."
             )
         if (saved["layers"], saved["layer_widths"]) != (list(self.layers), list(self.layer_widths)):
             raise ValueError(

@@ -149,7 +149,9 @@ def load_model(run: str | Path, backbone: Any = None) -> PLModel:
     path = Path(run)
     path = path / "model.ckpt" if path.is_dir() else path
     if not path.is_file():
-        raise FileNotFoundError(f"no finished run at {run}: {path} does not exist. `brainnet fit --out {run}` makes one.")
+        raise FileNotFoundError(
+            f"no finished run at {run}: {path} does not exist. `brainnet fit --out {run}` makes one."
+        )
     checkpoint = _read_checkpoint(path)
     if CHECKPOINT_KEY not in checkpoint:
         raise ValueError(f"{path} was not written by brainnet.")
@@ -208,7 +210,9 @@ def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: b
         if changed:
             raise ValueError(f"{out} was begun with other settings of {', '.join(changed)}; resume with the same ones.")
     elif not overwrite and any((out / name).exists() for name in ("run.json", "checkpoints", "config.yaml")):
-        hint = "go on with --resume, or replace it with --overwrite" if last.is_file() else "replace it with --overwrite"
+        hint = (
+            "go on with --resume, or replace it with --overwrite" if last.is_file() else "replace it with --overwrite"
+        )
         raise FileExistsError(f"{out} holds a run already: {hint}, or choose another --out.")
     else:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -265,8 +269,10 @@ def _train(trainer: Any, model: PLModel, last: Path, resume: bool, out: Path) ->
         try:
             trainer.fit(model, ckpt_path=str(last) if resume else None, weights_only=True)
         except (KeyboardInterrupt, SystemExit):
-            kept = f"its last whole epoch is kept: go on with --resume --out {out}" if last.is_file() else (
-                "no epoch was finished, so nothing is kept"
+            kept = (
+                f"its last whole epoch is kept: go on with --resume --out {out}"
+                if last.is_file()
+                else ("no epoch was finished, so nothing is kept")
             )
             raise Interrupted(f"training was interrupted; {kept}.") from None
 
@@ -280,7 +286,6 @@ def _read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def _write_results(out: Path, model: PLModel, dataset: ResponseDataset) -> dict[str, Any]:
     """Scores the test images and writes scores.csv, selectors.npz and metrics.json; returns the metrics."""
-
     from brainnet.channels import cluster_channels
 
     test = dataset.splits["test"]

@@ -119,9 +119,7 @@ def _side_by_side_spheres(mesh: str) -> np.ndarray:
     return np.concatenate([left, right + np.array([shift, 0, 0], dtype=np.float32)])
 
 
-def surface_space(
-    vertices: Tensor, mesh: str = "fsaverage5", rois: Mapping[str, Tensor] | None = None
-) -> BrainSpace:
+def surface_space(vertices: Tensor, mesh: str = "fsaverage5", rois: Mapping[str, Tensor] | None = None) -> BrainSpace:
     """A surface space of these mesh vertices, with the sphere coordinates of :func:`sphere_coords`.
 
     Args:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# one thread per worker: the workers share the cores, and threads of several would wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 

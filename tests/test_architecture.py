@@ -30,7 +30,14 @@ def sources() -> list[Path]:
 
 
 # private files beside the public one they belong to
-PRIVATE = {"_token_transform": "model", "_position_code": "model", "_store_extract": "store", "_store_file": "store", "_cells": "selection", "_triton": "selection"}
+PRIVATE = {
+    "_token_transform": "model",
+    "_position_code": "model",
+    "_store_extract": "store",
+    "_store_file": "store",
+    "_cells": "selection",
+    "_triton": "selection",
+}
 
 
 def room_of(module: str) -> str:

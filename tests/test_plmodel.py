@@ -224,7 +224,9 @@ def test_the_same_seed_gives_the_same_model_whatever_ran_before(tmp_path):
     again = fitted(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     other = PLModel(toy_config("SEED", "1"), ToyBackbone(), data=toy_dataset())
-    assert not torch.equal(other.encoder.weight, PLModel(toy_config(), ToyBackbone(), data=toy_dataset()).encoder.weight)
+    assert not torch.equal(
+        other.encoder.weight, PLModel(toy_config(), ToyBackbone(), data=toy_dataset()).encoder.weight
+    )
 
 
 def test_building_a_model_leaves_the_global_generator_alone():

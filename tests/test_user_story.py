@@ -37,10 +37,10 @@ def test_the_documented_lines_run_cached_and_resume(folder, clip, tmp_path, monk
     monkeypatch.setattr(pl, "Trainer", functools.partial(pl.Trainer, max_epochs=2, accelerator="cpu",
                                                          enable_progress_bar=False))  # fmt: skip
 
-    from brainnet.plmodel import PLModel
-    from brainnet.config import get_cfg_defaults  # noqa: I001
     from brainnet.backbone import ModifiedCLIP
+    from brainnet.config import get_cfg_defaults
     from brainnet.dataset import BrainDataset  # noqa: F401
+    from brainnet.plmodel import PLModel
 
     cfg = get_cfg_defaults()
     cfg.DATASET.DATA_DIR = str(folder)

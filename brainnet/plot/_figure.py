@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-
 def new_figure(size: tuple[float, float]) -> Figure:
     """An empty white figure of (width, height) inches that pyplot does not know and a notebook shows as a picture."""
     from matplotlib.figure import Figure

@@ -241,9 +241,7 @@ def _space_panel(position: np.ndarray) -> _Panel:
         ):
             ax.text(x_place, y_place, text, transform=ax.transAxes, fontsize=6.5, ha=align, va=vertical, color=INK)
 
-    return _Panel(
-        "Space", "place in the image", lambda canvas: position_colours(canvas.interpolate(position)), legend
-    )
+    return _Panel("Space", "place in the image", lambda canvas: position_colours(canvas.interpolate(position)), legend)
 
 
 def _scale_panel(scale: np.ndarray) -> _Panel:

@@ -141,9 +141,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
 
 
-def regions(
-    outlines: bool | Iterable[str] | Mapping[str, Tensor] | None, space: BrainSpace
-) -> Mapping[str, Tensor]:
+def regions(outlines: bool | Iterable[str] | Mapping[str, Tensor] | None, space: BrainSpace) -> Mapping[str, Tensor]:
     """The regions an ``outlines`` argument means: name -> (n_voxels,) bool."""
     if outlines is None or outlines is False:
         return {}

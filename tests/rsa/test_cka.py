@@ -120,6 +120,19 @@ def test_minibatches_of_everything_equal_the_whole_and_small_ones_are_unbiased(r
     assert minibatch_cka([([x], [y, x])]).shape == (1, 2)
 
 
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_minibatches_count_by_their_images(sides, unbiased):
+    x, y = sides
+    terms = {"xy": 0.0, "xx": 0.0, "yy": 0.0}
+    for part in (slice(0, 6), slice(6, N)):
+        k, m = (_kernel(side[part].numpy(), "linear") for side in (x, y))
+        n = len(k)
+        for name, (p, q) in {"xy": (k, m), "xx": (k, k), "yy": (m, m)}.items():
+            terms[name] += n * _loop_hsic(p, q, unbiased) / (n * (n - 3) if unbiased else (n - 1) ** 2)
+    found = minibatch_cka([(x[:6], y[:6]), (x[6:], y[6:])], unbiased=unbiased).item()
+    assert found == pytest.approx(terms["xy"] / (terms["xx"] * terms["yy"]) ** 0.5, abs=1e-10)
+
+
 def test_procrustes_equals_its_definition_and_ignores_rotation(sides, rng):
     x, y = sides
     a, b = ((s - s.mean(0)) / (s - s.mean(0)).norm() for s in sides)

@@ -94,9 +94,10 @@ def test_crossnobis_of_noise_is_zero_on_average_and_may_be_negative(rng):
     assert (values < 0).float().mean() > 0.3
 
 
+@pytest.mark.parametrize("n_residuals", [3, 25])
 @pytest.mark.parametrize("target", ["diagonal", "identity"])
-def test_shrinkage_equals_rsatoolbox(rng, target):
-    residuals = torch.randn(25, 12, generator=rng, dtype=torch.float64) @ torch.randn(
+def test_shrinkage_equals_rsatoolbox(rng, target, n_residuals):
+    residuals = torch.randn(n_residuals, 12, generator=rng, dtype=torch.float64) @ torch.randn(
         12, 12, generator=rng, dtype=torch.float64
     )
     method = {"diagonal": "shrinkage_diag", "identity": "shrinkage_eye"}[target]
