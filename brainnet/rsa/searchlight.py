@@ -11,7 +11,6 @@ written once, whole, so that a run cut short goes on where it stopped.
 
 from __future__ import annotations
 
-import colorsys
 import hashlib
 import json
 import logging
@@ -29,6 +28,7 @@ from torch import Tensor
 from brainnet._checks import progress as progress_bar
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.distances import DISTANCES
+from brainnet.rsa.mapfiles import save_map
 from brainnet.rsa.neighbourhoods import Neighbourhoods
 from brainnet.rsa.products import draw_orders, embed, is_product, permuted, similarities
 from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, check_conditions
@@ -106,14 +106,10 @@ class SearchlightMaps:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
-        for name, values in self.maps().items():
-            labels = name.startswith("best_model")
-            values = values + 1 if labels else values
-            if self.space.mask is not None:
-                image = self.space.to_volume(values, fill=0 if labels else np.nan)
-                paths.append(_write(image, folder / f"{name}.nii.gz"))
-            elif self.space.mesh is not None:
-                paths += _save_gifti(self.space, values, folder, name, self.models, labels)
+        if self.space.mask is not None or self.space.mesh is not None:
+            for name, values in self.maps().items():
+                labels = self.models if name.startswith("best_model") else None
+                paths += save_map(self.space, values, folder / name, self.models, labels)
         if not paths:
             np.savez(folder / "maps.npz", **{name: values.cpu().numpy() for name, values in self.maps().items()})
             paths = [folder / "maps.npz"]
@@ -471,53 +467,3 @@ def _test(score: Tensor, exceeded: Tensor, largest: Tensor) -> VoxelTest:
     below = torch.searchsorted(largest.sort(1).values, (score - TIE.get(score.dtype, 1e-6)).contiguous())
     p_max = ((n - below + 1) / (n + 1)).double().masked_fill(undefined, torch.nan)
     return VoxelTest(score, p, torch.stack([fdr(row) for row in p]), p_max)
-
-
-# ---- files --------------------------------------------------------------------------------------------------------
-
-
-def _save_gifti(
-    space: BrainSpace, values: Tensor, folder: Path, name: str, models: tuple[str, ...], labels: bool
-) -> list[Path]:
-    import nibabel
-    from nibabel import gifti
-
-    both = space.to_surface(values.int() if labels else values.float(), fill=0 if labels else np.nan)
-    kind, dtype = ("NIFTI_INTENT_LABEL", np.int32) if labels else ("NIFTI_INTENT_NONE", np.float32)
-    paths = []
-    for side, half in zip(("L", "R"), both.reshape(-1, 2, both.shape[-1] // 2).unbind(1), strict=True):
-        structure = {"AnatomicalStructurePrimary": "CortexLeft" if side == "L" else "CortexRight"}
-        image = gifti.GiftiImage(meta=gifti.GiftiMetaData(structure))
-        if labels:
-            image.labeltable = _label_table(models)
-        for row, title in zip(half, models if len(half) > 1 or values.ndim > 1 else (name,), strict=True):
-            meta = gifti.GiftiMetaData({"Name": title})
-            array = row.numpy().astype(dtype)
-            image.add_gifti_data_array(gifti.GiftiDataArray(array, intent=kind, datatype=_NIFTI_TYPE[dtype], meta=meta))
-        path = folder / f"{name}.{side}.{'label' if labels else 'func'}.gii"
-        nibabel.save(image, path)
-        paths.append(path)
-    return paths
-
-
-_NIFTI_TYPE = {np.int32: "NIFTI_TYPE_INT32", np.float32: "NIFTI_TYPE_FLOAT32"}
-
-
-def _label_table(models: tuple[str, ...]) -> Any:
-    from nibabel import gifti
-
-    table = gifti.GiftiLabelTable()
-    for key, name in enumerate(("none", *models)):
-        hue = (key * 0.618) % 1  # golden ratio: neighbours in the list differ
-        rgba = (0.0, 0.0, 0.0, 0.0) if key == 0 else (*colorsys.hsv_to_rgb(hue, 0.75, 0.9), 1.0)
-        label = gifti.GiftiLabel(key, *rgba)
-        label.label = name
-        table.labels.append(label)
-    return table
-
-
-def _write(image: Any, path: Path) -> Path:
-    import nibabel
-
-    nibabel.save(image, path)
-    return path
