@@ -263,3 +263,11 @@ def test_shuffled_responses_are_not_predicted(tmp_path):
         r.append(pearson_r(model.predict_index(index), shuffled.responses[index]).mean().item())
     # 3 x 7 voxels, 50 images each: standard error about 1 / sqrt(50 * 21) = .03
     assert abs(sum(r) / 3) < 0.1
+
+
+def test_drawing_leaves_a_picture_of_every_validation(tmp_path):
+    model = PLModel(toy_config(), ToyBackbone(), draw=True, data=toy_dataset())
+    trainer(tmp_path, max_epochs=2).fit(model)
+    pictures = sorted((tmp_path / "maps").glob("*.png"))
+    assert [p.name for p in pictures] == ["epoch000.png", "epoch001.png"]
+    assert all(p.stat().st_size > 10_000 for p in pictures)
