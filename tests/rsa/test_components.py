@@ -72,6 +72,14 @@ def test_parts_of_pairs_and_conditions_equal_a_least_squares_fit(rng):
     assert parts.conditions[0, 0].item() == pytest.approx((4 * spread / N_CONDITIONS + rest / len(rows)).item())
 
 
+def test_what_subjects_and_conditions_share_is_counted_once(rng):
+    """A subject's own part in single conditions: the spread of the subjects' variances about that of their mean."""
+    models, subjects = (part[0] for part in _study(rng, 1.0, 1))
+    parts = variance_components(models, subjects, "pearson")
+    alone = [variance_components(models, subjects[s : s + 1], "pearson").conditions for s in range(N_SUBJECTS)]
+    torch.testing.assert_close(parts.shared, (sum(alone) / N_SUBJECTS - parts.conditions) / (N_SUBJECTS - 1))
+
+
 def test_errors_have_floors_and_degrees_of_freedom_bounds(rng):
     single = torch.eye(2, dtype=torch.float64)
     for models, subjects in zip(*_study(rng, 0.0, 20), strict=True):

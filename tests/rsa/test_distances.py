@@ -105,6 +105,13 @@ def test_shrinkage_equals_rsatoolbox(rng, target, n_residuals):
     np.testing.assert_allclose(shrinkage_covariance(residuals, target).numpy(), expected, atol=1e-10)
 
 
+def test_independent_features_are_shrunk_to_their_variances_and_no_further(rng):
+    for _ in range(8):  # the estimated weight exceeds 1 in about half of these
+        residuals = torch.randn(30, 5, generator=rng, dtype=torch.float64)
+        expected = cov_from_residuals((residuals - residuals.mean(0)).numpy(), method="shrinkage_diag")
+        np.testing.assert_allclose(shrinkage_covariance(residuals).numpy(), expected, atol=1e-10)
+
+
 def test_residuals_stand_in_for_the_covariance(patterns, rng):
     residuals = torch.randn(50, 30, generator=rng, dtype=torch.float64)
     covariance = shrinkage_covariance(residuals)

@@ -57,6 +57,15 @@ def test_matlab_files_of_both_generations(rdms, tmp_path, stacked):
         assert torch.equal(RDMs.load(tmp_path / name).values, rdms.values), name
 
 
+def test_vectors_in_matlab_files_of_both_generations(rdms, tmp_path):
+    vectors = rdms.values.numpy()
+    scipy.io.savemat(tmp_path / "v5.mat", {"rdm": vectors})
+    with h5py.File(tmp_path / "v73.mat", "w") as file:
+        file["rdm"] = vectors.T
+    for name in ("v5.mat", "v73.mat"):
+        assert torch.equal(RDMs.load(tmp_path / name).values, rdms.values), name
+
+
 def test_matlab_structures_with_an_rdm_field(rdms, tmp_path):
     square = rdms.to_square().numpy()
     structure = np.empty((1, 3), dtype=[("RDM", object), ("name", object)])
