@@ -55,7 +55,7 @@ def read_triton(local, global_, layer, position, scale, weight, precision: str) 
 
 
 class Tiles(NamedTuple):
-    """Where each program's voxels are: ``order[start:stop]``, all of one cell; empty where start = stop.
+    """Where each program's voxels are: ``order[start:stop]``, all of one cell; empty where start >= stop.
 
     ``until`` (n_cells + 1,): how many tiles come before each cell.
     """
@@ -74,7 +74,6 @@ class Tiles(NamedTuple):
         cell = torch.searchsorted(until[1:], tile, right=True).clamp_max(len(counts) - 1)
         start = voxels_until[cell] + (tile - until[cell]) * size
         stop = torch.minimum(start + size, voxels_until[cell + 1])
-        start = torch.minimum(start, stop)  # tiles beyond the last one are empty
         return cls(*(t.int() for t in (cell, start, stop, until)))
 
 
