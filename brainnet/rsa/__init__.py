@@ -9,6 +9,7 @@ from brainnet.rsa.cka import cka, minibatch_cka, procrustes
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.create import rdm
 from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
+from brainnet.rsa.distributions import distributional_distance
 from brainnet.rsa.inference import Evaluation, evaluate
 from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.rdms import RDMs
@@ -27,6 +28,7 @@ __all__ = [
     "cka",
     "minibatch_cka",
     "procrustes",
+    "distributional_distance",
     "noise_ceiling",
     "NoiseCeiling",
     "pool",

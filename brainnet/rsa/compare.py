@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from brainnet._registry import Registry
+from brainnet.rsa.distributions import jensen_shannon_bits
 from brainnet.rsa.kendall import concordance
 from brainnet.rsa.rdms import RDMs, _few, align_conditions, as_rdms, n_conditions_of, pairs_of, rank, squareform
 
@@ -295,22 +296,14 @@ def jensen_shannon(a: Tensor, b: Tensor, bins: int = 50) -> Tensor:
     Each RDM is scaled to a mean square of 1 first; blind to which conditions are dissimilar, like ``wasserstein``.
     """
     first, second = (x / x.square().mean(1, keepdim=True).sqrt() for x in (a, b))
-    low = torch.minimum(first.min(), second.min())
-    width = (torch.maximum(first.max(), second.max()) - low) / bins
+    low, high = torch.minimum(first.min(), second.min()), torch.maximum(first.max(), second.max())
+    width = ((high - low) / bins).clamp(min=torch.finfo(a.dtype).tiny)
 
     def histogram(x):
         bin_of = ((x - low) / width).long().clamp(0, bins - 1)
-        return (
-            torch.zeros(len(x), bins, dtype=x.dtype, device=x.device).scatter_add_(1, bin_of, torch.ones_like(x))
-            / x.shape[1]
-        )
+        return x.new_zeros(len(x), bins).scatter_add_(1, bin_of, torch.ones_like(x)) / x.shape[1]
 
-    p, q = histogram(first)[:, None], histogram(second)[None]
-    middle = (p + q) / 2
-    divergence = (
-        (torch.special.xlogy(p, p / middle.clamp(min=1e-300)) + torch.special.xlogy(q, q / middle)).nan_to_num().sum(-1)
-    )
-    return 1 - divergence / (2 * torch.log(torch.tensor(2.0, dtype=a.dtype)))
+    return 1 - jensen_shannon_bits(histogram(first)[:, None], histogram(second)[None], dim=-1)
 
 
 MISREAD = {"cka": "euclidean", "procrustes": "euclidean", "distance-correlation": "sqeuclidean"}

@@ -1,7 +1,7 @@
 """Distances of features too large for memory, accumulated over blocks of columns.
 
-Every metric here is a function of sums over features. Sums are kept in float64; means over features are merged
-block by block (Chan's update), so an offset shared by a pattern's features costs no digits.
+Every metric here is a function of sums over features, kept in float64. Means over features are merged block by block
+(Chan's update), so an offset shared by a pattern's features costs no digits, however it drifts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet.rsa.distances import condense, poisson
+from brainnet.rsa.distances import manhattan, poisson
 from brainnet.rsa.rdms import as_float_tensor, pairs_of, upper_triangle
 
 STREAMED = ("correlation", "cosine", "euclidean", "sqeuclidean", "manhattan", "poisson", "gaussian")
@@ -36,62 +36,80 @@ def stream_distances(blocks: Iterator[Any], metric: str, per_channel: bool | Non
     """
     if metric not in STREAMED:
         raise ValueError(f"{metric!r} needs all features at once; blocks can be accumulated for {', '.join(STREAMED)}.")
-    centre_rows, products, mean, n_seen, n_conditions, dtype = metric == "correlation", None, None, 0, None, None
+    sums = _CentredProducts() if metric == "correlation" else _PlainSums(metric, options)
+    n_features, last = 0, None
     for block in blocks:
         block = as_float_tensor(block, "a block of features")
-        if block.ndim != 2 or len(block) != (n_conditions or len(block)):
-            raise ValueError(
-                f"blocks must be ({n_conditions or 'n_conditions'}, some features), got {tuple(block.shape)}."
-            )
+        if block.ndim != 2 or (last is not None and len(block) != len(last)):
+            height = "n_conditions" if last is None else len(last)
+            raise ValueError(f"blocks must be ({height}, some features), got {tuple(block.shape)}.")
         if not bool(block.sum().isfinite()):
             raise ValueError("a block of features holds NaN or infinite values; drop or fill these first.")
-        n_conditions, dtype, width = len(block), block.dtype, block.shape[1]
-        if metric in ("manhattan", "poisson"):
-            step = {} if metric == "manhattan" else {"per_channel": False, **options}
-            part = (_manhattan(block) if metric == "manhattan" else poisson(block[None], **step)[0]).double()
-            products = part if products is None else products + part
-            n_seen += width
-            continue
-        if metric in ("euclidean", "sqeuclidean", "gaussian"):
-            block = block - block.mean(0)
-        block_mean = block.mean(1, keepdim=True)
-        if centre_rows:
-            block = block - block_mean
-        part = (block @ block.T).double()
-        if centre_rows:
-            block_mean = block_mean.double()
-            if products is not None:
-                shift = block_mean - mean
-                part = part + (shift @ shift.T) * (n_seen * width / (n_seen + width))
-                block_mean = mean + shift * (width / (n_seen + width))
-            mean = block_mean
-        products = part if products is None else products + part
-        n_seen += width
-    if products is None:
+        sums.add(block)
+        n_features, last = n_features + block.shape[1], block
+    if last is None:
         raise ValueError("no blocks of features: the iterator is empty (a generator can be read only once).")
-    values = _finish(products, metric, mean, n_seen)
-    if per_channel if per_channel is not None else metric == "poisson":
-        values = values / (n_seen**0.5 if metric == "euclidean" else n_seen)
-    return values.to(dtype)
+    if metric == "correlation":
+        values = _one_minus_cosine(sums.total, sums.rounding(torch.finfo(last.dtype).eps))
+    else:
+        values = _finished(sums.total, metric)
+    if metric == "poisson" if per_channel is None else per_channel:
+        values = values / (n_features**0.5 if metric == "euclidean" else n_features)
+    return values.to(last.dtype)
 
 
-def _manhattan(block: Tensor) -> Tensor:
-    rows = block[None]
-    return condense(len(block), lambda i, j: torch.cdist(rows[:, i], rows[:, j], p=1.0), band=64)[0]
+class _PlainSums:
+    """Products, differences or divergences that add up over features."""
+
+    def __init__(self, metric: str, options: dict[str, Any]):
+        self.metric, self.options = metric, options
+        self.total: Tensor | float = 0.0
+
+    def add(self, block: Tensor) -> None:
+        if self.metric == "manhattan":
+            part = manhattan(block[None])[0]
+        elif self.metric == "poisson":
+            part = poisson(block[None], per_channel=False, **self.options)[0]
+        else:
+            part = block if self.metric == "cosine" else block - block.mean(0)
+            part = part @ part.T
+        self.total = self.total + part.double()
 
 
-def _finish(products: Tensor, metric: str, mean: Tensor | None, n_features: int) -> Tensor:
-    if metric in ("manhattan", "poisson"):
-        return products
+class _CentredProducts:
+    """Products of patterns about their own means, which are known only when the last block has been seen."""
+
+    def __init__(self):
+        self.total, self.mean, self.n_features = 0.0, 0.0, 0
+
+    def add(self, block: Tensor) -> None:
+        width, mean = block.shape[1], block.mean(1, keepdim=True)
+        centred = block - mean
+        shift = mean.double() - self.mean
+        share = width / (self.n_features + width)
+        self.total = self.total + (centred @ centred.T).double() + (shift @ shift.T) * (self.n_features * share)
+        self.mean = self.mean + shift * share
+        self.n_features += width
+
+    def rounding(self, eps: float) -> Tensor:
+        """Squared length that rounding leaves of a constant pattern, (n_conditions,)."""
+        return self.n_features * (8 * eps * self.mean[:, 0]).square()
+
+
+def _one_minus_cosine(products: Tensor, nothing: Tensor | float = 0.0) -> Tensor:
     squares = products.diagonal()
-    if metric in ("correlation", "cosine"):
-        floor = torch.zeros_like(squares)
-        if mean is not None:  # what rounding in float32 leaves of a constant pattern
-            floor = n_features * (8 * torch.finfo(torch.float32).eps * mean[:, 0]).square()
-        length = squares.sqrt().masked_fill(squares <= floor, torch.nan)
-        return (1 - upper_triangle(products / length / length[:, None])).clamp(0, 2)
-    rows, columns = pairs_of(len(squares), products.device)
-    squared = (squares[rows] + squares[columns] - 2 * products[rows, columns]).clamp(min=0)
+    length = squares.sqrt().masked_fill(squares <= nothing, torch.nan)
+    return (1 - upper_triangle(products / length / length[:, None])).clamp(0, 2)
+
+
+def _finished(total: Tensor, metric: str) -> Tensor:
+    if metric in ("manhattan", "poisson"):
+        return total
+    if metric == "cosine":
+        return _one_minus_cosine(total)
+    squares = total.diagonal()
+    rows, columns = pairs_of(len(squares), total.device)
+    squared = (squares[rows] + squares[columns] - 2 * total[rows, columns]).clamp(min=0)
     if metric == "gaussian":
         return -torch.expm1(-squared * len(squares) ** 2 / (2 * squared.sum()))
     return squared.sqrt() if metric == "euclidean" else squared
