@@ -175,6 +175,7 @@ class PLModel(pl.LightningModule):
                 head=cfg.MODEL.HEAD,
                 resize=cfg.MODEL.RESIZE,
                 implementation=cfg.MODEL.IMPLEMENTATION,
+                precision=cfg.MODEL.PRECISION,
                 width_init=cfg.MODEL.WIDTH_INIT,
             )
         n = space.n_voxels
@@ -381,16 +382,16 @@ class PLModel(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the selectors may have a step size and decay of their own."""
-        cfg = self.cfg.OPTIMIZER
+        cfg = self.cfg
         selectors = self.encoder.selector_parameters()
         chosen = {id(p) for p in selectors}
         others = [p for p in self.encoder.parameters() if id(p) not in chosen]
         groups = [
-            {"params": others, "lr": cfg.LR, "weight_decay": cfg.WEIGHT_DECAY},
+            {"params": others, "lr": cfg.OPTIMIZER.LR, "weight_decay": cfg.OPTIMIZER.WEIGHT_DECAY},
             {
                 "params": selectors,
-                "lr": cfg.LR * cfg.SELECTOR_LR_SCALE,
-                "weight_decay": cfg.SELECTOR_WEIGHT_DECAY,
+                "lr": cfg.OPTIMIZER.LR * cfg.OPTIMIZER.SELECTOR_LR_SCALE,
+                "weight_decay": cfg.OPTIMIZER.SELECTOR_WEIGHT_DECAY,
             },
         ]
         return torch.optim.AdamW(groups, fused=True)

@@ -178,7 +178,9 @@ def redraw(run: str | Path) -> list[Path]:
         extra = {"width": torch.from_numpy(arrays["width"])} if "width" in arrays else {}
         space = BrainSpace.from_arrays({k.removeprefix("at:"): arrays[k] for k in arrays.files if k.startswith("at:")})
         names, clusters = arrays["layer_names"].tolist(), torch.from_numpy(arrays["cluster"])
-    title = load_config(run / "config.yaml").DESCRIPTION if (run / "config.yaml").is_file() else None
+    saved = run / "config.yaml"
+    cfg = load_config(saved) if saved.is_file() else None
+    title = None if cfg is None else cfg.DESCRIPTION
     figure = plot.selectors(
         selectors,
         space,
