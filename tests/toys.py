@@ -31,8 +31,14 @@ def toy_dataset(n_images=60, n_voxels=7, coords=True, noise=0.3, seed=0):
     pixels = torch.rand(n_images, 3, 32, 32, generator=generator)
     pixels = F.interpolate(F.avg_pool2d(pixels, 8), (32, 32), mode="bilinear", align_corners=False)
     pixels = (pixels - pixels.amin()) / (pixels.amax() - pixels.amin())
-    data = ArrayDataset(pixels, torch.rand(n_images, n_voxels, generator=generator), coords=torch.rand(n_voxels, 3, generator=generator) * 50
-                        if coords else None, test=0.25, val=0.2, seed=seed)  # fmt: skip
+    data = ArrayDataset(
+        pixels,
+        torch.rand(n_images, n_voxels, generator=generator),
+        coords=torch.rand(n_voxels, 3, generator=generator) * 50 if coords else None,
+        test=0.25,
+        val=0.2,
+        seed=seed,
+    )
     maps = F.avg_pool2d(pixels, 4)
     columns = [maps[:, v % 3, v % 8, (3 * v) % 8] if v % 2 else maps[:, v % 3].mean((1, 2)) for v in range(n_voxels)]
     signal = torch.stack(columns, 1)
