@@ -1,7 +1,7 @@
 """How long a whole map takes under ``Trainer.fit``, and where the time goes.
 
 ``python -m benchmarks fit --images 128`` trains one epoch on simulated tokens of full size (12 layers of 768 channels
-on 8 x 8, 37,984 voxels) and scales it to an epoch of 9,000 images. Tokens and responses are noise: only time is measured.
+on 8 x 8, 37,984 voxels) and scales it to an epoch of 9,000 images. Tokens and responses are noise: only time counts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def main(argv: list[str]) -> None:
         "fit",
         [
             f"{chosen.images} images in batches of {chosen.batch_size}, {chosen.voxels:,} voxels, "
-            f"{chosen.layers} layers of {chosen.width}, {chosen.precision}, {chosen.device}, seed {chosen.seed}; {n_steps} steps.",
+            f"{chosen.layers} layers of {chosen.width}, {chosen.precision}, {chosen.device}, seed {chosen.seed}; "
+            f"{n_steps} steps.",
             table(["part", "wall", "share", "per step"], rows),
             f"Scaled to an epoch of {N_TRAIN:,} images: {seconds(epoch * N_TRAIN / chosen.images)}. "
             f"Peak resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB.",
