@@ -203,7 +203,8 @@ def test_the_closed_form_start_is_a_window_ridge(tmp_path):
     ridge = WindowRidgeCV().fit(tokens, (response - model.response_mean) / model.response_sd)
     test = [model.transform(t) for t in model._batches(data.splits["test"])]
     expected = ridge.predict(test) * model.response_sd + model.response_mean
-    assert torch.allclose(model.predict_index(data.splits["test"]), expected, atol=2e-2)  # tokens in half precision
+    found = model.predict_index(data.splits["test"])
+    assert (found - expected).norm() < 0.01 * expected.norm()  # training read its tokens in half precision
 
 
 def test_the_ridge_start_needs_windows(tmp_path):

@@ -33,7 +33,7 @@ def toy_dataset(n_images=60, n_voxels=7, coords=True, noise=0.3, seed=0):
     pixels = (pixels - pixels.amin()) / (pixels.amax() - pixels.amin())
     data = ArrayDataset(
         pixels,
-        torch.rand(n_images, n_voxels, generator=generator),
+        torch.rand(n_images, n_voxels, generator=torch.Generator().manual_seed(seed + 1)),  # replaced below
         coords=torch.rand(n_voxels, 3, generator=generator) * 50 if coords else None,
         test=0.25,
         val=0.2,
