@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -297,17 +299,27 @@ def subdivide(faces: np.ndarray, n_vertices: int) -> tuple[np.ndarray, np.ndarra
 
 def _read_gifti(mesh: str, name: str) -> list[np.ndarray]:
     import nibabel
+
+    # the wheel's own files, found without importing nilearn, which takes a second
+    package = find_spec("nilearn")
+    carried = (
+        Path(package.submodule_search_locations[0], "datasets", "data", mesh, f"{name}.gii.gz") if package else None
+    )
+    path = carried if carried is not None and carried.is_file() else _fetch_surface(mesh, name)
+    return [array.data for array in nibabel.load(path).darrays]
+
+
+def _fetch_surface(mesh: str, name: str) -> Path:
     from nilearn.datasets import fetch_surf_fsaverage
 
     try:
-        path = fetch_surf_fsaverage(mesh)[name]
+        return Path(fetch_surf_fsaverage(mesh)[name])
     except OSError as error:  # requests' errors are OSErrors
         raise ConnectionError(
             f"{name} of {mesh} is not in nilearn's cache and could not be downloaded ({type(error).__name__}). Run "
             f"nilearn.datasets.fetch_surf_fsaverage({mesh!r}) where there is a network and copy ~/nilearn_data/{mesh} "
             "here, or set NILEARN_DATA. fsaverage5, and the sphere and flat map of fsaverage, need no download."
         ) from error
-    return [array.data for array in nibabel.load(path).darrays]
 
 
 def _read_only(points: np.ndarray, faces: np.ndarray) -> Mesh:
