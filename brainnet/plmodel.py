@@ -144,11 +144,25 @@ class PLModel(pl.LightningModule):
         if self.backbone is not None:
             self.identity = fingerprint_of(self.backbone)
         self.preprocessing = data.preprocessing
+        self._check_store(data)
         mean, sd, usable = _response_statistics(dataset.responses, data.train_index)
         self.usable.copy_(usable)
         if self.cfg.RESPONSES.STANDARDIZE:
             self.response_mean.copy_(mean)
             self.response_sd.copy_(sd)
+
+    def _check_store(self, data: BrainDataModule) -> None:
+        """Refuses tokens that another backbone, other weights or another preprocessing made."""
+        if data.store is None or self.backbone is None:
+            return
+        mine = {k: self.identity.get(k) for k in ("name", "weights")} | {"preprocessing": str(data.preprocessing)}
+        for field, value in mine.items():
+            made_with = data.store.fingerprint.get(field, value)
+            if value is not None and made_with != value and made_with != "as given":
+                raise ValueError(
+                    f"the token store was made with another {field}: {made_with}; this model's is {value}. "
+                    "Build it anew: TokenStore.build(backbone, dataset)."
+                )
 
     def _build(self, layers: list[str], widths: list[int], space: BrainSpace) -> None:
         cfg = self.cfg
@@ -221,6 +235,7 @@ class PLModel(pl.LightningModule):
             )
         self.data = data
         data.use_backbone(self.backbone)
+        self._check_store(data)
 
     def on_fit_start(self) -> None:
         """Fits the token transform and finds the closed-form start, unless a checkpoint brought both."""

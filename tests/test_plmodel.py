@@ -272,3 +272,11 @@ def test_drawing_leaves_a_picture_of_every_validation(tmp_path):
     pictures = sorted((tmp_path / "maps").glob("*.png"))
     assert [p.name for p in pictures] == ["epoch000.png", "epoch001.png"]
     assert all(p.stat().st_size > 10_000 for p in pictures)
+
+
+def test_a_store_of_another_backbone_is_refused():
+    data = toy_dataset()
+    store = TokenStore.build(ToyBackbone(gain=2.0), data, progress=False)
+    with pytest.raises(ValueError, match="another weights: gain 2.0; this model's is gain 1.0"):
+        PLModel(toy_config(), ToyBackbone(), data=BrainDataModule(data, store))
+    PLModel(toy_config(), ToyBackbone(gain=2.0), data=BrainDataModule(data, store))
