@@ -80,6 +80,7 @@ def fit(
     pl.seed_everything(cfg.SEED, workers=True, verbose=False)
     backbone = build_backbone_of(cfg)
     dataset = build_dataset(cfg, backbone)
+    _check_splits(dataset, cfg.TRAINER.FIT_ON)
     clock.lap("data")
     model = PLModel(cfg, backbone, draw=draw, data=dataset, progress=progress)
     model.setup_store(model.data)
@@ -220,6 +221,17 @@ def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: b
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.yaml").write_text(cfg.dump())
+
+
+def _check_splits(dataset: ResponseDataset, fit_on: str) -> None:
+    """Says before hours of training, not after, that there is nothing to choose by or to report on."""
+    needed = ("train", "val", "test") if fit_on == "train" else ("train", "test")
+    empty = [name for name in needed if not len(dataset.splits[name])]
+    if empty:
+        raise ValueError(
+            f"the data set has no {' and no '.join(empty)} images. A run trains on train, chooses by val (not with "
+            "TRAINER.FIT_ON train+val) and reports test; give it such splits."
+        )
 
 
 def _trainer(cfg: CfgNode, out: Path, progress: bool):

@@ -130,3 +130,14 @@ def test_nothing_to_resume_or_to_load_is_said(toys, tmp_path):
 def test_json_holds_no_nan(tmp_path):
     runs.write_json(tmp_path / "x.json", {"a": float("nan"), "b": [np.float32(1.5), torch.tensor([2])]})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": [1.5, [2]]}
+
+
+def test_missing_splits_are_said_before_training(tmp_path, monkeypatch):
+    data = toy_dataset()
+    data.splits = data.splits | {"test": torch.arange(0), "val": torch.arange(0)}
+    monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: ToyBackbone())
+    monkeypatch.setattr(runs, "build_dataset", lambda cfg, backbone: data)
+    with pytest.raises(ValueError, match="no val and no test images"):
+        runs.fit(toy_config(), tmp_path / "a", progress=False)
+    with pytest.raises(ValueError, match="no test images"):
+        runs.fit(toy_config("TRAINER.FIT_ON", "train+val"), tmp_path / "b", progress=False)
