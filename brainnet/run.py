@@ -86,6 +86,8 @@ def fit(
     model.setup_store(model.data)
     clock.lap("tokens")
     trainer, best = _trainer(cfg, out, progress)
+    if main_process:  # only now: a start that failed leaves nothing that looks like a run
+        (out / "config.yaml").write_text(cfg.dump())
     _train(trainer, model, last, resume, out)
     if not trainer.is_global_zero:
         return {}
@@ -220,7 +222,6 @@ def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: b
     else:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(cfg.dump())
 
 
 def _check_splits(dataset: ResponseDataset, fit_on: str) -> None:
