@@ -463,7 +463,7 @@ class PLModel(pl.LightningModule):
             scores["r_normalised"] = normalise(scores["r"], ceiling).values
         self.scores[split] = scores
         means = {f"{split}_{name}": score.nanmean() for name, score in scores.items() if name != "noise_ceiling"}
-        self.log_dict(means, prog_bar=True, rank_zero_only=False)
+        self.log_dict(means, prog_bar=True, sync_dist=True)  # equal on all processes: the sums were added up
         if split == "val" and not self.trainer.sanity_checking:
             loss = self.trainer.callback_metrics.get("train_loss")
             self.history.append(
