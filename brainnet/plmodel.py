@@ -199,6 +199,7 @@ class PLModel(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Builds what data decides: the encoder where there is none yet, and the token store (called by Lightning)."""
+        self.on_fit_end()  # Lightning does not call it where the training before was interrupted
         data = getattr(self.trainer, "datamodule", None) or self.data
         if not isinstance(data, BrainDataModule):
             self._require_encoder()
@@ -266,9 +267,10 @@ class PLModel(pl.LightningModule):
             raise ValueError("MODEL.START ridge fits Gaussian windows: it needs MODEL.WINDOW gaussian.")
         index = self.data.train_index
         target = (self._here(self.data.dataset.responses[index]) - self.response_mean) / self.response_sd
-        transform = self.transform if self._raw_store is None and self.transform is not None else lambda tokens: tokens
+        ready = self._raw_store is not None
+        transform = self.transform if self.transform is not None and not ready else lambda tokens: tokens
         ridge = WindowRidgeCV(progress=self.show_progress)
-        ridge.fit(lambda: (transform(tokens) for tokens in self._batches(index)), target)
+        ridge.fit(lambda: (transform(tokens) for tokens in self._batches(index, transformed=ready)), target)
         kept = self.encoder.closed_form_start(
             [ridge.coef_[layer] for layer in self.layers],
             ridge.intercept_.nan_to_num(0.0),
@@ -286,15 +288,12 @@ class PLModel(pl.LightningModule):
         if self._raw_store is not None:
             self.data.store, self._raw_store = self._raw_store, None
 
-    def on_exception(self, exception: BaseException) -> None:
-        """The same when training stops early."""
-        self.on_fit_end()
-
-    def _batches(self, index: Tensor) -> Iterator[Tokens]:
-        """Untransformed tokens of the images ``index``, batch by batch."""
+    def _batches(self, index: Tensor, transformed: bool = False) -> Iterator[Tokens]:
+        """Tokens of the images ``index``, batch by batch; ``transformed`` ones only while training keeps them."""
         data = self.data
-        if data.store is not None:
-            yield from (self._of_layers(t).map(self._here) for t in data.store.batches(index, batch_size=64))
+        store = data.store if transformed or self._raw_store is None else self._raw_store
+        if store is not None:
+            yield from (self._of_layers(t).map(self._here) for t in store.batches(index, batch_size=64))
             return
         for part in index.split(self.cfg.TOKENS.BATCH_SIZE):
             images = torch.stack([data.dataset.image(int(i), data.preprocessing) for i in part])

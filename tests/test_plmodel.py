@@ -280,3 +280,20 @@ def test_a_store_of_another_backbone_is_refused():
     with pytest.raises(ValueError, match="another weights: gain 2.0; this model's is gain 1.0"):
         PLModel(toy_config(), ToyBackbone(), data=BrainDataModule(data, store))
     PLModel(toy_config(), ToyBackbone(gain=2.0), data=BrainDataModule(data, store))
+
+
+def test_an_interrupted_training_still_predicts_from_untransformed_tokens(tmp_path, monkeypatch):
+    data = toy_dataset()
+    model = PLModel(toy_config(), ToyBackbone(), data=data)
+
+    def fail(self):
+        raise RuntimeError("stopped")
+
+    monkeypatch.setattr(PLModel, "on_train_epoch_end", fail)
+    with pytest.raises(RuntimeError, match="stopped"):
+        trainer(tmp_path).fit(model)
+    model.eval()
+    index = torch.tensor([0, 1, 2])
+    with torch.no_grad():
+        expected = model(torch.stack([data.image(int(i)) for i in index]))[0]
+    assert torch.allclose(model.predict_index(index), expected, atol=2e-2)
