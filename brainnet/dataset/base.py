@@ -21,6 +21,7 @@ from brainnet.tokens import Preprocessing
 
 DATASETS = Registry("dataset", group="brainnet.datasets")
 SPLITS = ("train", "val", "test")
+_ALSO_CALLED = {"train": {"training"}, "val": {"valid", "validation"}, "test": {"testing"}}
 
 
 class ResponseDataset(Dataset):
@@ -32,8 +33,9 @@ class ResponseDataset(Dataset):
         image_ids: one unique name per image, in the order of the rows of ``responses``.
         responses: (n_images, n_voxels), stored as float32 on the CPU.
         space: where each column lives.
-        splits: "train", "val" and "test" -> image indices; disjoint. Rows in none of them are never used. To refit
-            on everything that is not test: ``torch.cat([splits["train"], splits["val"]])``.
+        splits: "train", "val" and "test" -> image indices; disjoint. Further names hold images that are only ever
+            predicted, such as out-of-distribution ones. Rows in none of them are never used. To refit on everything
+            that is not test: ``torch.cat([splits["train"], splits["val"]])``.
         noise_ceiling: (n_voxels,) the largest Pearson r a perfect model reaches on the test rows, in [0, 1]; None
             where nothing is known.
         noise_ceiling_definition: how that ceiling was estimated, and from how many repeats.
@@ -204,16 +206,20 @@ def _count(size: float | int, n: int, name: str) -> int:
 
 
 def check_splits(splits: Mapping[str, Tensor | Sequence[int]], n_images: int) -> dict[str, Tensor]:
-    """The splits "train", "val" and "test" as long tensors, once they are disjoint and within range; absent ones empty.
+    """The splits as long tensors, once they are disjoint and within range: "train", "val", "test", then all others.
+
+    Of the three an absent one is empty. Any other name is a split of its own, to be predicted and scored under that
+    name; a name that looks like a slip for one of the three is refused.
 
     Raises:
-        ValueError: an unknown name, an index out of range, or an image in two splits (or twice in one).
+        ValueError: such a name, an index out of range, or an image in two splits (or twice in one).
+
+    >>> list(check_splits({"sketches": [3], "train": [0, 1], "test": [2]}, 4))
+    ['train', 'val', 'test', 'sketches']
     """
-    unknown = set(splits) - set(SPLITS)
-    if unknown:
-        raise ValueError(f"splits are named {', '.join(SPLITS)}; got {', '.join(sorted(map(str, unknown)))}.")
     checked = {}
-    for name in SPLITS:
+    for name in (*SPLITS, *(other for other in splits if other not in SPLITS)):
+        _check_split_name(name)
         rows = torch.as_tensor(splits.get(name, ()))
         if rows.dtype == torch.bool:
             raise ValueError(f"split {name!r} must be image indices, got a mask; use mask.nonzero().squeeze(1).")
@@ -229,6 +235,16 @@ def check_splits(splits: Mapping[str, Tensor | Sequence[int]], n_images: int) ->
         where = [name for name, part in checked.items() if bool((part == shared[0]).any())]
         raise ValueError(
             f"{len(shared)} images are in more than one split (or twice in one), the first is {int(shared[0])} "
-            f"in {' and '.join(where)}; train, val and test must be disjoint."
+            f"in {' and '.join(where)}; splits must be disjoint."
         )
     return checked
+
+
+def _check_split_name(name: object) -> None:
+    """Refuses what is meant to be "train", "val" or "test": as a further split it would silently not be used so."""
+    text = str(name).lower()
+    for meant in SPLITS:
+        if name != meant and (text in _ALSO_CALLED[meant] or sorted(text) == sorted(meant)):
+            raise ValueError(f"split {name!r} looks like {meant!r}: name it so. Other names are splits of their own.")
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"splits are named by texts, got {name!r}.")

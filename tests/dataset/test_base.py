@@ -89,13 +89,27 @@ def test_the_published_split_of_subject_1_is_9000_and_841():
         ({"train": [0, 12]}, "names image 12; there are 12, counted from 0"),
         ({"train": [0], "test": [-1]}, "names image -1"),
         ({"train": []}, "'train' is empty"),
-        ({"train": [0], "valid": [1]}, "named train, val, test; got valid"),
+        ({"train": [0], "valid": [1]}, "'valid' looks like 'val'"),
+        ({"train": [0], "tets": [1]}, "'tets' looks like 'test'"),
+        ({"train": [0], "Test": [1]}, "'Test' looks like 'test'"),
+        ({"train": [0], "": [1]}, "named by texts"),
+        ({"train": [0, 1], "sketches": [1]}, "1 in train and sketches"),
         ({"train": torch.ones(12).bool()}, "must be image indices, got a mask"),
     ],
 )
 def test_bad_splits_are_refused(splits, message):
     with pytest.raises(ValueError, match=message):
         Grey(responses(), splits=splits)
+
+
+def test_further_splits_keep_their_names_and_come_last():
+    data = Grey(responses(), splits={"sketches": [7, 8, 9], "train": [0, 1, 2, 3], "test_2": [10]})
+    assert {name: rows.tolist() for name, rows in data.splits.items()} == {
+        "train": [0, 1, 2, 3], "val": [], "test": [], "sketches": [7, 8, 9], "test_2": [10],
+    }  # fmt: skip
+    shuffled = data.shuffled(1).responses  # a control permutes within each split, these too
+    assert torch.equal(shuffled[7:10].sort(0).values, data.responses[7:10].sort(0).values)
+    assert "sketches 3" in repr(data)
 
 
 @pytest.mark.parametrize(("sizes", "message"), [({"test": 1.5}, "share in"), ({"test": 8, "val": 4}, "leave none")])
