@@ -22,12 +22,13 @@ import torch
 from torch import Tensor
 
 from brainnet import __version__
+from brainnet._checks import nearest, require
 from brainnet._checks import progress as show_progress
-from brainnet._checks import require
 from brainnet.dataset.base import ResponseDataset
 from brainnet.ridge import BandedRidgeCV, RidgeCV, StackedRegressionCV, WindowRidgeCV
 from brainnet.scores import (
     PairedDifference,
+    VoxelTest,
     above_chance,
     bootstrap_scores,
     interval,
@@ -52,6 +53,7 @@ METHODS: dict[str, Callable[[], Any]] = {
 CONTROLS = ("shuffled", "random")
 ALL_LAYERS = "all"
 BEST_LAYER = "best"
+NOISE_CEILING = "noise ceiling"
 _SCORES = {"r": "pearson_r", "r2": "r2"}
 
 
@@ -118,7 +120,9 @@ class Encoding:
             control, split, roi, score, mean, lower, upper, median, n_voxels, n_excluded, ceiling, normalised,
             n_under_floor``. ``lower`` and ``upper`` are the 95 % bootstrap interval of the mean over images;
             ``ceiling`` is the mean noise ceiling on the row's scale, ``normalised`` the mean of score over ceiling. A
-            "best" row repeats the layer that ``chosen_layer`` names.
+            "best" row repeats the layer that ``chosen_layer`` names. Subjects whose noise ceiling is known have rows
+            of the method "noise ceiling", without model and layer: what a perfect model would score.
+        tests: (key, split, score) -> what :meth:`significance` found so far; :meth:`save` writes it too.
     """
 
     def __init__(
@@ -126,8 +130,10 @@ class Encoding:
     ):
         self.subjects = dict(subjects)
         self.fits: dict[FitKey, Fit] = {}
+        self.tests: dict[tuple[FitKey, str, str], VoxelTest] = {}
         self.n_resamples, self.floor, self.seed = n_resamples, floor, seed
-        self._rows: list[dict[str, Any]] = []
+        self._rows = [row for subject in self.subjects for row in self._ceiling_rows(subject)]
+        self._shuffled: dict[str, Tensor] = {}
 
     @property
     def table(self) -> pd.DataFrame:
@@ -151,13 +157,33 @@ class Encoding:
             self._rows += self._score(key, split, torch.as_tensor(prediction), chosen_layer)
         self.fits[key] = fit
 
+    def _ceiling_rows(self, subject: str) -> Iterator[dict[str, Any]]:
+        """What a perfect model would score on the test images, where that is known."""
+        dataset = self.subjects[subject]
+        if dataset.noise_ceiling is None or not len(dataset.splits["test"]):
+            return
+        ceiling = dataset.noise_ceiling.double()
+        key = FitKey("", subject, NOISE_CEILING, "")
+        for name, values in (("r", ceiling), ("r2", ceiling.square())):
+            floor = self.floor if name == "r" else self.floor**2
+            for roi, mask in self._regions(subject).items():
+                mean, median, n, n_excluded = summarise(values[mask])
+                yield (
+                    {**key._asdict(), "chosen_layer": "", "split": "test", "roi": roi, "score": name}
+                    | {"mean": mean, "lower": torch.nan, "upper": torch.nan, "median": median, "n_voxels": n}
+                    | {"n_excluded": n_excluded, "ceiling": mean, "normalised": torch.nan}
+                    | {"n_under_floor": int((values[mask] < floor).sum())}
+                )
+
+    def _regions(self, subject: str) -> dict[str, Tensor]:
+        dataset = self.subjects[subject]
+        return {"all": torch.ones(dataset.n_voxels, dtype=torch.bool), **dataset.space.rois}
+
     def _score(self, key: FitKey, split: str, prediction: Tensor, chosen_layer: str) -> list[dict[str, Any]]:
         dataset = self.subjects[key.subject]
         response = self._responses(key, split)
-        names = ["all", *dataset.space.roi_names]
-        masks = torch.stack(
-            [torch.ones(dataset.n_voxels, dtype=torch.bool), *(dataset.space.rois[name] for name in names[1:])]
-        )
+        regions = self._regions(key.subject)
+        masks = torch.stack(list(regions.values()))
         rows = []
         for name, function in (("r", pearson_r), ("r2", r2)):
             score = function(prediction, response)
@@ -168,7 +194,7 @@ class Encoding:
             ceiling = dataset.noise_ceiling.double() if known else torch.full_like(score, torch.nan)
             ceiling = ceiling if name == "r" else ceiling.square()
             share = normalise(score, ceiling, self.floor if name == "r" else self.floor**2).values
-            for roi, mask, sample in zip(names, masks, samples.T, strict=True):
+            for roi, mask, sample in zip(regions, masks, samples.T, strict=True):
                 mean, median, n, n_excluded = summarise(score[mask])
                 _, lower, upper = interval(mean, sample) if n else (mean, torch.nan, torch.nan)
                 rows.append(
@@ -194,11 +220,13 @@ class Encoding:
             generator=self._generator(),
         )
 
-    def significance(self, key: FitKey, split: str = "test", score: str = "r", n_permutations: int = 1000):
+    def significance(self, key: FitKey, split: str = "test", score: str = "r", n_permutations: int = 1000) -> VoxelTest:
         """Whether each voxel scores above chance, see :func:`brainnet.scores.above_chance`."""
         prediction = torch.as_tensor(self._fit(key).predictions[split])
         response = self._responses(key, split)
-        return above_chance(prediction, response, _SCORES[score], n_permutations, generator=self._generator())
+        test = above_chance(prediction, response, _SCORES[score], n_permutations, generator=self._generator())
+        self.tests[key, split, score] = test
+        return test
 
     def best_layers(self, model: str, subject: str, method: str = "ridge") -> tuple[Tensor, list[str]]:
         """Per voxel the layer with the best score on training images: (n_voxels,) indices, -1 for none, and names."""
@@ -213,10 +241,10 @@ class Encoding:
         return torch.where(scores.isneginf().all(0), -1, scores.argmax(0)), list(found)
 
     def save(self, out: str | Path) -> Path:
-        """Writes ``encoding.csv`` and per fit ``voxels/<fit>.npz``, for surfaces and volumes also a map of r.
+        """Writes ``encoding.csv`` and per fit ``voxels/<fit>.npz``, for surfaces and volumes also maps of r.
 
-        Each npz holds r, r2, ceiling, the training score and the details of the fit, one entry per voxel. Maps are
-        NIfTI, or one GIfTI per hemisphere.
+        Each npz holds r, r2, ceiling, the training score, the details of the fit and the tests made of it, one entry
+        per voxel. Maps are NIfTI, or one GIfTI per hemisphere; of splits other than test they carry its name.
         """
         out = Path(out)
         (out / "voxels").mkdir(parents=True, exist_ok=True)
@@ -229,10 +257,15 @@ class Encoding:
             for split, prediction in fit.predictions.items():
                 pair = torch.as_tensor(prediction), self._responses(key, split)
                 arrays |= {f"r_{split}": pearson_r(*pair).numpy(), f"r2_{split}": r2(*pair).numpy()}
-            stem = out / "voxels" / _slug(key)
-            _save_npz(stem.with_suffix(".npz"), arrays)
-            if "test" in fit.predictions:
-                _write_map(torch.from_numpy(arrays["r_test"]), dataset.space, stem)
+            for (tested, split, score), test in self.tests.items():
+                if tested == key:
+                    found = {"p": test.p, "p_fdr": test.p_fdr, "p_max": test.p_max}
+                    arrays |= {f"{name}_{score}_{split}": values.numpy() for name, values in found.items()}
+            stem = out / "voxels" / slug(*key)
+            _save_npz(stem.with_name(f"{stem.name}.npz"), arrays)
+            for split in fit.predictions:
+                place = stem if split == "test" else stem.with_name(f"{stem.name}_{split}")
+                write_map(torch.from_numpy(arrays[f"r_{split}"]), dataset.space, place)
         return out / "encoding.csv"
 
     def _fit(self, key: FitKey) -> Fit:
@@ -242,8 +275,12 @@ class Encoding:
 
     def _responses(self, key: FitKey, split: str) -> Tensor:
         dataset = self.subjects[key.subject]
-        dataset = dataset.shuffled(self.seed) if key.control == "shuffled" else dataset
-        return dataset.responses[dataset.splits[split]]
+        responses = dataset.responses
+        if key.control == "shuffled":
+            if key.subject not in self._shuffled:
+                self._shuffled[key.subject] = dataset.shuffled(self.seed).responses
+            responses = self._shuffled[key.subject]
+        return responses[dataset.splits[split]]
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)  # the same images are drawn for every fit
@@ -254,7 +291,7 @@ def encode(
     responses: ResponseDataset | Mapping[str, ResponseDataset],
     *,
     methods: Sequence[str] | Mapping[str, Any] = ("ridge",),
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     pool: str = "flatten",
     controls: Sequence[str] = (),
     twins: Mapping[str, Any] | None = None,
@@ -274,7 +311,7 @@ def encode(
         responses: a dataset, or subject name -> dataset.
         methods: names among ``METHODS``, or name -> estimator. :class:`WindowRidgeCV` reads token maps of all layers,
             :class:`BandedRidgeCV` and :class:`StackedRegressionCV` features of all layers, any other one layer.
-        layers: a choice of layers; None takes all.
+        layers: a choice of layers, for all models or model name -> choice; None takes all.
         pool: how a store's tokens become features, see :meth:`Tokens.features`.
         controls: "shuffled" (responses permuted per voxel: its true score is zero) and "random" (needs ``twins``).
         twins: model name -> features of the same network with random weights, as ``features``.
@@ -300,7 +337,7 @@ def encode(
     """
     subjects = dict(responses) if isinstance(responses, Mapping) else {"subject": responses}
     models = features if _is_named(features) else {"model": features}
-    estimators = _estimators(methods)
+    estimators = find_estimators(methods)
     unknown = set(controls) - set(CONTROLS)
     if unknown or ("random" in controls and not twins):
         raise ValueError(
@@ -315,7 +352,8 @@ def encode(
         sources += [(name, source, "random") for name, source in (twins or {}).items() if "random" in controls]
         for model, source, control in sources:
             source = source(subject) if callable(source) else source
-            known = _check_images(source, dataset, model, subject, layers)
+            wanted = layers.get(model) if isinstance(layers, Mapping) else layers
+            known = _check_images(source, dataset, model, subject, wanted)
             shown = dataset.shuffled(seed) if control == "shuffled" else dataset
             data = _Data(shown.responses, shown.splits, shown.image_ids)
             for method, estimator in estimators.items():
@@ -351,7 +389,7 @@ def _add_best_layers(encoding: Encoding) -> None:
 
 def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layers, pool, rows, train) -> Fit:
     """One job, from disk where it is finished there already."""
-    path = None if folder is None else folder / f"{_slug(key)}.npz"
+    path = None if folder is None else folder / f"{slug(*key)}.npz"
     card = json.dumps(_card(key, source, data, estimator, layers, pool, train), sort_keys=True)
     if path is not None and path.is_file():
         with np.load(path, allow_pickle=False) as saved:
@@ -409,14 +447,22 @@ def _training_score(estimator: Any, n_voxels: int) -> tuple[Tensor, dict[str, np
     return torch.as_tensor(selection).double().cpu(), details
 
 
-def _estimators(methods: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+def find_estimators(methods: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> estimator of the methods that :func:`encode` was asked for.
+
+    >>> find_estimators(["rigde"])
+    Traceback (most recent call last):
+    ValueError: Unknown method 'rigde'. Did you mean 'ridge'? Known: ridge, banded, stacked, window.
+    """
     if isinstance(methods, str):
         methods = (methods,)
     if isinstance(methods, Mapping):
         return dict(methods)
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
-        raise ValueError(f"Unknown method {unknown}. Known: {', '.join(METHODS)}; or give name -> estimator.")
+        close = nearest(unknown[0], METHODS) if unknown else None
+        given = f"Unknown method {unknown[0]!r}." if unknown else "No method was named."
+        raise ValueError(f"{given}{f' Did you mean {close!r}?' if close else ''} Known: {', '.join(METHODS)}.")
     return {name: METHODS[name]() for name in methods}
 
 
@@ -506,11 +552,11 @@ def _save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _write_map(values: Tensor, space: Any, stem: Path) -> None:
+def write_map(values: Tensor, space: Any, stem: Path) -> None:
     """One value per voxel as NIfTI, or as one GIfTI per hemisphere; nothing for units that have no place."""
     nibabel = require("nibabel", needed_by="maps of encode")
     if space.mask is not None:
-        nibabel.save(space.to_volume(values.float()), stem.with_suffix(".nii.gz"))
+        nibabel.save(space.to_volume(values.float()), f"{stem}.nii.gz")
     elif space.vertices is not None:
         for side, half in zip("LR", space.to_surface(values.float()).chunk(2), strict=True):
             array = nibabel.gifti.GiftiDataArray(
@@ -523,7 +569,11 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
-def _slug(key: FitKey) -> str:
-    """A readable file name, told apart from its neighbours by a digest."""
-    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in key if part)
-    return f"{name}_{hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:6]}"
+def slug(*parts: str) -> str:
+    """A readable file name for some names, told apart from its neighbours by a digest.
+
+    >>> slug("timm:vit", "", "subj01")
+    'timm-vit_subj01_d628b9'
+    """
+    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts if part)
+    return f"{name}_{hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()[:6]}"

@@ -7,7 +7,7 @@ import torch
 
 from brainnet import scores
 from brainnet.dataset.base import ResponseDataset
-from brainnet.encode import BEST_LAYER, Encoding, Fit, FitKey, encode
+from brainnet.encode import BEST_LAYER, NOISE_CEILING, Encoding, Fit, FitKey, encode
 from brainnet.ridge import BandedRidgeCV, LinearRegressionCV, RidgeCV, WindowRidgeCV
 from brainnet.space import BrainSpace
 from brainnet.store import TokenStore
@@ -150,7 +150,7 @@ def test_features_of_other_images_are_refused(layers, dataset):
         encode({"early": layers["early"][:50]}, dataset)
     with pytest.raises(ValueError, match=r"no layers \['middle'\]. Known: early, late"):
         encode(layers, dataset, layers=["middle"])
-    with pytest.raises(ValueError, match=r"Unknown method \['lasso'\]"):
+    with pytest.raises(ValueError, match=r"Unknown method 'lasso'\. Known"):
         encode(layers, dataset, methods=["lasso"])
     with pytest.raises(ValueError, match="to train on"):
         encode(layers, dataset, train=("train", "val", "test"))
@@ -218,6 +218,52 @@ def test_everything_is_saved(layers, dataset, tmp_path, place):
     if place == "surface":
         left = nibabel.load(next((tmp_path / "voxels").glob("*late*.L.func.gii"))).darrays[0].data
         np.testing.assert_allclose(left[2000], r[1], rtol=1e-6)
+
+
+def test_layers_with_a_dot_in_their_names_keep_files_of_their_own(layers, dataset, tmp_path):
+    mask = torch.zeros(2, 2, 2, dtype=torch.bool)
+    mask.view(-1)[:VOXELS] = True
+    dataset.space = BrainSpace(coords=None, rois={}, mask=mask, affine=torch.eye(4), n_voxels=VOXELS)
+    dotted = {"features.3": layers["early"], "features.4": layers["late"]}
+    encode(dotted, dataset, n_resamples=5).save(tmp_path)
+    names = [path.name for path in (tmp_path / "voxels").iterdir()]
+    assert len([name for name in names if name.endswith(".npz")]) == 3  # two layers and the best one
+    assert len([name for name in names if name.endswith(".nii.gz")]) == 3
+
+
+def test_further_splits_are_predicted_scored_and_saved_under_their_names(layers, dataset, tmp_path):
+    """The first half of the test images as "sketches": their rows are the scores of exactly these images."""
+    whole = encode(layers, dataset, n_resamples=10, layers=["late"])
+    splits = {"train": range(80), "val": range(80, 90), "sketches": range(90, 105), "test": range(105, N)}
+    parted = ResponseDataset(dataset.image_ids, dataset.responses, dataset.space, splits, noise_ceiling=np.full(6, 0.9))
+    encoding = encode({"net": layers}, parted, n_resamples=10, layers={"net": ["late"]})
+    key = FitKey("net", "subject", "ridge", "late")
+    prediction = whole.fits[key._replace(model="model")].predictions["test"]
+    torch.testing.assert_close(encoding.fits[key].predictions["sketches"], prediction[:15])
+    r = scores.pearson_r(prediction[:15], dataset.responses[90:105])
+    assert row(encoding, layer="late", split="sketches")["mean"] == pytest.approx(r.mean().item(), abs=1e-6)
+    assert np.isnan(row(encoding, layer="late", split="sketches")["ceiling"])  # repeats were of the test images
+    encoding.save(tmp_path)
+    with np.load(next((tmp_path / "voxels").glob("*late*.npz")), allow_pickle=False) as saved:
+        np.testing.assert_allclose(saved["r_sketches"], r, atol=1e-6)
+
+
+def test_noise_ceilings_have_rows_of_their_own(layers, dataset):
+    dataset.noise_ceiling = torch.tensor([0.05, 0.9, 0.5, 0.7, torch.nan, 0.6])
+    encoding = encode(layers, dataset, n_resamples=10)
+    for score, of in (("r", lambda x: x), ("r2", np.square)):
+        found = row(encoding, method=NOISE_CEILING, roi="V4", score=score)
+        assert found["mean"] == pytest.approx(of(np.array([0.5, 0.7, 0.6])).mean(), abs=1e-6)
+        assert (found["n_voxels"], found["n_excluded"], found["n_under_floor"]) == (3, 1, 0)
+        assert row(encoding, method=NOISE_CEILING, roi="V1", score=score)["n_under_floor"] == 1
+
+
+def test_tests_that_were_made_are_saved(layers, dataset, tmp_path):
+    encoding = encode(layers, dataset, n_resamples=5, layers=["late"])
+    test = encoding.significance(FitKey("model", "subject", "ridge", "late"), n_permutations=50)
+    encoding.save(tmp_path)
+    with np.load(next((tmp_path / "voxels").glob("*late*.npz")), allow_pickle=False) as saved:
+        np.testing.assert_array_equal(saved["p_fdr_r_test"], test.p_fdr)
 
 
 @pytest.mark.slow
