@@ -131,6 +131,19 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
             raise ValueError(f"{file} must hold KEY: value pairs, got {type(given).__name__}.")
         for key, value in _flatten(given or {}):
             _set(cfg, key, value, where=str(file))
+    return changed(cfg, overrides)
+
+
+def changed(cfg: CfgNode, overrides: Sequence[str]) -> CfgNode:
+    """A copy of a config with ``[KEY, VALUE, KEY, VALUE, ...]`` merged in, as on the command line.
+
+    Raises:
+        ValueError: an unknown key (names the nearest known one), a key without value, or a value of the wrong kind.
+
+    >>> changed(get_cfg_defaults(), ["DATASET.SESSION", "201025"]).DATASET.SESSION
+    '201025'
+    """
+    cfg = cfg.clone()
     if len(overrides) % 2:
         raise ValueError(f"overrides come as KEY VALUE pairs; {overrides[-1]!r} has no value.")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):

@@ -56,9 +56,8 @@ def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
     return dataset.shuffled(seed=cfg.SEED) if cfg.DATASET.SHUFFLED else dataset
 
 
-def build_backbone_of(cfg: CfgNode) -> Any:
-    """The backbone that ``cfg.BACKBONE`` names."""
-    options: dict[str, Any] = {}
+def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:
+    """The backbone that ``cfg.BACKBONE`` names; further options go to its family."""
     if cfg.BACKBONE.WEIGHTS:
         options["weights"] = cfg.BACKBONE.WEIGHTS
     if cfg.MODEL.LAYERS:

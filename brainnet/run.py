@@ -393,19 +393,26 @@ def _run_card(
         **opening(PACKAGES),
         "seed": cfg.SEED,
         "config": config_keys(cfg),
+        **data_card(cfg.DATASET.NAME, dataset),
+        "backbone": model.identity,
+        "test": metrics["test"]["all"],
+        **closing(clock),
+    }
+
+
+def data_card(name: str, dataset: ResponseDataset) -> dict[str, Any]:
+    """The entries of a card that say which data were used: "data", "splits" and "noise_ceiling"."""
+    return {
         "data": {
-            "name": cfg.DATASET.NAME,
+            "name": name,
             "n_images": len(dataset),
-            "n_voxels": dataset.responses.shape[1],
+            "n_voxels": dataset.n_voxels,
             "image_ids_sha256": sha256("\n".join(dataset.image_ids).encode()),
             "responses_sha256": sha256(np.ascontiguousarray(dataset.responses.numpy()).tobytes()),
         },
         "splits": {
-            name: {"n": len(rows), "sha256": sha256(rows.numpy().astype("<i8").tobytes())}
-            for name, rows in dataset.splits.items()
+            split: {"n": len(rows), "sha256": sha256(rows.numpy().astype("<i8").tobytes())}
+            for split, rows in dataset.splits.items()
         },
-        "backbone": model.identity,
         "noise_ceiling": {"definition": dataset.noise_ceiling_definition or None, "n_repeats": dataset.n_repeats},
-        "test": metrics["test"]["all"],
-        **closing(clock),
     }
