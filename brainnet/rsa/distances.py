@@ -19,8 +19,9 @@ from brainnet.rsa.rdms import pairs_of
 DISTANCES = Registry("distance", group="brainnet.distances")
 DISTANCES.lazy("decoding", "brainnet.rsa.decoding:decoding")  # takes trials instead of patterns
 
-BAND = 192  # rows of the square matrix computed at a time: keeps BLAS busy and leaves most of the lower triangle out
-SLICE = 2048  # features at a time: some hundred patterns of them stay in cache between centring and multiplying
+BAND = 96  # rows of the square matrix computed at a time: keeps BLAS busy and leaves most of the lower triangle out
+SLICE = 512  # features at a time: some hundred patterns of them stay in cache between centring and multiplying
+FEW = 32  # patterns up to which one batched product costs less than a call for each RDM
 BLOCK_BYTES = 2**27  # of a temporary, where broadcasting would otherwise make (n, n, n_features)
 
 
@@ -182,17 +183,33 @@ def inner_products(patterns: Tensor, shift: Tensor | None = None) -> tuple[Tenso
         shift: (B, n, 1) or (B, 1, F), or None.
     """
     batch, n, n_features = patterns.shape
-    bands = [(slice(start, min(start + BAND, n)), slice(start, n)) for start in range(0, n, BAND)]
-    sums = [patterns.new_zeros(batch, rows.stop - rows.start, n - rows.start) for rows, _ in bands]
+    products = patterns.new_zeros(batch, n, n)
+    by_blas = patterns.device.type == "cpu" and not patterns.requires_grad and n > FEW
+    add = _add_products_blas if by_blas else _add_products
     for start in range(0, n_features, SLICE):
         features = slice(start, start + SLICE)
         part = patterns[..., features]
         if shift is not None:
             part = part - (shift if shift.shape[-1] == 1 else shift[..., features])
-        for total, (rows, columns) in zip(sums, bands, strict=True):
-            total.baddbmm_(part[:, rows], part[:, columns].mT)
-    squares = torch.cat([total.diagonal(dim1=1, dim2=2) for total in sums], dim=1)
-    return squares, torch.cat([_above_diagonal(total) for total in sums], dim=1)
+        add(products, part)
+    rows, columns = pairs_of(n, patterns.device)
+    return products.diagonal(dim1=1, dim2=2), products.flatten(1).index_select(1, rows * n + columns)
+
+
+def _add_products(products: Tensor, part: Tensor) -> None:
+    """Adds ``part @ part.mT`` to the upper triangles of (B, n, n), a band of rows at a time."""
+    for start in range(0, part.shape[1], BAND):
+        rows, columns = slice(start, start + BAND), slice(start, None)
+        products[:, rows, columns].baddbmm_(part[:, rows], part[:, columns].mT)
+
+
+def _add_products_blas(products: Tensor, part: Tensor) -> None:
+    """The same on a CPU by BLAS's product of a matrix with its own transpose, which costs half of two matrices'."""
+    from scipy.linalg.blas import dsyrk, ssyrk
+
+    syrk = ssyrk if part.dtype == torch.float32 else dsyrk
+    for total, x in zip(products.numpy(), part.contiguous().numpy(), strict=True):
+        syrk(1.0, x.T, beta=1.0, c=total.T, trans=1, lower=1, overwrite_c=1)  # .T: BLAS counts columns first
 
 
 def _above_diagonal(block: Tensor) -> Tensor:
@@ -205,7 +222,7 @@ def _one_minus_cosine(squares: Tensor, inner: Tensor, nothing: Tensor) -> Tensor
     """1 - cosines within [0, 2]; NaN for patterns whose squared length is ``nothing`` or less."""
     scale = squares.masked_fill(squares <= nothing, torch.nan).rsqrt()
     rows, columns = pairs_of(squares.shape[1], squares.device)
-    return (1 - inner * scale[:, rows] * scale[:, columns]).clamp(0, 2)
+    return (1 - inner * scale.index_select(1, rows) * scale.index_select(1, columns)).clamp(0, 2)
 
 
 def _repair_cancellation(distances: Tensor, lengths: Tensor, patterns: Tensor) -> Tensor:

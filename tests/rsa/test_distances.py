@@ -171,6 +171,19 @@ def test_an_offset_costs_no_digits_in_single_precision(rng, metric):
     torch.testing.assert_close(rdm(offset, metric).values.double(), expected, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(3, 14, 30), (2, 200, 1100)])  # one band and one slice; several of both
+def test_both_ways_of_taking_products_are_exact(rng, dtype, shape):
+    """BLAS's product of a matrix with its transpose on a CPU; bands elsewhere and where gradients are wanted."""
+    x = (torch.randn(shape, generator=rng, dtype=torch.float64) + 100 * torch.arange(shape[1])[:, None]).to(dtype)
+    expected = torch.stack([torch.from_numpy(pdist(one, "correlation")) for one in x.double().numpy()])
+    within = {"rtol": 0, "atol": 1e-12} if dtype == torch.float64 else {"rtol": 0, "atol": 5e-5}  # x is stored to 1e-3
+    for way in (x, x.mT.contiguous().mT, x.clone().requires_grad_()):
+        torch.testing.assert_close(rdm(way).values.detach().double(), expected, **within)
+    rdm(way).values.sum().backward()
+    assert way.grad.isfinite().all()
+
+
 def test_nearly_equal_patterns_far_from_the_others_keep_their_distance(rng):
     x = torch.randn(10, 50, generator=rng) * 100
     x[1] = x[0] + 1e-3 * torch.randn(50, generator=rng)
