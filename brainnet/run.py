@@ -89,11 +89,13 @@ def fit(
     if main_process:  # only now: a start that failed leaves nothing that looks like a run
         (out / "config.yaml").write_text(cfg.dump())
     _train(trainer, model, last, resume, out)
-    if not trainer.is_global_zero:
-        return {}
     if best.best_model_path:
         model.load_state_dict(_read_checkpoint(best.best_model_path)["state_dict"])
-    trainer.save_checkpoint(out / "model.ckpt", weights_only=True)
+    trainer.save_checkpoint(out / "model.ckpt", weights_only=True)  # every process: they wait for each other in there
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # scoring is the first one's alone; the others may leave
+    if not trainer.is_global_zero:
+        return {}
     clock.lap("training")
 
     model.eval()

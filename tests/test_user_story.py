@@ -59,29 +59,26 @@ def test_the_documented_lines_run_cached_and_resume(folder, clip, tmp_path, monk
 
 
 def test_two_processes_train_and_score_as_one(tmp_path):
-    """Two gloo processes with half the batch each take the same steps and count every validation image once."""
+    """Two gloo processes with half the batch each take the same steps, count every image once, and finish the run."""
     script = tmp_path / "two.py"
     script.write_text(
         textwrap.dedent(
             """
-            import os, sys, torch, pytorch_lightning as pl
-            from brainnet.plmodel import PLModel
+            import os, sys, torch
+            from brainnet import run
             from tests.toys import ToyBackbone, toy_config, toy_dataset
             devices = int(sys.argv[1])
-            cfg = toy_config("DATASET.BATCH_SIZE", str(8 // devices))
+            cfg = toy_config("DATASET.BATCH_SIZE", str(8 // devices), "TRAINER.DEVICES", str(devices),
+                             "TRAINER.STRATEGY", "ddp" if devices > 1 else "auto", "TRAINER.ACCELERATOR", "cpu",
+                             "TRAINER.MAX_EPOCHS", "6")
             data = toy_dataset(n_images=75)
             # whole batches to train on, and an odd number to validate on
             data.splits = dict(zip(("train", "val", "test"), torch.randperm(75, generator=torch.Generator().manual_seed(
                 0)).split([48, 11, 16])))
-            model = PLModel(cfg, ToyBackbone(), data=data)
-            trainer = pl.Trainer(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto",
-                                 logger=False, enable_checkpointing=False, enable_progress_bar=False,
-                                 enable_model_summary=False, max_epochs=6)
-            trainer.fit(model)
-            if trainer.is_global_zero:
-                print("score", float(trainer.callback_metrics["val_r"]), len(model.history), flush=True)
-            if devices > 1:
-                torch.distributed.barrier()
+            run.build_backbone_of, run.build_dataset = lambda cfg: ToyBackbone(), lambda cfg, backbone: data
+            metrics = run.fit(cfg, sys.argv[2], progress=False)
+            if metrics:
+                print("score", metrics["validation"]["val_r"], metrics["test"]["all"]["r"]["mean"], flush=True)
             os._exit(0)  # gloo's threads now and then abort a process that is on its way out
             """
         )
@@ -90,10 +87,11 @@ def test_two_processes_train_and_score_as_one(tmp_path):
     scores = {}
     for devices in (1, 2):
         done = subprocess.run(
-            [sys.executable, str(script), str(devices)],
+            [sys.executable, str(script), str(devices), str(tmp_path / f"run{devices}")],
             capture_output=True, text=True, timeout=400, env=os.environ | {"PYTHONPATH": str(root)}, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
-        scores[devices] = float(done.stdout.split("score")[1].split()[0])
-    assert scores[1] > 0.2
+        scores[devices] = [float(number) for number in done.stdout.split("score")[1].split()[:2]]
+        assert (tmp_path / f"run{devices}" / "run.json").is_file()
+    assert min(scores[1]) > 0.2
     assert scores[2] == pytest.approx(scores[1], abs=1e-3)
