@@ -506,6 +506,7 @@ class PLModel(pl.LightningModule):
             "layers": list(self.layers),
             "layer_widths": list(self.layer_widths),
             "backbone": dict(self.identity),
+            "history": [dict(epoch) for epoch in self.history],
             "preprocessing": asdict(self.preprocessing),
             "space": {k: torch.from_numpy(v) if v.dtype.kind in "biuf" else v.tolist() for k, v in arrays.items()},
         }
@@ -537,6 +538,7 @@ class PLModel(pl.LightningModule):
                     f"the checkpoint was trained on another backbone: its {field} is {value}, this one's is {mine}."
                 )
         self.identity = self.identity or dict(saved["backbone"])
+        self.history = list(saved.get("history", ()))
         self._restored = True
 
     @property

@@ -40,6 +40,8 @@ from brainnet.space import BrainSpace
 
 log = logging.getLogger(__name__)
 
+RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "metrics.json", "maps.png", "maps.svg")
+ON_THE_WAY = ("MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY")  # may change at a resume
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
             "nilearn")  # fmt: skip
 
@@ -86,11 +88,15 @@ def fit(
     model.setup_store(model.data)
     clock.lap("tokens")
     trainer, best = _trainer(cfg, out, progress)
-    if main_process:  # only now: a start that failed leaves nothing that looks like a run
+    if main_process:  # only now: a start that failed leaves nothing that looks like a run, and an old run untouched
+        _prepare_folder(out, resume)
         (out / "config.yaml").write_text(cfg.dump())
     _train(trainer, model, last, resume, out)
+    validation = model.history[-1] if model.history else None
     if best.best_model_path:
-        model.load_state_dict(_read_checkpoint(best.best_model_path)["state_dict"])
+        kept = _read_checkpoint(best.best_model_path)
+        model.load_state_dict(kept["state_dict"])
+        validation = kept[CHECKPOINT_KEY].get("history", [validation])[-1]  # not that of the last weights
     trainer.save_checkpoint(out / "model.ckpt", weights_only=True)  # every process: they wait for each other in there
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # scoring is the first one's alone; the others may leave
@@ -99,7 +105,7 @@ def fit(
     clock.lap("training")
 
     model.eval()
-    metrics = _write_results(out, model, dataset)
+    metrics = _write_results(out, model, dataset, validation)
     clock.lap("scores")
     redraw(out)
     clock.lap("pictures")
@@ -114,8 +120,9 @@ def predict(run: str | Path, images: Any, out: str | Path, *, batch_size: int = 
     Args:
         run: a run folder, or a ``model.ckpt``.
         images: folder, zip or list of images.
-        out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, and
-            ``images.txt``, one image id per row.
+        out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, NaN for voxels
+            that could not be trained, and ``images.txt``, one image id per row; a file that is there is replaced
+            once the new one is whole.
         batch_size: images per forward pass.
         progress: show a progress bar.
 
@@ -127,15 +134,17 @@ def predict(run: str | Path, images: Any, out: str | Path, *, batch_size: int = 
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     target = out / "predictions.npy"
+    unfinished = out / "predictions.npy.part"
     table = np.lib.format.open_memmap(
-        target, mode="w+", dtype=np.float32, shape=(len(photographs), model.space.n_voxels)
+        unfinished, mode="w+", dtype=np.float32, shape=(len(photographs), model.space.n_voxels)
     )
     rows = torch.arange(len(photographs)).split(batch_size)
     with torch.no_grad():
         for part in progress_bar(rows, f"Predicting {len(photographs):,} images", len(rows), progress):
             batch = torch.stack([model.preprocessing(photographs[int(i)]) for i in part])
-            table[part.numpy()] = model(batch)[0].numpy()
+            table[part.numpy()] = model(batch)[0].masked_fill(~model.usable, torch.nan).numpy()
     table.flush()
+    os.replace(unfinished, target)
     (out / "images.txt").write_text("".join(f"{name}\n" for name in photographs.ids))
     return target
 
@@ -213,7 +222,8 @@ def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: b
         if not last.is_file():
             raise FileNotFoundError(f"nothing to resume in {out}: no {last.relative_to(out)}. Start without --resume.")
         then, now = config_keys(load_config(out / "config.yaml")), config_keys(cfg)
-        changed = [key for key in now if now[key] != then.get(key) and not key.startswith("TRAINER.")]
+        free = {f"TRAINER.{name}" for name in ON_THE_WAY}
+        changed = [key for key in now if now[key] != then.get(key) and key not in free]
         if changed:
             raise ValueError(f"{out} was begun with other settings of {', '.join(changed)}; resume with the same ones.")
     elif not overwrite and any((out / name).exists() for name in ("run.json", "checkpoints", "config.yaml")):
@@ -221,20 +231,43 @@ def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: b
             "go on with --resume, or replace it with --overwrite" if last.is_file() else "replace it with --overwrite"
         )
         raise FileExistsError(f"{out} holds a run already: {hint}, or choose another --out.")
-    else:
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare_folder(out: Path, resume: bool) -> None:
+    """Takes away what the run replaces, so that no file of another training stands beside its own."""
+    log_file = out / "log" / "metrics.csv"
+    if resume:
+        if log_file.is_file():  # which the logger would begin anew
+            number = 1 + sum(1 for _ in log_file.parent.glob("metrics.*.csv"))
+            log_file.rename(log_file.with_name(f"metrics.{number}.csv"))
+        return
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    for path in (*(out / name for name in RESULTS), *(out / "log" / "maps").glob("epoch*.png"),
+                 *(out / "log").glob("metrics*.csv")):  # fmt: skip
+        path.unlink(missing_ok=True)
 
 
 def _check_splits(dataset: ResponseDataset, fit_on: str) -> None:
     """Says before hours of training, not after, that there is nothing to choose by or to report on."""
     needed = ("train", "val", "test") if fit_on == "train" else ("train", "test")
-    empty = [name for name in needed if not len(dataset.splits[name])]
-    if empty:
+    few = [name for name in needed if len(dataset.splits[name]) < 2]
+    if few:
         raise ValueError(
-            f"the data set has no {' and no '.join(empty)} images. A run trains on train, chooses by val (not with "
-            "TRAINER.FIT_ON train+val) and reports test; give it such splits."
+            f"the data set has no {' and no '.join(few)} images, or a single one. A run trains "
+            "on train, chooses by val (not with TRAINER.FIT_ON train+val) and reports test, by correlations across "
+            "images; give it such splits."
         )
+    for name in needed:
+        rows = dataset.splits[name]
+        blocks = (block[rows] for block in dataset.responses.split(4096, dim=1))
+        if name != "train" and not any(
+            (block.isfinite().all(0) & (block != block[0]).any(0)).any() for block in blocks
+        ):
+            raise ValueError(
+                f"no voxel can be scored on {name}: in each of them the response to one of its {len(rows)} images is "
+                "NaN, or all responses are equal. Leave images without responses out of the splits."
+            )
 
 
 def _trainer(cfg: CfgNode, out: Path, progress: bool):
@@ -245,8 +278,18 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
 
     if not log.isEnabledFor(logging.INFO):
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # what devices there are, and advertising
+
+    class BestCheckpoint(ModelCheckpoint):
+        """Finds its files where the run folder is now: Lightning forgets the best score where a folder was moved."""
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            here = lambda path: str(Path(self.dirpath) / Path(path).name) if path else path  # noqa: E731
+            paths = {key: here(state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+            models = {here(path): score for path, score in state["best_k_models"].items()}
+            super().load_state_dict(state | paths | {"dirpath": self.dirpath, "best_k_models": models})
+
     validates = cfg.TRAINER.FIT_ON == "train"
-    best = ModelCheckpoint(
+    best = BestCheckpoint(
         out / "checkpoints",
         filename="best",
         monitor="val_r" if validates else None,
@@ -257,7 +300,7 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
     )
     callbacks: list[pl.Callback] = [best]
     if validates and cfg.TRAINER.PATIENCE:
-        callbacks.append(EarlyStopping("val_r", mode="max", patience=cfg.TRAINER.PATIENCE))
+        callbacks.append(EarlyStopping("val_r", mode="max", patience=-(-cfg.TRAINER.PATIENCE // cfg.TRAINER.VAL_EVERY)))
     show = progress and sys.stderr.isatty()
     if show:
         callbacks.append(RichProgressBar(leave=False))
@@ -301,7 +344,9 @@ def _read_checkpoint(path: str | Path) -> dict[str, Any]:
 # ---------------------------------------------------------------------- results
 
 
-def _write_results(out: Path, model: PLModel, dataset: ResponseDataset) -> dict[str, Any]:
+def _write_results(
+    out: Path, model: PLModel, dataset: ResponseDataset, validation: dict[str, float] | None
+) -> dict[str, Any]:
     """Scores the test images and writes scores.csv, selectors.npz and metrics.json; returns the metrics."""
     from brainnet.channels import cluster_channels
 
@@ -338,8 +383,8 @@ def _write_results(out: Path, model: PLModel, dataset: ResponseDataset) -> dict[
     )
     for row, samples in zip(metrics["test"].values(), draws.T, strict=True):
         row["r_interval"] = dict(interval(row["r"]["mean"], samples)._asdict())  # 95 %, over test images
-    if model.history:
-        metrics["validation"] = model.history[-1]
+    if validation is not None:
+        metrics["validation"] = validation
     if hasattr(dataset, "recovery") and dataset.noise_ceiling is not None:
         # what a layer or scale contributes over the weight it was given is its gain
         metrics["recovery"] = dataset.recovery(

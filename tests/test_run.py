@@ -11,6 +11,7 @@ from PIL import Image
 from brainnet import run as runs
 from brainnet._checks import Interrupted
 from brainnet.plmodel import PLModel
+from brainnet.scores import pearson_r
 from tests.toys import ToyBackbone, toy_config, toy_dataset
 
 FILES = {"run.json", "config.yaml", "model.ckpt", "selectors.npz", "scores.csv", "metrics.json", "maps.png", "maps.svg"}
@@ -86,8 +87,20 @@ def test_predictions_of_new_images(finished, tmp_path, monkeypatch):
         pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"photo{i}.png")
     path = runs.predict(finished[0], folder, tmp_path / "out", batch_size=2, progress=False)
-    assert np.load(path).shape == (3, 7)
+    found = np.load(path)
     assert (path.parent / "images.txt").read_text().split() == ["photo0", "photo1", "photo2"]
+    model = runs.load_model(finished[0])
+    for row, i in zip(found, range(3), strict=True):
+        with Image.open(folder / f"photo{i}.png") as photo, torch.no_grad():
+            assert np.allclose(row, model(model.preprocessing(photo)[None])[0][0], atol=1e-5)
+
+    def stop(self, images):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PLModel, "forward", stop)
+    with pytest.raises(KeyboardInterrupt):
+        runs.predict(finished[0], folder, tmp_path / "out", progress=False)
+    assert np.array_equal(np.load(path), found)  # a prediction that is not whole replaces none
 
 
 def test_a_finished_run_is_not_overwritten_unasked(finished):
@@ -141,3 +154,104 @@ def test_missing_splits_are_said_before_training(tmp_path, monkeypatch):
         runs.fit(toy_config(), tmp_path / "a", progress=False)
     with pytest.raises(ValueError, match="no test images"):  # and the folder may be used again
         runs.fit(toy_config("TRAINER.FIT_ON", "train+val"), tmp_path / "a", progress=False)
+    data.splits = toy_dataset().splits | {"val": torch.tensor([1])}
+    with pytest.raises(ValueError, match="no val images, or a single one"):
+        runs.fit(toy_config(), tmp_path / "a", progress=False)
+    data.splits = toy_dataset().splits
+    data.responses[data.splits["test"][0]] = torch.nan
+    with pytest.raises(ValueError, match="no voxel can be scored on test"):
+        runs.fit(toy_config(), tmp_path / "a", progress=False)
+
+
+def unlearn_after(monkeypatch, epoch):
+    """From this epoch on training climbs its loss, so that the best weights are not the last."""
+    original = PLModel.training_step
+    monkeypatch.setattr(
+        PLModel,
+        "training_step",
+        lambda self, *args: original(self, *args) * (1 if self.current_epoch < epoch else -10),
+    )
+
+
+def mean_r(model, split):
+    data = toy_dataset()
+    rows = data.splits[split]
+    with torch.no_grad():
+        prediction = model(torch.stack([data.image(int(i)) for i in rows]))[0]
+    return pearson_r(prediction, data.responses[rows]).mean().item()
+
+
+def test_the_best_weights_are_kept_and_scored(toys, tmp_path, monkeypatch):
+    unlearn_after(monkeypatch, 2)
+    metrics = runs.fit(toy_config("TRAINER.MAX_EPOCHS", "7", "OPTIMIZER.LR", "0.03"), tmp_path, progress=False)
+    assert metrics["validation"]["epoch"] == 1
+    model = runs.load_model(tmp_path)
+    assert not model.training
+    assert metrics["validation"]["val_r"] == pytest.approx(mean_r(model, "val"), abs=0.01)
+    assert metrics["test"]["all"]["r"]["mean"] == pytest.approx(mean_r(model, "test"), abs=0.01)
+    assert [epoch["epoch"] for epoch in model.history] == list(range(7))
+
+
+def test_training_stops_after_epochs_without_a_better_score(toys, tmp_path, monkeypatch):
+    unlearn_after(monkeypatch, 2)
+    words = ("TRAINER.MAX_EPOCHS", "12", "OPTIMIZER.LR", "0.03", "TRAINER.PATIENCE", "4", "TRAINER.VAL_EVERY", "2")
+    metrics = runs.fit(toy_config(*words), tmp_path, progress=False)
+    assert metrics["validation"]["epoch"] == 1
+    assert [epoch["epoch"] for epoch in runs.load_model(tmp_path).history] == [1, 3, 5]
+
+
+def test_a_moved_run_resumes_with_its_best_weights(toys, tmp_path, monkeypatch):
+    unlearn_after(monkeypatch, 2)
+    words = ("OPTIMIZER.LR", "0.03", "TRAINER.MAX_EPOCHS")
+    before = runs.fit(toy_config(*words, "3"), tmp_path / "here", progress=False)
+    log_then = (tmp_path / "here" / "log" / "metrics.csv").read_text()
+    (tmp_path / "here").rename(tmp_path / "there")
+    after = runs.fit(toy_config(*words, "5"), tmp_path / "there", resume=True, progress=False)
+    assert after == before
+    assert (tmp_path / "there" / "log" / "metrics.1.csv").read_text() == log_then
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_run_on_all_images_keeps_its_last_epoch_and_resumes(toys, tmp_path):
+    words = ("TRAINER.FIT_ON", "train+val", "TRAINER.MAX_EPOCHS")
+    whole = runs.fit(toy_config(*words, "4"), tmp_path / "whole", progress=False)
+    assert "validation" not in whole
+    runs.fit(toy_config(*words, "2"), tmp_path / "half", progress=False)
+    rest = runs.fit(toy_config(*words, "4"), tmp_path / "half", resume=True, progress=False)
+    assert rest["test"]["all"]["r"]["mean"] == pytest.approx(whole["test"]["all"]["r"]["mean"], abs=1e-6)
+    with pytest.raises(ValueError, match=r"other settings of TRAINER\.FIT_ON"):
+        runs.fit(toy_config("TRAINER.MAX_EPOCHS", "4"), tmp_path / "half", resume=True, progress=False)
+    with pytest.raises(ValueError, match=r"other settings of TRAINER\.CLIP_NORM"):
+        runs.fit(toy_config(*words, "5", "TRAINER.CLIP_NORM", "9"), tmp_path / "half", resume=True, progress=False)
+
+
+def test_overwriting_replaces_a_run_once_the_new_one_can_begin(toys, tmp_path, monkeypatch):
+    runs.fit(toy_config(), tmp_path, draw=True, progress=False)
+    old = (tmp_path / "scores.csv").read_text()
+    assert len(list(tmp_path.glob("log/maps/*.png"))) == 2
+
+    def missing(cfg, backbone):
+        raise FileNotFoundError("no data there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "build_dataset", missing)
+        with pytest.raises(FileNotFoundError, match="no data there"):
+            runs.fit(toy_config("SEED", "1"), tmp_path, overwrite=True, progress=False)
+    assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
+    assert (tmp_path / "scores.csv").read_text() == old
+
+    def stop(self, *_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PLModel, "training_step", stop)
+    with pytest.raises(Interrupted, match="nothing is kept"):
+        runs.fit(toy_config("SEED", "1"), tmp_path, overwrite=True, progress=False)
+    # a folder of this training's settings and the other's numbers would be worse than one without numbers
+    assert not FILES - {"config.yaml"} & {path.name for path in tmp_path.iterdir()}
+    assert not list(tmp_path.glob("log/maps/*.png"))
+    assert runs.load_config(tmp_path / "config.yaml").SEED == 1
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        runs.fit(toy_config(), tmp_path, progress=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="is a file"):
+        runs.fit(toy_config(), tmp_path / "file", progress=False)
