@@ -49,7 +49,8 @@ class ArrayDataset(ResponseDataset):
         noise_ceiling: (n_voxels,) on the r scale, where it is known already.
         noise_ceiling_definition: how it was computed.
         n_repeats: presentations averaged in ``responses``; counted where ``repeats`` are given.
-        splits: "train", "val", "test" -> image indices; None draws ``random_splits(n, test=test, val=val, seed=seed)``.
+        splits: "train", "val", "test" and any further name -> image indices; or a .csv with columns "image" and
+            "split"; None draws ``random_splits(n, test=test, val=val, seed=seed)``.
         test, val, seed: see :func:`~brainnet.dataset.base.random_splits`.
         preprocessing: how images become tensors; None leaves it to the backbone.
 
@@ -79,7 +80,7 @@ class ArrayDataset(ResponseDataset):
         noise_ceiling: Any = None,
         noise_ceiling_definition: str = "given with the data",
         n_repeats: int = 1,
-        splits: Mapping[str, Any] | None = None,
+        splits: Mapping[str, Any] | str | os.PathLike | None = None,
         test: float | int = 0.2,
         val: float | int = 0.1,
         seed: int = 0,
@@ -99,7 +100,10 @@ class ArrayDataset(ResponseDataset):
         n_voxels = matrix.shape[1]
         if trials is not None and trials.shape[:2] != matrix.shape:
             raise ValueError(f"repeats are of {trials.shape[1]} voxels, responses of {n_voxels}.")
-        splits = random_splits(n_images, test=test, val=val, seed=seed) if splits is None else splits
+        if splits is None:
+            splits = random_splits(n_images, test=test, val=val, seed=seed)
+        elif not isinstance(splits, Mapping):
+            splits = _read_splits(Path(splits), self.images.ids)
         if trials is not None:
             rows = torch.as_tensor(splits.get("test", ()))
             counts = (~np.isnan(trials[rows if len(rows) else slice(None)])).sum(2)
@@ -168,7 +172,7 @@ class ArrayDataset(ResponseDataset):
         """The dataset of a folder laid out in one of two ways.
 
         * ``images/`` or ``images.zip`` (or the one subfolder or zip that holds pictures) beside ``responses.npy``,
-          ``.npz`` or ``.csv``; optional ``repeats.npy``, ``coords.npy`` or ``.csv``, ``rois.csv``.
+          ``.npz`` or ``.csv``; optional ``repeats.npy``, ``coords.npy`` or ``.csv``, ``rois.csv``, ``splits.csv``.
         * one or several recording sessions: ``images_<session>.zip`` with ``avg_<session>.npy`` (voxels, images), and
           ``raw_<session>.npy`` (voxels, images, repeats) where single trials were kept.
 
@@ -202,7 +206,9 @@ class ArrayDataset(ResponseDataset):
         session = sessions[0] if session is None else str(session)
         if session not in sessions:
             known = ", ".join(sessions) or f"none (a session is images_<session>.zip with avg_<session>.npy in {root})"
-            raise ValueError(f"Unknown session {session!r}. Known: {known}.")
+            held = [entry for entry in root.iterdir() if entry.is_dir() and session in _sessions(entry)]
+            hint = f" Did you mean the folder {held[0]}?" if held else ""
+            raise ValueError(f"Unknown session {session!r}. Known: {known}.{hint}")
         raw = root / f"raw_{session}.npy"
         return {
             "images": _first_existing(root, f"images_{session}.zip", f"images_{session}"),
@@ -228,6 +234,7 @@ class ArrayDataset(ResponseDataset):
             "repeats": _first_existing(root, "repeats.npy"),
             "coords": _first_existing(root, "coords.npy", "coords.csv"),
             "rois": _first_existing(root, "rois.csv"),
+            "splits": _first_existing(root, "splits.csv"),
         }
         return {"images": _find_images(root), "responses": responses[0], **optional}
 
@@ -358,6 +365,23 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _read_splits(path: Path, ids: list[str]) -> dict[str, list[int]]:
+    """Split -> indices of its images; images the file does not name are in no split."""
+    import pandas
+
+    table = pandas.read_csv(path, dtype=str)
+    if not {"image", "split"} <= set(table.columns):
+        raise ValueError(f"{path} must have columns image and split, got {', '.join(map(str, table.columns))}.")
+    rows = {name: row for row, name in enumerate(ids)}
+    splits: dict[str, list[int]] = {}
+    for image, split in zip(table["image"], table["split"], strict=True):
+        row = rows.get(image, rows.get(Path(str(image)).stem))
+        if row is None or not isinstance(split, str):
+            raise ValueError(f"{path}: image {image!r} in split {split!r}; images are {ids[0]!r} to {ids[-1]!r}.")
+        splits.setdefault(split, []).append(row)
+    return splits
 
 
 def _read_rois(path: Path) -> dict[str, Tensor]:

@@ -198,12 +198,31 @@ def test_folders_that_fit_no_layout_say_what_is_there(tmp_path, matrix):
         ArrayDataset.from_folder(tmp_path / "lab")
 
 
+def test_splits_of_a_folder_come_from_its_table(tmp_path, matrix):
+    save_images(tmp_path / "images")
+    np.save(tmp_path / "responses.npy", matrix)
+    lines = ["image,split", "im10,sketches", "im2.png,train", "im0,train", "im7,test"]
+    (tmp_path / "splits.csv").write_text("\n".join(lines))
+    data = ArrayDataset.from_folder(tmp_path)
+    assert {name: rows.tolist() for name, rows in data.splits.items()} == {
+        "train": [2, 0], "val": [], "test": [7], "sketches": [10],
+    }  # fmt: skip
+    (tmp_path / "splits.csv").write_text("image,split\nim99,train\n")
+    with pytest.raises(ValueError, match="'im99' in split 'train'; images are 'im0' to 'im11'"):
+        ArrayDataset.from_folder(tmp_path)
+    (tmp_path / "splits.csv").write_text("im1,train\n")
+    with pytest.raises(ValueError, match="columns image and split, got im1, train"):
+        ArrayDataset.from_folder(tmp_path)
+
+
 def test_sessions_of_v4_are_read_as_they_were_published(test_data):
     folder = test_data / "cowley_v4"
     with pytest.raises(ValueError, match=r"holds 2 sessions: 201025, 210325\. Choose one: session='201025'"):
         ArrayDataset.from_folder(folder)
     with pytest.raises(ValueError, match=r"Unknown session '7'\. Known: 201025, 210325"):
         ArrayDataset.from_folder(folder, session=7)
+    with pytest.raises(ValueError, match="Unknown session '201025'.*Did you mean the folder .*cowley_v4?"):
+        ArrayDataset.from_folder(test_data, session=201025)
     data = ArrayDataset.from_folder(folder, session=201025)
     assert (len(data), data.n_voxels, data.noise_ceiling) == (1200, 89, None)
     assert [len(rows) for rows in data.splits.values()] == [864, 96, 240]
