@@ -1,4 +1,7 @@
-"""Small checks at the door: names nearly right, packages not installed, warnings said once, one progress bar."""
+"""Small checks at the door: names nearly right, packages not installed, warnings said once, one progress bar.
+
+And one loop: what is read next is read while this is used.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import difflib
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import ModuleType
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Interrupted(Exception):
@@ -78,3 +83,19 @@ def progress(
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)  # type: ignore[arg-type]
     yield from track(iterable, description, total=total, console=Console(stderr=True), transient=True)
+
+
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``read(item)`` for every item in order; a thread reads the next one while the caller uses this one.
+
+    >>> list(read_ahead(str.upper, "abc"))
+    ['A', 'B', 'C']
+    """
+    with ThreadPoolExecutor(1) as reader:
+        coming = None
+        for item in items:
+            ready, coming = coming, reader.submit(read, item)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()

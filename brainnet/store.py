@@ -15,7 +15,6 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import progress as progress_bar
+from brainnet._checks import read_ahead
 from brainnet._store_extract import Images, choose_preprocessing, extract, fingerprint_of, sha256
 from brainnet._store_file import (
     CHUNK_IMAGES,
@@ -353,15 +353,8 @@ class TokenStore(torch.utils.data.Dataset):
     def batches(self, index: Any = None, batch_size: int = 64) -> Iterator[Tokens]:
         """Tokens batch by batch, in the order of ``index``; the next batch is read while this one is used."""
         parts = self._parts(index, batch_size)
-        if not parts or (self.is_resident and self.path is None):
-            yield from map(self.tokens, parts)
-            return
-        with ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(self.tokens, parts[0])
-            for part in parts[1:]:
-                ready, coming = coming.result(), reader.submit(self.tokens, part)
-                yield ready
-            yield coming.result()
+        in_memory = self.is_resident and self.path is None
+        yield from map(self.tokens, parts) if in_memory else read_ahead(self.tokens, parts)
 
     def statistics(self, index: Any = None, batch_size: int = 32) -> TokenStatistics:
         """Mean and standard deviation of every channel over images (and, for local tokens, positions).

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import progress as progress_bar
+from brainnet._checks import read_ahead
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.planting import (
     ROI_BANDS,
@@ -139,11 +140,16 @@ class SimulatedSubject(ResponseDataset):
         self.image_ids = image_ids
         preprocessing = getattr(backbone, "preprocessing", None) or Preprocessing((IMAGE_SIZE, IMAGE_SIZE))
         batches = torch.arange(len(image_ids)).split(16)
+
+        def draw(rows: Tensor) -> Tensor:
+            return torch.stack([preprocessing(self.load_image(int(i))) for i in rows])
+
         kept: Tokens | None = None
         with _evaluating(backbone), torch.no_grad():
-            bar = progress_bar(batches, f"Tokens of {len(image_ids):,} simulated images", len(batches), progress)
-            for rows in bar:
-                images = torch.stack([preprocessing(self.load_image(int(i))) for i in rows])
+            drawn = progress_bar(
+                read_ahead(draw, batches), f"Tokens of {len(image_ids):,} simulated images", len(batches), progress
+            )
+            for rows, images in zip(batches, drawn, strict=True):
                 layers = kept.layers if kept else None
                 batch = check_tokens(backbone.get_tokens(images), len(rows), layers).resize(GRID).map(_as_float16)
                 if kept is None:
