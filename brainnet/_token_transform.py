@@ -123,10 +123,12 @@ class TokenTransform(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         """New tokens, (B, k, H, W) and (B, k) per layer; those given stay as they are."""
         local, global_ = tokens
-        return Tokens(
-            {name: self.maps[f"local_{module_key(name)}"](local[name]) for name in self.layers},
-            {name: self.maps[f"global_{module_key(name)}"](global_[name]) for name in self.layers},
-        )
+        # never in autocast's halves: raw tokens may lie far from zero, and only the difference from their mean counts
+        with torch.autocast(local[self.layers[0]].device.type, enabled=False):
+            return Tokens(
+                {name: self.maps[f"local_{module_key(name)}"](local[name]) for name in self.layers},
+                {name: self.maps[f"global_{module_key(name)}"](global_[name]) for name in self.layers},
+            )
 
 
 class _Affine(nn.Module):

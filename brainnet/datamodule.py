@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from brainnet.dataset import ResponseDataset
 from brainnet.store import TokenStore, choose_preprocessing
-from brainnet.tokens import Preprocessing
+from brainnet.tokens import Preprocessing, Tokens
 
 
 class EpochSampler(Sampler):
@@ -96,15 +96,21 @@ class EpochSampler(Sampler):
         return iter(mine.tensor_split(self.n_batches))
 
 
+class TransformedTokens(Tokens):
+    """Tokens that a model's transform has passed already; a batch says so itself, whoever made its loader and when."""
+
+    __slots__ = ()
+
+
 class TokenBatches(Dataset):
     """Cached tokens with their responses: ``batches[index]`` is ``((local, global), response)``."""
 
-    def __init__(self, store: TokenStore, responses: Tensor):
-        self.store = store
+    def __init__(self, store: TokenStore, responses: Tensor, kind: type[Tokens] = Tokens):
+        self.store, self.kind = store, kind
         self.responses = responses.to(store.device) if store.is_resident else responses
 
-    def __getitem__(self, index: Tensor) -> tuple[Any, Tensor]:
-        return self.store.tokens(index), self.responses[index.to(self.responses.device)]
+    def __getitem__(self, index: Tensor) -> tuple[Tokens, Tensor]:
+        return self.kind(*self.store.tokens(index)), self.responses[index.to(self.responses.device)]
 
 
 class ImageBatches(Dataset):
@@ -216,6 +222,7 @@ class BrainDataModule(pl.LightningDataModule):
         self._given_preprocessing = preprocessing
         self.preprocessing = choose_preprocessing(dataset, None, preprocessing)
         self.store = store
+        self.ready: TokenStore | None = None  # the store as the model in training transforms it; loaders prefer it
 
     @property
     def store(self) -> TokenStore | None:
@@ -272,7 +279,7 @@ class BrainDataModule(pl.LightningDataModule):
         return self._loader(torch.arange(len(self.dataset)), self.eval_batch_size)
 
     def _loader(self, index: Tensor, batch_size: int, *, shuffle: bool = False, drop_last: bool = False) -> BatchLoader:
-        store, (world_size, rank) = self.store, self._processes()
+        store, (world_size, rank) = self.ready or self.store, self._processes()
         resident = store is not None and store.is_resident
         sampler = EpochSampler(
             index,
@@ -286,7 +293,7 @@ class BrainDataModule(pl.LightningDataModule):
         )
         if store is None:
             return BatchLoader(ImageBatches(self.dataset, self.preprocessing), sampler, num_workers=self.num_workers)
-        source = TokenBatches(store, self.dataset.responses)
+        source = TokenBatches(store, self.dataset.responses, Tokens if self.ready is None else TransformedTokens)
         return BatchLoader(source, sampler, lookahead=not resident or store.path is not None)
 
     def _processes(self) -> tuple[int, int]:

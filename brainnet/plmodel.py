@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
-from brainnet.datamodule import BrainDataModule
+from brainnet.config import config_keys, parse_config
+from brainnet.datamodule import BrainDataModule, TransformedTokens
 from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.model import Contributions, FactorTopy, TokenTransform
 from brainnet.ridge import WindowRidgeCV
@@ -34,6 +35,9 @@ from brainnet.tokens import BACKBONES, Preprocessing, Tokens, check_tokens
 log = logging.getLogger(__name__)
 
 CHECKPOINT_KEY = "brainnet"
+# settings that change what the same weights predict, or which weights there are
+DECIDE_THE_FORWARD = ("MODEL.GRID", "MODEL.RESIZE", "MODEL.WINDOW", "MODEL.HEAD", "MODEL.WIDTH_INIT",
+                      "MODEL.BOTTLENECK_DIM", "TOKENS.STANDARDIZE", "TOKENS.PCA")  # fmt: skip
 
 
 def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
@@ -107,9 +111,8 @@ class PLModel(pl.LightningModule):
         self.identity: dict[str, str] = {}  # what the backbone is: name, layers, hash of its weights
         self.preprocessing = Preprocessing()  # how images reach it
         self._sums: ScoreSums | None = None
-        self._raw_store: TokenStore | None = None
-        self._restored = False
-        self._all_usable_cache: bool | None = None
+        self._started = False  # has a transform and weights from a checkpoint or a training before
+        self._all_usable = False
         if data is None and not skip_data:
             data = build_dataset(cfg, backbone)
         if data is not None:
@@ -154,13 +157,16 @@ class PLModel(pl.LightningModule):
         """Refuses tokens that another backbone, other weights or another preprocessing made."""
         if data.store is None or self.backbone is None:
             return
-        mine = {k: self.identity.get(k) for k in ("name", "weights")} | {"preprocessing": str(data.preprocessing)}
+        grid = "x".join(str(side) for side in self.cfg.MODEL.GRID)
+        mine = {"preprocessing": str(data.preprocessing), "grid": grid, "resize": self.cfg.MODEL.RESIZE}
+        mine |= {k: self.identity.get(k) for k in ("name", "weights")}
         for field, value in mine.items():
             made_with = data.store.fingerprint.get(field, value)
             if value is not None and made_with != value and made_with != "as given":
                 raise ValueError(
                     f"the token store was made with another {field}: {made_with}; this model's is {value}. "
-                    "Build it anew: TokenStore.build(backbone, dataset)."
+                    f"Build it anew: TokenStore.build(backbone, dataset, grid={tuple(self.cfg.MODEL.GRID)}, "
+                    f"resize={self.cfg.MODEL.RESIZE!r})."
                 )
 
     def _build(self, layers: list[str], widths: list[int], space: BrainSpace) -> None:
@@ -198,7 +204,6 @@ class PLModel(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Builds what data decides: the encoder where there is none yet, and the token store (called by Lightning)."""
-        self.on_fit_end()  # Lightning does not call it where the training before was interrupted
         data = getattr(self.trainer, "datamodule", None) or self.data
         if not isinstance(data, BrainDataModule):
             self._require_encoder()
@@ -207,6 +212,7 @@ class PLModel(pl.LightningModule):
                     "uncached-loader", "tokens are cached for a BrainDataModule only; these loaders run uncached."
                 )
             return
+        data.ready = None  # of a training that was interrupted, maybe another model's
         if self.encoder is None:
             self._build_for(data)
         elif data is not self.data:
@@ -238,15 +244,16 @@ class PLModel(pl.LightningModule):
         self._check_store(data)
 
     def on_fit_start(self) -> None:
-        """Fits the token transform and finds the closed-form start, unless a checkpoint brought both."""
+        """Fits the token transform and finds the closed-form start, unless the model has them already."""
         data = self.data
         if data is None:
-            if self.transform is not None and not self._restored:
+            if self.transform is not None and not self._started:
                 raise ValueError(
                     "TOKENS.STANDARDIZE needs a BrainDataModule: its statistics come from training images."
                 )
             return
-        if self.transform is not None and not self._restored:
+        self._all_usable = bool(self.usable.all()) and bool(torch.isfinite(data.dataset.responses).all())
+        if self.transform is not None and not self._started:
             fitted = TokenTransform.fit(
                 self._batches(data.train_index),
                 self.layers,
@@ -255,10 +262,13 @@ class PLModel(pl.LightningModule):
             )
             self.transform.load_state_dict(fitted.state_dict())
         if self.transform is not None and data.store is not None:
-            # once for the whole training, instead of once a batch
-            self._raw_store, data.store = data.store, data.store.transformed(self._transform_batch, dtype=torch.float16)
-        if self.cfg.MODEL.START == "ridge" and not self._restored:
+            try:  # once for the whole training, instead of once a batch
+                data.ready = data.store.transformed(self._transform_batch, dtype=torch.float16)
+            except MemoryError as error:
+                log.warning("tokens are transformed batch by batch, which is slower: %s", error)
+        if self.cfg.MODEL.START == "ridge" and not self._started:
             self._start_from_ridge()
+        self._started = True
 
     def _start_from_ridge(self) -> None:
         """Positions, widths, bottlenecks and heads from a ridge regression over Gaussian windows, in closed form."""
@@ -266,10 +276,10 @@ class PLModel(pl.LightningModule):
             raise ValueError("MODEL.START ridge fits Gaussian windows: it needs MODEL.WINDOW gaussian.")
         index = self.data.train_index
         target = (self._here(self.data.dataset.responses[index]) - self.response_mean) / self.response_sd
-        ready = self._raw_store is not None
-        transform = self.transform if self.transform is not None and not ready else lambda tokens: tokens
+        store = self.data.ready or self.data.store
+        transform = self.transform if self.transform is not None and self.data.ready is None else lambda tokens: tokens
         ridge = WindowRidgeCV(progress=self.show_progress)
-        ridge.fit(lambda: (transform(tokens) for tokens in self._batches(index, transformed=ready)), target)
+        ridge.fit(lambda: (transform(tokens) for tokens in self._batches(index, store)), target)
         kept = self.encoder.closed_form_start(
             [ridge.coef_[layer] for layer in self.layers],
             ridge.intercept_.nan_to_num(0.0),
@@ -283,14 +293,14 @@ class PLModel(pl.LightningModule):
             )
 
     def on_fit_end(self) -> None:
-        """Gives the data module its untransformed tokens back."""
-        if self._raw_store is not None:
-            self.data.store, self._raw_store = self._raw_store, None
+        """Lets go of the transformed tokens."""
+        if self.data is not None:
+            self.data.ready = None
 
-    def _batches(self, index: Tensor, transformed: bool = False) -> Iterator[Tokens]:
-        """Tokens of the images ``index``, batch by batch; ``transformed`` ones only while training keeps them."""
+    def _batches(self, index: Tensor, store: TokenStore | None = None) -> Iterator[Tokens]:
+        """Tokens of the images ``index``, batch by batch, from a store; None takes the data module's, untransformed."""
         data = self.data
-        store = data.store if transformed or self._raw_store is None else self._raw_store
+        store = data.store if store is None else store
         if store is not None:
             yield from (self._of_layers(t).map(self._here) for t in store.batches(index, batch_size=64))
             return
@@ -322,7 +332,7 @@ class PLModel(pl.LightningModule):
                 "this PLModel has no backbone, so it takes cached tokens only; pass one to predict images."
             )
         if isinstance(self.backbone, nn.Module):
-            self.backbone.to(images.device)
+            self.backbone.to(images.device).eval()  # as for cached tokens: no dropout, no moving batch statistics
         with torch.no_grad():
             return self.backbone.get_tokens(images)
 
@@ -359,7 +369,7 @@ class PLModel(pl.LightningModule):
         if isinstance(inputs, Tensor):
             tokens, transformed = self.tokens(inputs), False
         else:
-            tokens, transformed = self._of_layers(Tokens(*inputs)), self._raw_store is not None
+            tokens, transformed = self._of_layers(Tokens(*inputs)), isinstance(inputs, TransformedTokens)
         if self.transform is not None and not transformed:
             tokens = self.transform(tokens)
         fit, regulariser = self._encode(tokens)
@@ -516,6 +526,12 @@ class PLModel(pl.LightningModule):
         saved = checkpoint.get(CHECKPOINT_KEY)
         if saved is None:
             raise ValueError("this checkpoint was not written by brainnet's PLModel.")
+        then, now = config_keys(parse_config(saved["config"])), config_keys(self.cfg)
+        as_list = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
+        differ = [key for key in DECIDE_THE_FORWARD if as_list(then[key]) != as_list(now[key])]
+        other = [f"{key} {then[key]} (not {now[key]})" for key in differ]
+        if other:
+            raise ValueError(f"the checkpoint was trained with {', '.join(other)}: give PLModel the same settings.")
         if self.encoder is None:
             self._build(saved["layers"], saved["layer_widths"], _space_of(saved["space"]))
             if self.backbone is not None:
@@ -539,14 +555,7 @@ class PLModel(pl.LightningModule):
                 )
         self.identity = self.identity or dict(saved["backbone"])
         self.history = list(saved.get("history", ()))
-        self._restored = True
-
-    @property
-    def _all_usable(self) -> bool:
-        if self._all_usable_cache is None:
-            finite = self.data is not None and bool(torch.isfinite(self.data.dataset.responses).all())
-            self._all_usable_cache = finite and bool(self.usable.all())
-        return self._all_usable_cache
+        self._started = True
 
 
 def _space_of(state: dict[str, Any]) -> BrainSpace:
@@ -570,11 +579,14 @@ def _chosen_layers(wanted: list[str | int], available: list[str]) -> list[str]:
 
 def _response_statistics(responses: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, SD and usability (n_voxels,) over the training rows; NaN entries are left out, flat voxels unusable."""
-    rows = responses[index].double()
-    known = torch.isfinite(rows)
-    count = known.sum(0)
-    mean = torch.where(known, rows, 0).sum(0) / count.clamp(min=1)
-    variance = torch.where(known, (rows - mean) ** 2, 0).sum(0) / count.clamp(min=1)
-    usable = (count > 1) & (variance > 1e-12 * mean.square().clamp(min=1e-12))
-    sd = torch.where(usable, variance, 1).sqrt()
-    return torch.where(usable, mean, 0).float(), sd.float(), usable
+    parts = []
+    for columns in responses.split(1024, dim=1):  # a copy of all in float64 may be gigabytes
+        rows = columns[index].double()
+        known = torch.isfinite(rows)
+        count = known.sum(0)
+        mean = torch.where(known, rows, 0).sum(0) / count.clamp(min=1)
+        variance = torch.where(known, (rows - mean) ** 2, 0).sum(0) / count.clamp(min=1)
+        usable = (count > 1) & (variance > 1e-12 * mean.square().clamp(min=1e-12))
+        sd = torch.where(usable, variance, 1).sqrt()
+        parts.append((torch.where(usable, mean, 0).float(), sd.float(), usable))
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))

@@ -3,14 +3,19 @@ from __future__ import annotations
 import copy
 import warnings
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 
+from brainnet import plmodel
+from brainnet.config import load_config
 from brainnet.datamodule import BrainDataModule
+from brainnet.model import TokenTransform
 from brainnet.plmodel import PLModel
 from brainnet.scores import pearson_r, r2
 from brainnet.store import TokenStore
+from brainnet.tokens import Preprocessing
 from tests.toys import ToyBackbone, toy_config, toy_dataset
 
 
@@ -297,3 +302,405 @@ def test_an_interrupted_training_still_predicts_from_untransformed_tokens(tmp_pa
     with torch.no_grad():
         expected = model(torch.stack([data.image(int(i)) for i in index]))[0]
     assert torch.allclose(model.predict_index(index), expected, atol=2e-2)
+
+
+# ------------------------------------------------------------------ every setting arrives
+
+
+class Noted:
+    """Stands for a registry: notes what it is asked to build."""
+
+    def __init__(self, answer=None):
+        self.answer, self.calls = answer, []
+
+    def __getitem__(self, name):
+        def factory(*args, **options):
+            self.calls.append((name, args, options))
+            return self.answer
+
+        factory.from_folder = factory
+        return factory
+
+    def build(self, name, **options):
+        self.calls.append((name, (), options))
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ("DATASET.NAME", "simulated", "SEED", "5", "DATASET.N_TRAIN", "11", "DATASET.N_TEST", "12",
+             "DATASET.N_VOXELS", "13"),
+            ((), {"seed": 5, "n_train": 11, "n_test": 12, "n_voxels": 13, "backbone": "original:clip"}),
+        ),
+        (
+            ("DATASET.NAME", "algonauts", "SEED", "5", "DATASET.DATA_DIR", "/there", "DATASET.RESOLUTION", "(6,7)"),
+            (("/there", (6, 7)), {"seed": 5}),
+        ),
+        (
+            ("DATASET.NAME", "array", "SEED", "5", "DATASET.DATA_DIR", "/there", "DATASET.SESSION", "s1"),
+            (("/there",), {"session": "s1", "seed": 5}),
+        ),
+        (("DATASET.NAME", "foreign", "DATASET.DATA_DIR", "/there"), (("/there",), {})),
+    ],
+)  # fmt: skip
+def test_a_data_set_is_built_as_the_config_says(words, expected, monkeypatch):
+    registry = Noted()
+    monkeypatch.setattr(plmodel, "DATASETS", registry)
+    plmodel.build_dataset(load_config(None, words))
+    assert registry.calls == [(words[1], *expected)]
+
+
+def test_the_negative_control_is_shuffled_by_the_seed(monkeypatch):
+    data = toy_dataset()
+    monkeypatch.setattr(plmodel, "DATASETS", Noted(data))
+    found = plmodel.build_dataset(load_config(None, ["DATASET.SHUFFLED", "True", "SEED", "5"]))
+    assert torch.equal(found.responses, data.shuffled(seed=5).responses)
+    assert plmodel.build_dataset(load_config(None)) is data
+
+
+def test_a_backbone_is_built_as_the_config_says(monkeypatch):
+    registry = Noted()
+    monkeypatch.setattr(plmodel, "BACKBONES", registry)
+    words = ["BACKBONE.NAME", "a:b", "BACKBONE.WEIGHTS", "w", "BACKBONE.PRECISION", "bf16", "MODEL.LAYERS", "[1,2]"]
+    plmodel.build_backbone_of(load_config(None, words))
+    plmodel.build_backbone_of(load_config(None))
+    assert registry.calls[0] == ("a:b", (), {"weights": "w", "precision": "bf16", "layers": [1, 2]})
+    assert registry.calls[1] == ("original:clip", (), {})
+
+
+def test_model_and_loaders_are_built_as_the_config_says():
+    words = ["DATASET.BATCH_SIZE", "5", "SEED", "3", "TRAINER.FIT_ON", "train+val", "MODEL.GRID", "(4,4)",
+             "MODEL.WINDOW", "gaussian", "MODEL.WIDTH_INIT", "0.7", "MODEL.HEAD", "mean", "MODEL.RESIZE", "bilinear",
+             "MODEL.TOPOLOGY", "free", "MODEL.IMPLEMENTATION", "reference", "MODEL.PRECISION", "bf16",
+             "MODEL.BOTTLENECK_DIM", "6", "TOKENS.PCA", "2"]  # fmt: skip
+    model = PLModel(toy_config(*words), ToyBackbone(), data=toy_dataset())
+    data, encoder = model.data, model.encoder
+    assert (data.batch_size, data.seed, data.fit_on) == (5, 3, "train+val")
+    assert (encoder.grid, encoder.window, encoder.head, encoder.resize) == ((4, 4), "gaussian", "mean", "bilinear")
+    assert (encoder.topology, encoder.implementation, encoder.precision) == ("free", "reference", "bf16")
+    assert encoder.bottleneck_dim == 6
+    assert encoder.layer_widths == ((2, 2),) * 3
+    torch.testing.assert_close(encoder.width(), torch.full((7, 1), 0.7))
+    other = PLModel(toy_config(*words, "SEED", "4"), ToyBackbone(), data=toy_dataset())
+    assert not torch.equal(encoder.weight, other.encoder.weight)
+
+
+def test_the_store_is_built_as_the_config_says(tmp_path):
+    words = ("MODEL.GRID", "(4,2)", "MODEL.RESIZE", "bilinear", "TOKENS.STORE", str(tmp_path / "tokens.bin"))
+    data = toy_dataset()
+    data.preprocessing = Preprocessing(size=(24, 32))
+    model = PLModel(toy_config(*words), ToyBackbone(), data=data)
+    model.setup_store(model.data)
+    store = TokenStore.open(tmp_path / "tokens.bin")
+    assert store.grid == (4, 2)
+    assert store.fingerprint["resize"] == "bilinear"
+    assert store.fingerprint["preprocessing"] == str(data.preprocessing)
+    images = torch.stack([data.image(i) for i in (3, 4)])
+    expected, found = store.tokens([3, 4]), model.tokens(images)
+    for layer in "abc":
+        torch.testing.assert_close(found.local[layer], expected.local[layer], atol=2e-3, rtol=2e-3)  # half precision
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_the_transform_is_that_of_the_training_images(tmp_path, whiten):
+    data = toy_dataset()
+    words = ("TOKENS.PCA", "2", "TOKENS.WHITEN", str(whiten), "MODEL.BOTTLENECK_DIM", "2")
+    model = fitted(tmp_path, *words, data=data, max_epochs=1)
+    tokens = model.data.store.tokens(data.splits["train"])
+    expected = TokenTransform.fit([tokens], "abc", pca=2, whiten=whiten)
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(model.transform.state_dict()[name], value, atol=1e-4, rtol=1e-4)
+
+
+# ------------------------------------------------------------------ the step
+
+
+def at_step(monkeypatch, step, epoch=0):
+    monkeypatch.setattr(PLModel, "global_step", step)
+    monkeypatch.setattr(PLModel, "current_epoch", epoch)
+    monkeypatch.setattr(PLModel, "log_dict", lambda self, *args, **options: None)
+
+
+def smooth_l1(error, beta):
+    return np.where(np.abs(error) < beta, error**2 / (2 * beta), np.abs(error) - beta / 2)
+
+
+@pytest.mark.parametrize(("step", "strength"), [(0, 0.4), (5, 0.2), (10, 0.0), (30, 0.0)])
+def test_the_loss_is_smooth_l1_plus_a_regulariser_that_fades(step, strength, monkeypatch):
+    at_step(monkeypatch, step)
+    model = PLModel(toy_config("REGULARIZATION.LAMBDA", "0.4", "LOSS.BETA", "0.7"), ToyBackbone(), data=toy_dataset())
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    data = model.data.dataset
+    index = data.splits["train"][:8]
+    images = torch.stack([data.image(int(i)) for i in index])
+    fit, regulariser = model(images)
+    fit = (fit - model.response_mean) / model.response_sd
+    target = (data.responses[index] - model.response_mean) / model.response_sd
+    expected = smooth_l1((fit - target).detach().numpy(), 0.7).mean() + strength * float(regulariser)
+    assert abs(float(regulariser)) > 0.01
+    for _ in range(2):  # where all voxels are known to be usable, and where that is not known
+        found = model.training_step((images, data.responses[index]), 0)
+        assert float(found) == pytest.approx(expected, abs=1e-5)
+        model._all_usable = True
+
+
+def test_the_loss_is_the_mean_over_known_responses(monkeypatch):
+    at_step(monkeypatch, 99)
+    data = toy_dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.responses[data.splits["train"], 0] = 3.0
+    model = PLModel(toy_config("LOSS.BETA", "0.7"), ToyBackbone(), data=data)
+    index = data.splits["train"][:8]
+    images, response = torch.stack([data.image(int(i)) for i in index]), data.responses[index].clone()
+    response[2, 1] = torch.nan
+    response[:, 0] += 5
+    fit = ((model(images)[0] - model.response_mean) / model.response_sd).detach()
+    error = (fit - (response - model.response_mean) / model.response_sd)[:, 1:].numpy()
+    expected = np.nanmean(smooth_l1(error, 0.7))
+    loss = model.training_step((images, response), 0)
+    assert float(loss) == pytest.approx(float(expected), abs=1e-5)
+    loss.backward()
+    assert model.encoder.bias.grad[0] == 0
+    assert model.encoder.bias.grad[1:].all()
+
+
+def test_the_decays_are_those_of_the_config():
+    words = ("OPTIMIZER.WEIGHT_DECAY", "0.3", "OPTIMIZER.SELECTOR_WEIGHT_DECAY", "0.2")
+    optimiser = PLModel(toy_config(*words), ToyBackbone(), data=toy_dataset()).configure_optimizers()
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.3, 0.2]
+
+
+@pytest.mark.parametrize(("configured", "given", "largest"), [("0.001", None, 0.001), ("9.0", 0.002, 0.002)])
+def test_no_step_takes_a_larger_gradient_than_the_clip(tmp_path, configured, given, largest, monkeypatch):
+    norms = []
+
+    def watched(self):
+        optimiser = torch.optim.SGD(self.encoder.parameters(), 0.0)
+        parameters = list(self.encoder.parameters())
+        measure = lambda *_: norms.append(torch.stack([p.grad.norm() for p in parameters]).norm().item())  # noqa: E731
+        optimiser.register_step_post_hook(measure)
+        return optimiser
+
+    monkeypatch.setattr(PLModel, "configure_optimizers", watched)
+    fitted(tmp_path, "TRAINER.CLIP_NORM", configured, max_epochs=1, gradient_clip_val=given)
+    assert max(norms) == pytest.approx(largest, rel=1e-3)
+
+
+# ------------------------------------------------------------------ scores
+
+
+def test_scores_of_validation_and_test_are_in_response_units(tmp_path):
+    data = toy_dataset()
+    data.responses = data.responses * 40 + 1000
+    data.noise_ceiling = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.05])
+    model = PLModel(toy_config(), ToyBackbone(), data=data)
+    training = trainer(tmp_path, max_epochs=3)
+    training.fit(model)
+    assert [epoch["epoch"] for epoch in model.history] == [0, 1, 2]  # and not that of the sanity check
+    assert set(model.scores["val"]) == {"r", "r2"}
+    training.test(model, verbose=False)
+    model.eval()
+    for split in ("val", "test"):
+        index = data.splits[split]
+        prediction, response = model.predict_index(index), data.responses[index]
+        assert prediction.mean() == pytest.approx(1000, abs=100)
+        torch.testing.assert_close(model.scores[split]["r"], pearson_r(prediction, response), atol=5e-3, rtol=0)
+        torch.testing.assert_close(model.scores[split]["r2"], r2(prediction, response), atol=5e-3, rtol=0)
+    r = model.scores["test"]["r"]
+    expected = torch.where(data.noise_ceiling >= 0.1, r / data.noise_ceiling, torch.nan)
+    torch.testing.assert_close(model.scores["test"]["r_normalised"], expected, equal_nan=True)
+    assert training.callback_metrics["test_r_normalised"] == pytest.approx(expected.nanmean().item(), abs=1e-6)
+    predicted = torch.cat(training.predict(model, model.data))
+    torch.testing.assert_close(predicted, model.predict_index(torch.arange(60)))
+
+
+def test_a_model_scores_the_data_it_is_given(tmp_path):
+    model = fitted(tmp_path)
+    other = toy_dataset(seed=3)
+    module = BrainDataModule(other)
+    trainer(tmp_path).test(model, module, verbose=False)
+    images = torch.stack([other.image(int(i)) for i in other.splits["test"]])
+    expected = pearson_r(model(images)[0].detach(), other.responses[other.splits["test"]])
+    torch.testing.assert_close(model.scores["test"]["r"], expected, atol=5e-3, rtol=0)
+    with pytest.raises(ValueError, match="this model has 7 voxels but the data has 5"):
+        trainer(tmp_path).test(model, BrainDataModule(toy_dataset(n_voxels=5)), verbose=False)
+    foreign = TokenStore.build(ToyBackbone(gain=2.0), other, progress=False)
+    with pytest.raises(ValueError, match="another weights"):
+        trainer(tmp_path).test(model, BrainDataModule(other, foreign), verbose=False)
+
+
+def test_statistics_of_responses_leave_out_what_is_missing(rng):
+    rows = torch.randn(30, 1500, generator=rng) * 3 + 2  # more columns than are read at a time
+    rows[::4, 1400] = torch.nan
+    rows[:, 5] = 7.0
+    rows[1:, 6] = torch.nan
+    rows[:, 7] = 1e4 + torch.tensor([0.0, 0.001]).repeat(15)  # rounding, at this size
+    rows[3, 8] = torch.inf
+    mean, sd, usable = plmodel._response_statistics(rows, torch.arange(20))
+    assert (~usable).nonzero().flatten().tolist() == [5, 6, 7]
+    assert mean[[5, 6]].tolist() == [0, 0]
+    assert sd[[5, 6]].tolist() == [1, 1]
+    known = rows[:20].double().where(rows[:20].isfinite(), torch.nan).numpy()[:, usable]
+    np.testing.assert_allclose(mean[usable], np.nanmean(known, 0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(sd[usable], np.nanstd(known, 0), rtol=1e-5)
+
+
+def test_layers_that_are_called_by_numbers_are_meant_by_name():
+    assert plmodel._chosen_layers([5], ["3", "5", "7"]) == ["5"]
+    assert plmodel._chosen_layers([0, 2], ["a", "b", "c"]) == ["a", "c"]
+    assert plmodel._chosen_layers(["c", "a"], ["a", "b", "c"]) == ["c", "a"]
+
+
+# ------------------------------------------------------------------ tokens are transformed once, whoever made the batch
+
+
+def test_loaders_made_before_the_training_hold_untransformed_tokens(tmp_path):
+    losses = {}
+    for own in (False, True):
+        data = BrainDataModule(toy_dataset(), batch_size=8)
+        model = PLModel(toy_config(), ToyBackbone(), data=data)
+        model.setup_store(data)
+        loaders = (data.train_dataloader(), data.val_dataloader()) if own else ()
+        trainer(tmp_path, num_sanity_val_steps=0).fit(model, *loaders)
+        losses[own] = [(epoch["train_loss"], epoch["val_r"]) for epoch in model.history]
+    assert np.allclose(losses[True], losses[False], rtol=5e-3)
+
+
+def test_an_interrupted_training_leaves_nothing_for_the_next_model(tmp_path, monkeypatch):
+    data = BrainDataModule(toy_dataset(), batch_size=8)
+
+    def fail(self):
+        raise RuntimeError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PLModel, "on_train_epoch_end", fail)
+        with pytest.raises(RuntimeError, match="stopped"):
+            trainer(tmp_path).fit(PLModel(toy_config(), ToyBackbone(), data=data))
+    second, clean = (PLModel(toy_config(), ToyBackbone(), data=d) for d in (data, toy_dataset()))
+    for model in (second, clean):
+        trainer(tmp_path).fit(model)
+    assert second.history == clean.history
+    for name, value in clean.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+def test_tokens_too_large_to_keep_transformed_are_transformed_batch_by_batch(tmp_path, monkeypatch):
+    def too_large(*args, **options):
+        raise MemoryError("the tokens need more")
+
+    plain = fitted(tmp_path)
+    monkeypatch.setattr(TokenStore, "transformed", too_large)
+    model = fitted(tmp_path)
+    found, expected = ([epoch["val_r"] for epoch in m.history] for m in (model, plain))
+    assert found == pytest.approx(expected, abs=5e-3)
+
+
+def test_a_second_fit_goes_on_from_the_first(tmp_path):
+    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
+    model = fitted(tmp_path, *words, max_epochs=1)
+    with torch.no_grad():
+        model.encoder.weight.add_(1.0)
+    before = copy.deepcopy(model.state_dict())
+    trainer(tmp_path, max_epochs=1).fit(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items() if "weight" in name)
+
+
+def test_a_resumed_training_does_not_start_from_ridge_again(tmp_path):
+    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
+    model = PLModel(toy_config(*words), ToyBackbone(), data=toy_dataset())
+    first = trainer(tmp_path, max_epochs=1)
+    first.fit(model)
+    with torch.no_grad():
+        model.encoder.weight.add_(1.0)
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    again = PLModel(toy_config(*words), ToyBackbone(), data=toy_dataset())
+    trainer(tmp_path, max_epochs=2).fit(again, ckpt_path=str(tmp_path / "one.ckpt"), weights_only=True)
+    torch.testing.assert_close(again.encoder.weight, model.encoder.weight)
+
+
+def test_the_ridge_start_leaves_missing_responses_out(tmp_path):
+    data = toy_dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.responses[data.splits["train"][3], 2] = torch.nan
+        data.responses[:, 0] = 1.0
+        words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16")
+        model = fitted(tmp_path, *words, data=data, max_epochs=1)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert model.scores["val"]["r"][1:].isfinite().all()
+
+
+class Trained(torch.nn.Module):
+    """A backbone as users write them: a module that nobody put in evaluation mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.drop = torch.nn.BatchNorm2d(3), torch.nn.Dropout(0.5)
+
+    def get_tokens(self, images):
+        maps = self.drop(self.norm(images))
+        return {"a": maps}, {"a": maps.mean((2, 3))}
+
+
+def test_a_backbone_in_training_mode_gives_images_the_tokens_of_the_cache(tmp_path):
+    data, backbone = toy_dataset(), Trained()
+    before = copy.deepcopy(backbone.state_dict())
+    model = PLModel(toy_config(), backbone, data=data)
+    trainer(tmp_path, max_epochs=1).fit(model)
+    index = torch.tensor([0, 1])
+    prediction = model(torch.stack([data.image(int(i)) for i in index]))[0]
+    torch.testing.assert_close(prediction, model.predict_index(index), atol=2e-2, rtol=0)
+    assert not model.tokens(torch.stack([data.image(0)])).local["a"].requires_grad
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_a_store_of_another_grid_or_name_or_preprocessing_is_refused():
+    data = toy_dataset()
+
+    def refused(message, backbone=None, words=(), **options):
+        store = TokenStore.build(ToyBackbone(), data, progress=False, **options)
+        with pytest.raises(ValueError, match=message):
+            PLModel(toy_config(*words), backbone or ToyBackbone(), data=BrainDataModule(data, store))
+
+    refused("another grid: 4x4; this model's is 8x8", grid=(4, 4))
+    refused("another resize: bilinear; this model's is mean", resize="bilinear")
+    refused("another preprocessing", preprocessing=Preprocessing(size=(16, 16)))
+    renamed = ToyBackbone()
+    renamed.fingerprint = lambda: {"name": "other", "weights": "gain 1.0"}
+    refused("another name: toy; this model's is other", backbone=renamed)
+
+
+# ------------------------------------------------------------------ checkpoints of other settings
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("MODEL.HEAD", "mean"), ("MODEL.RESIZE", "bilinear"), ("MODEL.GRID", "(4,4)"), ("TOKENS.STANDARDIZE", "False")],
+)
+def test_a_checkpoint_is_not_read_with_settings_that_change_its_predictions(checkpoint, key, value):
+    with pytest.raises(ValueError, match=f"was trained with {key}"):
+        PLModel.load_from_checkpoint(checkpoint[1], cfg=toy_config(key, value), backbone=ToyBackbone(), skip_data=True)
+
+
+def test_a_checkpoint_remembers_how_images_reached_it_and_whose_tokens_it_reads(tmp_path):
+    data = toy_dataset()
+    data.preprocessing = Preprocessing(size=(24, 24))
+    model = PLModel(toy_config(), ToyBackbone(), data=data)
+    first = trainer(tmp_path)
+    first.fit(model)
+    first.save_checkpoint(tmp_path / "model.ckpt")
+    options = {"cfg": toy_config(), "skip_data": True}
+    for backbone in (ToyBackbone(), None):
+        loaded = PLModel.load_from_checkpoint(tmp_path / "model.ckpt", backbone=backbone, **options)
+        assert loaded.preprocessing == data.preprocessing
+        assert loaded.identity == model.identity
+        assert loaded.history == model.history
+    with pytest.raises(ValueError, match="reads layers"):
+        PLModel.load_from_checkpoint(
+            tmp_path / "model.ckpt", cfg=toy_config(), backbone=ToyBackbone(("a", "b", "d")), data=toy_dataset()
+        )
