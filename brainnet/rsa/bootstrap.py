@@ -8,7 +8,7 @@ combined as published, because the plain bootstrap over both counts the noise tw
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -17,11 +17,12 @@ from torch import Tensor
 from brainnet.rsa.ceilings import _poolable
 from brainnet.rsa.compare import COMPARISONS, NEEDS_ALL_PAIRS
 from brainnet.rsa.rdms import n_conditions_of, pairs_of, squareform
-from brainnet.rsa.weights import RankPlan, weighted_rank
+from brainnet.rsa.weights import order_codes, weighted_rank
 
 LINEAR = ("cosine", "pearson", "whitened-cosine", "whitened-pearson")
 RANKED = ("spearman", "rho-a")
 CHUNK = 2**23  # float64 entries of a temporary: 64 MB
+CACHED = 2**17  # float64 entries of a temporary that stays in cache: 1 MB
 
 
 class Draws(NamedTuple):
@@ -257,65 +258,71 @@ def _row_fit(vectors: Tensor, mean: Tensor | None, row_a: Tensor, row_b: Tensor,
 
 
 def _bootstrap_ranked(models: Tensor, subjects: Tensor, method: str, draws: Draws, ceilings: bool) -> Bootstrap:
-    plans = [RankPlan(values) for values in torch.cat([models, subjects])]
-    n_models, n_resamples = len(models), len(draws.conditions)
+    """Resample by resample, over the pairs of the conditions drawn: two of five, and few enough to stay in cache."""
+    codes = order_codes(torch.cat([models, subjects]))
+    rows, columns = pairs_of(draws.conditions.shape[1], subjects.device)
+    n_models = len(models)
 
-    def arms(conditions: Tensor, *subject_counts: Tensor) -> list[Resampled]:
-        """One arm per set of subject counts (N, S), all under the same condition counts (N or 1, n)."""
-        rows, columns = pairs_of(conditions.shape[1], subjects.device)
-        weights = conditions[:, rows] * conditions[:, columns]
-        ranks = torch.stack([plan.ranks(weights) for plan in plans], dim=1)
-        ranks -= (weights.sum(1)[:, None, None] + 1) / 2
-        own, among = ranks[:, :n_models], ranks[:, n_models:]
-        scale = _rank_scale(among, weights, method)
-        similarity = (
-            _rank_scale(own, weights, method)[..., None] * scale[:, None] * ((own * weights[:, None]) @ among.mT)
-        )
-        similarity[(conditions > 0).sum(1) < 3] = torch.nan
+    def resampled(conditions: Tensor, blocks: Iterable[Tensor]) -> Resampled:
+        """Under condition counts (n,), for blocks of several subject counts (A, S)."""
+        weights = conditions.index_select(0, rows) * conditions.index_select(0, columns)
+        seen = (weights > 0).nonzero()[:, 0]
+        weights = weights.index_select(0, seen)
+        ranks = weighted_rank(codes.index_select(1, seen), weights)
+        unit = (ranks - (weights.sum() + 1) / 2) * _rank_scale((ranks * weights * ranks).sum(1), weights.sum(), method)
+        similarity = (unit[:n_models] * weights) @ unit[n_models:].T
+        if int((conditions > 0).sum()) < 3:
+            similarity[:] = torch.nan
         found = []
-        for counts in subject_counts:
-            scores = torch.einsum("nms,ns->nm", similarity.expand(len(counts), -1, -1), counts) / counts.sum(
-                1, keepdim=True
-            )
-            missing = scores.new_full((len(counts),), torch.nan)
-            bounds = _rank_ceilings(among, scale, weights, counts, method) if ceilings else (missing, missing)
-            found.append(Resampled(scores, *bounds))
-        return found
+        for counts in blocks:
+            missing = counts.new_full((len(counts),), torch.nan)
+            bounds = (missing, missing)
+            if ceilings:
+                bounds = _rank_ceilings(ranks[n_models:], unit[n_models:], weights, counts, method)
+            found.append(Resampled((counts @ similarity.T) / counts.sum(1, keepdim=True), *bounds))
+        return Resampled(*map(torch.cat, zip(*found, strict=True)))
 
-    everybody = torch.ones_like(draws.subjects)
-    step = max(1, CHUNK // ((len(plans) + 2 * len(subjects)) * subjects.shape[1]))
-    blocks = [slice(start, start + step) for start in range(0, n_resamples, step)]
-    both, over_conditions = zip(
-        *(arms(draws.conditions[b], draws.subjects[b], everybody[b]) for b in blocks), strict=True
+    everybody = torch.ones_like(draws.subjects[0])
+    pairs = [
+        resampled(conditions, [torch.stack([counts, everybody])])
+        for counts, conditions in zip(draws.subjects, draws.conditions, strict=True)
+    ]
+    both, over_conditions = (
+        Resampled(*(torch.stack([part[arm] for part in parts]) for parts in zip(*pairs, strict=True))) for arm in (0, 1)
     )
-    whole = torch.ones_like(draws.conditions[:1])
-    over_subjects = [arms(whole, draws.subjects[b])[0] for b in blocks]
-    return Bootstrap(
-        *(Resampled(*map(torch.cat, zip(*arm, strict=True))) for arm in (both, over_subjects, over_conditions))
-    )
+    step = max(1, CACHED // ((1 + len(subjects)) * subjects.shape[1]))
+    over_subjects = resampled(torch.ones_like(draws.conditions[0]), draws.subjects.split(step))
+    return Bootstrap(both, over_subjects, over_conditions)
 
 
-def _rank_scale(centred: Tensor, weights: Tensor, method: str) -> Tensor:
-    """What a weighted product of centred ranks (N, K, P) is divided by for each factor, as a multiplier (N, K)."""
+def _rank_scale(squares: Tensor, total: Tensor, method: str) -> Tensor:
+    """What centred ranks are multiplied by, (K, 1), so that their weighted products are scores.
+
+    Args:
+        squares: (K,) weighted sums of squared ranks.
+        total: sum of the weights.
+        method: "spearman" or "rho-a".
+    """
     if method == "rho-a":
-        total = weights.sum(1, keepdim=True)
-        return (12 / (total**3 - total)).sqrt().expand(centred.shape[:2])
-    return (centred.square() @ weights[..., None])[..., 0].rsqrt()
+        return (12 / (total**3 - total)).sqrt().expand(len(squares), 1)
+    return (squares - total * ((total + 1) / 2).square()).rsqrt()[:, None]
 
 
-def _rank_ceilings(among: Tensor, scale: Tensor, weights: Tensor, counts: Tensor, method: str) -> tuple[Tensor, Tensor]:
-    """Bounds (N,) from the subjects' centred ranks (N or 1, S, P): the sum of ranks is ranked again."""
-    multiples = among * counts[:, :, None]
-    group = multiples.sum(1, keepdim=True)
-    weights = weights.expand(len(counts), -1)
-    pooled = weighted_rank(torch.cat([group, group - multiples], dim=1), weights[:, None])  # of all, and without each
-    pooled -= (weights.sum(1)[:, None, None] + 1) / 2
-    pooled_scale = _rank_scale(pooled, weights, method)
-    pooled *= weights[:, None]
-    upper = (pooled[:, :1] * among).sum(2) * scale * pooled_scale[:, :1]
-    lower = (pooled[:, 1:] * among).sum(2) * scale * pooled_scale[:, 1:]
+def _rank_ceilings(ranks: Tensor, unit: Tensor, weights: Tensor, counts: Tensor, method: str) -> tuple[Tensor, Tensor]:
+    """Bounds (A,) from the subjects' ranks (S, P), also centred and scaled: the sum of ranks is ranked again.
+
+    The group without a subject is ranked only where that subject was drawn.
+    """
+    case, subject = counts.nonzero(as_tuple=True)
+    members = torch.cat([counts, counts[case].scatter_(1, subject[:, None], 0)])
+    pooled = weighted_rank((2 * members) @ ranks, weights)  # twice: ranks are halves
+    weighted = pooled * weights
+    similarity = weighted @ unit.T  # units are centred: pooled ranks need not be
+    similarity *= _rank_scale((weighted * pooled).sum(1), weights.sum(), method)
     drawn = counts > 0
-    return _mean_where(lower, drawn).where(drawn.sum(1) > 1, torch.nan), _mean_where(upper, drawn)
+    upper = _mean_where(similarity[: len(counts)], drawn)
+    lower = torch.zeros_like(upper).index_add_(0, case, similarity[len(counts) :].gather(1, subject[:, None])[:, 0])
+    return (lower / drawn.sum(1)).where(drawn.sum(1) > 1, torch.nan), upper
 
 
 # ---- everything else: resample by resample --------------------------------------------------------------------------

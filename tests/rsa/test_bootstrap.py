@@ -5,7 +5,7 @@ from scipy.stats import rankdata
 
 from brainnet.rsa import COMPARISONS
 from brainnet.rsa.bootstrap import Draws, bootstrap, bootstrap_draws, condition_variance, contrast_variance
-from brainnet.rsa.weights import RankPlan, weighted_rank
+from brainnet.rsa.weights import order_codes, weighted_rank
 
 pytest.importorskip("rsatoolbox", reason="the oracle of these numbers is rsatoolbox")
 from rsatoolbox.inference import eval_dual_bootstrap, evaluate
@@ -108,16 +108,19 @@ def test_weights_equal_copies_with_their_own_pairs_left_out(sample):
             torch.testing.assert_close(scores, expected, rtol=0, atol=1e-12)
 
 
-def test_weighted_ranks_equal_ranks_of_copies(rng):
-    values = torch.randint(0, 6, (4, 30), generator=rng).double()
-    weights = torch.randint(0, 4, (4, 30), generator=rng).double()
-    for v, w, found in zip(values, weights, weighted_rank(values, weights), strict=True):
-        repeated = rankdata(v.repeat_interleave(w.long()).numpy())
-        kept = found.repeat_interleave(w.long()).numpy()
-        np.testing.assert_array_equal(kept, repeated)
-    plan = RankPlan(values[0]).ranks(weights)
-    seen = weights > 0
-    torch.testing.assert_close(plan[seen], weighted_rank(values[:1].expand(4, -1), weights)[seen])
+@pytest.mark.parametrize("spread", [1, 2**20, 2**55])  # codes and positions in 32 bits, in 64, and in more
+def test_weighted_ranks_equal_ranks_of_copies(rng, spread):
+    codes = torch.randint(0, 6, (4, 300), generator=rng) * spread
+    weights = torch.randint(0, 4, (300,), generator=rng).double()
+    found = weighted_rank(codes, weights)
+    for code, ranks in zip(codes, found, strict=True):
+        repeated = rankdata(code.repeat_interleave(weights.long()).numpy())
+        np.testing.assert_array_equal(ranks.repeat_interleave(weights.long()).numpy(), repeated)
+
+
+def test_order_codes_keep_order_and_ties(rng):
+    values = torch.randint(-3, 4, (5, 40), generator=rng) / 7
+    np.testing.assert_array_equal(order_codes(values).numpy() + 1, [rankdata(row, "dense") for row in values.numpy()])
 
 
 def test_ceilings_may_be_left_out(sample):
