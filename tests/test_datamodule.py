@@ -211,6 +211,22 @@ def test_images_are_preprocessed_as_the_backbone_expects():
     assert given.preprocessing == PLAIN
 
 
+def test_options_reach_the_loaders(dataset, store):
+    data = BrainDataModule(dataset, store, batch_size=4, eval_batch_size=3, drop_last=True, seed=5)
+    assert [len(batch) for batch in epoch(data.train_dataloader())] == [4, 4, 4]
+    for loader in (data.val_dataloader(), data.test_dataloader()):
+        assert [len(batch) for batch in epoch(loader)] == [3, 2]
+    other = BrainDataModule(dataset, store, batch_size=4, drop_last=True, seed=6)
+    assert epoch(other.train_dataloader()) != epoch(data.train_dataloader())
+
+
+def test_without_a_trainer_torch_says_which_process_this_is(dataset, store, monkeypatch):
+    for name, value in (("is_initialized", True), ("get_world_size", 2), ("get_rank", 1)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    data = BrainDataModule(dataset, store, batch_size=4)
+    assert joined(epoch(data.val_dataloader())) == [14, 16]
+
+
 # ------------------------------------------------------------- under Lightning
 
 

@@ -527,3 +527,50 @@ def test_a_global_token_that_is_the_mean_shares_the_components_of_the_local_ones
     assert not torch.allclose(
         own / own.norm(dim=1, keepdim=True), local_ones / local_ones.norm(dim=1, keepdim=True), atol=0.1
     )
+
+
+def test_channels_may_keep_their_size(rng):
+    tokens = awkward_tokens(rng)
+    transform = TokenTransform.fit([tokens], ["a.1"], standardize=False)
+    out, mean = transform(tokens).global_["a.1"], tokens.global_["a.1"].mean(0)
+    torch.testing.assert_close(out, tokens.global_["a.1"] - mean, rtol=1e-4, atol=1e-3)
+    values = make_tokens(rng, ("x",), (3,), batch=40)
+    values.local["x"][:, 1] *= 50  # is the first component where channels keep their size
+    matrix, _ = TokenTransform.fit([values], ["x"], standardize=False, pca=1).linear_map("x")
+    assert matrix[0].abs().argmax() == 1
+    assert matrix[0].abs()[[0, 2]].max() < 0.05 * matrix[0, 1]
+
+
+def test_components_have_their_largest_entry_positive(rng):
+    mixed = torch.einsum("ck,bkhw->bchw", torch.randn(9, 9, generator=rng), torch.randn(30, 9, 4, 4, generator=rng))
+    transform = TokenTransform.fit([Tokens({"x": mixed}, {"x": torch.randn(30, 9, generator=rng)})], ["x"], pca=8)
+    for kind in ("local", "global"):
+        components = transform.maps[f"{kind}_x"].components
+        assert (components.gather(1, components.abs().argmax(1, keepdim=True)) > 0).all()
+
+
+def test_components_that_never_vary_do_not_count_in_the_scale(rng):
+    """Four of ten components vary: their mean variance is 1, not that of all ten."""
+    few = make_tokens(rng, ("x",), (20,), batch=5)
+    out = TokenTransform.fit([few], ["x"], pca=10)(few).global_["x"]
+    variance = out.double().var(0, correction=0)
+    assert variance[variance > 1e-6].mean().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_global_token_a_little_off_the_mean_is_centred_on_itself(rng):
+    local = torch.randn(40, 6, 4, 4, generator=rng)
+    offset = 0.05 * local.mean((2, 3)).std(0)
+    out = TokenTransform.fit([Tokens({"a": local}, {"a": local.mean((2, 3)) + offset})], ["a"], pca=3)
+    shifted = out(Tokens({"a": local}, {"a": local.mean((2, 3)) + offset})).global_["a"]
+    torch.testing.assert_close(shifted.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pca", [None, 3])
+def test_the_transform_stays_in_full_precision_under_autocast(rng, pca):
+    tokens = make_tokens(rng, ("x",), (6,), batch=30).map(lambda t: t + 300)  # bfloat16 has three digits
+    transform = TokenTransform.fit([tokens], ["x"], pca=pca)
+    expected = transform(tokens)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = transform(tokens)
+    assert torch.equal(found.local["x"], expected.local["x"])
+    assert torch.equal(found.global_["x"], expected.global_["x"])
