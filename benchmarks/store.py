@@ -1,7 +1,9 @@
 """What a token store costs to build and to read, beside bare forward passes and a per-image dictionary cache.
 
 The dictionary cache is the habit the store replaces: tokens at their native 14x14 in a dictionary keyed by the sum of
-an image's pixels, found image by image, concatenated layer by layer, and resized to 8x8 on every read.
+an image's pixels, found image by image, concatenated layer by layer, and resized to 8x8 on every read. To know that sum
+an epoch decodes and resizes every picture again, so a second row reads the dictionary from JPEG files; the store goes
+by index.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from benchmarks import measure, ratio, report, seconds, table
 from brainnet.datamodule import BatchLoader, EpochSampler, TokenBatches
 from brainnet.store import TokenStore, fingerprint_of
-from brainnet.tokens import BACKBONES, Tokens
+from brainnet.tokens import BACKBONES, Preprocessing, Tokens
 
 LAYERS, WIDTH, NATIVE, GRID = 12, 768, 14, 8
 
@@ -39,12 +42,23 @@ class DictionaryCache(dict):
         return {k: F.interpolate(v, size=(GRID, GRID), mode="bilinear") for k, v in local.items()}, global_
 
 
-def reading(n_images: int, repeats: int) -> str:
+def photographs(n_images: int, folder: Path) -> list[Path]:
+    """Smooth random JPEG files of 425 x 425 pixels, the size of the Algonauts 2023 stimuli."""
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{i:05d}.jpg" for i in range(n_images)]
+    for path in paths:
+        coarse = Image.fromarray(rng.integers(0, 255, (27, 27, 3), dtype=np.uint8))
+        coarse.resize((425, 425), Image.Resampling.BICUBIC).save(path, quality=90)
+    return paths
+
+
+def reading(n_images: int, repeats: int, folder: Path) -> str:
     """Reads batches of 8 cached images, 12 x 65 x 768."""
     rng = torch.Generator().manual_seed(0)
     names = [str(i) for i in range(LAYERS)]
     n_cached = min(n_images, 64)  # the dictionary takes 7.3 MB an image
-    images = torch.randn(n_cached, 3, 224, 224, generator=rng)
+    paths, preprocessing = photographs(n_cached, folder), Preprocessing()
+    images = torch.stack([preprocessing(Image.open(path)) for path in paths])
     cache = DictionaryCache()
     for start in range(0, n_cached, 8):
         local = {k: torch.randn(8, WIDTH, NATIVE, NATIVE, generator=rng) for k in names}
@@ -61,6 +75,9 @@ def reading(n_images: int, repeats: int) -> str:
     def choose(n: int) -> torch.Tensor:
         return torch.randint(n, (8,), generator=rng)
 
+    def from_files() -> tuple[dict, dict]:
+        return cache.read(torch.stack([preprocessing(Image.open(paths[i])) for i in choose(n_cached)]))
+
     loader = BatchLoader(
         TokenBatches(store, torch.zeros(n_images, 1)),
         EpochSampler(torch.arange(n_images), 8, shuffle=True),
@@ -69,6 +86,7 @@ def reading(n_images: int, repeats: int) -> str:
     timings = measure(
         {
             "per-image dictionary, concatenated and resized": lambda: cache.read(images[choose(n_cached)]),
+            "the same, its keys from JPEG files": from_files,
             "store.tokens(index)": lambda: store.tokens(choose(n_images)),
             "store.tokens(index, torch.float16), as stored": lambda: store.tokens(choose(n_images), torch.float16),
         },
@@ -98,15 +116,8 @@ def reading(n_images: int, repeats: int) -> str:
 
 def building(name: str, n_images: int, batch_size: int, repeats: int, folder: Path) -> str:
     """Builds a store of generated JPEG files, beside the forward passes alone."""
-    from PIL import Image
-
     backbone = BACKBONES.build(name, weights="random")
-    rng = np.random.default_rng(0)
-    paths = []
-    for i in range(n_images):
-        coarse = Image.fromarray(rng.integers(0, 255, (27, 27, 3), dtype=np.uint8))
-        paths.append(folder / f"{i:05d}.jpg")
-        coarse.resize((425, 425), Image.Resampling.BICUBIC).save(paths[-1], quality=90)
+    paths = photographs(n_images, folder)
     start = time.process_time()
     known = fingerprint_of(backbone)
     hashing = time.process_time() - start
@@ -169,7 +180,7 @@ def main(argv: list[str]) -> None:
     logging.getLogger("brainnet").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         sections = [
-            reading(options.images, options.repeats),
+            reading(options.images, options.repeats, Path(folder)),
             building(
                 *(options.backbone, options.build_images, options.batch_size),
                 *(max(3, options.repeats // 5), Path(folder)),
