@@ -123,17 +123,17 @@ def p_values(null: Null, alternative: str = "greater", family: bool = False) -> 
     _check_alternative(alternative)
     observed, chance = null.observed.double(), null.chance.double()
     if family:
-        spread = chance.std(0)
-        centre = chance.mean(0)
+        everything = chance if null.exhaustive else torch.cat([observed[None], chance])  # else the observed is no equal
+        centre, spread = everything.mean(0), everything.std(0)
         observed, chance = (observed - centre) / spread, (chance - centre) / spread
     if alternative == "two-sided":
         observed, chance = observed.abs(), chance.abs()
     if family:
         chance = chance.flatten(1).nan_to_num(nan=-torch.inf).amax(1).reshape(-1, *[1] * observed.ndim)
     slack = 1e-9 * observed.abs().clamp(min=1e-3)  # a permutation that leaves the statistic as it is must count
-    reached = (chance >= observed - slack).sum(0)
+    reached = (chance >= observed - slack).sum(0).double()
     p = reached / len(chance) if null.exhaustive else (reached + 1) / (len(chance) + 1)
-    return p.double().where(~observed.isnan(), torch.nan)
+    return p.where(~observed.isnan(), torch.nan)
 
 
 def t_test(mean: Tensor, standard_error: Tensor, dof: Tensor | float, alternative: str = "greater") -> Tensor:

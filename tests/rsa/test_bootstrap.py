@@ -111,6 +111,7 @@ def test_weights_equal_copies_with_their_own_pairs_left_out(sample):
 @pytest.mark.parametrize("spread", [1, 2**20, 2**55])  # codes and positions in 32 bits, in 64, and in more
 def test_weighted_ranks_equal_ranks_of_copies(rng, spread):
     codes = torch.randint(0, 6, (4, 300), generator=rng) * spread
+    codes[1:3] = codes[0].amax()  # ties from one end of a row to the other, and on in the next
     weights = torch.randint(0, 4, (300,), generator=rng).double()
     found = weighted_rank(codes, weights)
     for code, ranks in zip(codes, found, strict=True):
