@@ -172,3 +172,16 @@ def test_rdm_regression_rejects_noise_as_often_as_it_says():
     rate, error = rejected / n, (0.05 * 0.95 / n) ** 0.5
     print(f"RDM regression rejects {rate} (total, unique) of noise, Monte-Carlo error {error:.3f}")
     assert ((rate >= 0.03) & (rate <= 0.07)).all()
+
+
+@pytest.mark.slow
+def test_stacked_layers_reject_noise_as_often_as_they_say():
+    n, rng = 1000, torch.Generator().manual_seed(5)
+    rejected = 0
+    for _ in range(n):
+        layers, subjects = (rdm(torch.randn(k, 16, 30, generator=rng)) for k in (3, 5))
+        found = stack_layers(layers, subjects, n_folds=2, n_repeats=1, n_permutations=39, generator=rng, progress=False)
+        rejected += found.p <= 0.05
+    rate, error = rejected / n, (0.05 * 0.95 / n) ** 0.5
+    print(f"stacked layers reject {rate:.3f} of noise, Monte-Carlo error {error:.3f}")
+    assert 0.03 <= rate <= 0.07
