@@ -11,7 +11,8 @@ from PIL import Image
 from brainnet import run as runs
 from brainnet._checks import Interrupted
 from brainnet.plmodel import PLModel
-from brainnet.scores import pearson_r
+from brainnet.scores import pearson_r, r2
+from brainnet.space import BrainSpace
 from tests.toys import ToyBackbone, toy_config, toy_dataset
 
 FILES = {"run.json", "config.yaml", "model.ckpt", "selectors.npz", "scores.csv", "metrics.json", "maps.png", "maps.svg"}
@@ -255,3 +256,101 @@ def test_overwriting_replaces_a_run_once_the_new_one_can_begin(toys, tmp_path, m
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError, match="is a file"):
         runs.fit(toy_config(), tmp_path / "file", progress=False)
+
+
+# ------------------------------------------------------------------ the numbers of a run
+
+REGIONS = {
+    "early": torch.tensor([1, 1, 1, 0, 0, 0, 0]) > 0,
+    "late": torch.tensor([0, 0, 1, 1, 1, 1, 1]) > 0,
+    "none": torch.zeros(7) > 0,
+}
+CEILING = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, float("nan"), 0.05])
+
+
+def mapped_dataset():
+    """Overlapping regions, vertices, a ceiling with gaps, a voxel that never moves, and a truth to be found."""
+    data = toy_dataset()
+    place = BrainSpace(vertices=torch.arange(7) * 3 + 1, mesh="fsaverage5", coords=data.space.coords, rois=REGIONS)
+    data.space, data.noise_ceiling = place, CEILING
+    data.responses[:, 4] = 2.0
+    gains = {}
+    data.recovery = lambda selectors, **given: gains.update(given, selectors=selectors) or {"not_identifiable": "-"}
+    return data, gains
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "mapped"
+    data, gains = mapped_dataset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "build_backbone_of", lambda cfg: ToyBackbone())
+        patch.setattr(runs, "build_dataset", lambda cfg, backbone: data)
+        metrics = runs.fit(toy_config("SEED", "4", "TRAINER.MAX_EPOCHS", "6"), out, progress=False)
+        yield out, metrics, data, gains, runs.load_model(out)
+
+
+def test_the_table_is_of_the_test_images(mapped):
+    out, _, data, _, model = mapped
+    table = pd.read_csv(out / "scores.csv")
+    assert table["voxel"].tolist() == [1, 4, 7, 10, 13, 16, 19]
+    assert table["roi"].tolist() == ["early", "early", "early;late", *["late"] * 4]
+    index = data.splits["test"]
+    with torch.no_grad():
+        prediction = model(torch.stack([data.image(int(i)) for i in index]))[0]
+    for name, score in (("r", pearson_r), ("r2", r2)):
+        expected = score(prediction, data.responses[index]).numpy()
+        expected[4] = np.nan
+        np.testing.assert_allclose(table[name], expected, atol=0.01)
+    np.testing.assert_allclose(table["noise_ceiling"], CEILING)
+    expected = np.where(CEILING >= 0.1, table["r"].to_numpy() / CEILING.numpy(), np.nan)
+    np.testing.assert_allclose(table["r_normalised"], expected, rtol=1e-5)
+
+
+def test_means_are_of_their_region(mapped):
+    out, metrics, _, _, _ = mapped
+    table = pd.read_csv(out / "scores.csv")
+    assert (metrics["n_test_images"], metrics["n_voxels"], metrics["n_unusable"]) == (15, 7, 1)
+    for name, mask in {"all": torch.ones(7) > 0, **REGIONS}.items():
+        part, row = table[mask.numpy()], metrics["test"][name]
+        assert (row["n"], row["n_scored"]) == (len(part), part["r"].notna().sum())
+        for score in ("r", "r2", "r_normalised", "noise_ceiling"):
+            assert row[score]["mean"] == pytest.approx(part[score].mean(), nan_ok=True)
+            assert row[score]["median"] == pytest.approx(part[score].median(), nan_ok=True)
+        known = part[part["r"].notna() & part["noise_ceiling"].notna()]
+        ratio = known["r"].mean() / known["noise_ceiling"].mean()
+        assert row["mean_r_over_mean_ceiling"] == pytest.approx(ratio, nan_ok=True)
+        if len(part):
+            assert row["r_interval"]["mean"] == row["r"]["mean"]
+            assert row["r_interval"]["lower"] < row["r"]["mean"] < row["r_interval"]["upper"]
+    early, late = (metrics["test"][name]["r_interval"] for name in ("early", "late"))
+    assert early["upper"] - early["lower"] != pytest.approx(late["upper"] - late["lower"], rel=1e-3)
+
+
+def test_shares_and_gains_are_those_of_the_training_images(mapped):
+    out, _, data, gains, model = mapped
+    module = runs.PLModel(toy_config("SEED", "4"), ToyBackbone(), data=data)
+    module.load_state_dict(model.state_dict())
+    share = module.eval().contributions(data.splits["train"])
+    selectors = gains["selectors"]
+    torch.testing.assert_close(gains["layer_gain"], share.layer / selectors.layer, rtol=0.02, atol=0.01)
+    expected = torch.cat([(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1)
+    torch.testing.assert_close(gains["scale_gain"], expected, rtol=0.02, atol=0.01)
+    with np.load(out / "selectors.npz", allow_pickle=False) as arrays:
+        np.testing.assert_allclose(arrays["layer"], selectors.layer)
+        np.testing.assert_allclose(arrays["layer_share"], share.layer, rtol=0.02, atol=0.01)
+        np.testing.assert_allclose(arrays["at:vertices"], data.space.vertices)
+
+
+def test_the_card_and_the_config_are_those_of_the_run(mapped):
+    out, metrics, data, _, _ = mapped
+    card = json.loads((out / "run.json").read_text())
+    assert (card["seed"], runs.load_config(out / "config.yaml").SEED) == (4, 4)
+    assert card["test"]["r"]["mean"] == metrics["test"]["all"]["r"]["mean"]
+    assert [card["splits"][name]["n"] for name in ("train", "val", "test")] == [len(r) for r in data.splits.values()]
+
+
+def test_a_voxel_that_could_not_be_trained_predicts_nan(mapped, tmp_path):
+    Image.new("RGB", (32, 32), (9, 99, 199)).save(tmp_path / "a.png")
+    found = np.load(runs.predict(mapped[0], [tmp_path / "a.png"], tmp_path / "out", progress=False))
+    assert np.isnan(found).tolist() == [[False] * 4 + [True] + [False] * 2]
