@@ -66,7 +66,8 @@ _C.LOSS = CfgNode()
 _C.LOSS.BETA = 0.1  # where smooth L1 turns from square to absolute, in response units (SDs if standardised)
 
 _C.OPTIMIZER = CfgNode()
-_C.OPTIMIZER.LR = 1e-3  # AdamW step size, constant
+_C.OPTIMIZER.LR = 1e-3  # AdamW step size
+_C.OPTIMIZER.DECAY_LAST = 0.0  # share of all steps, the last ones, over which LR falls to a tenth; 0 keeps it constant
 _C.OPTIMIZER.WEIGHT_DECAY = 1e-2  # what trained the original, whose written 3e-4 never reached its optimiser
 _C.OPTIMIZER.SELECTOR_LR_SCALE = 1.0  # times LR, for the space, layer, scale and width selectors
 _C.OPTIMIZER.SELECTOR_WEIGHT_DECAY = 1e-2  # for the same; 0 where a start must not be pulled to the centre

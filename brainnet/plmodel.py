@@ -8,6 +8,7 @@ and checkpoints to ``pl.Trainer``. The backbone is no part of the module: it is 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +36,7 @@ from brainnet.tokens import BACKBONES, Preprocessing, Tokens, check_tokens
 log = logging.getLogger(__name__)
 
 CHECKPOINT_KEY = "brainnet"
+LAST_LR = 0.1  # of the step size, at the end of OPTIMIZER.DECAY_LAST
 # settings that change what the same weights predict, or which weights there are
 DECIDE_THE_FORWARD = ("MODEL.GRID", "MODEL.RESIZE", "MODEL.WINDOW", "MODEL.HEAD", "MODEL.WIDTH_INIT",
                       "MODEL.BOTTLENECK_DIM", "TOKENS.STANDARDIZE", "TOKENS.PCA")  # fmt: skip
@@ -417,7 +419,25 @@ class PLModel(pl.LightningModule):
                 "weight_decay": cfg.OPTIMIZER.SELECTOR_WEIGHT_DECAY,
             },
         ]
+        for group in groups:
+            group["first_lr"] = group["lr"]
         return torch.optim.AdamW(groups, fused=True)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Lowers the step size over the last steps; it follows from the step alone, so a resumed run goes on alike."""
+        share = self.cfg.OPTIMIZER.DECAY_LAST
+        if not share:
+            return
+        # known only here: asked for earlier, Lightning would make the loaders before tokens are transformed
+        n_steps = self.trainer.estimated_stepping_batches
+        if not 0 < share <= 1 or math.isinf(n_steps):
+            raise ValueError(
+                f"OPTIMIZER.DECAY_LAST is a share, 0 to 1, of a known number of steps; got {share} of {n_steps} steps. "
+                "Give Trainer a max_epochs."
+            )
+        fallen = max(0.0, 1 - (n_steps - self.global_step) / (share * n_steps))
+        for group in self.optimizers().param_groups:
+            group["lr"] = group["first_lr"] * (1 - (1 - LAST_LR) * fallen)
 
     def configure_gradient_clipping(
         self,

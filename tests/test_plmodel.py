@@ -251,6 +251,41 @@ def test_the_step_size_of_the_selectors_is_their_own():
     assert n == len(list(model.encoder.parameters()))
 
 
+class StepSizes(pl.Callback):
+    """Notes the step sizes of both groups at every step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        self.seen.append([group["lr"] for group in optimizer.param_groups])
+
+
+def test_the_step_size_falls_to_a_tenth_over_the_last_steps(tmp_path):
+    """Constant for three fifths, then in a straight line; of each group in proportion, and the same when resumed."""
+    words = ("OPTIMIZER.DECAY_LAST", "0.4", "OPTIMIZER.SELECTOR_LR_SCALE", "0.5")
+    note = StepSizes()
+    fitted(tmp_path, *words, max_epochs=5, callbacks=[note])
+    per_epoch = len(note.seen) // 5
+    steps = torch.arange(5 * per_epoch)
+    expected = 0.01 * (1 - 0.9 * ((steps - 3 * per_epoch) / (2 * per_epoch)).clamp(min=0))
+    torch.testing.assert_close(torch.tensor(note.seen), torch.stack([expected, expected / 2], 1))
+
+    keep = pl.callbacks.ModelCheckpoint(tmp_path / "kept", save_top_k=-1, every_n_epochs=1)
+    fitted(tmp_path, *words, max_epochs=5, callbacks=[keep], enable_checkpointing=True)
+    resumed = StepSizes()
+    model = PLModel(toy_config(*words), ToyBackbone(), data=toy_dataset())
+    path = next((tmp_path / "kept").glob("epoch=3-*.ckpt"))
+    trainer(tmp_path, max_epochs=5, callbacks=[resumed]).fit(model, ckpt_path=path, weights_only=True)
+    assert resumed.seen == note.seen[4 * per_epoch :]
+
+
+@pytest.mark.parametrize(("share", "epochs"), [("1.5", 2), ("0.5", -1)])
+def test_a_fall_of_the_step_size_needs_a_share_of_a_known_number_of_steps(tmp_path, share, epochs):
+    with pytest.raises(ValueError, match=r"DECAY_LAST is a share, 0 to 1, of a known number of steps"):
+        fitted(tmp_path, "OPTIMIZER.DECAY_LAST", share, max_epochs=epochs)
+
+
 def test_gradients_are_clipped_at_the_configured_norm(tmp_path, monkeypatch):
     seen = []
     original = PLModel.clip_gradients
