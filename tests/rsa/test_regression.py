@@ -179,7 +179,8 @@ def test_stacked_layers_reject_noise_as_often_as_they_say():
     n, rng = 1000, torch.Generator().manual_seed(5)
     rejected = 0
     for _ in range(n):
-        layers, subjects = (rdm(torch.randn(k, 16, 30, generator=rng)) for k in (3, 5))
+        layers = rdm(torch.randn(3, 16, 30, generator=rng))
+        subjects = rdm(torch.randn(16, 30, generator=rng) + torch.randn(5, 16, 30, generator=rng))  # of one geometry
         found = stack_layers(layers, subjects, n_folds=2, n_repeats=1, n_permutations=39, generator=rng, progress=False)
         rejected += found.p <= 0.05
     rate, error = rejected / n, (0.05 * 0.95 / n) ** 0.5
