@@ -70,7 +70,9 @@ def demo(
     from brainnet.run import fit as fit_run
 
     words = ["SEED", str(seed), "DATASET.SHUFFLED", str(shuffled), *(overrides or [])]
-    metrics = fit_run(load_config("demo", words), out, overwrite=True, progress=not quiet)
+    saved = out / "config.yaml"
+    replaceable = not saved.is_file() or load_config(saved).DATASET.NAME == "simulated"  # a demo, but no work of yours
+    metrics = fit_run(load_config("demo", words), out, overwrite=replaceable, progress=not quiet)
     _report(metrics, out)
 
 
