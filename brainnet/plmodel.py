@@ -122,6 +122,11 @@ class PLModel(pl.LightningModule):
                 data = BrainDataModule(
                     data, batch_size=cfg.DATASET.BATCH_SIZE, seed=cfg.SEED, fit_on=cfg.TRAINER.FIT_ON
                 )
+            elif cfg.TRAINER.FIT_ON == "train+val" and data.fit_on == "train":
+                raise ValueError(
+                    "TRAINER.FIT_ON is 'train+val' but the data module was made to train on 'train': give it "
+                    "BrainDataModule(..., fit_on='train+val')."
+                )
             self._build_for(data)
 
     # ------------------------------------------------------------------ building

@@ -288,6 +288,12 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
             models = {here(path): score for path, score in state["best_k_models"].items()}
             super().load_state_dict(state | paths | {"dirpath": self.dirpath, "best_k_models": models})
 
+    class Patience(EarlyStopping):
+        """Keeps to the patience it was made with, also where a run resumes that had another."""
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            super().load_state_dict(state | {"patience": self.patience})
+
     validates = cfg.TRAINER.FIT_ON == "train"
     best = BestCheckpoint(
         out / "checkpoints",
@@ -300,7 +306,7 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
     )
     callbacks: list[pl.Callback] = [best]
     if validates and cfg.TRAINER.PATIENCE:
-        callbacks.append(EarlyStopping("val_r", mode="max", patience=-(-cfg.TRAINER.PATIENCE // cfg.TRAINER.VAL_EVERY)))
+        callbacks.append(Patience("val_r", mode="max", patience=-(-cfg.TRAINER.PATIENCE // cfg.TRAINER.VAL_EVERY)))
     show = progress and sys.stderr.isatty()
     if show:
         callbacks.append(RichProgressBar(leave=False))

@@ -222,6 +222,8 @@ def test_training_on_all_images_leaves_none_to_choose_by(tmp_path):
     model = fitted(tmp_path, "TRAINER.FIT_ON", "train+val", data=data)
     assert len(model.data.train_index) == len(data.splits["train"]) + len(data.splits["val"])
     assert not model.history
+    with pytest.raises(ValueError, match="made to train on 'train'"):
+        PLModel(toy_config("TRAINER.FIT_ON", "train+val"), ToyBackbone(), data=BrainDataModule(data))
 
 
 def test_the_same_seed_gives_the_same_model_whatever_ran_before(tmp_path):

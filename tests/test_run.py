@@ -199,6 +199,9 @@ def test_training_stops_after_epochs_without_a_better_score(toys, tmp_path, monk
     metrics = runs.fit(toy_config(*words), tmp_path, progress=False)
     assert metrics["validation"]["epoch"] == 1
     assert [epoch["epoch"] for epoch in runs.load_model(tmp_path).history] == [1, 3, 5]
+    more = (*words[:5], "6", *words[6:])  # more patience takes it further
+    runs.fit(toy_config(*more), tmp_path, resume=True, progress=False)
+    assert [epoch["epoch"] for epoch in runs.load_model(tmp_path).history] == [1, 3, 5, 7]
 
 
 def test_a_moved_run_resumes_with_its_best_weights(toys, tmp_path, monkeypatch):
