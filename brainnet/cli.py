@@ -207,9 +207,15 @@ def rsa(
 
 @app.command()
 def searchlight(
-    patterns: Annotated[list[Path], typer.Argument(help="NIfTI (x, y, z, conditions); left and right GIfTI; or .npy.")],
-    model: Annotated[list[Path], typer.Option("--model", "-m", help="Model RDMs; repeat for more.")],
+    patterns: Annotated[
+        list[Path],
+        typer.Argument(
+            help="NIfTI (x, y, z, conditions); left and right GIfTI; or .npy. With --group, folders of maps."
+        ),
+    ],
+    model: Annotated[list[Path] | None, typer.Option("--model", "-m", help="Model RDMs; repeat for more.")] = None,
     out: Out = Path("searchlight"),
+    group: Annotated[bool, typer.Option("--group", help="Test the finished maps of several subjects.")] = False,
     mask: Annotated[Path | None, typer.Option(help="NIfTI above 0 inside the brain.")] = None,
     mesh: Annotated[str, typer.Option(help="Mesh of surface patterns.")] = "fsaverage5",
     radius: Annotated[float | None, typer.Option(help="Of spheres or discs; 8 mm in volumes.")] = None,
@@ -218,7 +224,9 @@ def searchlight(
     min_size: Annotated[int, typer.Option(help="Fewest voxels of a neighbourhood.")] = 10,
     metric: Annotated[str, typer.Option(help="Distance between patterns.")] = "correlation",
     method: Annotated[str, typer.Option(help="Comparison of RDMs.")] = "spearman",
-    permutations: Annotated[int, typer.Option(help="Of condition labels; 0 tests nothing.")] = 1000,
+    permutations: Annotated[
+        int, typer.Option(help="Of condition labels, 0 tests nothing; with --group sign flips, 0 takes Student's t.")
+    ] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the permutations.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
     key: Annotated[str | None, typer.Option(help="Entry of model files that hold several arrays.")] = None,
@@ -227,12 +235,20 @@ def searchlight(
     """Map where in a volume or on a surface the patterns have the geometry of each model.
 
     brainnet searchlight betas.nii.gz --model rdms/rdms.npz --out maps
+
+    Over subjects: brainnet searchlight --group maps/sub-01 maps/sub-02 maps/sub-03 --out group
     """
+    if group:
+        from brainnet.run_rsa import search_group
+
+        found = search_group(patterns, out, n_permutations=permutations, seed=seed, progress=not quiet)
+        out_console.print(f"{found!r}\nmaps, figure and run card in {out}", highlight=False)
+        return
     from brainnet.run_rsa import search
 
     maps = search(
-        patterns, model, out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size, metric=metric,
-        method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key, progress=not quiet,
+        patterns, model or (), out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size,
+        metric=metric, method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key, progress=not quiet,
     )  # fmt: skip
     out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
                       highlight=False)  # fmt: skip

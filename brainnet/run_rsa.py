@@ -19,10 +19,12 @@ from brainnet._card import Clock, closing, opening, sha256, write_json
 from brainnet._checks import progress as progress_bar
 from brainnet.dataset.images import Images, natural_sort
 from brainnet.rsa import (
+    GroupMaps,
     RDMs,
     SearchlightMaps,
     discs,
     evaluate,
+    group_searchlight,
     noise_ceiling,
     rdm,
     searchlight,
@@ -233,6 +235,51 @@ def search(
     }
     write_json(out / "run.json", {**card, **closing(clock)})
     return maps
+
+
+def search_group(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    n_permutations: int = 5000,
+    seed: int = 0,
+    progress: bool = True,
+) -> GroupMaps:
+    """Maps of a test over subjects, from the folders that :func:`search` filled, with a figure and a run card.
+
+    Args:
+        subjects: one folder per subject, in one space and with the same models.
+        out: folder of the results; files as :func:`search` names them, and ``t``.
+        n_permutations, seed: sign flips over subjects, and their seed; 0 takes p from Student's t.
+        progress: show a progress bar.
+    """
+    from brainnet import plot
+
+    clock, out = Clock(), _folder(out)
+    if out.resolve() in {Path(path).resolve() for path in subjects}:
+        raise ValueError(f"--out {out} is one of the subjects' folders; name another, or its maps would be replaced.")
+    maps = [SearchlightMaps.load(path) for path in subjects]
+    clock.lap("reading")
+    generator = torch.Generator().manual_seed(seed)
+    found = group_searchlight(maps, n_permutations=n_permutations, generator=generator, progress=progress)
+    clock.lap("group test")
+    found.save(out)
+    plot.searchlight(found, title=f"Mean of {len(maps)} subjects").savefig(out / "maps.png", dpi=DPI)
+    clock.lap("files and figures")
+    least = found.test.p_max if found.best_test is not None else found.test.p_fdr
+    card = {
+        **opening(PACKAGES),
+        "subjects": [
+            {"folder": str(path), "fingerprint": one.settings.get("fingerprint"), "sha256": _sha(one.score)}
+            for path, one in zip(subjects, maps, strict=True)
+        ],
+        "settings": {**found.settings, "seed": seed, "n_centres": len(found.size)},
+        "highest_mean_score": dict(zip(found.models, found.score.amax(1).tolist(), strict=True)),
+        "n_significant": dict(zip(found.models, (least <= 0.05).sum(1).tolist(), strict=True)),
+        "significant_means": "family-wise p <= .05" if found.best_test is not None else "FDR-adjusted p <= .05",
+    }
+    write_json(out / "run.json", {**card, **closing(clock)})
+    return found
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from brainnet import cli
 from brainnet.rsa import RDMs, compare, evaluate, rdm
-from brainnet.run_rsa import compare_rdms, search, write_rdms
+from brainnet.run_rsa import compare_rdms, search, search_group, write_rdms
 
 
 def invoke(*words):
@@ -147,6 +147,42 @@ def test_searchlight_of_a_volume_finds_what_was_planted(volume):
     chunk = (out / "chunks" / "chunk_00000.npz").stat().st_mtime_ns
     invoke(*words)  # nothing is computed again
     assert (out / "chunks" / "chunk_00000.npz").stat().st_mtime_ns == chunk
+
+
+def test_maps_of_six_subjects_become_a_group_test(tmp_path, rng):
+    shape = torch.randn(12, 5, generator=rng)
+    RDMs(torch.cat([rdm(shape).values, torch.rand(1, 66, generator=rng)]), names=("planted", "other")).save(
+        tmp_path / "models.npz"
+    )
+    folders = [tmp_path / f"sub-{i}" for i in range(6)]
+    for folder in folders:
+        data = torch.randn(5, 5, 6, 12, generator=rng)
+        data[..., :3, :] += 0.5 * torch.einsum("cf,xyzf->xyzc", shape, torch.randn(5, 5, 3, 5, generator=rng))
+        nibabel.save(nibabel.Nifti1Image(data.numpy(), np.eye(4)), f"{folder}.nii.gz")
+        invoke("searchlight", f"{folder}.nii.gz", "-m", tmp_path / "models.npz", "--radius", 1.5, "--permutations", 0,
+               "--out", folder)  # fmt: skip
+    out = tmp_path / "group"
+    output = invoke("searchlight", "--group", *folders, "--out", out)
+    assert "6 subjects, 2 models x 142 centres" in output  # corners hold fewer than 10 voxels
+    t, p = (nibabel.load(out / f"{name}.nii.gz").get_fdata() for name in ("t", "p_max"))
+    np.testing.assert_allclose(
+        nibabel.load(out / "score.nii.gz").get_fdata(),
+        np.mean([nibabel.load(folder / "score.nii.gz").get_fdata() for folder in folders], axis=0), atol=1e-6,
+    )  # fmt: skip
+    assert (t[..., :2, 0] > 2).mean() > 0.9
+    assert (p[..., :2, 0] <= 0.05).mean() > 0.5
+    assert (
+        p[..., 4:, 0] <= 0.05
+    ).mean() < 0.05  # one study of twenty may hold a false claim; see test_group for how many do
+    card = json.loads((out / "run.json").read_text())
+    assert card["settings"]["n_sign_flips"] == 63
+    assert len({subject["sha256"] for subject in card["subjects"]}) == 6
+    assert card["n_significant"]["models other"] == 0
+    assert (out / "maps.png").is_file()
+    with pytest.raises(ValueError, match="is one of the subjects' folders"):
+        search_group(folders, folders[0])
+    with pytest.raises(FileNotFoundError, match=r"no searchlight\.json in .*models"):
+        search_group([*folders, tmp_path / "models.npz"], out)
 
 
 def test_searchlight_of_a_surface_from_gifti_and_npy(tmp_path, rng):

@@ -10,6 +10,7 @@ from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.create import rdm
 from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
 from brainnet.rsa.distributions import distributional_distance
+from brainnet.rsa.group import GroupMaps, group_searchlight
 from brainnet.rsa.inference import Evaluation, evaluate
 from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.rdms import RDMs
@@ -41,6 +42,8 @@ __all__ = [
     "spheres",
     "SearchlightMaps",
     "searchlight",
+    "GroupMaps",
+    "group_searchlight",
     "RDMRegression",
     "StackedLayers",
     "rdm_regression",

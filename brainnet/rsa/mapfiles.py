@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from brainnet.space import BrainSpace
+from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 
 def save_map(
@@ -41,6 +42,51 @@ def save_map(
         nibabel.save(_gifti(half.numpy(), side, titles, labels), path)
         paths.append(path)
     return paths
+
+
+def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], BrainSpace]:
+    """The maps of a folder that have a file, each (n_maps, n_voxels), and their space: where "size" is known.
+
+    Args:
+        folder: filled by :func:`save_map`, or with one ``maps.npz`` of voxels without a place.
+        names: stems of the maps wanted; "score" and "size" must be there.
+
+    Raises:
+        FileNotFoundError: no file for "score" or "size".
+    """
+    import nibabel
+
+    def parts(name: str) -> list[Path]:
+        volume, surface = folder / f"{name}.nii.gz", [folder / f"{name}.{side}.func.gii" for side in "LR"]
+        return [volume] if volume.is_file() else surface if all(path.is_file() for path in surface) else []
+
+    if (folder / "maps.npz").is_file():
+        with np.load(folder / "maps.npz", allow_pickle=False) as arrays:
+            whole = {name: torch.from_numpy(np.atleast_2d(arrays[name])) for name in names if name in arrays}
+        return whole, BrainSpace.free(whole["size"].shape[1])
+    images = {name: [nibabel.load(path) for path in parts(name)] for name in names if parts(name)}
+    for name in ("score", "size"):
+        if name not in images:
+            raise FileNotFoundError(f"no {name}.nii.gz and no {name}.L.func.gii with {name}.R.func.gii in {folder}.")
+    first = images["size"][0]
+    if len(images["size"]) == 1:
+        rows = {name: np.asarray(image.dataobj, dtype=np.float32) for name, (image,) in images.items()}
+        mask = torch.from_numpy(np.isfinite(rows["size"]))
+        space = BrainSpace(mask=mask, affine=torch.from_numpy(first.affine))
+        return {
+            name: torch.from_numpy(array)[mask].reshape(space.n_voxels, -1).T.contiguous()
+            for name, array in rows.items()
+        }, space
+    rows = {
+        name: torch.from_numpy(np.concatenate([[a.data for a in half.darrays] for half in halves], axis=1))
+        for name, halves in images.items()
+    }
+    known = rows["size"][0].isfinite()
+    meshes = {2 * per_side: mesh for mesh, per_side in VERTICES_PER_HEMISPHERE.items()}
+    if len(known) not in meshes:
+        raise ValueError(f"the maps in {folder} have {len(known)} vertices; known meshes have {list(meshes)}.")
+    space = BrainSpace(vertices=known.nonzero()[:, 0], mesh=meshes[len(known)])
+    return {name: values[:, known] for name, values in rows.items()}, space
 
 
 def _gifti(rows: np.ndarray, side: str, titles: Sequence[str], labels: Sequence[str] | None) -> Any:

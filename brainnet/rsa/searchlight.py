@@ -28,7 +28,7 @@ from torch import Tensor
 from brainnet._checks import progress as progress_bar
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.distances import DISTANCES
-from brainnet.rsa.mapfiles import save_map
+from brainnet.rsa.mapfiles import load_maps, save_map
 from brainnet.rsa.neighbourhoods import Neighbourhoods
 from brainnet.rsa.products import draw_orders, embed, is_product, permuted, similarities
 from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, check_conditions
@@ -41,6 +41,7 @@ CENTRES_PER_CHUNK = 2000
 MEMORY = 2**28  # bytes of temporaries in each process
 PER_RUN = ("crossnobis",)  # metrics whose patterns carry an axis of runs
 PER_TRIAL = ("decoding",)
+_TEST_MAPS = ("p", "p_fdr", "p_max")
 TIE = {torch.float32: 1e-6, torch.float64: 1e-12}  # a permutation that reproduces the data must tie with it
 
 
@@ -91,8 +92,8 @@ class SearchlightMaps:
         """Every map by the name of its file: (n_models, n_centres) per model, or (n_centres,)."""
         found = {"score": self.score, "best_model": self.best, "margin": self.margin, "size": self.size}
         if self.test is not None:
-            found |= {name: getattr(self.test, name) for name in ("p", "p_fdr", "p_max")}
-            found |= {f"best_{name}": getattr(self.best_test, name) for name in ("p", "p_fdr", "p_max")}
+            found |= {name: getattr(self.test, name) for name in _TEST_MAPS}
+            found |= {f"best_{name}": getattr(self.best_test, name) for name in _TEST_MAPS}
             found["best_model_p05"] = self.significant_best()
         return found
 
@@ -116,6 +117,34 @@ class SearchlightMaps:
         card = {"models": self.models, "n_centres": len(self.size), **self.settings}
         (folder / "searchlight.json").write_text(json.dumps(card, indent=2) + "\n")
         return [*paths, folder / "searchlight.json"]
+
+    @staticmethod
+    def load(folder: str | Path) -> SearchlightMaps:
+        """The maps that :meth:`save` wrote, on the CPU in float32.
+
+        Raises:
+            FileNotFoundError: a folder without ``searchlight.json`` or without maps.
+        """
+        folder = Path(folder)
+        if not (folder / "searchlight.json").is_file():
+            raise FileNotFoundError(
+                f"no searchlight.json in {folder}: name a folder that `brainnet searchlight` or maps.save() filled."
+            )
+        settings = json.loads((folder / "searchlight.json").read_text())
+        models = tuple(settings.pop("models"))
+        del settings["n_centres"]
+        found, space = load_maps(folder, ("score", "margin", "size", *_TEST_MAPS, *(f"best_{p}" for p in _TEST_MAPS)))
+        score, size = found["score"], found["size"][0].long()
+
+        def tested(statistic: Tensor, prefix: str) -> VoxelTest | None:
+            if f"{prefix}p" not in found:
+                return None
+            return VoxelTest(statistic, *(found[prefix + p].double().view_as(statistic) for p in _TEST_MAPS))
+
+        return SearchlightMaps(
+            models, score, tested(score, ""), _best_of(score), found["margin"][0], tested(score.amax(0), "best_"), size,
+            space, settings,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         tested = "" if self.test is None else f", {self.settings.get('n_permutations')} permutations"
@@ -441,12 +470,12 @@ def _assemble(work: _Work, chunks: list[Chunk]) -> SearchlightMaps:
     ordered = score.sort(0, descending=True).values
     top = ordered[0]
     margin = ordered[0] - ordered[1] if len(ordered) > 1 else torch.full_like(top, torch.nan)
-    best = score.nan_to_num(-torch.inf).argmax(0).masked_fill(undefined, -1)
+    best = _best_of(score)
     test = best_test = None
     n_permutations = len(work.orders)
     if n_permutations:
         largest = torch.from_numpy(np.stack([c.largest for c in chunks])).amax(0)  # (models + 1, permutations)
-        tested = _test(torch.cat([score, top[None]]), exceeded, largest)
+        tested = p_from_counts(torch.cat([score, top[None]]), exceeded, largest)
         test = VoxelTest(*(part[:-1] for part in tested))
         best_test = VoxelTest(*(part[-1] for part in tested))
     nb = work.neighbourhoods
@@ -460,7 +489,11 @@ def _assemble(work: _Work, chunks: list[Chunk]) -> SearchlightMaps:
     )  # fmt: skip
 
 
-def _test(score: Tensor, exceeded: Tensor, largest: Tensor) -> VoxelTest:
+def _best_of(score: Tensor) -> Tensor:
+    return score.nan_to_num(-torch.inf).argmax(0).masked_fill(score.isnan().any(0), -1)
+
+
+def p_from_counts(score: Tensor, exceeded: Tensor, largest: Tensor) -> VoxelTest:
     """P-values (rows, n_centres) from counts and from the largest score of each permutation (rows, n_permutations)."""
     n, undefined = largest.shape[1], score.isnan()
     p = ((exceeded + 1) / (n + 1)).double().masked_fill(undefined, torch.nan)

@@ -89,22 +89,31 @@ def sign_flip_null(scores: Tensor, n_permutations: int, generator: torch.Generat
     Returns:
         t statistics (...,), comparable between cells, under the same signs for all.
     """
-    n_subjects = scores.shape[-1]
-    exhaustive = n_subjects < 31 and 2**n_subjects <= n_permutations
-    if exhaustive:
+    signs, exhaustive = sign_flips(scores.shape[-1], n_permutations, generator)
+    return Null(flipped_t(scores, torch.ones_like(signs[:1]))[0], flipped_t(scores, signs), exhaustive)
+
+
+def sign_flips(n_subjects: int, n_permutations: int, generator: torch.Generator) -> tuple[Tensor, bool]:
+    """Signs (n_permutations, n_subjects), and whether they are all there are, the observed ones first.
+
+    >>> sign_flips(2, 100, torch.Generator())
+    (tensor([[ 1,  1],
+            [-1,  1],
+            [ 1, -1],
+            [-1, -1]]), True)
+    """
+    if n_subjects < 31 and 2**n_subjects <= n_permutations:
         bits = torch.arange(2**n_subjects)[:, None] >> torch.arange(n_subjects)[None]
-        signs = 1 - 2 * (bits & 1)
-    else:
-        signs = 2 * torch.randint(2, (n_permutations, n_subjects), generator=generator) - 1
-    signs = signs.to(scores)
-    means = torch.tensordot(signs, scores, dims=([1], [scores.ndim - 1])) / n_subjects
-    mean_square = scores.square().mean(-1)
+        return 1 - 2 * (bits & 1), True
+    return 2 * torch.randint(2, (n_permutations, n_subjects), generator=generator) - 1, False
 
-    def t(mean):
-        variance = (mean_square - mean.square()).clamp(min=0) * n_subjects / (n_subjects - 1)
-        return mean / (variance / n_subjects).sqrt()
 
-    return Null(t(scores.mean(-1)), t(means), exhaustive)
+def flipped_t(scores: Tensor, signs: Tensor) -> Tensor:
+    """Student's t over subjects (n_permutations, ...) of scores (..., n_subjects) under signs."""
+    n_subjects = scores.shape[-1]
+    mean = torch.tensordot(signs.to(scores), scores, dims=([1], [scores.ndim - 1])) / n_subjects
+    variance = (scores.square().mean(-1) - mean.square()).clamp(min=0) * n_subjects / (n_subjects - 1)
+    return mean / (variance / n_subjects).sqrt()
 
 
 def p_values(null: Null, alternative: str = "greater", family: bool = False) -> Tensor:
