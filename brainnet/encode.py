@@ -27,6 +27,7 @@ from brainnet._checks import progress as show_progress
 from brainnet.dataset.base import ResponseDataset
 from brainnet.ridge import BandedRidgeCV, RidgeCV, StackedRegressionCV, WindowRidgeCV
 from brainnet.scores import (
+    SCORES,
     PairedDifference,
     VoxelTest,
     above_chance,
@@ -74,7 +75,8 @@ class Fit:
     Args:
         predictions: split -> (n_images, n_voxels) float32, for every split not trained on.
         selection: (n_voxels,) score on training images that choices may use; NaN where there is none.
-        details: arrays per voxel: penalties, window positions, shares of spaces.
+        details: arrays per voxel: penalties, window positions, shares of spaces; of banded ridge the split of R2 over
+            "spaces", (n_spaces, n_voxels) for each split of the images.
     """
 
     predictions: Mapping[str, Tensor]
@@ -166,7 +168,7 @@ class Encoding:
         key = FitKey("", subject, NOISE_CEILING, "")
         for name, values in (("r", ceiling), ("r2", ceiling.square())):
             floor = self.floor if name == "r" else self.floor**2
-            for roi, mask in self._regions(subject).items():
+            for roi, mask in self.regions(subject).items():
                 mean, median, n, n_excluded = summarise(values[mask])
                 yield (
                     {**key._asdict(), "chosen_layer": "", "split": "test", "roi": roi, "score": name}
@@ -175,14 +177,15 @@ class Encoding:
                     | {"n_under_floor": int((values[mask] < floor).sum())}
                 )
 
-    def _regions(self, subject: str) -> dict[str, Tensor]:
+    def regions(self, subject: str) -> dict[str, Tensor]:
+        """ROI -> (n_voxels,) bool; the first one is "all"."""
         dataset = self.subjects[subject]
         return {"all": torch.ones(dataset.n_voxels, dtype=torch.bool), **dataset.space.rois}
 
     def _score(self, key: FitKey, split: str, prediction: Tensor, chosen_layer: str) -> list[dict[str, Any]]:
         dataset = self.subjects[key.subject]
         response = self._responses(key, split)
-        regions = self._regions(key.subject)
+        regions = self.regions(key.subject)
         masks = torch.stack(list(regions.values()))
         rows = []
         for name, function in (("r", pearson_r), ("r2", r2)):
@@ -228,17 +231,36 @@ class Encoding:
         self.tests[key, split, score] = test
         return test
 
-    def best_layers(self, model: str, subject: str, method: str = "ridge") -> tuple[Tensor, list[str]]:
-        """Per voxel the layer with the best score on training images: (n_voxels,) indices, -1 for none, and names."""
-        found = {
+    def voxel_scores(self, key: FitKey, split: str = "test", score: str = "r") -> Tensor:
+        """(n_voxels,) float64 scores of a fit."""
+        prediction = torch.as_tensor(self._fit(key).predictions[split])
+        return SCORES[_SCORES[score]](prediction, self._responses(key, split))
+
+    def layer_scores(self, model: str, subject: str, method: str = "ridge", control: str = "") -> dict[str, Tensor]:
+        """Layer -> (n_voxels,) score on training images, of a method that fits one layer at a time; may be empty."""
+        return {
             key.layer: fit.selection
             for key, fit in self.fits.items()
-            if key[:3] == (model, subject, method) and not key.control and key.layer not in (BEST_LAYER, ALL_LAYERS)
+            if (*key[:3], key.control) == (model, subject, method, control)
+            and key.layer not in (BEST_LAYER, ALL_LAYERS)
         }
+
+    def best_layers(self, model: str, subject: str, method: str = "ridge") -> tuple[Tensor, list[str]]:
+        """Per voxel the layer with the best score on training images: (n_voxels,) indices, -1 for none, and names."""
+        found = self.layer_scores(model, subject, method)
         if not found:
             raise ValueError(f"no layers of {model!r} were fitted to {subject!r} by {method!r}.")
         scores = torch.stack(list(found.values())).nan_to_num(nan=-torch.inf)
         return torch.where(scores.isneginf().all(0), -1, scores.argmax(0)), list(found)
+
+    def headline(self, subject: str | None = None) -> list[FitKey]:
+        """The fits that speak for a method: the layer best on training images, or the one fit that reads all layers.
+
+        They come in the order in which subjects, models, controls and methods were given.
+        """
+        order = {(key.subject, key.model, key.control, key.method): None for key in self.fits}
+        fits = {(k.subject, k.model, k.control, k.method): k for k in self.fits if k.layer in (BEST_LAYER, ALL_LAYERS)}
+        return [fits[name] for name in order if name in fits and subject in (None, name[0])]
 
     def save(self, out: str | Path) -> Path:
         """Writes ``encoding.csv`` and per fit ``voxels/<fit>.npz``, for surfaces and volumes also maps of r.
@@ -398,12 +420,15 @@ def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layer
             return _read_fit(path)
     estimator = copy.deepcopy(estimator)
     estimator.fit(_read(source, estimator, layers, pool, rows), data.responses[rows])
-    predictions = {
-        split: torch.as_tensor(estimator.predict(_read(source, estimator, layers, pool, index))).float().cpu()
-        for split, index in data.splits.items()
-        if split not in train and len(index)
-    }
-    fit = Fit(predictions, *_training_score(estimator, data.responses.shape[1]))
+    predictions, selection, details = {}, *_training_score(estimator, data.responses.shape[1])
+    for split, index in data.splits.items():
+        if split not in train and len(index):
+            read = _read(source, estimator, layers, pool, index)
+            predictions[split] = torch.as_tensor(estimator.predict(read)).float().cpu()
+            if isinstance(estimator, BandedRidgeCV):
+                shares = estimator.score_split(read, data.responses[index])
+                details |= {"spaces": np.array(layers), f"r2_split_{split}": np.stack([shares[k] for k in layers])}
+    fit = Fit(predictions, selection, details)
     if path is not None:
         arrays = {f"prediction_{split}": part.numpy() for split, part in predictions.items()}
         details = {f"detail_{name}": value for name, value in fit.details.items()}

@@ -108,6 +108,11 @@ def test_methods_over_all_layers_and_token_maps(dataset, rng):
     found = encoding.fits[FitKey("net", "subject", "window", "all")]
     torch.testing.assert_close(found.predictions["test"], fit.predict(store.tokens(test)), rtol=0, atol=1e-5)
     assert found.details["position"].shape == (VOXELS, 2)
+    banded = encoding.fits[FitKey("net", "subject", "banded", "all")]
+    assert banded.details["spaces"].tolist() == ["a", "b"]
+    predicted, response = banded.predictions["test"], dataset.responses[test]
+    total = scores.r2(predicted - predicted.mean(0) + response.mean(0), response)  # a wrong mean is no space's share
+    np.testing.assert_allclose(banded.details["r2_split_test"].sum(0), total, atol=1e-5)
     with pytest.raises(ValueError, match="TokenStore"):
         encode({"a": np.zeros((N, 3))}, dataset, methods=["window"])
 

@@ -10,7 +10,7 @@ from importlib import import_module
 _TOPICS = {
     "surface": ("flatmap", "slices"),
     "maps": ("selectors", "training"),
-    "encoding": ("scores", "layers", "joint_histogram", "variance_split"),
+    "encoding": ("scores", "layers", "best_layer", "joint_histogram", "variance_split"),
     "geometry": ("rdms", "condition_map", "tree", "model_similarity"),
     "rsa": ("rsa_bars", "rsa_layers", "rsa_time", "time_by_time"),
     "search": ("searchlight",),

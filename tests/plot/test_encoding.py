@@ -67,11 +67,73 @@ def table():
 
 def test_layers_are_lines_and_methods_over_all_layers_points(table):
     ax = plot.layers(table).axes[0]
-    lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines if not line.get_label().startswith("_")}
-    assert lines == {"all": [0.3, 0.5], "all shuffled": [0.0, 0.01]}
+    lines = {line.get_linestyle(): list(line.get_ydata()) for line in ax.lines if len(line.get_xdata()) == 2
+             and line.get_marker() == "o"}  # fmt: skip
+    assert lines == {"-": [0.3, 0.5], "--": [0.0, 0.01]}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["all", "shuffled"]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["early", "late", "best: late", "banded"]
     points = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "D"]
     assert points == [0.5, 0.6]
+
+
+def test_the_noise_ceiling_is_a_dotted_line_and_no_layer(table):
+    import pandas
+
+    ceiling = table.iloc[[0]].assign(
+        model="", method="noise ceiling", layer="", mean=0.7, lower=math.nan, upper=math.nan
+    )
+    ax = plot.layers(pandas.concat([ceiling, table])).axes[0]
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":" and len(line.get_ydata())] == [0.7]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["early", "late", "best: late", "banded"]
+
+
+def test_many_rois_become_a_matrix_of_scores(table):
+    import pandas
+
+    rois = [f"roi{number}" for number in range(12)]
+    many = pandas.concat([table.assign(roi=roi, mean=table["mean"] + 0.01 * i) for i, roi in enumerate(rois)])
+    ax = plot.layers(many, rois=rois).axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == rois
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["early", "late", "best: late", "banded"]
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [
+        (1, row) for row in range(12)
+    ]  # the late layer is best in every ROI, and method columns have no dot
+    picture = ax.images[0].get_array()
+    assert picture.shape[:2] == (12, 4)
+    assert len({tuple(colour) for colour in picture[0].round(6)}) == 3  # the best layer's colour is that of its method
+
+
+def test_the_best_layer_of_each_unit_is_counted(space):
+    nan = math.nan
+    layers = {"early": torch.tensor([0.5, 0.1, nan, 0.2]), "late": torch.tensor([0.4, 0.3, nan, 0.6])}
+    bars, heat, _ = plot.best_layer(layers, space, title="subject").axes
+    assert [bar.get_height() for bar in bars.patches] == [1, 2]
+    assert bars.get_title(loc="left") == "best layer of 3 units"  # one has no scores
+    assert heat.images[0].get_array().shape[:2] == (3, 2)
+    assert [tick.get_text() for tick in heat.get_xticklabels()] == ["early", "late"]
+    with pytest.raises(ValueError, match=r"early has shape \(3,\), expected \(4,\)"):
+        plot.best_layer({"early": torch.ones(3)}, space)
+    with pytest.raises(ValueError, match="names no layers"):
+        plot.best_layer({}, space)
+
+
+def test_the_best_layer_is_painted_on_the_cortex_in_the_colours_of_layers():
+    from brainnet.plot._colours import layer_colours
+    from brainnet.surface import occipital_vertices, surface_space
+
+    cortex = surface_space(occipital_vertices(15))
+    upper = cortex.coords[:, 2] > cortex.coords[:, 2].median()
+    scores = {"early": torch.where(upper, 0.1, 0.5), "middle": torch.full((cortex.n_voxels,), 0.2), "late": upper * 0.6}
+    figure = plot.best_layer(scores, cortex, title="subject")
+    early, middle, late = (tuple(colour) for colour in (255 * layer_colours(3)).round().astype(int).tolist())
+    colours = lambda figure: {tuple(c) for c in figure.axes[0].images[0].get_array()[..., :3].reshape(-1, 3).tolist()}  # noqa: E731
+    painted = colours(figure)
+    near = lambda wanted: any(max(abs(a - b) for a, b in zip(wanted, c, strict=True)) <= 1 for c in painted)  # noqa: E731
+    assert [near(colour) for colour in (early, middle, late)] == [True, False, True]
+    assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == ["early", "middle", "late"]
+    painted = colours(plot.best_layer(scores, cortex, alpha=torch.full((cortex.n_voxels,), 0.2)))
+    assert not near(early)
 
 
 def test_layers_of_two_models_are_not_mixed(table):
@@ -98,5 +160,8 @@ def test_split_variance_is_stacked_and_negative_parts_hang_below(space):
     ax = plot.variance_split(parts, space).axes[0]
     boxes = [(round(bar.get_y(), 6), round(bar.get_height(), 6)) for bar in ax.patches[1::3]]  # V1
     assert boxes == [(0, 0.2), (0, -0.1), (0.2, 0.3)]
+    ordered = plot.variance_split(parts, space, ordered=True).axes[0]
+    brightness = [sum(bar.get_facecolor()[:3]) for bar in ordered.patches[::3]]
+    assert brightness == sorted(brightness)
     with pytest.raises(ValueError, match=r"a has shape \(3,\)"):
         plot.variance_split({"a": torch.ones(3)}, space)

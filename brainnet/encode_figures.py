@@ -1,0 +1,216 @@
+"""The figures of a finished encoding: each as PNG and SVG, with the numbers it shows as CSV beside it.
+
+Per subject: scores per ROI, also as shares of the noise ceiling; per network: scores by layer, the best layer of every
+voxel, the split of R2 of banded ridge; per further method: a joint histogram with the first one. This module computes
+no score: it picks what ``Encoding`` holds and hands it to ``brainnet.plot``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet import plot
+from brainnet._checks import progress as progress_bar
+from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
+from brainnet.scores import normalise
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+DPI = 150
+FADE = 0.1  # training R2 from which on a voxel's layer is drawn opaque
+
+
+class _Picture(NamedTuple):
+    """A figure's file name, the numbers it shows, and how to draw it."""
+
+    name: str
+    numbers: DataFrame
+    draw: Callable[[], Figure]
+
+
+def draw(encoding: Encoding, folder: str | Path, progress: bool = True) -> list[Path]:
+    """Draws every figure that the fits allow into ``folder``; returns the PNG files.
+
+    Args:
+        encoding: fits with their scores, see :func:`brainnet.encode.encode`.
+        folder: made where it does not exist.
+        progress: show a progress bar.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = [picture for subject in encoding.subjects for picture in _pictures(encoding, subject)]
+    written = []
+    for picture in progress_bar(pictures, "Figures", len(pictures), progress):
+        picture.numbers.to_csv(folder / f"{picture.name}.csv", index=False)
+        figure = picture.draw()
+        for suffix in ("png", "svg"):
+            figure.savefig(folder / f"{picture.name}.{suffix}", dpi=DPI)
+        written.append(folder / f"{picture.name}.png")
+    return written
+
+
+def _pictures(encoding: Encoding, subject: str) -> Iterator[_Picture]:
+    keys = [key for key in encoding.headline(subject) if not key.control]
+    splits = list(dict.fromkeys(split for key in keys for split in encoding.fits[key].predictions))
+    for split in splits:
+        yield from _bars(encoding, subject, keys, split)
+        for model in dict.fromkeys(key.model for key in keys):
+            yield from _layers(encoding, subject, model, split)
+        yield from _joint(encoding, subject, keys, split)
+    for model in dict.fromkeys(key.model for key in keys):
+        yield from _best_layer(encoding, subject, model)
+    for key in keys:
+        yield from _variance(encoding, key)
+
+
+def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> Iterator[_Picture]:
+    """Scores of all methods per ROI beside the noise ceiling, and as shares of it."""
+    dataset = encoding.subjects[subject]
+    scores = _scores(encoding, keys, split)
+    ceiling = dataset.noise_ceiling if split == "test" else None
+    title = _title(subject, split)
+    yield _Picture(
+        _file("scores", subject, split),
+        _bar_numbers(encoding, subject, scores, ceiling),
+        lambda: plot.scores(scores, dataset.space, noise_ceiling=ceiling, score_name="r", title=title),
+    )
+    if ceiling is None:
+        return
+    shares = {name: normalise(score, ceiling, encoding.floor).values for name, score in scores.items()}
+    yield _Picture(
+        _file("normalised", subject, split),
+        _bar_numbers(encoding, subject, shares, None),
+        lambda: plot.scores(
+            shares, dataset.space, noise_ceiling=torch.ones_like(ceiling), score_name="r / noise ceiling", title=title
+        ),
+    )
+
+
+def _layers(encoding: Encoding, subject: str, model: str, split: str) -> Iterator[_Picture]:
+    """Scores by layer of one network, with its controls."""
+    table = encoding.table
+    rows = table[(table["subject"] == subject) & (table["split"] == split) & (table["score"] == "r")]
+    rows = rows[rows["model"].isin([model]) | (rows["method"] == NOISE_CEILING)]
+    if rows["layer"].isin([BEST_LAYER, ALL_LAYERS, ""]).all():
+        return
+    yield _Picture(
+        _file("layers", subject, model, split),
+        rows,
+        lambda: plot.layers(
+            rows, split=split, rois=list(dict.fromkeys(rows["roi"])), title=_title(subject, split, model)
+        ),
+    )
+
+
+def _best_layer(encoding: Encoding, subject: str, model: str) -> Iterator[_Picture]:
+    """The layer of every voxel that scores best on training images."""
+    import pandas as pd
+
+    dataset = encoding.subjects[subject]
+    methods = dict.fromkeys(key.method for key in encoding.fits if (key.model, key.subject) == (model, subject))
+    for method in methods:
+        scores = encoding.layer_scores(model, subject, method)
+        if len(scores) < 2:
+            continue
+        best, names = encoding.best_layers(model, subject, method)
+        place = dataset.space.vertices
+        numbers = pd.DataFrame({"voxel": np.arange(len(best)) if place is None else place.numpy()})
+        numbers["best_layer"] = [names[i] if i >= 0 else "" for i in best.tolist()]
+        numbers = numbers.assign(**{f"training_score_{name}": score.numpy() for name, score in scores.items()})
+        top = torch.stack(list(scores.values())).nan_to_num(nan=-torch.inf).max(0).values
+        opacity = (top / FADE).clamp(0.12, 1).float()
+        yield _Picture(
+            _file("best_layer", subject, model, "" if method == "ridge" else method),
+            numbers,
+            lambda scores=scores, opacity=opacity: plot.best_layer(
+                scores, dataset.space, alpha=opacity, outlines=True, title=_title(subject, "", model)
+            ),
+        )
+
+
+def _joint(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> Iterator[_Picture]:
+    """Every further method or network against the first one, voxel by voxel."""
+    import pandas as pd
+
+    scores = _scores(encoding, keys, split)
+    first = next(iter(scores))
+    for name in list(scores)[1:]:
+        pair = (scores[first], scores[name])
+        yield _Picture(
+            _file("joint", subject, first, name, split),
+            pd.DataFrame({first: pair[0].numpy(), name: pair[1].numpy()}),
+            lambda pair=pair, name=name: plot.joint_histogram(*pair, names=(first, name), score_name="r"),
+        )
+
+
+def _variance(encoding: Encoding, key: FitKey) -> Iterator[_Picture]:
+    """What each space of a banded ridge adds to R2 on test images."""
+    import pandas as pd
+
+    fit = encoding.fits[key]
+    for split in fit.predictions:
+        if f"r2_split_{split}" not in fit.details:
+            continue
+        parts = dict(
+            zip(fit.details["spaces"].tolist(), torch.as_tensor(fit.details[f"r2_split_{split}"]), strict=True)
+        )
+        known = torch.stack(list(parts.values())).isfinite().all(0)
+        rows = [
+            {"roi": roi, "space": name, "r2": part[mask & known].mean().item(), "n_voxels": int((mask & known).sum())}
+            for roi, mask in encoding.regions(key.subject).items()
+            for name, part in parts.items()
+            if (mask & known).any()
+        ]
+        title = _title(key.subject, split, key.model)
+        yield _Picture(
+            _file("variance", key.subject, key.model, split),
+            pd.DataFrame(rows),
+            lambda parts=parts, title=title: plot.variance_split(
+                parts, encoding.subjects[key.subject].space, ordered=True, title=title
+            ),
+        )
+
+
+def _scores(encoding: Encoding, keys: list[FitKey], split: str) -> dict[str, Tensor]:
+    """Name in the figures -> r per voxel."""
+    several = len({key.model for key in keys}) > 1
+    scores = {}
+    for key in keys:
+        name = f"{key.model} {key.method}" if several else key.method
+        scores[name] = encoding.voxel_scores(key, split)
+    return scores
+
+
+def _bar_numbers(encoding: Encoding, subject: str, scores: Mapping[str, Tensor], ceiling: Tensor | None) -> DataFrame:
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for name, values in scores.items():
+        for roi, mask in encoding.regions(subject).items():
+            known = values[mask][values[mask].isfinite()].numpy()
+            if len(known):
+                low, high = np.percentile(known, [25, 75])
+                row = {"method": name, "roi": roi, "mean": known.mean(), "quartile_1": low, "quartile_3": high}
+                rows.append(row | {"n_voxels": len(known)})
+                if ceiling is not None:
+                    rows[-1]["mean_noise_ceiling"] = ceiling[mask].nanmean().item()
+    return pd.DataFrame(rows)
+
+
+def _title(subject: str, split: str, model: str = "") -> str:
+    named = f", {split} images" if split not in ("", "test") else ""
+    return f"{subject}{f', {model}' if model else ''}{named}"
+
+
+def _file(*parts: str) -> str:
+    """A file name of some words; the usual split, test, is not named."""
+    return "_".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in parts if part not in ("", "test"))
