@@ -212,10 +212,10 @@ def test_images_are_preprocessed_as_the_backbone_expects():
 
 
 def test_options_reach_the_loaders(dataset, store):
-    data = BrainDataModule(dataset, store, batch_size=4, eval_batch_size=3, drop_last=True, seed=5)
+    data = BrainDataModule(dataset, store, batch_size=4, eval_batch_size=2, drop_last=True, seed=5)
     assert [len(batch) for batch in epoch(data.train_dataloader())] == [4, 4, 4]
     for loader in (data.val_dataloader(), data.test_dataloader()):
-        assert [len(batch) for batch in epoch(loader)] == [3, 2]
+        assert [len(batch) for batch in epoch(loader)] == [2, 2, 1]
     other = BrainDataModule(dataset, store, batch_size=4, drop_last=True, seed=6)
     assert epoch(other.train_dataloader()) != epoch(data.train_dataloader())
 

@@ -53,6 +53,8 @@ def test_cached_and_uncached_give_the_same_losses(tmp_path, standardize):
     for cached in (True, False):
         model = PLModel(toy_config("TOKENS.STANDARDIZE", standardize), ToyBackbone(), cached=cached, data=toy_dataset())
         trainer(tmp_path).fit(model)
+        assert (model.data.store is not None) == cached
+        assert model.data.ready is None
         losses[cached] = [epoch["train_loss"] for epoch in model.history]
     # the store keeps half precision: eleven bits
     assert losses[True] == pytest.approx(losses[False], rel=2e-3)
@@ -409,13 +411,13 @@ def test_a_backbone_is_built_as_the_config_says(monkeypatch):
 
 def test_model_and_loaders_are_built_as_the_config_says():
     words = ["DATASET.BATCH_SIZE", "5", "SEED", "3", "TRAINER.FIT_ON", "train+val", "MODEL.GRID", "(4,4)",
-             "MODEL.WINDOW", "gaussian", "MODEL.WIDTH_INIT", "0.7", "MODEL.HEAD", "mean", "MODEL.RESIZE", "bilinear",
+             "MODEL.WINDOW", "gaussian", "MODEL.WIDTH_INIT", "0.7", "MODEL.HEAD", "sum", "MODEL.RESIZE", "bilinear",
              "MODEL.TOPOLOGY", "free", "MODEL.IMPLEMENTATION", "reference", "MODEL.PRECISION", "bf16",
              "MODEL.BOTTLENECK_DIM", "6", "TOKENS.PCA", "2"]  # fmt: skip
     model = PLModel(toy_config(*words), ToyBackbone(), data=toy_dataset())
     data, encoder = model.data, model.encoder
     assert (data.batch_size, data.seed, data.fit_on) == (5, 3, "train+val")
-    assert (encoder.grid, encoder.window, encoder.head, encoder.resize) == ((4, 4), "gaussian", "mean", "bilinear")
+    assert (encoder.grid, encoder.window, encoder.head, encoder.resize) == ((4, 4), "gaussian", "sum", "bilinear")
     assert (encoder.topology, encoder.implementation, encoder.precision) == ("free", "reference", "bf16")
     assert encoder.bottleneck_dim == 6
     assert encoder.layer_widths == ((2, 2),) * 3
@@ -426,15 +428,15 @@ def test_model_and_loaders_are_built_as_the_config_says():
 
 def test_the_store_is_built_as_the_config_says(tmp_path):
     words = ("MODEL.GRID", "(4,2)", "MODEL.RESIZE", "bilinear", "TOKENS.STORE", str(tmp_path / "tokens.bin"))
-    data = toy_dataset()
-    data.preprocessing = Preprocessing(size=(24, 32))
-    model = PLModel(toy_config(*words), ToyBackbone(), data=data)
-    model.setup_store(model.data)
+    given = Preprocessing(size=(24, 32))
+    module = BrainDataModule(toy_dataset(), preprocessing=given)
+    data, model = module.dataset, PLModel(toy_config(*words), ToyBackbone(), data=module)
+    model.setup_store(module)
     store = TokenStore.open(tmp_path / "tokens.bin")
     assert store.grid == (4, 2)
     assert store.fingerprint["resize"] == "bilinear"
-    assert store.fingerprint["preprocessing"] == str(data.preprocessing)
-    images = torch.stack([data.image(i) for i in (3, 4)])
+    assert store.fingerprint["preprocessing"] == str(given)
+    images = torch.stack([data.image(i, given) for i in (3, 4)])
     expected, found = store.tokens([3, 4]), model.tokens(images)
     for layer in "abc":
         torch.testing.assert_close(found.local[layer], expected.local[layer], atol=2e-3, rtol=2e-3)  # half precision
@@ -561,6 +563,7 @@ def test_a_model_scores_the_data_it_is_given(tmp_path):
     other = toy_dataset(seed=3)
     module = BrainDataModule(other)
     trainer(tmp_path).test(model, module, verbose=False)
+    assert model.data is module
     images = torch.stack([other.image(int(i)) for i in other.splits["test"]])
     expected = pearson_r(model(images)[0].detach(), other.responses[other.splits["test"]])
     torch.testing.assert_close(model.scores["test"]["r"], expected, atol=5e-3, rtol=0)
@@ -569,6 +572,51 @@ def test_a_model_scores_the_data_it_is_given(tmp_path):
     foreign = TokenStore.build(ToyBackbone(gain=2.0), other, progress=False)
     with pytest.raises(ValueError, match="another weights"):
         trainer(tmp_path).test(model, BrainDataModule(other, foreign), verbose=False)
+
+
+def test_a_voxel_that_was_constant_in_training_is_not_scored(tmp_path):
+    data = toy_dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.responses[data.splits["train"], 0] = 2.0  # and moves afterwards
+        model = fitted(tmp_path, "OPTIMIZER.WEIGHT_DECAY", "0.0", data=data)
+    assert model.scores["val"]["r"].isnan().tolist() == [True] + [False] * 6
+    moved = model.encoder.bias != PLModel(model.cfg, ToyBackbone(), data=data).encoder.bias
+    assert moved.tolist() == [False] + [True] * 6  # nor trained
+
+
+def test_a_single_missing_response_spoils_nothing(tmp_path):
+    data = toy_dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.responses[data.splits["train"][4], 2] = torch.nan
+        model = fitted(tmp_path, data=data)
+    assert model.usable.all()
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert model.scores["val"]["r"].isfinite().all()
+
+
+def test_responses_are_fitted_as_they_are_unless_standardised():
+    model = PLModel(toy_config("RESPONSES.STANDARDIZE", "False"), ToyBackbone(), data=toy_dataset())
+    assert not model.response_mean.any()
+    assert (model.response_sd == 1).all()
+
+
+def test_images_reach_a_backbone_as_it_expects_them():
+    backbone = ToyBackbone()
+    backbone.preprocessing = Preprocessing(size=(24, 24))
+    model = PLModel(toy_config(), backbone, data=toy_dataset())
+    assert model.preprocessing == model.data.preprocessing == backbone.preprocessing
+
+
+def test_a_trained_model_keeps_its_transform_on_other_images(checkpoint, tmp_path):
+    """Its weights were trained behind that transform: statistics of other images would change what they read."""
+    model, path = checkpoint
+    other = toy_dataset(seed=3)
+    loaded = PLModel.load_from_checkpoint(path, cfg=toy_config(), backbone=ToyBackbone(), data=other)
+    trainer(tmp_path, max_epochs=1).fit(loaded)
+    for name, value in model.transform.state_dict().items():
+        assert torch.equal(loaded.transform.state_dict()[name], value), name
 
 
 def test_statistics_of_responses_leave_out_what_is_missing(rng):
@@ -589,6 +637,7 @@ def test_statistics_of_responses_leave_out_what_is_missing(rng):
 
 def test_layers_that_are_called_by_numbers_are_meant_by_name():
     assert plmodel._chosen_layers([5], ["3", "5", "7"]) == ["5"]
+    assert plmodel._chosen_layers([1], ["0", "2", "1"]) == ["1"]
     assert plmodel._chosen_layers([0, 2], ["a", "b", "c"]) == ["a", "c"]
     assert plmodel._chosen_layers(["c", "a"], ["a", "b", "c"]) == ["c", "a"]
 
@@ -618,7 +667,8 @@ def test_an_interrupted_training_leaves_nothing_for_the_next_model(tmp_path, mon
         patch.setattr(PLModel, "on_train_epoch_end", fail)
         with pytest.raises(RuntimeError, match="stopped"):
             trainer(tmp_path).fit(PLModel(toy_config(), ToyBackbone(), data=data))
-    second, clean = (PLModel(toy_config(), ToyBackbone(), data=d) for d in (data, toy_dataset()))
+    raw = toy_config("TOKENS.STANDARDIZE", "False")
+    second, clean = (PLModel(raw, ToyBackbone(), data=d) for d in (data, toy_dataset()))
     for model in (second, clean):
         trainer(tmp_path).fit(model)
     assert second.history == clean.history

@@ -13,6 +13,7 @@ from brainnet._checks import Interrupted
 from brainnet.plmodel import PLModel
 from brainnet.scores import pearson_r, r2
 from brainnet.space import BrainSpace
+from brainnet.tokens import Preprocessing
 from tests.toys import ToyBackbone, toy_config, toy_dataset
 
 FILES = {"run.json", "config.yaml", "model.ckpt", "selectors.npz", "scores.csv", "metrics.json", "maps.png", "maps.svg"}
@@ -127,7 +128,11 @@ def test_an_interrupted_training_keeps_its_last_epoch_and_resumes(toys, tmp_path
         runs.fit(cfg, out, progress=False)
     with pytest.raises(ValueError, match=r"other settings of OPTIMIZER\.LR"):
         runs.fit(toy_config("OPTIMIZER.LR", "0.5"), out, resume=True, progress=False)
+    epochs = []
+    count = lambda self, *args: epochs.append(self.current_epoch) or original(self, *args)  # noqa: E731
+    monkeypatch.setattr(PLModel, "training_step", count)
     resumed = runs.fit(cfg, out, resume=True, progress=False)
+    assert sorted(set(epochs)) == [2, 3]
     unbroken = runs.fit(cfg, tmp_path / "whole", progress=False)
     assert resumed["test"]["all"]["r"]["mean"] == pytest.approx(unbroken["test"]["all"]["r"]["mean"], abs=1e-6)
 
@@ -155,13 +160,15 @@ def test_missing_splits_are_said_before_training(tmp_path, monkeypatch):
         runs.fit(toy_config(), tmp_path / "a", progress=False)
     with pytest.raises(ValueError, match="no test images"):  # and the folder may be used again
         runs.fit(toy_config("TRAINER.FIT_ON", "train+val"), tmp_path / "a", progress=False)
+    data.splits = toy_dataset().splits | {"val": torch.arange(0)}  # of which such a run needs none
+    assert runs.fit(toy_config("TRAINER.FIT_ON", "train+val"), tmp_path / "a", progress=False)
     data.splits = toy_dataset().splits | {"val": torch.tensor([1])}
     with pytest.raises(ValueError, match="no val images, or a single one"):
-        runs.fit(toy_config(), tmp_path / "a", progress=False)
+        runs.fit(toy_config(), tmp_path / "b", progress=False)
     data.splits = toy_dataset().splits
     data.responses[data.splits["test"][0]] = torch.nan
     with pytest.raises(ValueError, match="no voxel can be scored on test"):
-        runs.fit(toy_config(), tmp_path / "a", progress=False)
+        runs.fit(toy_config(), tmp_path / "b", progress=False)
 
 
 def unlearn_after(monkeypatch, epoch):
@@ -272,11 +279,12 @@ CEILING = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, float("nan"), 0.05])
 
 
 def mapped_dataset():
-    """Overlapping regions, vertices, a ceiling with gaps, a voxel that never moves, and a truth to be found."""
+    """Overlapping regions, vertices, a ceiling with gaps, a voxel that trains on nothing, and a truth to be found."""
     data = toy_dataset()
     place = BrainSpace(vertices=torch.arange(7) * 3 + 1, mesh="fsaverage5", coords=data.space.coords, rois=REGIONS)
     data.space, data.noise_ceiling = place, CEILING
-    data.responses[:, 4] = 2.0
+    data.preprocessing = Preprocessing(size=(24, 24))
+    data.responses[data.splits["train"], 4] = 2.0
     gains = {}
     data.recovery = lambda selectors, **given: gains.update(given, selectors=selectors) or {"not_identifiable": "-"}
     return data, gains
@@ -345,6 +353,14 @@ def test_shares_and_gains_are_those_of_the_training_images(mapped):
         np.testing.assert_allclose(arrays["at:vertices"], data.space.vertices)
 
 
+def test_what_draws_at_random_draws_by_the_seed(toys, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: drawn.append(torch.rand(1).item()) or ToyBackbone())
+    for seed in ("1", "1", "2"):
+        runs.fit(toy_config("SEED", seed, "TRAINER.MAX_EPOCHS", "1"), tmp_path, overwrite=True, progress=False)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_the_card_and_the_config_are_those_of_the_run(mapped):
     out, metrics, data, _, _ = mapped
     card = json.loads((out / "run.json").read_text())
@@ -357,3 +373,7 @@ def test_a_voxel_that_could_not_be_trained_predicts_nan(mapped, tmp_path):
     Image.new("RGB", (32, 32), (9, 99, 199)).save(tmp_path / "a.png")
     found = np.load(runs.predict(mapped[0], [tmp_path / "a.png"], tmp_path / "out", progress=False))
     assert np.isnan(found).tolist() == [[False] * 4 + [True] + [False] * 2]
+    data, model = mapped[2], mapped[4]
+    with Image.open(tmp_path / "a.png") as photo, torch.no_grad():
+        expected = model(data.preprocessing(photo)[None])[0][0]
+    np.testing.assert_allclose(found[0, :4], expected[:4], atol=1e-5)
