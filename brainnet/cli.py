@@ -169,13 +169,20 @@ def encode(
     resamples: Annotated[int, typer.Option(min=20, help="Of the images, for intervals and p-values.")] = 1000,
     quiet: Quiet = False,
 ) -> None:
-    """Predict every voxel linearly from every layer, by ridge and its kin, beside controls and noise ceilings.
+    """Predict every voxel by ridge and its kin, beside controls and noise ceilings.
 
-    brainnet encode --config v4_squeezenet DATASET.DATA_DIR v4 --subjects DATASET.SESSION=201025,210325 --method ridge
-    --method banded --method window --controls shuffled --out encoding
+    brainnet encode --config folder DATASET.DATA_DIR my_folder --out encoding
 
-    Training and validation images are fitted on, all others scored. Choices (penalty, layer, window) are made on
-    training images. The same line goes on where an interrupted one stopped. A trained map joins the table: --run run
+    Two subjects, three methods and a control:
+
+    brainnet encode --config v4_squeezenet DATASET.DATA_DIR v4
+    --subjects DATASET.SESSION=201025,210325
+    --method ridge --method banded --method window --controls shuffled
+
+    Training and validation images are fitted on, all others are scored.
+    Penalty, layer and window are chosen on training images.
+    The same line goes on where an interrupted one stopped.
+    A map that was trained on the same images joins the table: --run run
     """
     from brainnet.config import load_config
     from brainnet.run_encode import encode_subjects

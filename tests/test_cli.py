@@ -10,7 +10,7 @@ from brainnet import cli, run
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
 
-COMMANDS = ["demo", "fit", "predict", "plot", "rdm", "rsa", "searchlight", "backbones", "datasets"]
+COMMANDS = ["demo", "fit", "predict", "plot", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets"]
 
 
 def brainnet(*words: str) -> tuple[int, str, str]:
@@ -36,13 +36,20 @@ def test_help_teaches(command):
         (["fit", "--config", "folder", "DATASET.DATA_DIR", "/nowhere", "BACKBONE.NAME", "expansion:small"], "/nowhere"),
         (["fit", "DATASET.NAME", "algonaut", "BACKBONE.WEIGHTS", "random"], "Did you mean 'algonauts'"),
         (["fit", "--config", "folder", "BACKBONE.NAME", "clipp:x"], "Did you mean 'clip'"),
+        (["encode", "--method", "rigde"], "Unknown method 'rigde'. Did you mean 'ridge'?"),
+        (["encode", "--controls", "shuffled,rndom"], "Unknown control 'rndom'. Did you mean 'random'?"),
+        (["encode", "--subjects", "201025,210325"], "--subjects is KEY=v1,v2"),
+        (["encode", "--subjects", "DATASET.SESSIN=1"], "Did you mean DATASET.SESSION?"),
+        (["encode", "--backbone", "expansion:small", "--layer", "9"], "Unknown layer '9'"),
+        (["encode", "--backbone", "expansion:small", "--controls", "random"], "has random weights already"),
+        (["encode", "--config", "folder", "BACKBONE.NAME", "expansion:small", "DATASET.DATA_DIR", "/no"], "folder /no"),
         (["plot", "/nowhere"], "no selectors.npz"),
         (["predict", "/nowhere", "/nowhere"], "no finished run"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(
-        sys, "argv", ["brainnet", *words, *(["--out", str(tmp_path / "run")] if words[0] == "fit" else [])]
+        sys, "argv", ["brainnet", *words, *(["--out", str(tmp_path / "run")] if words[0] in ("fit", "encode") else [])]
     )
     with pytest.raises(SystemExit) as stop:
         cli.main()
@@ -50,6 +57,25 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, monkeypatch
     assert stop.value.code == 2
     assert message in printed
     assert "Traceback" not in printed
+
+
+def test_help_of_encode_shows_a_line_that_works(monkeypatch):
+    """The example in the help: its options are parsed and reach the function behind the command."""
+    from brainnet import run_encode
+
+    shown = " ".join(CliRunner().invoke(cli.app, ["encode", "--help"]).output.replace("│", " ").split())
+    words = shown.partition("and a control: brainnet encode")[2].partition("Training and")[0].split()
+    seen = {}
+
+    def record(cfg, out, **options):
+        seen.update(options, out=str(out), folder=cfg.DATASET.DATA_DIR)
+        raise ValueError("as far as this")
+
+    monkeypatch.setattr(run_encode, "encode_subjects", record)
+    CliRunner().invoke(cli.app, ["encode", *words])
+    assert seen["methods"] == ["ridge", "banded", "window"]
+    assert seen["subjects"] == "DATASET.SESSION=201025,210325"
+    assert (seen["controls"], seen["out"], seen["folder"]) == (["shuffled"], "encoding", "v4")
 
 
 def test_an_unknown_option_is_exit_code_2_without_traceback():
