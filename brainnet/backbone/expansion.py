@@ -128,8 +128,7 @@ class Expansion(FrozenBackbone):
         layers: names or indices; None takes all five.
         weights: "random", or a file with ``filters_2`` ... ``filters_5``.
         precision: "fp32" or "bf16" arithmetic; tokens come as float32 either way. "auto" is bf16 where the processor
-            computes it natively (on others it is slower than fp32); bf16 is off by 0.4 % of the norm at layer 5. Where
-            bfloat16 comes without matrix units, layer 2 goes through float32 spectra all the same: they cost less.
+            computes it natively (on others it is slower than fp32); bf16 is off by 0.4 % of the norm at layer 5.
         preprocessing: by default 224 pixels ("valid") or 128 ("same") with ImageNet's mean and SD.
         name: for fingerprints.
 
@@ -230,7 +229,7 @@ class Expansion(FrozenBackbone):
         name = self.nonlinearities[number - 1]
         if number == 1 and self.bank is not None and x.device.type == "cpu" and name != "zscore":
             # spectra want each channel in one piece, matrix units want a pixel's channels together
-            memory = torch.contiguous_format if self._takes_spectra(x.dtype) else torch.channels_last
+            memory = torch.contiguous_format if x.dtype == torch.float32 else torch.channels_last
             return filter_and_pool(self._padded(1, x), self.bank.to(x.dtype), NONLINEARITIES[name], memory)
         x = NONLINEARITIES[name](self.convolve(number, x))
         if number < 5:
@@ -244,17 +243,11 @@ class Expansion(FrozenBackbone):
             y = F.conv2d(x.flatten(0, 1)[:, None], self.bank[:, None].to(x.dtype))  # (B * 3, 36, H, W)
             return y.unflatten(0, (-1, 3)).flatten(1, 2)  # 36 of R, 36 of G, 36 of B
         filters = getattr(self, f"filters_{number}")
-        if number == 2 and x.device.type == "cpu" and self._takes_spectra(x.dtype):
+        if number == 2 and x.device.type == "cpu" and x.dtype == torch.float32:
             n_values = filters.shape[0] * filters.shape[1] * x.shape[-2] * (x.shape[-1] // 2 + 1)
             if 8 * n_values <= SPECTRUM_BYTES:
-                spectrum = self._spectrum(filters, tuple(x.shape[-2:]))
-                return spectral_convolution(x.float(), spectrum, KERNELS[1]).to(x.dtype)
+                return spectral_convolution(x, self._spectrum(filters, tuple(x.shape[-2:])), KERNELS[1])
         return F.conv2d(x, filters.to(x.dtype))
-
-    @staticmethod
-    def _takes_spectra(dtype: torch.dtype) -> bool:
-        """Whether float32 spectra cost less than the plain product: they do unless matrix units multiply bfloat16."""
-        return dtype == torch.float32 or not _has_matrix_units()
 
     def _padded(self, number: int, x: Tensor) -> Tensor:
         half = KERNELS[number - 1] // 2
@@ -301,9 +294,6 @@ def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Exp
 
 def _has_bf16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
-    return _has_matrix_units() or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-
-
-def _has_matrix_units() -> bool:
-    """Whether it does so in tiles (AMX), five times as fast again."""
-    return getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    return any(
+        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
