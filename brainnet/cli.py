@@ -245,6 +245,30 @@ def rsa(
     correction: Annotated[str, typer.Option(help="holm, max, fdr or none.")] = "holm",
     squared: Annotated[bool, typer.Option("--squared", help="Noise ceilings of squared similarities.")] = False,
     pooling: Annotated[str, typer.Option(help="Group RDM of the ceilings: optimal, or mean.")] = "optimal",
+    time: Annotated[
+        bool, typer.Option("--time", help="M/EEG: files (subjects, times, ...), or folders with a file per subject.")
+    ] = False,
+    span: Annotated[
+        tuple[float, float] | None, typer.Option(help="With --time: first and last time.", metavar="FIRST LAST")
+    ] = None,
+    fusion: Annotated[
+        bool, typer.Option("--fusion", help="With --time: models are fMRI regions, their subjects pooled.")
+    ] = False,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="Mix each model's layers on held-out data: nonnegative, ridge or ols weights.", metavar="WEIGHTS"
+        ),
+    ] = None,
+    partition: Annotated[
+        bool, typer.Option("--partition", help="Regress on all models: total, unique and shared R2.")
+    ] = False,
+    folds: Annotated[
+        int, typer.Option(help="With --fit or --partition: parts of the conditions, four or more each.")
+    ] = 3,
+    permutations: Annotated[
+        int | None, typer.Option(help="Of condition labels, or sign flips; 5000, and 1000 where models are fitted.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Entry of files that hold several arrays.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of resampling.")] = 0,
     quiet: Quiet = False,
@@ -254,13 +278,39 @@ def rsa(
     brainnet rsa brain/ --model rdms/rdms.npz --out results
 
     The noise ceilings of the Algonauts challenge 2019: brainnet rsa fmri_rdms/ --squared --pooling mean
+
+    Over time: brainnet rsa meg.npz --time --span -0.1 0.9 --model rdms/rdms.npz --correction fdr
+
+    Fitted: brainnet rsa brain/ --fit nonnegative --model rdms/rdms.npz, or --partition --model a.npz --model b.npz
     """
+    kinds = [name for name, on in (("--time", time), ("--fit", fit), ("--partition", partition)) if on]
+    if len(kinds) > 1:
+        raise ValueError(f"{' and '.join(kinds)} are different analyses; run one at a time.")
+    if (span is not None or fusion) and not time:
+        raise ValueError("--span and --fusion belong to --time.")
+    common = {"models": model or (), "key": key, "seed": seed, "progress": not quiet}
+    if fit or partition:
+        from brainnet.run_rsa import fit_rdms, partition_rdms
+
+        common |= {"method": method, "n_folds": folds, "n_permutations": 1000 if permutations is None else permutations}
+        tables = fit_rdms(subjects, out, weights=fit, **common) if fit else partition_rdms(subjects, out, **common)
+        columns = ["roi", "model", "score", "unweighted", "p_corrected", "ceiling_lower", "ceiling_upper"]
+        for name, table in tables.items():
+            _print_table(table[columns] if name == "scores" else table, name)
+        out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
+        return
+    common |= {"generalise": generalise, "test": test, "correction": correction}
+    common |= {} if permutations is None else {"n_permutations": permutations}
+    if time:
+        from brainnet.run_rsa import compare_over_time
+
+        tables = compare_over_time(subjects, out, method=method, span=span, pooled=fusion, **common)
+        _print_table(tables["peaks"], "highest scores")
+        out_console.print(f"\ntables, figure and run card in {out}", highlight=False)
+        return
     from brainnet.run_rsa import compare_rdms
 
-    tables = compare_rdms(
-        subjects, out, models=model or (), method=method, squared=squared, pooling=pooling, key=key,
-        progress=not quiet, generalise=generalise, test=test, correction=correction, seed=seed,
-    )  # fmt: skip
+    tables = compare_rdms(subjects, out, method=method, squared=squared, pooling=pooling, **common)
     _print_table(tables["ceilings"], "noise ceilings" + (", squared" if squared else ""))
     if "scores" in tables:
         columns = ["roi", "model", "layer", "score", "low", "high", "p_corrected", "explained"]

@@ -1,8 +1,8 @@
 """RSA from files to files: RDMs of networks and data, their comparison, and searchlights.
 
-Three functions, one for each command. Each fills a folder with tables (CSV), figures (PNG) and a run card ``run.json``:
-what was read, with digests, how it was computed, with which versions, in how long. A model or a region is a file; a
-folder is the files in it, in the order a person counts.
+One function for each command, and for each kind of `brainnet rsa`. Each fills a folder with tables (CSV), figures (PNG)
+and a run card ``run.json``: what was read, with digests, how it was computed, with which versions, in how long. A model
+or a region is a file; a folder is the files in it, in the order a person counts.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ from brainnet.rsa import (
     GroupMaps,
     RDMs,
     SearchlightMaps,
+    by_time,
     discs,
     evaluate,
+    fusion,
     group_searchlight,
     noise_ceiling,
     rdm,
+    rdm_regression,
     searchlight,
     spheres,
+    weighted_rsa,
 )
 from brainnet.rsa.files import FORMATS
 from brainnet.rsa.rdms import pairs_of
+from brainnet.rsa.significance import holm
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.store import TokenStore
 
@@ -124,9 +129,7 @@ def compare_rdms(
     import pandas as pd
 
     clock, out = Clock(), _folder(out)
-    regions, networks = (_named(paths, key) for paths in (subjects, models))
-    if not regions:
-        raise ValueError("give at least one file of brain RDMs, with one RDM per subject.")
+    regions, networks = _regions(subjects, key), _named(models, key)
     clock.lap("reading")
     rows = []
     for name, rdms in regions.items():
@@ -144,18 +147,199 @@ def compare_rdms(
         results["definitions"] = evaluation.settings
         clock.lap("scores")
         _draw_scores(evaluation, tables.get("differences"), networks, out)
-    for name, table in tables.items():
-        table.to_csv(out / f"{name}.csv", index=False)
-    clock.lap("files and figures")
+    settings = {"method": method, "squared": squared, "pooling": pooling, **settings}
+    return _finish(out, tables, _card_of(regions, networks, settings) | results, clock)
+
+
+def compare_over_time(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    models: Sequence[str | Path],
+    method: str = "spearman",
+    span: tuple[float, float] | None = None,
+    pooled: bool = False,
+    key: str | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> dict[str, pd.DataFrame]:
+    """Scores of models over time in M/EEG RDMs, as tables, a figure of the courses and a run card.
+
+    Args:
+        subjects: each a region, sensor group or data set: a file (n_subjects, n_times, n, n) or (n_subjects, n_times,
+            n_pairs), or a folder with one file (n_times, ...) per subject.
+        out: folder of the results.
+        models: files, or folders of files, of model RDMs; a file with several RDMs is a model with layers.
+        method: name of a comparison.
+        span: first and last time, evenly divided; by default times are counted from 0.
+        pooled: the models are fMRI regions with one RDM per subject, each pooled to one (fMRI-M/EEG fusion).
+        key: entry of files that hold several arrays.
+        progress: show a progress bar.
+        **settings: of ``evaluate``, such as ``generalise``, ``test``, ``correction``, ``seed``.
+
+    Returns:
+        "scores", one row per region, model, layer and time; "peaks", the highest score of each course and when.
+    """
+    from brainnet import plot
+
+    clock, out = Clock(), _folder(out)
+    courses, networks = _courses(subjects, key), _models_of(models, key)
+    lengths = {name: len(course) for name, course in courses.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"every region needs the same times, got {lengths}.")
+    n_times = next(iter(lengths.values()))
+    times = list(range(n_times)) if span is None else np.linspace(*span, n_times).tolist()
+    clock.lap("reading")
+    if pooled:
+        if len(courses) > 1:
+            raise ValueError(f"fusion takes one M/EEG data set, got {', '.join(courses)}.")
+        evaluation = fusion(networks, next(iter(courses.values())), times, method, progress=progress, **settings)
+    else:
+        evaluation = evaluate(networks, courses, method, times=times, progress=progress, **settings)
+    clock.lap("scores")
+    scores = evaluation.table
+    highest = scores.loc[scores.dropna(subset="score").groupby(["roi", "model", "layer"], sort=False)["score"].idxmax()]
+    columns = ["roi", "model", "layer", "time", "score", "low", "high", "p_corrected"]
+    tables = {"scores": scores, "peaks": highest[columns].reset_index(drop=True)}
+    name = "time" if span is not None else "time point"
+    plot.rsa_time(evaluation, time_name=name).savefig(out / "time.png", dpi=DPI)
     card = {
-        **opening(PACKAGES),
-        "data": {name: _digest(rdms) for name, rdms in regions.items()},
+        "data": {name: {"n_times": len(course), **_digest(RDMs.stack(course))} for name, course in courses.items()},
         "models": {name: _digest(rdms) for name, rdms in networks.items()},
-        "settings": {"method": method, "squared": squared, "pooling": pooling, **settings},
-        **results,
+        "settings": {**evaluation.settings, "times": times, "pooled": pooled},
+        "peaks": tables["peaks"].to_dict("records"),
     }
-    write_json(out / "run.json", {**card, **closing(clock)})
-    return tables
+    return _finish(out, tables, card, clock)
+
+
+def fit_rdms(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    models: Sequence[str | Path],
+    weights: str = "nonnegative",
+    method: str = "pearson",
+    n_folds: int = 3,
+    n_permutations: int = 1000,
+    key: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, pd.DataFrame]:
+    """Weighted RSA: how well the best mixture of each model's RDMs does on held-out conditions, and its weights.
+
+    Args:
+        subjects: files, or folders of files, each a region with one RDM per subject. Several subjects are fitted on
+            the others, a single one on its own training conditions.
+        out: folder of the results.
+        models: files, or folders of files: the RDMs of a file (its layers) are mixed.
+        weights, method, n_folds, n_permutations: see ``weighted_rsa``.
+        key: entry of files that hold several arrays.
+        seed: of splits and permutations, alike for every region and model.
+        progress: show progress bars.
+
+    Returns:
+        "scores", one row per region and model (p by permutation, corrected over rows after Holm); "weights", one row
+        per component.
+    """
+    import pandas as pd
+
+    from brainnet import plot
+
+    clock, out = Clock(), _folder(out)
+    regions, networks = _regions(subjects, key), _models_of(models, key)
+    clock.lap("reading")
+    scores, mixtures = [], []
+    for roi, brain in regions.items():
+        for name, components in networks.items():
+            found = weighted_rsa(
+                components, brain, weights=weights, method=method, over_subjects=len(brain) > 1, n_folds=n_folds,
+                n_permutations=n_permutations, generator=torch.Generator().manual_seed(seed), progress=progress,
+            )  # fmt: skip
+            cell = {"roi": roi, "model": name}
+            scores.append(
+                {**cell, "n_components": len(components), "score": found.mean, "sem": _sem(found.score),
+                 "unweighted": found.unweighted.mean().item(), "p": found.p, "ceiling_lower": found.ceiling.lower,
+                 "ceiling_upper": found.ceiling.upper, "n_subjects": len(brain)}
+            )  # fmt: skip
+            mixtures += [
+                {**cell, "component": component, "weight": weight, "spread": spread}
+                for component, weight, spread in zip(
+                    found.components, found.weights.tolist(), found.weights_spread.tolist(), strict=True
+                )
+            ]
+    tables = {"scores": pd.DataFrame(scores), "weights": pd.DataFrame(mixtures)}
+    p = tables["scores"]["p"].astype(float).to_numpy(copy=True)
+    tables["scores"].insert(7, "p_corrected", holm(p).numpy())
+    clock.lap("fits")
+    both = pd.concat(
+        [tables["scores"].assign(layer="weighted"),
+         tables["scores"].assign(layer="plain mean", score=tables["scores"]["unweighted"], p_corrected=np.nan)]
+    ).sort_index(kind="stable")  # fmt: skip
+    name = f"{method} similarity, held-out conditions"
+    plot.rsa_bars(both, score_name=name).savefig(out / "bars.png", dpi=DPI)
+    mixed = tables["weights"].rename(columns={"component": "layer", "weight": "score"})
+    mixed = mixed.assign(low=mixed["score"] - mixed["spread"], high=mixed["score"] + mixed["spread"])
+    for name, components in networks.items():
+        if len(components) > 1:
+            figure = plot.rsa_layers(mixed[mixed["model"] == name], score_name="weight, and its SD over splits")
+            figure.savefig(out / f"weights_{name.replace('/', '_')}.png", dpi=DPI)
+    settings = {"weights": weights, "method": method, "n_folds": n_folds, "n_permutations": n_permutations,
+                "seed": seed, "correction": "holm"}  # fmt: skip
+    return _finish(out, tables, _card_of(regions, networks, settings, scores=tables["scores"]), clock)
+
+
+def partition_rdms(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    models: Sequence[str | Path],
+    method: str = "spearman",
+    weights: str = "ols",
+    n_folds: int = 3,
+    n_permutations: int = 1000,
+    key: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, pd.DataFrame]:
+    """RDM regression: the share of each region's RDM that sets of model RDMs explain together, alone and uniquely.
+
+    Args:
+        subjects: files, or folders of files, each a region with one RDM per subject.
+        out: folder of the results.
+        models: files, each a set: its RDMs enter and leave the regression together.
+        method: "spearman" ranks all RDMs first, "pearson" takes them as they are.
+        weights, n_folds, n_permutations: see ``rdm_regression``.
+        key: entry of files that hold several arrays.
+        seed: of splits and permutations, alike for every region.
+        progress: show progress bars.
+
+    Returns:
+        "parts", one row per region and part: R2 on held-out conditions, its standard error over subjects and p.
+    """
+    import pandas as pd
+
+    from brainnet import plot
+
+    if method not in ("spearman", "pearson"):
+        raise ValueError(f"a partition takes method 'spearman' (of ranks) or 'pearson', got {method!r}.")
+    clock, out = Clock(), _folder(out)
+    regions, sets = _regions(subjects, key), _models_of(models, key)
+    clock.lap("reading")
+    parts = []
+    for roi, brain in regions.items():
+        found = rdm_regression(
+            sets, brain, weights=weights, ranked=method == "spearman", n_folds=n_folds, n_permutations=n_permutations,
+            generator=torch.Generator().manual_seed(seed), progress=progress,
+        )  # fmt: skip
+        table = found.table()
+        table.insert(0, "roi", roi)
+        parts.append(table)
+    tables = {"parts": pd.concat(parts, ignore_index=True)}
+    clock.lap("regression")
+    plot.rsa_parts(tables["parts"]).savefig(out / "parts.png", dpi=DPI)
+    settings = {"method": method, "weights": weights, "n_folds": n_folds, "n_permutations": n_permutations,
+                "seed": seed, "score": "R2 on pairs of held-out conditions, against their training mean"}  # fmt: skip
+    return _finish(out, tables, _card_of(regions, sets, settings, parts=tables["parts"]), clock)
 
 
 def search(
@@ -317,6 +501,50 @@ def _named(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
     return {name: RDMs.load(file, key) for name, file in zip(names, files, strict=True)}
 
 
+def _regions(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
+    regions = _named(paths, key)
+    if not regions:
+        raise ValueError("give at least one file of brain RDMs, with one RDM per subject.")
+    return regions
+
+
+def _models_of(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
+    networks = _named(paths, key)
+    if not networks:
+        raise ValueError("give at least one file of model RDMs: --model.")
+    return networks
+
+
+def _courses(paths: Sequence[str | Path], key: str | None) -> dict[str, list[RDMs]]:
+    """Name -> one ``RDMs`` of all subjects per time point."""
+    courses = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            by_subject = _named([path], key)
+            if len({len(rdms) for rdms in by_subject.values()}) > 1:
+                lengths = {name: len(rdms) for name, rdms in by_subject.items()}
+                raise ValueError(f"the subjects in {path} have different numbers of time points: {lengths}.")
+            stacked = RDMs.stack(by_subject.values())
+            subjects = tuple(by_subject)
+        else:
+            stacked = RDMs.load(path, key)
+            numbers = [name.split("/") for name in stacked.names]
+            if any(len(number) != 2 for number in numbers):
+                raise ValueError(
+                    f"{path.name} holds {len(stacked)} RDMs; over time expected are (n_subjects, n_times, n, n) or"
+                    " (n_subjects, n_times, n_pairs), or a folder with a file of time points per subject."
+                )
+            subjects = tuple(dict.fromkeys(subject for subject, _ in numbers))
+        values = stacked.values.view(len(subjects), -1, stacked.n_pairs)
+        name = path.resolve().name if path.is_dir() else path.stem
+        if name in courses:
+            raise ValueError(f"two inputs are called {name!r}; rename one, or give it once.")
+        courses[name] = by_time(values, metric=stacked.metric, names=subjects, conditions=stacked.conditions)
+    if not courses:
+        raise ValueError("give at least one file of brain RDMs over time.")
+    return courses
+
+
 def _features(
     source: Path, backbone: str | None, layers: Iterable[str] | None, pool: str, grid: tuple[int, int], progress: bool
 ) -> tuple[dict[str, Any], Sequence[str] | None, dict[str, Any]]:
@@ -437,6 +665,30 @@ def _some(inside: Tensor, path: Path) -> None:
 
 
 # ---- writing ------------------------------------------------------------------------------------------------------
+
+
+def _finish(out: Path, tables: dict[str, pd.DataFrame], card: dict[str, Any], clock: Clock) -> dict[str, pd.DataFrame]:
+    """Writes the tables and the run card."""
+    for name, table in tables.items():
+        table.to_csv(out / f"{name}.csv", index=False)
+    clock.lap("files and figures")
+    write_json(out / "run.json", {**opening(PACKAGES), **card, **closing(clock)})
+    return tables
+
+
+def _card_of(
+    regions: Mapping[str, RDMs], networks: Mapping[str, RDMs], settings: dict[str, Any], **tables: pd.DataFrame
+) -> dict[str, Any]:
+    return {
+        "data": {name: _digest(rdms) for name, rdms in regions.items()},
+        "models": {name: _digest(rdms) for name, rdms in networks.items()},
+        "settings": settings,
+        **{name: table.to_dict("records") for name, table in tables.items()},
+    }
+
+
+def _sem(values: Tensor) -> float:
+    return (values.std() / len(values) ** 0.5).item() if len(values) > 1 else float("nan")
 
 
 def _pair_table(rdms: RDMs) -> pd.DataFrame:

@@ -11,8 +11,17 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from brainnet import cli
-from brainnet.rsa import RDMs, compare, evaluate, rdm
-from brainnet.run_rsa import compare_rdms, search, search_group, write_rdms
+from brainnet.rsa import RDMs, by_time, compare, evaluate, fusion, rdm, rdm_regression, weighted_rsa
+from brainnet.rsa.significance import holm
+from brainnet.run_rsa import (
+    compare_over_time,
+    compare_rdms,
+    fit_rdms,
+    partition_rdms,
+    search,
+    search_group,
+    write_rdms,
+)
 
 
 def invoke(*words):
@@ -63,6 +72,122 @@ def test_scores_are_those_of_evaluate_with_tables_figures_and_card(files):
     for name in ("bars.png", "layers.png"):
         assert Image.open(out / name).size[0] > 300
     assert len(pd.read_csv(out / "differences.csv")) == 6
+
+
+@pytest.fixture
+def course(files, rng):
+    """M/EEG of five subjects at six times, in one file and in a folder: layer "low" at time 1, "high" at time 4."""
+    layers = RDMs.load(files / "net.npz").values
+    values = torch.rand(5, 6, 66, generator=rng, dtype=torch.float64)
+    values[:, 1] += 3 * layers[0]
+    values[:, 4] += 3 * layers[1]
+    np.savez(files / "meg.npz", rdms=values.numpy())
+    (files / "subjects").mkdir()
+    for i, one in enumerate(values.numpy()):
+        np.save(files / "subjects" / f"sub{i}.npy", one)
+    return by_time(values)
+
+
+def test_scores_over_time_are_those_of_evaluate(files, course):
+    models, words = {"net": RDMs.load(files / "net.npz")}, ("--generalise", "subjects", "--test", "sign-flip",
+                                                            "--correction", "max", "--span", -0.1, 0.4)  # fmt: skip
+    times = np.linspace(-0.1, 0.4, 6)
+    expected = evaluate(models, {"": course}, generalise="subjects", test="sign-flip", correction="max", times=times,
+                        progress=False).table  # fmt: skip
+    for source, name in ((files / "meg.npz", "meg"), (files / "subjects", "subjects")):
+        out = files / f"out_{name}"
+        invoke("rsa", source, "--time", "-m", files / "net.npz", *words, "--out", out)
+        found = pd.read_csv(out / "scores.csv")
+        np.testing.assert_allclose(found[["time", "score", "p_corrected"]], expected[["time", "score", "p_corrected"]])
+        assert set(found["roi"]) == {name}
+        peaks = pd.read_csv(out / "peaks.csv").set_index("layer")["time"].round(6)
+        assert peaks.to_dict() == {"low": 0.0, "high": 0.3}
+        card = json.loads((out / "run.json").read_text())
+        assert card["data"][name]["n_times"] == 6
+        assert card["settings"]["correction"] == "max"
+        assert (out / "time.png").is_file()
+
+
+def test_fusion_pools_the_subjects_of_a_region(files, course):
+    out = files / "fused"
+    regions = {name: RDMs.load(files / f"{name}.npz") for name in ("brain_V1", "brain_IT")}
+    invoke("rsa", files / "meg.npz", "--time", "--fusion", "-m", files / "brain_V1.npz", "-m", files / "brain_IT.npz",
+           "--generalise", "subjects", "--out", out)  # fmt: skip
+    expected = fusion(regions, course, generalise="subjects", progress=False).table
+    np.testing.assert_allclose(pd.read_csv(out / "scores.csv")["score"], expected["score"])
+    assert pd.read_csv(out / "peaks.csv").set_index("model")["time"].to_dict() == {"brain_V1": 1, "brain_IT": 4}
+
+
+def test_mixtures_are_those_of_weighted_rsa(files):
+    out = files / "mixed"
+    words = ("--fit", "ridge", "--method", "pearson", "--folds", 2, "--permutations", 30, "--seed", 3)
+    invoke("rsa", files / "brain_V1.npz", files / "brain_IT.npz", *words, "-m", files / "net.npz", "-m",
+           files / "random", "--out", out)  # fmt: skip
+    scores = pd.read_csv(out / "scores.csv").set_index(["roi", "model"])
+    found = scores.loc["brain_IT", "net"]
+    expected = weighted_rsa(
+        RDMs.load(files / "net.npz"), RDMs.load(files / "brain_IT.npz"), weights="ridge", n_folds=2, n_permutations=30,
+        generator=torch.Generator().manual_seed(3), progress=False,
+    )  # fmt: skip
+    assert found["score"] == pytest.approx(expected.mean)
+    assert found["p"] == pytest.approx(expected.p)
+    np.testing.assert_allclose(scores["p_corrected"], holm(scores["p"].to_numpy()))
+    weights = pd.read_csv(out / "weights.csv")
+    np.testing.assert_allclose(
+        weights[(weights["roi"] == "brain_IT") & (weights["model"] == "net")]["weight"], expected.weights
+    )
+    assert {path.name for path in out.glob("*.png")} == {"bars.png", "weights_net.png"}  # a single RDM has no mixture
+    assert json.loads((out / "run.json").read_text())["settings"]["weights"] == "ridge"
+
+
+def test_a_single_subject_is_fitted_on_its_own_conditions(files):
+    RDMs.load(files / "brain_V1.npz")[0].save(files / "one.npz")
+    tables = fit_rdms([files / "one.npz"], files / "o", models=[files / "net.npz"], n_folds=2, n_permutations=9,
+                      progress=False)  # fmt: skip
+    assert tables["scores"]["ceiling_upper"].isna().all()
+    assert tables["scores"]["score"].item() > 0.2
+
+
+def test_parts_are_those_of_rdm_regression(files):
+    out = files / "parts"
+    RDMs.load(files / "net.npz")["low"].save(files / "low.npz")
+    words = ("--partition", "--folds", 2, "--permutations", 19, "-m", files / "low.npz", "-m", files / "random")
+    invoke("rsa", files / "brain_V1.npz", files / "brain_IT.npz", *words, "--out", out)
+    sets = {"low": RDMs.load(files / "low.npz"), "random": RDMs.load(files / "random" / "rdms.npz")}
+    expected = rdm_regression(
+        sets, RDMs.load(files / "brain_IT.npz"), ranked=True, n_folds=2, n_permutations=19,
+        generator=torch.Generator().manual_seed(0), progress=False,
+    ).table()  # fmt: skip
+    found = pd.read_csv(out / "parts.csv")
+    found = found[found["roi"] == "brain_IT"]
+    assert found["part"].tolist() == expected["part"].tolist()
+    np.testing.assert_allclose(found[["r2", "p"]], expected[["r2", "p"]])
+    assert (out / "parts.png").is_file()
+
+
+def test_kinds_of_analysis_that_do_not_go_together_are_refused(files, course):
+    np.save(files / "subjects" / "sub9.npy", np.random.default_rng(0).random((4, 66)))
+    brain, net, out = files / "brain_V1.npz", files / "net.npz", files / "o"
+    for words, message in [
+        (("--time", "--fit", "ols"), "--time and --fit are different analyses"),
+        (("--fusion",), "belong to --time"),
+        (("--span", 0, 1, "--partition"), "belong to --time"),
+        (("--fit", "lasso"), "weights must be one of"),
+        (("--partition", "--method", "cka"), "takes method 'spearman'"),
+        (("--time",), "holds 4 RDMs; over time expected are"),
+    ]:
+        result = CliRunner().invoke(cli.app, [str(w) for w in ("rsa", brain, "-m", net, *words, "--out", out)])
+        assert message in str(result.exception), result.output
+    for call, message in [
+        (lambda: compare_over_time([files / "subjects"], out, models=[net]), "different numbers of time points"),
+        (lambda: compare_over_time([files / "meg.npz"], out, models=[]), "at least one file of model RDMs"),
+        (lambda: compare_over_time([], out, models=[net]), "brain RDMs over time"),
+        (lambda: compare_over_time([files / "meg.npz"] * 2, out, models=[net]), "two inputs are called 'meg'"),
+        (lambda: partition_rdms([], out, models=[net]), "at least one file of brain RDMs"),
+        (lambda: fit_rdms([brain], out, models=[net], n_folds=4), "each fold needs"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_rdms_of_features_in_the_order_a_person_counts(tmp_path, rng):

@@ -12,7 +12,7 @@ _TOPICS = {
     "maps": ("selectors", "training"),
     "encoding": ("scores", "layers", "best_layer", "joint_histogram", "variance_split"),
     "geometry": ("rdms", "condition_map", "tree", "model_similarity"),
-    "rsa": ("rsa_bars", "rsa_layers", "rsa_time", "time_by_time"),
+    "rsa": ("rsa_bars", "rsa_layers", "rsa_time", "rsa_parts", "time_by_time"),
     "search": ("searchlight",),
 }
 _TOPIC_OF = {name: topic for topic, names in _TOPICS.items() for name in names}

@@ -25,6 +25,7 @@ HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "||||", "oo", "++++")
 LINES = ("-", "--", ":", "-.")
 CEILING = "0.88"
 MOST_BRACKETS = 12
+LEGEND_ROW = 0.16  # inches
 
 
 def rsa_bars(
@@ -253,6 +254,64 @@ def time_by_time(
     return figure
 
 
+def rsa_parts(table: pd.DataFrame, *, alpha: float = 0.05, title: str | None = None) -> Figure:
+    """A figure of how the R2 of an RDM regression divides: one stacked bar per ROI, parts below 0 under the line.
+
+    A black line marks the total with its standard error; an asterisk in a unique part marks p below ``alpha``.
+
+    Args:
+        table: of ``RDMRegression.table()``, with a column "roi" where there are several.
+        alpha: level of the asterisks (p as it stands in the table).
+        title: text above.
+
+    Raises:
+        ValueError: a table without parts.
+
+    >>> import pandas as pd
+    >>> parts = {"part": ["total", "unique", "unique"], "sets": ["a + b", "a", "b"], "r2": [0.5, 0.3, 0.2]}
+    >>> [float(bar.get_height()) for bar in rsa_parts(pd.DataFrame(parts)).axes[0].patches]
+    [0.3, 0.2]
+    """
+    if not {"part", "sets", "r2"} <= set(getattr(table, "columns", ())):
+        raise ValueError("expected the table of an RDMRegression, with the columns part, sets and r2.")
+    table = table if "roi" in table else table.assign(roi="")
+    rois = list(dict.fromkeys(table["roi"]))
+    pieces = table[table["part"].isin(["unique", "shared"])]
+    names = list(dict.fromkeys(zip(pieces["part"], pieces["sets"], strict=True)))
+    across = max(1.6, 0.75 * len(rois))
+    letters = max(len(sets) for _, sets in names) + 7
+    figure = new_figure((0.75 + across + 0.35 + 0.075 * letters, 3.0 + (0.25 if title else 0)))
+    if title:
+        _title(figure, title)
+    ax = add_axes(figure, (0.7, 0.4, across, 2.35))
+    colours = _contrasting(len(names))
+    for place, roi in enumerate(rois):
+        rows = pieces[pieces["roi"] == roi].set_index(["part", "sets"])
+        bottom = {True: 0.0, False: 0.0}
+        for number, name in enumerate(names):
+            row = rows.loc[name]
+            height = float(row["r2"])
+            base = bottom[height >= 0]
+            ax.bar(place, height, 0.62, bottom=base, color=colours[number], hatch=HATCHES[number % 8], linewidth=0,
+                   edgecolor="white", label=None if place else " ".join(name), zorder=2)  # fmt: skip
+            bottom[height >= 0] += height
+            if row.get("p", np.nan) < alpha:
+                ax.text(place + 0.33, base + height / 2, "*", ha="left", va="center", fontsize=10, color=INK)
+        total = table[(table["roi"] == roi) & (table["part"] == "total")].iloc[0]
+        ax.plot([place - 0.4, place + 0.4], [total["r2"]] * 2, color="black", linewidth=1.4, zorder=4,
+                label=None if place else "total")  # fmt: skip
+        if np.isfinite(total.get("sem", np.nan)):
+            ax.plot([place] * 2, [total["r2"] - total["sem"], total["r2"] + total["sem"]], color="black",
+                    linewidth=1.0, zorder=4)  # fmt: skip
+    ax.axhline(0, color=FAINT, linewidth=0.6)
+    ax.set_xlim(-0.6, len(rois) - 0.4)
+    plain(ax, "", "R2 on held-out conditions")
+    ax.set_xticks(range(len(rois)), [roi or "brain" for roi in rois])
+    ax.tick_params(axis="x", length=0, labelsize=8)
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.03), labelcolor=INK, reverse=True)
+    return figure
+
+
 # ---- tables -------------------------------------------------------------------------------------------------------
 
 
@@ -345,11 +404,25 @@ def _legend(ax: Axes, ceiling: str | None, raised: bool = False) -> None:
         return
     width = ax.get_position().width * ax.figure.get_figwidth() if not raised else ax.figure.get_figwidth() - 0.8
     letters = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, int(width / (0.42 + 0.065 * letters)))
+    if raised:
+        _grow(ax.figure, LEGEND_ROW * (-(-len(handles) // columns) - 1))
     ax.legend(
         handles=handles, fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.1 if raised else 1.0),
-        ncols=max(1, int(width / (0.42 + 0.065 * letters))), borderaxespad=0.1, handlelength=1.8, labelcolor=INK,
-        columnspacing=1.2,
+        ncols=columns, borderaxespad=0.1, handlelength=1.8, labelcolor=INK, columnspacing=1.2,
     )  # fmt: skip
+
+
+def _grow(figure: Figure, inches: float) -> None:
+    """Adds room at the top; axes keep their place and size in inches, titles their distance from the top."""
+    old = figure.get_figheight()
+    share = old / (old + inches)
+    figure.set_figheight(old + inches)
+    for ax in figure.axes:
+        left, bottom, width, height = ax.get_position().bounds
+        ax.set_position((left, bottom * share, width, height * share))
+    for text in figure.texts:
+        text.set_y(1 - (1 - text.get_position()[1]) * share)
 
 
 def _ceiling_band(ax: Axes, row: Any, left: float, right: float) -> None:

@@ -114,3 +114,38 @@ def test_figures_leave_pyplot_alone(evaluation):
     before = plt.get_fignums()
     plot.rsa_bars(evaluation)
     assert plt.get_fignums() == before
+
+
+def test_parts_are_stacked_on_both_sides_of_zero_with_their_total():
+    rows = [
+        ("V1", "total", "a + b", 0.25, 0.01, 0.001), ("V1", "alone", "a", 0.2, 0.01, 0.001),
+        ("V1", "unique", "a", 0.3, 0.01, 0.01), ("V1", "unique", "b", -0.1, 0.01, 0.6),
+        ("V1", "shared", "a & b", 0.05, 0.01, np.nan), ("IT", "total", "a + b", 0.1, 0.01, 0.001),
+        ("IT", "unique", "a", 0.02, 0.01, 0.2), ("IT", "unique", "b", 0.05, 0.01, 0.04),
+        ("IT", "shared", "a & b", 0.03, 0.01, np.nan),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["roi", "part", "sets", "r2", "sem", "p"])
+    ax = plot.rsa_parts(table).axes[0]
+    spans = [tuple(round(y, 6) for y in (bar.get_y(), bar.get_y() + bar.get_height())) for bar in ax.patches]
+    assert spans == [(0, 0.3), (0, -0.1), (0.3, 0.35), (0, 0.02), (0.02, 0.07), (0.07, 0.1)]
+    assert [line.get_ydata()[0] for line in lines_at(ax, [-0.4, 0.4])] == [0.25]
+    stars = [text.get_position() for text in ax.texts if text.get_text() == "*"]
+    assert [y for _, y in stars] == pytest.approx([0.15, 0.045])  # unique a in V1, unique b in IT
+    assert len({bar.get_hatch() for bar in ax.patches}) == 3
+    with pytest.raises(ValueError, match="table of an RDMRegression"):
+        plot.rsa_parts(table.drop(columns="part"))
+
+
+@pytest.mark.parametrize("title", [None, "A title"])
+def test_legends_of_several_rows_stay_inside_the_figure(title):
+    times = [0.0, 0.1]
+    models = [f"a model with a name, {i}" for i in range(9)]
+    table = pd.concat(
+        [pd.DataFrame({"roi": "V1", "model": m, "layer": "", "time": times, "score": 0.1}) for m in models]
+    )
+    figure = plot.rsa_time(table, title=title)
+    figure.canvas.draw()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert legend.y1 <= figure.bbox.y1 - (figure.texts[0].get_window_extent().height if title else 0)
+    height = figure.axes[0].get_position().height
+    assert height * figure.get_figheight() == pytest.approx(2.1)  # axes keep their size
