@@ -87,12 +87,14 @@ class Layout:
             block[:, -1].copy_(global_)
 
     def unpack(self, rows: Tensor) -> Tokens:
-        """Tokens as views of ``rows`` (B, row)."""
+        """Tokens as views of ``rows`` (B, row), whose numbers lie side by side."""
+        n, step, (height, width) = len(rows), rows.stride(0), self.grid
         local, global_ = {}, {}
-        for (layer, (start, stop)), width in zip(self.spans.items(), self.layer_widths, strict=True):
-            block = rows[:, start:stop].unflatten(1, (self.positions, width))
-            local[layer] = block[:, :-1].unflatten(1, self.grid).permute(0, 3, 1, 2)
-            global_[layer] = block[:, -1]
+        for (layer, (start, _)), channels in zip(self.spans.items(), self.layer_widths, strict=True):
+            # one call a view: slices, their folding and a permutation of 12 layers take longer than a row's copy
+            first, last = rows.storage_offset() + start, (self.positions - 1) * channels
+            local[layer] = rows.as_strided((n, channels, height, width), (step, 1, width * channels, channels), first)
+            global_[layer] = rows.as_strided((n, channels), (step, 1), first + last)
         return Tokens(local, global_)
 
 

@@ -640,3 +640,19 @@ def test_decoding_runs_beside_the_backbone(images):
     data.image = image
     TokenStore.build(Watching(), data, batch_size=4, workers=1)
     assert overlapped[0]
+
+
+def test_tokens_are_views_of_the_rows_they_are_unpacked_from(rng):
+    """Also of rows in the middle of a larger block, and of layers of different widths."""
+    layout = _store_file.Layout(("a", "b"), (3, 2), (2, 4))
+    tokens = Tokens(
+        {"a": torch.randn(4, 3, 2, 4, generator=rng), "b": torch.randn(4, 2, 2, 4, generator=rng)},
+        {"a": torch.randn(4, 3, generator=rng), "b": torch.randn(4, 2, generator=rng)},
+    )
+    block = torch.zeros(9, layout.row + 5)
+    rows = block[3:7, 2 : 2 + layout.row]
+    layout.pack(tokens, rows)
+    for found, packed in zip(layout.unpack(rows), tokens, strict=True):
+        for name, value in packed.items():
+            assert torch.equal(found[name], value), name
+            assert found[name].untyped_storage().data_ptr() == block.untyped_storage().data_ptr()
