@@ -139,7 +139,7 @@ class SimulatedSubject(ResponseDataset):
         """Tokens of every image on the planting grid, float16, and what they came from."""
         self.image_ids = image_ids
         preprocessing = getattr(backbone, "preprocessing", None) or Preprocessing((IMAGE_SIZE, IMAGE_SIZE))
-        batches = torch.arange(len(image_ids)).split(16)
+        batches = torch.arange(len(image_ids)).split(8)  # from 16 on, arrays come out of fresh memory every time
 
         def draw(rows: Tensor) -> Tensor:
             return torch.stack([preprocessing(self.load_image(int(i))) for i in rows])
