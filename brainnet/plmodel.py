@@ -78,7 +78,7 @@ class PLModel(pl.LightningModule):
 
     Args:
         cfg: settings, see :mod:`brainnet.config`.
-        backbone: any object with ``get_tokens(images)``; frozen, never saved. None serves cached tokens only.
+        backbone: any object with ``get_tokens(images)``, in eval mode, never saved; None serves cached tokens only.
         cached: compute every image's tokens once and train on those; False runs the backbone at every step.
         draw: save a picture of the maps at every validation, in the logger's folder.
         skip_data: build nothing from data; the encoder comes from a checkpoint, or from the data module at fit.

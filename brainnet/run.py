@@ -98,7 +98,7 @@ def fit(
         model.load_state_dict(kept["state_dict"])
         validation = kept[CHECKPOINT_KEY].get("history", [validation])[-1]  # not that of the last weights
     trainer.save_checkpoint(out / "model.ckpt", weights_only=True)  # every process: they wait for each other in there
-    if torch.distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # scoring is the first one's alone; the others may leave
     if not trainer.is_global_zero:
         return {}
