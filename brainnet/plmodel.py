@@ -108,6 +108,7 @@ class PLModel(pl.LightningModule):
         self.space: BrainSpace | None = None
         self.scores: dict[str, dict[str, Tensor]] = {}
         self.history: list[dict[str, float]] = []
+        self._losses: list[Tensor] = []  # of this epoch's batches
         self.data: BrainDataModule | None = None
         self.show_progress = progress
         self.identity: dict[str, str] = {}  # what the backbone is: name, layers, hash of its weights
@@ -389,6 +390,10 @@ class PLModel(pl.LightningModule):
 
     # ------------------------------------------------------------------ training
 
+    def on_train_epoch_start(self) -> None:
+        """Begins the epoch's mean loss."""
+        self._losses = []
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Smooth L1 plus the decaying regulariser."""
         fit, regulariser, response = self._encode_batch(batch)
@@ -397,6 +402,7 @@ class PLModel(pl.LightningModule):
             0.0, 1 - self.global_step / max(1, self.cfg.REGULARIZATION.DECAY_TOTAL_STEPS)
         )
         total = loss + strength * regulariser
+        self._losses.append(loss.detach())
         self.log_dict({"train_loss": loss.detach(), "train_regulariser": regulariser.detach()}, batch_size=len(fit))
         return total
 
@@ -498,10 +504,9 @@ class PLModel(pl.LightningModule):
         means = {f"{split}_{name}": score.nanmean() for name, score in scores.items() if name != "noise_ceiling"}
         self.log_dict(means, prog_bar=True, sync_dist=True)  # equal on all processes: the sums were added up
         if split == "val" and not self.trainer.sanity_checking:
-            loss = self.trainer.callback_metrics.get("train_loss")
+            loss = {"train_loss": float(torch.stack(self._losses).mean())} if self._losses else {}
             self.history.append(
-                {"epoch": self.current_epoch, **({} if loss is None else {"train_loss": float(loss)})}
-                | {name: float(value) for name, value in means.items()}
+                {"epoch": self.current_epoch, **loss, **{name: float(value) for name, value in means.items()}}
             )
 
     def _draw(self) -> None:
@@ -551,10 +556,8 @@ class PLModel(pl.LightningModule):
         saved = checkpoint.get(CHECKPOINT_KEY)
         if saved is None:
             raise ValueError("this checkpoint was not written by brainnet's PLModel.")
-        then, now = config_keys(parse_config(saved["config"])), config_keys(self.cfg)
-        as_list = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
-        differ = [key for key in DECIDE_THE_FORWARD if as_list(then[key]) != as_list(now[key])]
-        other = [f"{key} {then[key]} (not {now[key]})" for key in differ]
+        then, now = (config_keys(parse_config(text)) for text in (saved["config"], self.cfg.dump()))
+        other = [f"{key} {then[key]} (not {now[key]})" for key in DECIDE_THE_FORWARD if then[key] != now[key]]
         if other:
             raise ValueError(f"the checkpoint was trained with {', '.join(other)}: give PLModel the same settings.")
         if self.encoder is None:

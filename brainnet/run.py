@@ -283,7 +283,9 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
         """Finds its files where the run folder is now: Lightning forgets the best score where a folder was moved."""
 
         def load_state_dict(self, state: dict[str, Any]) -> None:
-            here = lambda path: str(Path(self.dirpath) / Path(path).name) if path else path  # noqa: E731
+            def here(path: str) -> str:
+                return str(Path(self.dirpath) / Path(path).name) if path else path
+
             paths = {key: here(state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
             models = {here(path): score for path, score in state["best_k_models"].items()}
             super().load_state_dict(state | paths | {"dirpath": self.dirpath, "best_k_models": models})

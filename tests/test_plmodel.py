@@ -47,6 +47,16 @@ def test_the_backbone_runs_once_per_image_when_cached_and_is_never_saved(tmp_pat
     assert not any("backbone" in key for key in model.state_dict())
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_its_batches(tmp_path, monkeypatch):
+    model, seen = PLModel(toy_config(), ToyBackbone(), data=toy_dataset()), []
+    loss_of = model._loss
+    monkeypatch.setattr(model, "_loss", lambda *pair: seen.append(loss_of(*pair)) or seen[-1])
+    trainer(tmp_path, max_epochs=3, limit_val_batches=1).fit(model)
+    per_epoch = torch.stack([loss.detach() for loss in seen if loss.requires_grad]).view(3, -1)
+    assert per_epoch.shape[1] > 1
+    torch.testing.assert_close(torch.tensor([epoch["train_loss"] for epoch in model.history]), per_epoch.mean(1))
+
+
 @pytest.mark.parametrize("standardize", ["True", "False"])
 def test_cached_and_uncached_give_the_same_losses(tmp_path, standardize):
     losses = {}
