@@ -236,6 +236,7 @@ def rdm(
 
 @app.command()
 def rsa(
+    context: typer.Context,
     subjects: Annotated[list[Path], typer.Argument(help="Files of a region's RDMs, one per subject; or folders.")],
     out: Out = Path("rsa"),
     model: Annotated[list[Path] | None, typer.Option("--model", "-m", help="Model RDMs; repeat for more.")] = None,
@@ -286,8 +287,9 @@ def rsa(
     kinds = [name for name, on in (("--time", time), ("--fit", fit), ("--partition", partition)) if on]
     if len(kinds) > 1:
         raise ValueError(f"{' and '.join(kinds)} are different analyses; run one at a time.")
-    if (span is not None or fusion) and not time:
-        raise ValueError("--span and --fusion belong to --time.")
+    unread = {"--time": "squared pooling folds", "": "span fusion folds"}
+    fitted = "squared pooling generalise test correction span fusion"
+    _refuse_unread(context, unread.get("".join(kinds), fitted), "".join(kinds) or "a plain comparison")
     common = {"models": model or (), "key": key, "seed": seed, "progress": not quiet}
     if fit or partition:
         from brainnet.run_rsa import fit_rdms, partition_rdms
@@ -320,6 +322,7 @@ def rsa(
 
 @app.command()
 def searchlight(
+    context: typer.Context,
     patterns: Annotated[
         list[Path],
         typer.Argument(
@@ -352,6 +355,7 @@ def searchlight(
     Over subjects: brainnet searchlight --group maps/sub-01 maps/sub-02 maps/sub-03 --out group
     """
     if group:
+        _refuse_unread(context, "model mask mesh radius unit k min_size metric method jobs key", "--group")
         from brainnet.run_rsa import search_group
 
         found = search_group(patterns, out, n_permutations=permutations, seed=seed, progress=not quiet)
@@ -365,6 +369,14 @@ def searchlight(
     )  # fmt: skip
     out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
                       highlight=False)  # fmt: skip
+
+
+def _refuse_unread(context: typer.Context, names: str, kind: str) -> None:
+    """An option that this kind of analysis does not read is an error, never passed over."""
+    given = [name for name in names.split() if context.get_parameter_source(name).name == "COMMANDLINE"]
+    if given:
+        option = next(parameter.opts[0] for parameter in context.command.params if parameter.name == given[0])
+        raise ValueError(f"{option} has no meaning with {kind}; leave it out.")
 
 
 def _print_table(table, title: str) -> None:
@@ -425,7 +437,7 @@ def _report_encoding(encoding) -> None:
         "images",
         "r",
         "95 %",
-        "r/ceiling",
+        "/ ceiling",
     ):
         shown.add_column(name, no_wrap=True)
     ceilings = rows[rows.index.get_level_values("method") == "noise ceiling"].index

@@ -170,8 +170,10 @@ def test_kinds_of_analysis_that_do_not_go_together_are_refused(files, course):
     brain, net, out = files / "brain_V1.npz", files / "net.npz", files / "o"
     for words, message in [
         (("--time", "--fit", "ols"), "--time and --fit are different analyses"),
-        (("--fusion",), "belong to --time"),
-        (("--span", 0, 1, "--partition"), "belong to --time"),
+        (("--fusion",), "--fusion has no meaning with a plain comparison"),
+        (("--span", 0, 1, "--partition"), "--span has no meaning with --partition"),
+        (("--fit", "ols", "--correction", "fdr"), "--correction has no meaning with --fit"),
+        (("--time", "--pooling", "mean"), "--pooling has no meaning with --time"),
         (("--fit", "lasso"), "weights must be one of"),
         (("--partition", "--method", "cka"), "takes method 'spearman'"),
         (("--time",), "holds 4 RDMs; over time expected are"),
@@ -304,6 +306,8 @@ def test_maps_of_six_subjects_become_a_group_test(tmp_path, rng):
     assert len({subject["sha256"] for subject in card["subjects"]}) == 6
     assert card["n_significant"]["models other"] == 0
     assert (out / "maps.png").is_file()
+    refused = CliRunner().invoke(cli.app, ["searchlight", "--group", *map(str, folders), "--vertices", "50"])
+    assert "--vertices has no meaning with --group" in str(refused.exception)
     with pytest.raises(ValueError, match="is one of the subjects' folders"):
         search_group(folders, folders[0])
     with pytest.raises(FileNotFoundError, match=r"no searchlight\.json in .*models"):

@@ -95,7 +95,7 @@ def group_searchlight(
     if n_permutations and len(subjects) < FEWEST:
         warnings.warn(
             f"{len(subjects)} subjects have {2 ** len(subjects)} sign patterns: no p can be below"
-            f" {2.0 ** -len(subjects):g}. Add subjects, or pass n_permutations=0 for Student's t.",
+            f" {2.0 ** -len(subjects):g}. Add subjects, or take Student's t: n_permutations=0, --permutations 0.",
             stacklevel=2,
         )
     columns = _common_centres(subjects)
