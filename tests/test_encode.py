@@ -275,8 +275,8 @@ def test_tests_that_were_made_are_saved(layers, dataset, tmp_path):
 def test_noise_is_rarely_significant_and_equal_models_rarely_differ():
     """Fits to noise: no voxel at FDR .05 beyond Monte-Carlo error; two models of one signal differ in 3 to 7 %."""
     rng = np.random.default_rng(0)
-    false_sets, differing = 0, []
-    for _ in range(60):
+    n_sets, false_sets, differing = 250, 0, []
+    for _ in range(n_sets):
         signal = rng.normal(size=(N, VOXELS))
         views = {name: signal + 0.7 * rng.normal(size=(N, VOXELS)) for name in ("a", "b")}
         noise = encode(views, subject(rng.normal(size=(N, VOXELS))), n_resamples=2)
@@ -284,6 +284,6 @@ def test_noise_is_rarely_significant_and_equal_models_rarely_differ():
         false_sets += (noise.significance(key, n_permutations=300).p_fdr <= 0.05).any().item()
         real = encode(views, subject(signal + rng.normal(size=(N, VOXELS))), n_resamples=300)
         differing.append(real.difference(key, key._replace(layer="b")).test.p <= 0.05)
-    assert false_sets / 60 <= 0.05 + 2.6 * (0.05 * 0.95 / 60) ** 0.5
+    assert false_sets / n_sets <= 0.05 + 2.6 * (0.05 * 0.95 / n_sets) ** 0.5  # Monte-Carlo error: .036
     rate = torch.cat(differing).double().mean().item()
-    assert rate == pytest.approx(0.05, abs=0.03)  # 360 voxels: 2.6 SE
+    assert 0.03 <= rate <= 0.07  # 1,500 voxels: 3.5 standard errors
