@@ -39,7 +39,7 @@ _C.BACKBONE.WEIGHTS = ""  # a file, "random", or a published name; "" takes the 
 _C.BACKBONE.PRECISION = "fp32"  # of "expansion": "fp32", "bf16", or "auto": bf16 where the processor has it
 
 _C.TOKENS = CfgNode()
-_C.TOKENS.STORE = ""  # file that keeps the cached tokens between runs; "" keeps them in memory (`encode`: several in --out)
+_C.TOKENS.STORE = ""  # file that keeps tokens between runs; "" keeps them in memory (`encode`: several in --out)
 _C.TOKENS.BATCH_SIZE = 16  # images per forward pass of the backbone; memory and speed only
 _C.TOKENS.STANDARDIZE = False  # each channel of each layer to mean 0, SD 1 over the training images
 _C.TOKENS.PCA = 0  # principal components kept per layer; 0 keeps the channels. Needs STANDARDIZE
