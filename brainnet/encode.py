@@ -10,8 +10,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +47,8 @@ from brainnet.tokens import Tokens
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 METHODS: dict[str, Callable[[], Any]] = {
     "ridge": lambda: RidgeCV(scoring="r2"),
@@ -131,6 +136,11 @@ class Encoding:
         self, subjects: Mapping[str, ResponseDataset], *, n_resamples: int = 1000, floor: float = 0.1, seed: int = 0
     ):
         self.subjects = dict(subjects)
+        for subject, dataset in self.subjects.items():
+            if not dataset.space.rois.get("all", torch.ones(1)).all():
+                raise ValueError(f"{subject} has a ROI named 'all', which means every voxel here: rename it.")
+        if n_resamples < 1:
+            raise ValueError(f"n_resamples must be at least 1, got {n_resamples}.")
         self.fits: dict[FitKey, Fit] = {}
         self.tests: dict[tuple[FitKey, str, str], VoxelTest] = {}
         self.n_resamples, self.floor, self.seed = n_resamples, floor, seed
@@ -216,7 +226,7 @@ class Encoding:
         if a.subject != b.subject or a.control == "shuffled" or b.control == "shuffled":
             raise ValueError("a paired difference needs two fits to the same responses of one subject.")
         return paired_difference(
-            *(torch.as_tensor(self._fit(key).predictions[split]) for key in (a, b)),
+            *(self._prediction(key, split, score) for key in (a, b)),
             self._responses(a, split),
             _SCORES[score],
             n_resamples or self.n_resamples,
@@ -225,7 +235,7 @@ class Encoding:
 
     def significance(self, key: FitKey, split: str = "test", score: str = "r", n_permutations: int = 1000) -> VoxelTest:
         """Whether each voxel scores above chance, see :func:`brainnet.scores.above_chance`."""
-        prediction = torch.as_tensor(self._fit(key).predictions[split])
+        prediction = self._prediction(key, split, score)
         response = self._responses(key, split)
         test = above_chance(prediction, response, _SCORES[score], n_permutations, generator=self._generator())
         self.tests[key, split, score] = test
@@ -233,7 +243,7 @@ class Encoding:
 
     def voxel_scores(self, key: FitKey, split: str = "test", score: str = "r") -> Tensor:
         """(n_voxels,) float64 scores of a fit."""
-        prediction = torch.as_tensor(self._fit(key).predictions[split])
+        prediction = self._prediction(key, split, score)
         return SCORES[_SCORES[score]](prediction, self._responses(key, split))
 
     def layer_scores(self, model: str, subject: str, method: str = "ridge", control: str = "") -> dict[str, Tensor]:
@@ -290,10 +300,14 @@ class Encoding:
                 write_map(torch.from_numpy(arrays[f"r_{split}"]), dataset.space, place)
         return out / "encoding.csv"
 
-    def _fit(self, key: FitKey) -> Fit:
+    def _prediction(self, key: FitKey, split: str, score: str) -> Tensor:
         if key not in self.fits:
             raise ValueError(f"{tuple(key)} was not fitted; {len(self.fits)} fits were, see `fits`.")
-        return self.fits[key]
+        predictions = self.fits[key].predictions
+        for word, known, what in ((split, predictions, "split"), (score, _SCORES, "score")):
+            if word not in known:
+                raise ValueError(f"no {what} {word!r} of {tuple(key)}. Known: {', '.join(known)}.")
+        return torch.as_tensor(predictions[split])
 
     def _responses(self, key: FitKey, split: str) -> Tensor:
         dataset = self.subjects[key.subject]
@@ -359,13 +373,18 @@ def encode(
     """
     subjects = dict(responses) if isinstance(responses, Mapping) else {"subject": responses}
     models = features if _is_named(features) else {"model": features}
+    if not subjects or not models:
+        raise ValueError(f"nothing to fit: {len(models)} models and {len(subjects)} subjects.")
     estimators = find_estimators(methods)
+    controls = (controls,) if isinstance(controls, str) else controls
     unknown = set(controls) - set(CONTROLS)
     if unknown or ("random" in controls and not twins):
         raise ValueError(
             f"controls are among {', '.join(CONTROLS)}, and 'random' needs twins={{model: features of the network with "
-            f"random weights}}; got {list(controls)}."
+            f"random weights}}; got {controls!r}."
         )
+    _check_names(models, layers, twins if "random" in controls else None)
+    encoding = Encoding(subjects, n_resamples=n_resamples, seed=seed)  # refuses what it cannot score, before any fit
     jobs = []
     for subject, dataset in subjects.items():
         rows = _training_rows(dataset, train, subject)
@@ -390,7 +409,6 @@ def encode(
     joblib = require("joblib", needed_by="encode")
     run = joblib.delayed(_run)
     finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(run(folder, *job) for job in jobs)
-    encoding = Encoding(subjects, n_resamples=n_resamples, seed=seed)
     for (key, *_), fit in zip(jobs, show_progress(finished, "encode", len(jobs), progress), strict=True):
         encoding.add(key, fit)
     _add_best_layers(encoding)
@@ -398,12 +416,14 @@ def encode(
 
 
 def _add_best_layers(encoding: Encoding) -> None:
-    """For each model and subject the layer whose mean training score is best, as a fit of its own."""
+    """For each model and subject the layer whose mean training score is best, as a fit of its own; if there are any."""
     groups: dict[FitKey, dict[str, Fit]] = {}
     for key, fit in encoding.fits.items():
         if key.layer != ALL_LAYERS:
             groups.setdefault(key._replace(layer=BEST_LAYER), {})[key.layer] = fit
     for key, fits in groups.items():
+        if all(fit.selection.isnan().all() for fit in fits.values()) and len(fits) > 1:
+            continue  # an estimator without cross-validation: nothing to choose a layer by
         means = {layer: summarise(fit.selection).mean for layer, fit in fits.items()}
         best = max(means, key=lambda layer: means[layer] if means[layer] == means[layer] else -np.inf)
         encoding.add(key, fits[best], chosen_layer=best)
@@ -412,11 +432,9 @@ def _add_best_layers(encoding: Encoding) -> None:
 def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layers, pool, rows, train) -> Fit:
     """One job, from disk where it is finished there already."""
     path = None if folder is None else folder / f"{slug(*key)}.npz"
-    card = json.dumps(_card(key, source, data, estimator, layers, pool, train), sort_keys=True)
-    if path is not None and path.is_file():
-        with np.load(path, allow_pickle=False) as saved:
-            finished = str(saved["card"]) == card
-        if finished:
+    if path is not None:
+        card = json.dumps(_card(key, source, data, estimator, layers, pool, train), sort_keys=True)
+        if _saved_card(path) == card:
             return _read_fit(path)
     estimator = copy.deepcopy(estimator)
     estimator.fit(_read(source, estimator, layers, pool, rows), data.responses[rows])
@@ -435,6 +453,18 @@ def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layer
         _save_npz(path, {"card": np.array(card), "selection": fit.selection.numpy(), **arrays, **details})
         return _read_fit(path)
     return fit
+
+
+def _saved_card(path: Path) -> str | None:
+    """What the job in a file was made from; None where there is no whole file."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            return str(saved["card"])
+    except FileNotFoundError:
+        return None
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError):
+        log.warning("%s is no whole job: it is run again", path)
+        return None
 
 
 def _read(source: Any, estimator: Any, layers: Sequence[str], pool: str, index: Tensor) -> Any:
@@ -481,7 +511,10 @@ def find_estimators(methods: Sequence[str] | Mapping[str, Any]) -> dict[str, Any
     """
     if isinstance(methods, str):
         methods = (methods,)
-    if isinstance(methods, Mapping):
+    if isinstance(methods, Mapping) and methods:
+        for name, estimator in methods.items():
+            if not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
+                raise TypeError(f"method {name!r} must be an estimator with fit and predict, got {estimator!r}.")
         return dict(methods)
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
@@ -502,10 +535,30 @@ def _is_named(features: Any) -> bool:
     )
 
 
+def _check_names(models: Mapping[str, Any], layers: Any, twins: Mapping[str, Any] | None) -> None:
+    """Refuses names of no model, and twins that are no twins."""
+    for given, what in ((layers if isinstance(layers, Mapping) else {}, "layers"), (twins or {}, "twins")):
+        unknown = [name for name in given if name not in models]
+        if unknown:
+            raise ValueError(f"{what} names {unknown[0]!r}, which is no model here. Known: {', '.join(models)}.")
+    for name, twin in (twins or {}).items():
+        same = getattr(twin, "fingerprint", None) and twin.fingerprint == getattr(models[name], "fingerprint", None)
+        if twin is models[name] or same:
+            raise ValueError(f"the random twin of {name!r} has the features of {name!r} itself: it is no control.")
+
+
 def _training_rows(dataset: ResponseDataset, train: Sequence[str], subject: str) -> Tensor:
-    rows = [dataset.splits[name] for name in train if name in dataset.splits]
+    unknown = [name for name in train if name not in dataset.splits]
+    if isinstance(train, str) or unknown or len(set(train)) < len(train):
+        raise ValueError(
+            f"train names splits of {subject}, each once, in a list; got {train!r}. Known: {', '.join(dataset.splits)}."
+        )
+    rows = [dataset.splits[name] for name in train]
     rows = torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
     tested = [name for name, index in dataset.splits.items() if name not in train and len(index)]
+    lone = [name for name in tested if len(dataset.splits[name]) < 2]
+    if lone:
+        raise ValueError(f"split {lone[0]!r} of {subject} has one image; a score across images needs at least 2.")
     if len(rows) < 2 or not tested:
         raise ValueError(
             f"{subject} has {len(rows)} images in splits {list(train)} to train on, and {tested} to test on."
@@ -516,9 +569,13 @@ def _training_rows(dataset: ResponseDataset, train: Sequence[str], subject: str)
 def _check_images(source: Any, dataset: ResponseDataset, model: str, subject: str, layers: Sequence[str] | None):
     """The layers to fit, once the features are of the dataset's images."""
     available = list(source.layers) if isinstance(source, TokenStore) else [k for k in source if k != "image_ids"]
+    layers = (layers,) if isinstance(layers, str) else layers
     unknown = [layer for layer in layers or () if layer not in available]
     if unknown:
         raise ValueError(f"{model} has no layers {unknown}. Known: {', '.join(available)}")
+    reserved = [layer for layer in available if layer in (ALL_LAYERS, BEST_LAYER, "")]
+    if reserved:
+        raise ValueError(f"{model} has a layer {reserved[0]!r}, which means something else in the table: rename it.")
     ids = source.image_ids if isinstance(source, TokenStore) else source.get("image_ids")
     if ids is not None and list(ids) != dataset.image_ids:
         pairs = zip(ids, dataset.image_ids, strict=False)
@@ -528,7 +585,9 @@ def _check_images(source: Any, dataset: ResponseDataset, model: str, subject: st
             f"features of {model} and responses of {subject} are of different images: row {place} is {ours[0]!r} there "
             f"and {theirs[0]!r} here ({len(ids)} and {len(dataset.image_ids)} images)."
         )
-    chosen = available if layers is None else list(layers)
+    chosen = available if layers is None else list(dict.fromkeys(layers))
+    if not chosen:
+        raise ValueError(f"{model} has no layers to fit: {'none was named' if available else 'it is empty'}.")
     for layer in [] if isinstance(source, TokenStore) else chosen:
         if len(source[layer]) != len(dataset):
             raise ValueError(
@@ -541,12 +600,11 @@ def _card(key: FitKey, source, data: _Data, estimator, layers, pool, train) -> d
     """Everything a finished job depends on."""
     if isinstance(source, TokenStore):
         features: Any = dict(source.fingerprint)
+        if "images" not in features or "transform" in features or features.get("weights", "unknown") == "unknown":
+            features["tokens"] = {layer: _digest_rows(lambda rows, k=layer: source.features(k, "flatten", rows),
+                                                      len(source)) for layer in layers}  # fmt: skip
     else:
-        features = {}
-        for layer in layers:
-            array = source[layer]
-            some = np.asarray(array[:: max(1, len(array) // 64)])  # a sample: hashing all of a large store costs a pass
-            features[layer] = [list(array.shape), _digest(some)]
+        features = {k: [list(source[k].shape), _digest_rows(source[k].__getitem__, len(source[k]))] for k in layers}
     parameters = estimator.get_params() if hasattr(estimator, "get_params") else vars(estimator)
     return {
         "fit": list(key),
@@ -557,7 +615,7 @@ def _card(key: FitKey, source, data: _Data, estimator, layers, pool, train) -> d
         "images": _digest(np.array(data.image_ids)),
         "splits": {name: _digest(index.numpy()) for name, index in data.splits.items()},
         "train": list(train),
-        "estimator": [type(estimator).__name__, {k: repr(v) for k, v in parameters.items()}],
+        "estimator": [type(estimator).__name__, {k: _described(v) for k, v in parameters.items()}],
         "version": __version__,
     }
 
@@ -588,6 +646,27 @@ def write_map(values: Tensor, space: Any, stem: Path) -> None:
                 half.numpy(), intent="NIFTI_INTENT_NONE", datatype="NIFTI_TYPE_FLOAT32"
             )
             nibabel.save(nibabel.gifti.GiftiImage(darrays=[array]), f"{stem}.{side}.func.gii")
+
+
+def _digest_rows(read: Callable[[slice], Any], n: int) -> str:
+    """Digest of all rows of features, some at a time: a sample of them would miss a change in the others."""
+    digest = hashlib.sha256()
+    for start in range(0, n, 256):
+        rows = np.ascontiguousarray(np.asarray(read(slice(start, start + 256))))
+        digest.update(f"{rows.dtype} {rows.shape}".encode() + rows.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _described(value: Any) -> str:
+    """A text for an estimator's parameter; numbers of an array are hashed, as its repr leaves most of them out."""
+    if isinstance(value, np.ndarray | Tensor):
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        return f"array {array.shape} {array.dtype} {_digest(array)}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_described, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name!r}: {_described(item)}' for name, item in value.items())}}}"
+    return repr(value)
 
 
 def _digest(array: np.ndarray) -> str:

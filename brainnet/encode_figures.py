@@ -49,6 +49,11 @@ def draw(encoding: Encoding, folder: str | Path, progress: bool = True) -> list[
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [picture for subject in encoding.subjects for picture in _pictures(encoding, subject)]
     written = []
+    used: set[str] = set()
+    for i, picture in enumerate(pictures):  # two subjects may differ in a character that no file name keeps
+        taken = picture.name.lower() in used
+        pictures[i] = picture = picture._replace(name=f"{picture.name}_{i}") if taken else picture
+        used.add(picture.name.lower())
     for picture in progress_bar(pictures, "Figures", len(pictures), progress):
         picture.numbers.to_csv(folder / f"{picture.name}.csv", index=False)
         figure = picture.draw()
@@ -148,7 +153,9 @@ def _joint(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> 
         yield _Picture(
             _file("joint", subject, first, name, split),
             pd.DataFrame({first: pair[0].numpy(), name: pair[1].numpy()}),
-            lambda pair=pair, name=name: plot.joint_histogram(*pair, names=(first, name), score_name="r"),
+            lambda pair=pair, name=name: plot.joint_histogram(
+                *pair, names=(first, name), score_name="r", title=_title(subject, split)
+            ),
         )
 
 

@@ -2,6 +2,7 @@
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -136,6 +137,77 @@ def test_finished_jobs_are_not_run_again_unless_their_data_changed(layers, datas
     assert len(ran) == 7
 
 
+def count_fits(monkeypatch, kind=RidgeCV):
+    ran, fit = [], kind.fit
+    monkeypatch.setattr(kind, "fit", lambda self, X, Y, groups=None: ran.append(1) or fit(self, X, Y, groups))
+    return ran
+
+
+def test_a_change_in_any_row_of_the_features_runs_a_job_again(tmp_path, monkeypatch):
+    """With 200 images, and one number changed in one of them."""
+    rng = np.random.default_rng(0)
+    x, y, splits = rng.normal(size=(200, 3)), rng.normal(size=(200, 2)), {"train": range(150), "test": range(150, 200)}
+    data = ResponseDataset([str(i) for i in range(200)], y, BrainSpace.free(2), splits)
+    ran = count_fits(monkeypatch)
+    for expected, place in ((1, None), (2, 1), (3, 197), (4, 199)):
+        if place is not None:
+            x[place, 1] += 1
+        encode({"a": x}, data, out=tmp_path, n_resamples=2)
+        encode({"a": x.copy()}, data, out=tmp_path, n_resamples=2)
+        assert len(ran) == expected
+
+
+def test_other_tokens_of_the_same_images_run_a_job_again(dataset, tmp_path, rng, monkeypatch):
+    """A store of tokens that were given, or transformed by some function, has no fingerprint that tells them apart."""
+    ran = count_fits(monkeypatch)
+    local = torch.randn(N, 3, 2, 2, generator=rng)
+    stores = [
+        TokenStore.from_tokens([Tokens({"a": x}, {"a": x.mean((2, 3))})], dataset.image_ids)
+        for x in (local, local.flip(0))
+    ]
+    stores += [stores[0].transformed(lambda t, f=f: t.map(lambda v: v * f + f)) for f in (2, 3)]
+    for store in stores:
+        again = encode(store, dataset, out=tmp_path, n_resamples=2)
+    fresh = encode(store, dataset, n_resamples=2)
+    assert len(ran) == 5
+    assert row(again, layer="a")["mean"] == row(fresh, layer="a")["mean"]
+    encode(store, dataset, out=tmp_path, n_resamples=2)
+    assert len(ran) == 5
+
+
+def test_a_long_parameter_of_an_estimator_is_read_to_its_end(layers, dataset, tmp_path, monkeypatch):
+    ran = count_fits(monkeypatch)
+    alphas = np.logspace(-3, 3, 1200)  # a repr of it names the first and last three
+    encode(layers, dataset, layers=["late"], methods={"r": RidgeCV(alphas)}, out=tmp_path, n_resamples=2)
+    encode(layers, dataset, layers=["late"], methods={"r": RidgeCV(alphas.copy())}, out=tmp_path, n_resamples=2)
+    assert len(ran) == 1
+    alphas[600] = 1e9
+    encode(layers, dataset, layers=["late"], methods={"r": RidgeCV(alphas)}, out=tmp_path, n_resamples=2)
+    assert len(ran) == 2
+
+
+@pytest.mark.parametrize("pool", [("mean", "flatten"), ("flatten", "global")])
+def test_pool_and_training_splits_belong_to_a_job(dataset, tmp_path, rng, monkeypatch, pool):
+    ran = count_fits(monkeypatch)
+    local, global_ = torch.randn(N, 3, 2, 2, generator=rng), torch.randn(N, 3, generator=rng)
+    store = TokenStore.from_tokens([Tokens({"a": local}, {"a": global_})], dataset.image_ids)
+    for number, (which, train) in enumerate(((0, ("train", "val")), (1, ("train", "val")), (1, ("train",)))):
+        options = {"pool": pool[which], "train": train, "n_resamples": 2}
+        kept = encode(store, dataset, out=tmp_path, **options)
+        assert len(ran) == 2 * number + 1
+        pd.testing.assert_frame_equal(kept.table, encode(store, dataset, **options).table)
+
+
+def test_a_broken_job_file_is_run_again(layers, dataset, tmp_path, caplog):
+    first = encode(layers, dataset, out=tmp_path, n_resamples=2)
+    files = sorted((tmp_path / "jobs").glob("*.npz"))
+    files[0].write_bytes(files[0].read_bytes()[:300])
+    files[1].write_bytes(b"")
+    again = encode(layers, dataset, out=tmp_path, n_resamples=2)
+    pd.testing.assert_frame_equal(first.table, again.table)
+    assert caplog.text.count("is run again") == 2
+
+
 def test_parallel_jobs_give_the_same_table(layers, dataset):
     serial = encode(layers, dataset, n_resamples=10)
     with joblib.parallel_config("threading"):
@@ -161,6 +233,98 @@ def test_features_of_other_images_are_refused(layers, dataset):
         encode(layers, dataset, train=("train", "val", "test"))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train": ("train", "vall")}, r"each once, in a list; got \('train', 'vall'\). Known: train, val, test"),
+        ({"train": ("train", "train")}, "each once"),  # twice the same image would be in both halves of a fold
+        ({"train": "train"}, "in a list"),
+        ({"layers": []}, "model has no layers to fit"),
+        ({"layers": {"modle": ["early"]}}, "layers names 'modle', which is no model here. Known: model"),
+        ({"n_resamples": 0}, "n_resamples must be at least 1"),
+        ({"methods": {}}, "No method was named"),
+    ],
+)
+def test_mistakes_are_said(layers, dataset, options, message):
+    with pytest.raises(ValueError, match=message):
+        encode(layers, dataset, **options)
+
+
+def test_names_that_mean_something_in_the_table_are_refused(layers, dataset):
+    """A layer "all" was fitted as the first layer; a ROI "all" took the place of every voxel."""
+    for name in ("all", "best"):
+        with pytest.raises(ValueError, match=f"has a layer '{name}'"):
+            encode({**layers, name: layers["late"]}, dataset)
+    dataset.space.rois["all"] = torch.arange(VOXELS) < 2
+    with pytest.raises(ValueError, match="a ROI named 'all'"):
+        encode(layers, dataset)
+    with pytest.raises(TypeError, match="method 'a' must be an estimator"):
+        encode(layers, dataset, methods={"a": 3})
+    with pytest.raises(ValueError, match="nothing to fit"):
+        encode(layers, {})
+
+
+def test_a_twin_that_is_the_network_itself_is_no_control(layers, dataset):
+    with pytest.raises(ValueError, match="it is no control"):
+        encode({"net": layers}, dataset, controls=["random"], twins={"net": layers})
+    with pytest.raises(ValueError, match="twins names 'other'"):
+        encode({"net": layers}, dataset, controls=["random"], twins={"other": layers})
+
+
+def test_a_test_split_of_one_image_is_refused_before_any_fit(layers, dataset, monkeypatch):
+    ran = count_fits(monkeypatch)
+    dataset.splits["sketch"] = dataset.splits["test"][:1]
+    with pytest.raises(ValueError, match="'sketch' of subject has one image"):
+        encode(layers, dataset)
+    assert not ran
+
+
+def test_no_layer_is_called_best_where_nothing_was_cross_validated(layers, dataset):
+    from sklearn.linear_model import Ridge
+
+    encoding = encode(layers, dataset, methods={"plain": Ridge()}, n_resamples=2)
+    assert {key.layer for key in encoding.fits} == {"early", "late"}
+    assert row(encoding, layer="late", roi="V4")["mean"] > 0.7
+
+
+def test_each_subject_keeps_its_own_responses_and_features(layers, dataset):
+    """Two subjects with swapped layers: the swap shows in the rows of the second one alone."""
+    swapped = {"early": layers["late"], "late": layers["early"]}
+    other = subject(dataset.responses.flip(1), noise_ceiling=np.full(VOXELS, 0.8))
+    together = encode({"net": {"s1": layers, "s2": swapped}.__getitem__}, {"s1": dataset, "s2": other}, n_resamples=5)
+    alone = encode({"net": swapped}, {"s2": other}, n_resamples=5).table
+    both = together.table
+    pd.testing.assert_frame_equal(
+        both[(both["subject"] == "s2") & (both["model"] == "net")].reset_index(drop=True),
+        alone[alone["model"] == "net"].reset_index(drop=True),
+    )
+
+
+def test_shuffled_responses_are_permuted_voxel_by_voxel_and_scored_as_they_were_fitted(layers, dataset):
+    encoding = encode(layers, dataset, controls=["shuffled"], seed=5, n_resamples=5, layers=["late"])
+    shown = dataset.shuffled(5).responses
+    expected = RidgeCV(scoring="r2").fit(layers["late"][:90], shown[:90].numpy()).predict(layers["late"][90:])
+    key = FitKey("model", "subject", "ridge", "late", "shuffled")
+    np.testing.assert_allclose(encoding.fits[key].predictions["test"], expected, atol=1e-5)
+    r = scores.pearson_r(torch.as_tensor(expected), shown[90:]).mean().item()
+    assert row(encoding, layer="late", control="shuffled")["mean"] == pytest.approx(r, abs=1e-6)
+    with pytest.raises(ValueError, match="same responses of one subject"):
+        encoding.difference(key, key._replace(control=""))
+
+
+def test_r2_is_compared_with_the_square_of_the_ceiling(layers, dataset):
+    dataset.noise_ceiling = torch.tensor([0.05, 0.9, 0.5, 0.7, torch.nan, 0.6])
+    encoding = encode(layers, dataset, n_resamples=5)
+    for score, power in (("r", 1), ("r2", 2)):
+        values = encoding.voxel_scores(FitKey("model", "subject", "ridge", "late"), score=score)
+        found = row(encoding, layer="late", score=score)
+        known = torch.tensor([1, 2, 3, 5])  # the first is under the floor, the fifth unknown
+        share = (values / dataset.noise_ceiling.double() ** power)[known].mean().item()
+        assert found["normalised"] == pytest.approx(share, abs=1e-6)
+        assert found["n_under_floor"] == 1
+        assert found["ceiling"] == pytest.approx((dataset.noise_ceiling.double() ** power).nanmean().item())
+
+
 def test_nan_and_constant_voxels_are_counted_and_left_out(layers, dataset):
     dataset.responses[3, 0], dataset.responses[:, 1] = torch.nan, 4.0
     with pytest.warns(UserWarning, match="1 of 6 voxels"):
@@ -182,6 +346,25 @@ def test_fits_are_compared_on_the_same_images(layers, dataset):
     assert significant[2:].all()
     with pytest.raises(ValueError, match="was not fitted"):
         encoding.significance(early._replace(layer="middle"))
+
+
+def test_a_difference_and_its_interval_are_of_the_same_voxels(dataset):
+    """One fit has no prediction for three of the voxels: these are left out on both sides."""
+    rng = np.random.default_rng(3)
+    response = dataset.responses[dataset.splits["test"]]
+    a = response + torch.from_numpy(rng.normal(size=response.shape)).float()
+    b = a.clone()
+    a[:, 3:] = torch.nan
+    b[:, 3:] = torch.from_numpy(rng.normal(size=(len(b), 3)))
+    encoding = Encoding({"subject": dataset}, n_resamples=50)
+    keys = [FitKey("net", "subject", name, "all") for name in "ab"]
+    for key, prediction in zip(keys, (a, b), strict=True):
+        encoding.add(key, Fit({"test": prediction}, torch.full((VOXELS,), torch.nan)))
+    assert encoding.difference(*keys).mean == (0, 0, 0)
+    with pytest.raises(ValueError, match="no split 'val' of .* Known: test"):
+        encoding.difference(*keys, split="val")
+    with pytest.raises(ValueError, match="no score 'pearson' of .* Known: r, r2"):
+        encoding.voxel_scores(keys[0], score="pearson")
 
 
 def test_predictions_made_elsewhere_join_the_table(dataset):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 MOST_LINES = 8  # ROIs that lines can show; more become a matrix
+SPREAD = "thin line on a bar: middle half of the voxels"
+FEW_VOXELS = 200  # fewer are points: a histogram of them is mostly cells of one
 
 
 def scores(
@@ -66,8 +68,10 @@ def scores(
         across = min(14.0, max(3.4, 1.6 + 0.28 * len(regions) * (len(models) + 1)))
         columns = max(1, int((across - 0.8) / 1.15))  # about so many legend entries fit beside each other
         legend_height = 0.17 * -(-(len(models) + (ceiling is not None)) // columns)
-        figure = new_figure((across, 2.75 + legend_height + 0.25 * (title is not None)))
-        ax = add_axes(figure, (0.62, 0.62, across - 0.8, 2.0))
+        below = 0.62 if len(regions) <= 16 else 1.12
+        figure = new_figure((across, below + 2.13 + legend_height + 0.25 * (title is not None)))
+        ax = add_axes(figure, (0.62, below, across - 0.8, 2.0))
+        figure.text(0.62 / across, 0.06 / figure.get_figheight(), SPREAD, fontsize=6, color=FAINT)
     else:
         columns = 4
     width = 0.8 / len(models)
@@ -308,8 +312,11 @@ def joint_histogram(
     score_name: str = "",
     bins: int | None = None,
     ax: Axes | None = None,
+    title: str | None = None,
 ) -> Figure:
     """A figure of two models' scores voxel by voxel: brighter where more are, above the diagonal b wins.
+
+    Fewer than 200 voxels are drawn as points, unless bins are asked for.
 
     Args:
         a, b: (n_voxels,) scores; voxels that are NaN in either are left out.
@@ -317,6 +324,7 @@ def joint_histogram(
         score_name: what the scores are, at both axes.
         bins: cells along each axis; by default 20 to 60, more for more voxels.
         ax: axes to draw on; by default a new figure.
+        title: text above, such as the subject.
 
     >>> import torch
     >>> figure = joint_histogram(torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.2, 0.3, 0.1]))
@@ -331,17 +339,29 @@ def joint_histogram(
     if not len(a):
         raise ValueError("no voxel has both scores.")
     low, high = min(0.0, a.min(), b.min()), max(a.max(), b.max())
-    bins = int(np.clip(2 * np.sqrt(len(a)), 20, 60)) if bins is None else bins
-    edges = np.linspace(low, high + 1e-9 * (high - low) + 1e-12, bins + 1)
-    counts = np.histogram2d(a, b, bins=[edges, edges])[0].T
     if ax is None:
-        ax = new_figure((3.8, 3.6)).add_axes((0.17, 0.15, 0.78, 0.78))
-    shown = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan)
-    ax.imshow(shown, origin="lower", extent=(low, high, low, high), cmap="viridis", aspect="equal", vmin=0)
+        ax = add_axes(new_figure((3.8, 3.6 + 0.2 * (title is not None))), (0.65, 0.54, 2.96, 2.8))
+    if bins is None and len(a) < FEW_VOXELS:
+        margin = 0.03 * (high - low) or 0.5
+        low, high = low - margin, high + margin  # a point on the edge would be cut in half
+        ax.scatter(a, b, s=9, color=cluster_colours(8)[4], alpha=0.7, linewidths=0, zorder=3)
+        ax.set_xlim(low, high)
+        ax.set_ylim(low, high)
+        ax.set_aspect("equal")
+    else:
+        bins = int(np.clip(2 * np.sqrt(len(a)), 20, 60)) if bins is None else bins
+        edges = np.linspace(low, high + 1e-9 * (high - low) + 1e-12, bins + 1)
+        counts = np.histogram2d(a, b, bins=[edges, edges])[0].T
+        shown = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan)
+        ax.imshow(shown, origin="lower", extent=(low, high, low, high), cmap="viridis", aspect="equal", vmin=0)
     ax.plot([low, high], [low, high], color=INK, linewidth=0.8)
     better = 100 * float((b > a).mean())
     text = f"{names[1]} better in {better:.0f} % of {len(a):,} voxels"
     ax.set_title(text, fontsize=7, color=INK, loc="left")
+    if title:
+        ax.annotate(
+            title, (0, 1), (0, 18), xycoords="axes fraction", textcoords="offset points", fontsize=10, color=INK
+        )
     plain(ax, *(f"{name}, {score_name}" if score_name else name for name in names))
     return ax.figure
 

@@ -214,8 +214,10 @@ def paired_difference(
 
     test = _test(score_a - score_b, null, n_images + n_resamples, two_sided=True)
     seed = int(torch.randint(0, 2**62, (1,), generator=generator))
+    both_scored = ~(score_a - score_b).isnan()[None]  # the interval is of the mean over the same voxels
     samples = [
-        bootstrap_scores(p, response, score, n_resamples, generator=torch.Generator().manual_seed(seed)) for p in (a, b)
+        bootstrap_scores(p, response, score, n_resamples, both_scored, generator=torch.Generator().manual_seed(seed))
+        for p in (a, b)
     ]
     mean = (score_a - score_b).nanmean().item()
     return PairedDifference(test, interval(mean, (samples[0] - samples[1])[:, 0], level))

@@ -145,6 +145,28 @@ def test_layers_of_two_models_are_not_mixed(table):
         plot.layers(table, score="r2")
 
 
+def test_few_voxels_are_points_under_a_title():
+    rng = torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, 199, generator=rng)
+    a[3] = torch.nan
+    few = plot.joint_histogram(a, b, title="monkey").axes[0]
+    assert not few.images
+    drawn = torch.as_tensor(few.collections[0].get_offsets().data).float()
+    torch.testing.assert_close(drawn, torch.stack([a, b], 1)[~a.isnan()])
+    assert "monkey" in [text.get_text() for text in few.texts]
+    low, high = few.get_xlim()
+    assert low < min(0, b.min()) < b.max() < high
+    many = plot.joint_histogram(*torch.rand(2, 200, generator=rng)).axes[0]
+    assert many.images
+    assert not [*many.collections, *many.texts]
+    assert plot.joint_histogram(a, b, bins=5).axes[0].images
+
+
+def test_scores_say_what_the_thin_line_is():
+    figure = plot.scores(torch.rand(8, generator=torch.Generator().manual_seed(0)), BrainSpace.free(8))
+    assert [text.get_text() for text in figure.texts] == ["thin line on a bar: middle half of the voxels"]
+
+
 def test_joint_histogram_counts_each_known_voxel_once():
     a, b = torch.tensor([0.1, 0.2, 0.9, math.nan]), torch.tensor([0.3, 0.1, 0.9, 0.5])
     ax = plot.joint_histogram(a, b, names=("ridge", "banded"), bins=10).axes[0]
