@@ -6,6 +6,7 @@ A user's mistake ends in one readable line and exit code 2; ``-v`` shows the tra
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -165,7 +166,7 @@ def encode(
         list[Path] | None, typer.Option("--run", help="Folder of a finished `brainnet fit` on the same data.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of controls, resampling and random weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of controls, resampling and random weights.")] = 0,
     resamples: Annotated[int, typer.Option(min=20, help="Of the images, for intervals and p-values.")] = 1000,
     quiet: Quiet = False,
 ) -> None:
@@ -189,7 +190,8 @@ def encode(
 
     encoding = encode_subjects(
         load_config(config, overrides or []), out, methods=method or ("ridge",), backbones=backbone or (),
-        subjects=subjects, layers=layer or (), pool=pool, controls=[c for c in (controls or "").split(",") if c],
+        subjects=subjects, layers=layer or (), pool=pool,
+        controls=[word.strip() for word in (controls or "").split(",") if word.strip()],
         runs=run or (), n_jobs=jobs, seed=seed, n_resamples=resamples, progress=not quiet,
     )  # fmt: skip
     _report_encoding(encoding)
@@ -217,7 +219,10 @@ def rdm(
     source: Annotated[Path, typer.Argument(help="Pictures (folder or zip), token store, or features (.npy, .npz).")],
     out: Out = Path("rdms"),
     backbone: Annotated[
-        str | None, typer.Option("--backbone", "-b", help="Network that looks at pictures, such as expansion:small.")
+        str | None,
+        typer.Option(
+            "--backbone", "-b", help="Network that looks at pictures: family:variant, or family:variant=weights."
+        ),
     ] = None,
     layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
     metric: Annotated[str, typer.Option(help="Distance between patterns.")] = "correlation",
@@ -383,8 +388,17 @@ def _print_table(table, title: str) -> None:
     """A DataFrame, numbers with four digits."""
     shown = Table(*table.columns, title=title, title_justify="left", box=None)
     for row in table.itertuples(index=False):
-        shown.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        shown.add_row(*map(_cell, table.columns, row))
     out_console.print(shown)
+
+
+def _cell(column: str, value) -> str:
+    """A value of a table; no p is zero, and what has no value is blank."""
+    if not isinstance(value, float):
+        return str(value)
+    if value != value:
+        return ""
+    return "<0.0001" if column in ("p", "p_corrected") and value < 0.0001 else f"{value:.4f}"
 
 
 def _list(registry, kind: str) -> None:
@@ -392,7 +406,8 @@ def _list(registry, kind: str) -> None:
     for name in registry:
         entry = registry[name]
         lines = (entry.__doc__ or "").strip().splitlines()
-        table.add_row(f"[cyan]{name}[/]", lines[0] if lines else "")
+        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], lines[0] if lines else "")
+        table.add_row(f"[cyan]{name}[/]", said)
     out_console.print(table)
 
 

@@ -553,6 +553,8 @@ def _training_rows(dataset: ResponseDataset, train: Sequence[str], subject: str)
         raise ValueError(
             f"train names splits of {subject}, each once, in a list; got {train!r}. Known: {', '.join(dataset.splits)}."
         )
+    if not dataset.usable.any():
+        raise ValueError(f"no voxel of {subject} can be scored: all {dataset.n_voxels} hold NaN or never change.")
     rows = [dataset.splits[name] for name in train]
     rows = torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
     tested = [name for name, index in dataset.splits.items() if name not in train and len(index)]

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from brainnet._card import Clock, closing, opening, write_json
+from brainnet._card import Clock, closing, opening, sha256, write_json
 from brainnet._checks import Interrupted, nearest
 from brainnet._checks import progress as progress_bar
 from brainnet.config import changed, config_keys
@@ -195,16 +195,28 @@ def _open_folder(out: Path) -> None:
         raise FileExistsError(f"--out {out} is a file; name a folder.")
     if (out / "model.ckpt").exists() or (out / "config.yaml").exists():
         raise FileExistsError(f"{out} holds a run of `brainnet fit`; choose another --out.")
+    if (out / "run.json").is_file() and _read_card(out / "run.json").get("kind") != KIND:
+        raise FileExistsError(f"{out} holds a run of another kind; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
 
 
 def _clear(out: Path) -> None:
     """Takes away the results of an earlier call, once this one has its own; jobs and tokens stay."""
     card = out / "run.json"
-    if card.is_file() and json.loads(card.read_text()).get("kind") == KIND:
-        card.unlink()
-        for name in ("voxels", "differences", "figures"):
-            shutil.rmtree(out / name, ignore_errors=True)
+    ours = card.is_file()
+    write_json(card, {"kind": KIND, "state": "unfinished"})  # whatever a killed call leaves behind is known to be ours
+    for name in ("voxels", "differences", "figures") if ours else ():
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text())
+    except ValueError:
+        card = None
+    if not isinstance(card, dict):
+        raise ValueError(f"{path} is no run card: it cannot be read as a JSON object. Move it away.")
+    return card
 
 
 def _subject_configs(cfg: CfgNode, subjects: str | None) -> dict[str, CfgNode]:
@@ -357,7 +369,11 @@ def _stores(
 def _store_path(store: str, out: Path, told_apart: Sequence[str]) -> Path:
     """Where one of several token stores lies; a single one is where ``fit`` keeps its own."""
     base = Path(store) if store else out / "tokens" / "tokens.bin"
-    words = [re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in told_apart if word]
+    words = []
+    for word in filter(None, told_apart):
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", word)
+        usual = name == word.replace(":", "-").replace("_", "-")
+        words.append(name if usual else f"{name}-{sha256(word.encode())[:6]}")  # "s+1" is not "s-1"
     return base.with_name("_".join([base.stem, *words]) + base.suffix)
 
 
@@ -370,26 +386,32 @@ def _subject_of(run: Path, cards: Mapping[str, Mapping[str, Any]]) -> str:
         raise FileNotFoundError(
             f"no finished run in {run}: it needs model.ckpt and run.json, as `brainnet fit` leaves."
         )
-    theirs = json.loads((run / "run.json").read_text())
+    theirs = _read_card(run / "run.json")
+    if not isinstance(theirs.get("data"), dict) or not isinstance(theirs.get("splits"), dict):
+        raise ValueError(f"{run / 'run.json'} is no run card of `brainnet fit`; train that map again.")
     hashes = ("image_ids_sha256", "responses_sha256")
+    other_split = None
     for name, ours in cards.items():
-        if all(theirs["data"][field] == ours["data"][field] for field in hashes):
+        if all(theirs["data"].get(field) == ours["data"][field] for field in hashes):
             differing = [
                 split
                 for split in sorted({*theirs["splits"], *ours["splits"]})
                 if theirs["splits"].get(split, {}).get("sha256") != ours["splits"].get(split, {}).get("sha256")
             ]
-            if differing:
-                raise ValueError(
-                    f"the run {run} was trained on the data of {name} but on another split "
-                    f"({', '.join(differing)}): one table needs one split, so use the run's SEED and DATASET settings."
-                )
-            return name
+            if not differing:
+                return name
+            other_split = other_split or (name, differing)
+    if other_split:
+        name, differing = other_split
+        raise ValueError(
+            f"the run {run} was trained on the data of {name} but on another split "
+            f"({', '.join(differing)}): one table needs one split, so use the run's SEED and DATASET settings."
+        )
     sizes = {name: (card["data"]["n_images"], card["data"]["n_voxels"]) for name, card in cards.items()}
     listing = ", ".join(f"{name} ({n} images, {v} voxels)" for name, (n, v) in sizes.items())
     raise ValueError(
-        f"the run {run} was trained on other data ({theirs['data']['n_images']} images, {theirs['data']['n_voxels']} "
-        f"voxels) than the subjects here: {listing}."
+        f"the run {run} was trained on other data ({theirs['data'].get('n_images')} images, "
+        f"{theirs['data'].get('n_voxels')} voxels) than the subjects here: {listing}."
     )
 
 
@@ -409,7 +431,9 @@ def _add_run(
     details = {name: getattr(selectors, name).numpy() for name in selectors._fields}
     key = FitKey(label, subject, LEARNED, ALL_LAYERS)
     if key in encoding.fits:
-        key = key._replace(method=f"{LEARNED} {run.name}")
+        key = key._replace(method=f"{LEARNED} {run.resolve().name}")
+    if key in encoding.fits:  # two folders of one name
+        key = key._replace(method=f"{LEARNED} {run.resolve()}")
     encoding.add(key, Fit(predictions, torch.full((dataset.n_voxels,), torch.nan), details))
     return {**key._asdict(), "backbone": model.identity, "fitted_on": model.cfg.TRAINER.FIT_ON}
 
@@ -419,8 +443,7 @@ def _store_of(
 ) -> tuple[TokenStore | None, str]:
     """The tokens a trained model reads, where they are here already, and its network's name in the table."""
     wanted = {
-        "name": model.identity.get("name"),
-        "weights": model.identity.get("weights"),
+        **{field: model.identity.get(field) for field in ("name", "weights", "settings") if field in model.identity},
         "preprocessing": str(model.preprocessing),
         "grid": "x".join(map(str, model.cfg.MODEL.GRID)),
         "resize": model.cfg.MODEL.RESIZE,

@@ -153,6 +153,8 @@ class TokenStore(torch.utils.data.Dataset):
         if path is not None and Path(path).is_dir():
             raise ValueError(f"path={path} is a folder; give a file in it, such as {Path(path) / 'tokens.bin'}")
         grid = (int(grid[0]), int(grid[1]))
+        if min(grid) < 1:
+            raise ValueError(f"grid must be (height, width) of at least 1, got {grid}.")
         fingerprint = {
             **fingerprint_of(backbone),
             "preprocessing": source.preprocessing,

@@ -262,6 +262,10 @@ def test_names_that_mean_something_in_the_table_are_refused(layers, dataset):
         encode(layers, dataset, methods={"a": 3})
     with pytest.raises(ValueError, match="nothing to fit"):
         encode(layers, {})
+    with pytest.warns(UserWarning, match="are constant"):
+        still = ResponseDataset(dataset.image_ids, np.ones((N, 7)), BrainSpace.free(7), SPLITS)
+    with pytest.raises(ValueError, match="no voxel of subject can be scored: all 7"):
+        encode(layers, still)
 
 
 def test_a_twin_that_is_the_network_itself_is_no_control(layers, dataset):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import ClassVar
 
 import numpy as np
@@ -114,7 +115,7 @@ def finished(folders, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES._entries, "toy", Blur)
         words = ["encode", "DATASET.NAME", "array", "BACKBONE.NAME", "toy", "MODEL.GRID", "(8, 8)", "--method", "ridge",
-                 "--method", "banded", "--method", "window", "--controls", "shuffled,random", "--resamples", "50",
+                 "--method", "banded", "--method", "window", "--controls", "shuffled, random", "--resamples", "50",
                  "--subjects", f"DATASET.DATA_DIR={folders[0]},{folders[1]}", "--out", out, "--quiet"]  # fmt: skip
         result = CliRunner().invoke(cli.app, [str(word) for word in words])
     assert result.exit_code == 0, result.output + repr(result.exception)
@@ -351,9 +352,68 @@ def test_runs_of_other_data_or_another_split_are_refused(trained, folders, tmp_p
     assert not Blur.built or all(backbone.calls == 0 for backbone in Blur.built)  # said before any token was computed
 
 
-def test_further_splits_are_scored_and_drawn_under_their_names(folders, tmp_path):
-    import shutil
+def test_a_run_finds_its_split_among_several_and_runs_of_one_name_are_told_apart(trained, folders, tmp_path):
+    run, metrics = trained
+    places = [tmp_path / name / "map" for name in "xyz"]
+    for place in places:
+        shutil.copytree(run, place)
+    encoding = run_grid(folders[0], tmp_path / "out", runs=places, subjects="SEED=3,0", layers=["b"])
+    learned = [key for key in encoding.fits if key.method.startswith("FactorTopy")]
+    assert [key.subject for key in learned] == ["0"] * 3
+    assert len({key.method for key in learned}) == 3
+    for key in learned:
+        found = pick(encoding.table, method=key.method, subject="0")
+        assert found["mean"] == pytest.approx(metrics["test"]["all"]["r"]["mean"], abs=1e-6)
 
+
+@pytest.mark.parametrize("card", ["", "[]", "{}", '{"data": 3, "splits": {}}'])
+def test_a_run_with_a_broken_card_is_one_line(trained, folders, tmp_path, card):
+    run = tmp_path / "map"
+    shutil.copytree(trained[0], run)
+    (run / "run.json").write_text(card)
+    with pytest.raises(ValueError, match="run.json is no run card") as caught:
+        run_grid(folders[0], tmp_path / "out", runs=[run])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_with_results_of_another_kind_is_left_alone(folders, tmp_path):
+    (tmp_path / "run.json").write_text('{"kind": "rsa"}')
+    with pytest.raises(FileExistsError, match="a run of another kind; choose another --out"):
+        run_grid(folders[0], tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text()) == {"kind": "rsa"}
+
+
+def test_what_a_call_killed_while_it_wrote_leaves_behind_does_not_stay(folders, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_encode, "draw", killed)
+        with pytest.raises(Killed):
+            run_grid(folders[0], tmp_path, methods=["ridge", "banded"])
+    assert list(tmp_path.glob("voxels/*banded*"))
+    run_grid(folders[0], tmp_path, methods=["ridge"])
+    assert not list(tmp_path.glob("voxels/*banded*"))
+    assert not list(tmp_path.glob("differences/*banded*"))
+    assert json.loads((tmp_path / "run.json").read_text())["scores"]
+
+
+def test_subjects_whose_names_make_one_file_name_keep_figures_of_their_own(folders, tmp_path):
+    for name, folder in (("s+1", folders[0]), ("s-1", folders[1])):
+        shutil.copytree(folder, tmp_path / name)
+    subjects = f"DATASET.DATA_DIR={tmp_path / 's+1'},{tmp_path / 's-1'}"
+    run_grid(folders[0], tmp_path / "out", subjects=subjects)
+    pictures = list((tmp_path / "out" / "figures").glob("scores_*.csv"))
+    table = pd.read_csv(tmp_path / "out" / "encoding.csv")
+    best = table[(table["layer"] == "best") & (table["roi"] == "all") & (table["score"] == "r")]["mean"]
+    shown = [pd.read_csv(path).set_index("roi").loc["all", "mean"] for path in pictures]
+    assert sorted(shown) == pytest.approx(sorted(best))
+
+
+def test_further_splits_are_scored_and_drawn_under_their_names(folders, tmp_path):
     folder = tmp_path / "subject"
     shutil.copytree(folders[0], folder)
     names = ["train"] * 50 + ["test"] * 15 + ["sketches"] * 15
@@ -386,6 +446,7 @@ def test_further_splits_are_scored_and_drawn_under_their_names(folders, tmp_path
         ({"backbones": ["expansion:small"], "controls": ["random"]}, "expansion:small has random weights already"),
         ({"backbones": ["plain"], "controls": ["random"]}, "plain has no random twin"),
         ({"backbones": ["tooy"]}, "Unknown backbone 'tooy'. Did you mean"),
+        ({"overrides": ["MODEL.GRID", "(0, 4)"]}, r"grid must be \(height, width\) of at least 1"),
     ],
 )
 def test_mistakes_are_said_before_any_work(folders, tmp_path, options, message):
