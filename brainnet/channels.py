@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -132,7 +133,7 @@ def _weighted_ward(centres: Tensor, count: Tensor, n_clusters: int) -> tuple[Ten
     cost = square * (count[:, None] * count) / (count[:, None] + count)
     cost.fill_diagonal_(torch.inf)
     for _ in range(len(means) - n_clusters):
-        a, b = divmod(int(cost.argmin()), len(means))
+        a, b = divmod(int(np.argmin(cost.numpy())), len(means))  # a fifth of the time of torch's
         total = count[a] + count[b]
         means[a] = (count[a] * means[a] + count[b] * means[b]) / total
         count[a], count[b] = total, 0
