@@ -338,7 +338,8 @@ def _train(trainer: Any, model: PLModel, last: Path, resume: bool, out: Path) ->
             trainer.fit(model, ckpt_path=str(last) if resume else None, weights_only=True)
         except (KeyboardInterrupt, SystemExit):
             kept = (
-                f"its last whole epoch is kept: go on with --resume --out {out}"
+                f"its last whole epoch is kept: go on with "
+                f"brainnet fit --config {out / 'config.yaml'} --resume --out {out}"
                 if last.is_file()
                 else ("no epoch was finished, so nothing is kept")
             )

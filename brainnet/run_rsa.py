@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "h5py", "nibabel", "matplotlib")
 DPI = 150
+RESULTS = ("ceilings.csv", "scores.csv", "differences.csv", "peaks.csv", "weights.csv", "parts.csv",
+           "bars.png", "layers.png", "time.png", "parts.png", "weights_*.png")  # fmt: skip
 
 
 def write_rdms(
@@ -64,7 +66,8 @@ def write_rdms(
         source: pictures (a folder or zip, with ``backbone``); a token store; a feature file (``.npy``, or ``.npz`` with
             one entry per condition); or a folder of feature files, one per layer.
         out: folder of the results.
-        backbone: name of the network that looks at the pictures, such as "torchvision:squeezenet1_0".
+        backbone: name of the network that looks at the pictures, such as "torchvision:squeezenet1_0"; its own weights
+            follow an equals sign, "torchvision:squeezenet1_0=weights.npz".
         layers: which; all by default.
         metric: distance, see ``DISTANCES``.
         pool: how a network's tokens become features: "flatten", "mean", "global" or "both".
@@ -146,6 +149,8 @@ def compare_rdms(
             tables["differences"] = evaluation.differences()
         results["definitions"] = evaluation.settings
         clock.lap("scores")
+    _clear(out)
+    if networks:
         _draw_scores(evaluation, tables.get("differences"), networks, out)
     settings = {"method": method, "squared": squared, "pooling": pooling, **settings}
     return _finish(out, tables, _card_of(regions, networks, settings) | results, clock)
@@ -197,6 +202,7 @@ def compare_over_time(
     else:
         evaluation = evaluate(networks, courses, method, times=times, progress=progress, **settings)
     clock.lap("scores")
+    _clear(out)
     scores = evaluation.table
     highest = scores.loc[scores.dropna(subset="score").groupby(["roi", "model", "layer"], sort=False)["score"].idxmax()]
     columns = ["roi", "model", "layer", "time", "score", "low", "high", "p_corrected"]
@@ -271,6 +277,7 @@ def fit_rdms(
     p = tables["scores"]["p"].astype(float).to_numpy(copy=True)
     tables["scores"].insert(7, "p_corrected", holm(p).numpy())
     clock.lap("fits")
+    _clear(out)
     both = pd.concat(
         [tables["scores"].assign(layer="weighted"),
          tables["scores"].assign(layer="plain mean", score=tables["scores"]["unweighted"], p_corrected=np.nan)]
@@ -336,6 +343,7 @@ def partition_rdms(
         parts.append(table)
     tables = {"parts": pd.concat(parts, ignore_index=True)}
     clock.lap("regression")
+    _clear(out)
     plot.rsa_parts(tables["parts"]).savefig(out / "parts.png", dpi=DPI)
     settings = {"method": method, "weights": weights, "n_folds": n_folds, "n_permutations": n_permutations,
                 "seed": seed, "score": "R2 on pairs of held-out conditions, against their training mean"}  # fmt: skip
@@ -477,6 +485,14 @@ def _folder(out: str | Path) -> Path:
     return out
 
 
+def _clear(out: Path) -> None:
+    """Takes away an earlier comparison: a figure it drew and this one does not would pass for this one's."""
+    if (out / "run.json").is_file():
+        for pattern in RESULTS:
+            for path in out.glob(pattern):
+                path.unlink()
+
+
 def _named(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
     """Name -> RDMs of a file: named after the file, with its folder where two share a name.
 
@@ -505,6 +521,13 @@ def _regions(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
     regions = _named(paths, key)
     if not regions:
         raise ValueError("give at least one file of brain RDMs, with one RDM per subject.")
+    for name, rdms in regions.items():
+        numbers = [one.split("/") for one in rdms.names]
+        if all(len(number) > 1 and all(part.isdigit() for part in number) for number in numbers):
+            raise ValueError(
+                f"{name!r} holds {len(rdms)} RDMs on several axes, such as subjects and times; expected is one RDM per"
+                " subject. For scores over time: --time. Otherwise average the other axes first."
+            )
     return regions
 
 
@@ -554,7 +577,9 @@ def _features(
         from brainnet.backbone import build_backbone
 
         images = Images(source)
-        network = build_backbone(backbone, **({} if wanted is None else {"layers": wanted}))
+        name, _, weights = backbone.partition("=")
+        choices = {"layers": wanted, "weights": weights or None}
+        network = build_backbone(name, **{choice: value for choice, value in choices.items() if value is not None})
         pictures = [images[i] for i in range(len(images))]
         store = TokenStore.build(network, pictures, grid=grid, dtype=torch.float32, progress=progress)
         return _of_store(store, pool, None), images.ids, {"backbone": backbone, "fingerprint": store.fingerprint}

@@ -93,8 +93,14 @@ def test_verbose_shows_the_traceback():
 def test_every_backbone_and_dataset_is_listed():
     result = CliRunner().invoke(cli.app, ["backbones"])
     assert all(name in result.output for name in ("expansion", "torchvision", "timm", "clip", "original"))
+    assert "`" not in result.output  # the markup of docstrings is none of the terminal's
     result = CliRunner().invoke(cli.app, ["datasets"])
     assert all(name in result.output for name in ("algonauts", "array", "simulated"))
+
+
+def test_python_minus_m_is_the_command_line():
+    found = subprocess.run([sys.executable, "-m", "brainnet", "--version"], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout.split()[:1]) == (0, ["brainnet"]), found.stderr
 
 
 def test_every_setting_is_listed():

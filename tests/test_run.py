@@ -120,7 +120,7 @@ def test_an_interrupted_training_keeps_its_last_epoch_and_resumes(toys, tmp_path
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(PLModel, "training_step", stop_in_third_epoch)
-    with pytest.raises(Interrupted, match=f"--resume --out {out}"):
+    with pytest.raises(Interrupted, match=f"fit --config {out}/config.yaml --resume --out {out}"):
         runs.fit(cfg, out, progress=False)
     assert not (out / "run.json").exists()
     monkeypatch.setattr(PLModel, "training_step", original)

@@ -239,6 +239,14 @@ def test_rdms_of_a_network_that_looks_at_pictures(tmp_path, rng):
     assert "expansion" in json.loads((out / "run.json").read_text())["source"]["backbone"]
 
 
+def test_weights_of_ones_own_follow_the_network(tmp_path):
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        Image.new("RGB", (32, 32), (40 * i, 80, 200 - 60 * i)).save(tmp_path / "images" / f"{i}.png")
+    with pytest.raises(FileNotFoundError, match="nothing.npz"):
+        write_rdms(tmp_path / "images", tmp_path / "o", backbone=f"torchvision:squeezenet1_0={tmp_path}/nothing.npz")
+
+
 @pytest.fixture
 def volume(tmp_path, rng):
     """A volume of noise with a planted model in its lower half; an empty border; a mask that takes a slice away."""
@@ -334,12 +342,16 @@ def test_searchlight_of_a_surface_from_gifti_and_npy(tmp_path, rng):
 
 def test_wrong_files_are_one_clear_line(files, volume, tmp_path):
     np.save(tmp_path / "wrong.npy", np.zeros((4, 7)))
+    np.save(tmp_path / "meg.npy", np.random.default_rng(0).random((2, 3, 66)))  # 2 subjects, 3 times: never 6 subjects
+    (tmp_path / "scores.csv").write_text("voxel,r\n0,0.5\n")
     betas, model = volume / "betas.nii.gz", volume / "models.npz"
     for call, message in [
         (lambda: compare_rdms([], tmp_path / "o"), "at least one file of brain RDMs"),
         (lambda: compare_rdms([tmp_path / "none.npz"], tmp_path / "o"), "no RDM file"),
         (lambda: compare_rdms([files / "brain_V1.npz"] * 2, tmp_path / "o"), "two files are called"),
         (lambda: compare_rdms([model], model), "is a file; name a folder"),
+        (lambda: compare_rdms([tmp_path / "meg.npy"], tmp_path / "o"), "holds 6 RDMs on several axes.*--time"),
+        (lambda: compare_rdms([tmp_path / "scores.csv"], tmp_path / "o"), "scores.csv is not a table of numbers alone"),
         (lambda: search([betas], [], tmp_path / "o"), "at least one file of model RDMs"),
         (lambda: search([betas], [model], tmp_path / "o", k=5), "a volume needs a radius"),
         (lambda: search([tmp_path / "none.nii"], [model], tmp_path / "o"), "no file"),
@@ -350,6 +362,22 @@ def test_wrong_files_are_one_clear_line(files, volume, tmp_path):
     ]:
         with pytest.raises((ValueError, FileNotFoundError, FileExistsError), match=message):
             call()
+
+
+def test_a_folder_keeps_nothing_of_an_earlier_comparison(files):
+    brain, out = files / "brain_V1.npz", files / "results"
+    compare_rdms([brain], out, models=[files / "net.npz"], generalise="subjects")
+    assert (out / "layers.png").is_file()
+    (out / "mine.png").write_bytes(b"")
+    compare_rdms([brain], out, models=[files / "random"], generalise="subjects")
+    names = {path.name for path in out.iterdir()}
+    assert names == {"mine.png", "bars.png", "ceilings.csv", "scores.csv", "run.json"}
+
+
+def test_no_p_is_printed_as_zero_and_no_value_as_nan(capsys):
+    table = pd.DataFrame({"score": [0.00001, float("nan")], "p_corrected": [1e-9, 0.0123]})
+    cli._print_table(table, "scores")
+    assert capsys.readouterr().out.split() == ["scores", "score", "p_corrected", "0.0000", "<0.0001", "0.0123"]
 
 
 def test_a_single_subject_has_no_ceiling(files):

@@ -173,7 +173,8 @@ def published_file(family: str, variant: str, tag: str, addresses: Sequence[str]
             failure = failure or error
     raise ConnectionError(
         f"{family}:{variant} needs its weights {tag!r}, and they are not here: {failure}\n"
-        '  or anywhere, and pass its path: weights="<path>". Without any file: weights="random".'
+        '  or anywhere, and pass its path: weights="<path>" (in a command: BACKBONE.WEIGHTS <path>, or --backbone '
+        f'{family}:{variant}=<path>). Without any file: "random" in place of the path, or the network expansion:small.'
     ) from None
 
 

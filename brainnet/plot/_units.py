@@ -197,6 +197,7 @@ def histogram(
         ax.text(span[1], 1.15 * top, f"noise ceiling of the {what}", fontsize=6.5, color=INK, ha="right", va="center")
         ax.set_ylim(0, 1.21 * top)
     ax.set_xlim(*span)
+    ax.yaxis.get_major_locator().set_params(integer=True)  # half a unit is no count
     plain(ax, label, what)
 
 

@@ -105,7 +105,13 @@ def _entries(path: Path) -> dict[str, Any]:
     if path.suffix == ".npy":
         return {"array": np.load(path, allow_pickle=False)}
     if path.suffix in (".txt", ".csv"):
-        return {"array": np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)}
+        try:
+            return {"array": np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)}
+        except ValueError as error:
+            raise ValueError(
+                f"{path.name} is not a table of numbers alone ({error}); expected is a square matrix or pairs, without"
+                " names of rows and columns."
+            ) from None
     if path.suffix == ".pt":
         content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content) if isinstance(content, Mapping) else {"array": content}
