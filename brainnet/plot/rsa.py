@@ -366,13 +366,13 @@ def _panels(
     rows = -(-count // columns)
     cell = (size[0] + 0.42, size[1] + 0.28 + foot)
     head = 0.16 + (0.24 if title else 0)
-    figure = new_figure((columns * cell[0] + 0.35, rows * cell[1] + head + 0.05))
+    figure = new_figure((columns * cell[0] + 0.48, rows * cell[1] + head + 0.05))
     if title:
         _title(figure, title)
     axes = []
     for number in range(count):
         row, column = divmod(number, columns)
-        box = (0.55 + column * cell[0], 0.05 + foot + (rows - 1 - row) * cell[1], *size)
+        box = (0.68 + column * cell[0], 0.05 + foot + (rows - 1 - row) * cell[1], *size)
         axes.append(add_axes(figure, box))
     return figure, axes
 

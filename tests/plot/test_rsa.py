@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from brainnet import plot
 from brainnet.rsa import RDMs, evaluate
@@ -67,6 +68,14 @@ def test_layers_are_filled_where_significant():
         assert ax.lines[1].get_ydata().tolist() == score
         assert ax.lines[2].get_ydata().tolist() == hollow
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+
+
+def test_labels_beside_narrow_scales_stay_inside_the_figure():
+    """Scores of a few thousandths take long tick labels, which pushed the name of the axis off the page."""
+    table = pd.DataFrame({"roi": "V1", "model": "net", "layer": ["1", "2"], "score": [0.0015, 0.0]})
+    table = table.assign(low=-0.0025, high=0.0025)
+    figure = plot.rsa_layers(table, score_name="weight, and its SD over splits")
+    assert figure.axes[0].yaxis.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).x0 >= 0
 
 
 def test_courses_carry_marks_where_and_only_where_significant():
