@@ -10,6 +10,7 @@ from PIL import Image
 
 from brainnet import run as runs
 from brainnet._checks import Interrupted
+from brainnet.config import load_config
 from brainnet.plmodel import PLModel
 from brainnet.scores import pearson_r, r2
 from brainnet.space import BrainSpace
@@ -377,3 +378,9 @@ def test_a_voxel_that_could_not_be_trained_predicts_nan(mapped, tmp_path):
     with Image.open(tmp_path / "a.png") as photo, torch.no_grad():
         expected = model(data.preprocessing(photo)[None])[0][0]
     np.testing.assert_allclose(found[0, :4], expected[:4], atol=1e-5)
+
+
+def test_a_missing_folder_is_told_before_a_network_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: pytest.fail("weights were asked for"))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        runs.fit(load_config("folder", ["DATASET.DATA_DIR", str(tmp_path / "nowhere")]), tmp_path / "out")
