@@ -198,6 +198,29 @@ def test_pool_and_training_splits_belong_to_a_job(dataset, tmp_path, rng, monkey
         pd.testing.assert_frame_equal(kept.table, encode(store, dataset, **options).table)
 
 
+def test_other_splits_of_the_same_sizes_run_a_job_again(layers, dataset, tmp_path, monkeypatch):
+    ran = count_fits(monkeypatch)
+    encode(layers, dataset, out=tmp_path, n_resamples=5)
+    moved = [*range(1, 80), 90], range(80, 90), [0, *range(91, N)]
+    dataset.splits = {
+        name: torch.tensor(list(rows)) for name, rows in zip(("train", "val", "test"), moved, strict=True)
+    }
+    encode(layers, dataset, out=tmp_path, n_resamples=5)
+    assert len(ran) == 4
+
+
+def test_a_method_over_all_layers_runs_again_for_other_layers(dataset, tmp_path, rng):
+    """Of one store: its fingerprint is the same whatever layers are read."""
+    local = {layer: torch.randn(N, 4, 2, 2, generator=rng) for layer in ("early", "late")}
+    tokens = Tokens(local, {layer: maps.mean((2, 3)) for layer, maps in local.items()})
+    store = TokenStore.from_tokens([tokens], dataset.image_ids, fingerprint={"weights": "1", "images": "2"})
+    options = {"methods": {"banded": BandedRidgeCV(n_iter=5)}, "n_resamples": 5}
+    both = encode(store, dataset, out=tmp_path, **options)
+    one = encode(store, dataset, layers=["late"], out=tmp_path, **options)
+    assert one.table.equals(encode(store, dataset, layers=["late"], **options).table)
+    assert not one.table.equals(both.table)
+
+
 def test_a_broken_job_file_is_run_again(layers, dataset, tmp_path, caplog):
     first = encode(layers, dataset, out=tmp_path, n_resamples=2)
     files = sorted((tmp_path / "jobs").glob("*.npz"))
@@ -316,8 +339,28 @@ def test_shuffled_responses_are_permuted_voxel_by_voxel_and_scored_as_they_were_
         encoding.difference(key, key._replace(control=""))
 
 
+def test_shuffled_responses_are_those_of_each_subject(layers, dataset):
+    other = subject(dataset.responses.flip(1))
+    encoding = encode(
+        {"net": {"s1": layers, "s2": layers}.__getitem__}, {"s1": dataset, "s2": other}, controls=["shuffled"],
+        layers=["late"], n_resamples=5,
+    )  # fmt: skip
+    for name, data in (("s1", dataset), ("s2", other)):
+        prediction = encoding.fits[FitKey("net", name, "ridge", "late", "shuffled")].predictions["test"]
+        r = scores.pearson_r(prediction, data.shuffled(0).responses[90:]).mean().item()
+        assert row(encoding, subject=name, layer="late", control="shuffled")["mean"] == pytest.approx(r, abs=1e-6)
+
+
+def test_best_layers_are_those_of_the_network_and_not_of_its_controls(layers, dataset):
+    encoding = encode(layers, dataset, controls=["shuffled"], n_resamples=5)
+    for layer, selection in encoding.layer_scores("model", "subject").items():
+        assert torch.equal(selection, encoding.fits[FitKey("model", "subject", "ridge", layer)].selection)
+    assert encoding.best_layers("model", "subject")[0].tolist() == [0, 0, 1, 1, 1, 1]
+
+
 def test_r2_is_compared_with_the_square_of_the_ceiling(layers, dataset):
-    dataset.noise_ceiling = torch.tensor([0.05, 0.9, 0.5, 0.7, torch.nan, 0.6])
+    # the third is between the floor and its root: under neither, once the floor of r2 is squared too
+    dataset.noise_ceiling = torch.tensor([0.05, 0.9, 0.2, 0.7, torch.nan, 0.6])
     encoding = encode(layers, dataset, n_resamples=5)
     for score, power in (("r", 1), ("r2", 2)):
         values = encoding.voxel_scores(FitKey("model", "subject", "ridge", "late"), score=score)
@@ -327,6 +370,7 @@ def test_r2_is_compared_with_the_square_of_the_ceiling(layers, dataset):
         assert found["normalised"] == pytest.approx(share, abs=1e-6)
         assert found["n_under_floor"] == 1
         assert found["ceiling"] == pytest.approx((dataset.noise_ceiling.double() ** power).nanmean().item())
+        assert row(encoding, method=NOISE_CEILING, score=score)["n_under_floor"] == 1
 
 
 def test_nan_and_constant_voxels_are_counted_and_left_out(layers, dataset):
@@ -441,7 +485,8 @@ def test_further_splits_are_predicted_scored_and_saved_under_their_names(layers,
 
 
 def test_noise_ceilings_have_rows_of_their_own(layers, dataset):
-    dataset.noise_ceiling = torch.tensor([0.05, 0.9, 0.5, 0.7, torch.nan, 0.6])
+    # the third is between the floor and its root: under neither, once the floor of r2 is squared too
+    dataset.noise_ceiling = torch.tensor([0.05, 0.9, 0.2, 0.7, torch.nan, 0.6])
     encoding = encode(layers, dataset, n_resamples=10)
     for score, of in (("r", lambda x: x), ("r2", np.square)):
         found = row(encoding, method=NOISE_CEILING, roi="V4", score=score)

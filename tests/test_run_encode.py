@@ -15,13 +15,15 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from brainnet import cli, run_encode
+from brainnet import run as runs
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
-from brainnet.encode import encode
+from brainnet.encode import Encoding, Fit, FitKey, encode
 from brainnet.ridge import RidgeCV
 from brainnet.run import fit
 from brainnet.run_encode import encode_subjects
+from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore
 from brainnet.tokens import BACKBONES, Preprocessing
 from tests.toys import ToyBackbone
@@ -337,6 +339,32 @@ def test_a_trained_map_is_scored_in_the_same_table(trained, folders, tmp_path):
     assert card["runs"][str(run)]["method"] == "FactorTopy"
     elsewhere = run_grid(folders[0], tmp_path / "grid", runs=[run], overrides=["MODEL.GRID", "(2, 2)"])
     assert pick(elsewhere.table, method="FactorTopy")["mean"] == pytest.approx(found["mean"], abs=0.01)  # via pictures
+
+
+def test_voxels_that_could_not_be_trained_have_no_score(folders, tmp_path, monkeypatch):
+    """A trained map predicts the mean of a voxel that never changes in training; that is no prediction."""
+    data = ArrayDataset.from_folder(folders[0])
+    data.responses[torch.cat([data.splits["train"], data.splits["val"]]), 2] = 1.0
+    monkeypatch.setattr(runs, "build_dataset", lambda cfg, backbone: data)
+    monkeypatch.setattr(run_encode, "build_dataset", lambda cfg, backbone: data)
+    cfg = settings(folders[0], "TRAINER.MAX_EPOCHS", "1")
+    fit(cfg, tmp_path / "run", progress=False)
+    encoding = encode_subjects(cfg, tmp_path / "out", runs=[tmp_path / "run"], n_resamples=20, progress=False)
+    learned = pick(encoding.table, method="FactorTopy", score="r", split="test", roi="all")
+    assert (learned["n_voxels"], learned["n_excluded"]) == (VOXELS - 1, 1)
+
+
+def test_family_wise_significance_is_counted_from_corrected_p(monkeypatch):
+    p = torch.tensor([0.001, 0.04, 0.5, torch.nan])
+    test = VoxelTest(torch.zeros(4), p, p * 1.2, p * 3)
+    monkeypatch.setattr(Encoding, "headline", lambda self, subject=None: list(self.fits))
+    monkeypatch.setattr(Encoding, "significance", lambda self, *_, **__: test)
+    monkeypatch.setattr(Encoding, "regions", lambda self, subject: {"all": torch.ones(4, dtype=torch.bool)})
+    encoding = Encoding({})
+    encoding.fits[FitKey("net", "s", "ridge", "late")] = Fit({"test": torch.zeros(2, 4)}, torch.zeros(4))
+    found = run_encode._significance(encoding, 20, progress=False).iloc[0]
+    assert (found["n_tested"], found["n_fdr05"], found["n_max05"]) == (3, 2, 1)
+    assert found["share_fdr05"] == pytest.approx(2 / 3)
 
 
 def test_runs_of_other_data_or_another_split_are_refused(trained, folders, tmp_path):
