@@ -1,6 +1,6 @@
 """Small checks at the door: names nearly right, packages not installed, warnings said once, one progress bar.
 
-And one loop: what is read next is read while this is used.
+And two ways to work beside others: what is read next is read while this is used; a path has one writer at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -99,3 +101,20 @@ def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
                 yield ready.result()
         if coming is not None:
             yield coming.result()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One writer of a path at a time; the kernel lets go of the lock when its holder ends, even by a kill."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock: there, let one process write
+        yield
+        return
+    with path.with_name(path.name + ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.getLogger("brainnet").info("another process is writing %s: waiting for it", path)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -405,23 +405,6 @@ def refuse_differing(path: Path, found: Mapping[str, str], expected: Mapping[str
         raise ValueError(f"the token store {path} was made from something else:{lines}\nGive another path.")
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One builder of a path at a time; the kernel lets go of the lock when its holder ends, even by a kill."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock: there, let one process build
-        yield
-        return
-    with path.with_name(path.name + ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("another process is building %s: waiting for it", path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def free_bytes(device: torch.device) -> int | None:
     """Memory that a new tensor on ``device`` may take; None where the system does not say."""
     if device.type == "cuda":

@@ -29,7 +29,7 @@ import torch
 from yacs.config import CfgNode
 
 from brainnet._card import Clock, closing, opening, sha256, write_json
-from brainnet._checks import Interrupted, nearest
+from brainnet._checks import Interrupted, locked, nearest
 from brainnet._checks import progress as progress_bar
 from brainnet.config import changed, config_keys
 from brainnet.datamodule import BrainDataModule
@@ -148,16 +148,6 @@ def encode_subjects(
         raise Interrupted(
             f"encoding was interrupted; tokens and finished jobs are kept: the same command goes on in {out}."
         ) from None
-    _clear(out)
-    encoding.save(out)
-    significance.to_csv(out / "significance.csv", index=False)
-    differences.to_csv(out / "differences.csv", index=False)
-    for name, test in tests.items():
-        (out / "differences").mkdir(exist_ok=True)
-        arrays = {"difference": test.statistic, "p": test.p, "p_fdr": test.p_fdr, "p_max": test.p_max}
-        np.savez(out / "differences" / f"{name}.npz", **{kind: values.numpy() for kind, values in arrays.items()})
-    draw(encoding, out / "figures", progress=progress)
-    clock.lap("files and figures")
     card = {
         **opening((*PACKAGES, "himalaya", "pandas", "joblib", "nibabel")),
         "kind": KIND,
@@ -172,10 +162,26 @@ def encode_subjects(
         "random_twins": {n.label: fingerprint_of(n.twin) for n in networks if n.twin is not None},
         "runs": learned,
         "scores": _summary(encoding),
-        **closing(clock),
     }  # fmt: skip
-    write_json(out / "run.json", card)
+    with locked(out / "encoding.csv"):  # two calls may share their jobs, but not the folders of results
+        _clear(out)
+        _save(encoding, significance, differences, tests, out)
+        draw(encoding, out / "figures", progress=progress)
+        clock.lap("files and figures")
+        write_json(out / "run.json", {**card, **closing(clock)})
     return encoding
+
+
+def _save(
+    encoding: Encoding, significance: pd.DataFrame, differences: pd.DataFrame, tests: Mapping[str, VoxelTest], out: Path
+) -> None:
+    encoding.save(out)
+    significance.to_csv(out / "significance.csv", index=False)
+    differences.to_csv(out / "differences.csv", index=False)
+    for name, test in tests.items():
+        (out / "differences").mkdir(exist_ok=True)
+        arrays = {"difference": test.statistic, "p": test.p, "p_fdr": test.p_fdr, "p_max": test.p_max}
+        np.savez(out / "differences" / f"{name}.npz", **{kind: values.numpy() for kind, values in arrays.items()})
 
 
 # ---------------------------------------------------------------------- what to do

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._checks import locked, read_ahead
 from brainnet._checks import progress as progress_bar
-from brainnet._checks import read_ahead
 from brainnet._store_extract import Images, choose_preprocessing, extract, fingerprint_of, sha256
 from brainnet._store_file import (
     CHUNK_IMAGES,
@@ -36,7 +36,6 @@ from brainnet._store_file import (
     MemorySink,
     fill,
     free_bytes,
-    locked,
     refuse_differing,
     size,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from brainnet import cli, run_encode
 from brainnet import run as runs
-from brainnet._checks import Interrupted
+from brainnet._checks import Interrupted, locked
 from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
 from brainnet.encode import Encoding, Fit, FitKey, encode
@@ -234,6 +235,20 @@ def test_the_same_call_goes_on_where_it_stopped(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(RidgeCV, "fit", plain)
     unbroken = run_grid(folders[0], tmp_path / "whole")
     pd.testing.assert_frame_equal(again.table, unbroken.table)
+
+
+def test_two_calls_do_not_write_results_at_once(folders, tmp_path, monkeypatch):
+    tested, compare = threading.Event(), run_encode._differences
+    monkeypatch.setattr(run_encode, "_differences", lambda *pair: (compare(*pair), tested.set())[0])
+    call = threading.Thread(target=run_grid, args=(folders[0], tmp_path))
+    with locked(tmp_path / "encoding.csv"):
+        call.start()
+        assert tested.wait(60)
+        call.join(1)
+        assert call.is_alive()
+        assert not (tmp_path / "encoding.csv").exists()
+    call.join(60)
+    assert (tmp_path / "run.json").is_file()
 
 
 def test_results_of_an_earlier_call_do_not_stay_behind(folders, tmp_path):
