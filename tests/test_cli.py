@@ -35,7 +35,7 @@ def test_help_teaches(command):
         (["fit", "SEED"], "KEY VALUE"),
         (["fit", "--config", "folder", "DATASET.DATA_DIR", "/nowhere", "BACKBONE.NAME", "expansion:small"], "/nowhere"),
         (["fit", "DATASET.NAME", "algonaut", "BACKBONE.WEIGHTS", "random"], "Did you mean 'algonauts'"),
-        (["fit", "--config", "folder", "BACKBONE.NAME", "clipp:x"], "Did you mean 'clip'"),
+        (["fit", "--config", "demo", "BACKBONE.NAME", "clipp:x"], "Did you mean 'clip'"),
         (["encode", "--method", "rigde"], "Unknown method 'rigde'. Did you mean 'ridge'?"),
         (["encode", "--controls", "shuffled,rndom"], "Unknown control 'rndom'. Did you mean 'random'?"),
         (["encode", "--subjects", "201025,210325"], "--subjects is KEY=v1,v2"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from brainnet import plmodel
 from brainnet import run as runs
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
@@ -382,5 +383,6 @@ def test_a_voxel_that_could_not_be_trained_predicts_nan(mapped, tmp_path):
 
 def test_a_missing_folder_is_told_before_a_network_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: pytest.fail("weights were asked for"))
+    monkeypatch.setattr(runs, "build_dataset", plmodel.build_dataset)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         runs.fit(load_config("folder", ["DATASET.DATA_DIR", str(tmp_path / "nowhere")]), tmp_path / "out")
