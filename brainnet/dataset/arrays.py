@@ -105,7 +105,7 @@ class ArrayDataset(ResponseDataset):
         elif not isinstance(splits, Mapping):
             splits = _read_splits(Path(splits), self.images.ids)
         if trials is not None:
-            rows = torch.as_tensor(splits.get("test", ()))
+            rows = np.asarray(splits.get("test", ()), dtype=int)  # numpy takes a tensor of one element for a number
             counts = (~np.isnan(trials[rows if len(rows) else slice(None)])).sum(2)
             n_repeats = round(float(counts.mean()))
             if noise_ceiling is None:

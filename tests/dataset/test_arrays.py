@@ -245,3 +245,14 @@ def test_a_folder_with_one_session_needs_no_choice(test_data, tmp_path):
         (tmp_path / name).symlink_to(test_data / "cowley_v4" / name)
     data = ArrayDataset.from_folder(tmp_path)
     assert (len(data), data.n_voxels, data.noise_ceiling) == (640, 50, None)
+
+
+def test_a_single_test_image_with_repeats(rng):
+    repeats = torch.rand(20, 4, 3, generator=rng).numpy()
+    repeats[:, :, 2] = np.nan
+    repeats[7] = 0.5  # the one that is shown three times
+    data = ArrayDataset(
+        torch.rand(20, 3, 8, 8, generator=rng), repeats=repeats, splits={"train": list(range(7)), "test": [7]}
+    )
+    assert data.n_repeats == 3
+    assert data.responses[7].tolist() == [0.5] * 4
