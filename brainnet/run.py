@@ -80,12 +80,12 @@ def fit(
         _open_folder(out, cfg, last, resume, overwrite)
     clock = Clock()
     pl.seed_everything(cfg.SEED, workers=True, verbose=False)
-    dataset = None
-    if cfg.DATASET.NAME != "simulated":  # which is planted in the backbone; of others a wrong folder is told at once
-        dataset = build_dataset(cfg, None)
-    backbone = build_backbone_of(cfg)
-    if dataset is None:
+    if cfg.DATASET.NAME == "simulated":  # planted in the backbone
+        backbone = build_backbone_of(cfg)
         dataset = build_dataset(cfg, backbone)
+    else:  # a wrong folder is told before weights are fetched
+        dataset = build_dataset(cfg, None)
+        backbone = build_backbone_of(cfg)
     _check_splits(dataset, cfg.TRAINER.FIT_ON)
     clock.lap("data")
     model = PLModel(cfg, backbone, draw=draw, data=dataset, progress=progress)
