@@ -16,8 +16,8 @@ from torch import Tensor
 
 from brainnet.rsa.ceilings import _poolable
 from brainnet.rsa.compare import COMPARISONS, NEEDS_ALL_PAIRS
+from brainnet.rsa.ranks import order_codes, weighted_rank
 from brainnet.rsa.rdms import n_conditions_of, pairs_of, squareform
-from brainnet.rsa.weights import order_codes, weighted_rank
 
 LINEAR = ("cosine", "pearson", "whitened-cosine", "whitened-pearson")
 RANKED = ("spearman", "rho-a")

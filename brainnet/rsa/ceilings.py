@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened
-from brainnet.rsa.rdms import RDMs, as_rdms, rank
+from brainnet.rsa.ranks import rank
+from brainnet.rsa.rdms import RDMs, as_rdms
 
 
 class NoiseCeiling(NamedTuple):

@@ -16,7 +16,8 @@ from torch import Tensor
 from brainnet._registry import Registry
 from brainnet.rsa.distributions import jensen_shannon_bits
 from brainnet.rsa.kendall import concordance
-from brainnet.rsa.rdms import RDMs, _few, align_conditions, as_rdms, n_conditions_of, pairs_of, rank, squareform
+from brainnet.rsa.ranks import rank
+from brainnet.rsa.rdms import RDMs, _few, align_conditions, as_rdms, n_conditions_of, pairs_of, squareform
 
 COMPARISONS = Registry("comparison", group="brainnet.comparisons")
 

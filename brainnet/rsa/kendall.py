@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from brainnet.rsa.rdms import sort_last
+from brainnet.rsa.ranks import sort_last
 
 CHUNK = 2**22  # entries sorted at a time
 FEW_VALUES = 512  # up to here all couples at once are faster than sorting

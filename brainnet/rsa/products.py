@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened
-from brainnet.rsa.rdms import n_conditions_of, pairs_of, rank
+from brainnet.rsa.ranks import rank
+from brainnet.rsa.rdms import n_conditions_of, pairs_of
 
 PRODUCTS: dict[str, Callable[[Tensor], Tensor]] = {
     "pearson": lambda values: _unit(_centred(values)),

@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import rankdata
 
 from brainnet.rsa import COMPARISONS
 from brainnet.rsa.bootstrap import Draws, bootstrap, bootstrap_draws, condition_variance, contrast_variance
-from brainnet.rsa.weights import order_codes, weighted_rank
 
 pytest.importorskip("rsatoolbox", reason="the oracle of these numbers is rsatoolbox")
 from rsatoolbox.inference import eval_dual_bootstrap, evaluate
@@ -106,22 +104,6 @@ def test_weights_equal_copies_with_their_own_pairs_left_out(sample):
             pairs = pairs[pairs >= 0]
             expected = COMPARISONS[method](models[:, pairs], subjects[:, pairs]).mean(1)
             torch.testing.assert_close(scores, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("spread", [1, 2**20, 2**55])  # codes and positions in 32 bits, in 64, and in more
-def test_weighted_ranks_equal_ranks_of_copies(rng, spread):
-    codes = torch.randint(0, 6, (4, 300), generator=rng) * spread
-    codes[1:3] = codes[0].amax()  # ties from one end of a row to the other, and on in the next
-    weights = torch.randint(0, 4, (300,), generator=rng).double()
-    found = weighted_rank(codes, weights)
-    for code, ranks in zip(codes, found, strict=True):
-        repeated = rankdata(code.repeat_interleave(weights.long()).numpy())
-        np.testing.assert_array_equal(ranks.repeat_interleave(weights.long()).numpy(), repeated)
-
-
-def test_order_codes_keep_order_and_ties(rng):
-    values = torch.randint(-3, 4, (5, 40), generator=rng) / 7
-    np.testing.assert_array_equal(order_codes(values).numpy() + 1, [rankdata(row, "dense") for row in values.numpy()])
 
 
 def test_ceilings_may_be_left_out(sample):

@@ -3,9 +3,8 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 from scipy.spatial.distance import squareform as scipy_squareform
-from scipy.stats import rankdata
 
-from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms, n_conditions_of, pair_index, rank
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms, n_conditions_of, pair_index
 
 CONDITIONS = ("cat", "dog", "car", "bus", "oak")
 
@@ -42,17 +41,6 @@ def test_pair_index_covers_every_couple():
     order = torch.tensor([6, 2, 5, 0])
     i, j = torch.triu_indices(4, 4, 1)
     assert torch.equal(pair_index(order, n), square[order[i], order[j]])
-
-
-def test_rank_averages_ties_as_scipy(rng):
-    x = (torch.rand(4, 200, generator=rng, dtype=torch.float64) * 20).round()
-    assert np.array_equal(rank(x).numpy(), rankdata(x.numpy(), axis=-1))
-    untied = torch.rand(2, 50, generator=rng)
-    assert np.array_equal(rank(untied).numpy(), rankdata(untied.numpy(), axis=-1))
-
-
-def test_rank_leaves_nan_where_it_was():
-    assert rank(torch.tensor([3.0, torch.nan, 1.0])).nan_to_num(-1).tolist() == [2, -1, 1]
 
 
 def test_sqrt_keeps_the_sign_of_crossvalidated_distances():
