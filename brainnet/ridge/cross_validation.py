@@ -7,6 +7,7 @@ over batches of voxels that fit a stated number of bytes. Neither batches nor bl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.features import SUM_AT_ONCE, Features, kernel_between, measure
 from brainnet.ridge.folds import make_folds
-from brainnet.ridge.spectrum import Spectrum, centre_kernel, leave_one_out, residual_score, spectrum_of_kernel
+from brainnet.ridge.spectrum import Spectrum, leave_one_out, part_of_kernel, residual_score, spectrum_of_kernel
 from brainnet.scores import pearson_r, r2
 
 SCORING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -26,6 +27,7 @@ SCORING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "pearson_r": pearson_r,
 }
 _RELATIVE_ALPHAS = 10.0 ** np.linspace(-4, 4, 20)
+_VOXELS_AT_ONCE = 512  # a processor multiplies more columns no faster; they would only take memory
 
 
 class _Fold(NamedTuple):
@@ -64,13 +66,17 @@ class _PenaltySearch(VoxelwiseRegressor):
         """Chooses penalties by the mean of their scores over folds."""
         total = torch.zeros(len(self._alphas), Y.shape[1], dtype=torch.float64, device=Y.device)
         for fold in folds:
-            filters = 1 / (fold.values + self._alphas[:, None])
-            for voxels in self._voxel_batches(Y, 3 * len(fold.values) + 4 * len(fold.held_out)):
-                response = Y[fold.held_out, voxels] - fold.mean[voxels]
-                coordinates = fold.coordinates(voxels)
-                for scores, row in zip(total, filters, strict=True):
-                    scores[voxels] += SCORING[self.scoring]((fold.reads * row) @ coordinates, response)
-        self._choose(total / n_folds, Y)
+            self._add_scores(total, fold, Y)
+            del fold  # before the next one is made
+        self._choose(total.div_(n_folds), Y)
+
+    def _add_scores(self, total: Tensor, fold: _Fold, Y: Tensor) -> None:
+        filters = 1 / (fold.values + self._alphas[:, None])
+        for voxels in self._voxel_batches(Y, 3 * len(fold.values) + 4 * len(fold.held_out)):
+            response = Y[fold.held_out, voxels].sub_(fold.mean[voxels])
+            coordinates = fold.coordinates(voxels)
+            for scores, row in zip(total, filters, strict=True):
+                scores[voxels] += SCORING[self.scoring]((fold.reads * row) @ coordinates, response)
 
     def _search_leaving_one_out(self, spectrum: Spectrum, Y: Tensor) -> None:
         total = torch.zeros(len(self._alphas), Y.shape[1], dtype=torch.float64, device=Y.device)
@@ -84,7 +90,8 @@ class _PenaltySearch(VoxelwiseRegressor):
         self._choose(total, Y)
 
     def _choose(self, scores: Tensor, Y: Tensor) -> None:
-        moves = self._usable & Y.diff(dim=0).any(0)
+        lowest, highest = Y.aminmax(dim=0)
+        moves = self._usable & (lowest < highest)
         scores[:, ~moves] = torch.nan
         known = scores.nan_to_num(nan=-torch.inf)
         if not self.alpha_per_voxel and moves.any():
@@ -96,16 +103,26 @@ class _PenaltySearch(VoxelwiseRegressor):
 
     def _voxel_batches(self, Y: Tensor, numbers_per_voxel: int) -> Iterator[slice]:
         step = max(1, self.memory // (numbers_per_voxel * Y.dtype.itemsize))
+        if self._dual and Y.device.type == "cpu":  # a primal fit reads all features for each batch
+            step = min(step, _VOXELS_AT_ONCE)
         for start in range(0, Y.shape[1], step):
             yield slice(start, min(Y.shape[1], start + step))
+
+    def _mean_of(self, Y: Tensor, images: Tensor) -> Tensor:
+        """(n_voxels,) mean of some images' responses; 0 without intercept."""
+        if not self.fit_intercept:
+            return torch.zeros_like(Y[0])
+        return torch.cat([Y[images, voxels].mean(0) for voxels in self._voxel_batches(Y, len(images))])
 
     def _fit_kernel(self, kernel: Tensor, Y: Tensor, folds: list | None) -> None:
         """Penalties and dual weights ``_weights`` (n_images, n_voxels) from a float64 kernel between images."""
         self._read_alphas((kernel.trace() / len(kernel)).item())
         if folds is not None:
-            self._search(self._kernel_folds(kernel, folds, Y), len(folds), Y)
-        kernel = centre_kernel(kernel) if self.fit_intercept else kernel
-        spectrum = spectrum_of_kernel(kernel.to(Y.dtype), self.fit_intercept)
+            pairs = ((train.to(Y.device), held_out.to(Y.device)) for train, held_out in folds)
+            self._search((self._kernel_fold(kernel, *pair, Y) for pair in pairs), len(folds), Y)
+        everyone = torch.arange(len(Y), device=Y.device)
+        kernel = part_of_kernel(kernel, everyone, everyone, self.fit_intercept, Y.dtype)
+        spectrum = spectrum_of_kernel(kernel, self.fit_intercept, overwrite=True)
         if folds is None:
             self._search_leaving_one_out(spectrum, Y)
         self._weights = torch.empty_like(Y)
@@ -114,19 +131,15 @@ class _PenaltySearch(VoxelwiseRegressor):
             coordinates /= spectrum.values[:, None] + self._best[voxels]
             self._weights[:, voxels] = spectrum.vectors @ coordinates
 
-    def _kernel_folds(self, kernel: Tensor, folds: list, Y: Tensor) -> Iterator[_Fold]:
-        for train, held_out in ((a.to(Y.device), b.to(Y.device)) for a, b in folds):
-            inner, across = kernel[train][:, train], kernel[held_out][:, train]
-            mean = torch.zeros_like(Y[0])
-            if self.fit_intercept:
-                across = across - across.mean(1, keepdim=True) - inner.mean(0) + inner.mean()
-                inner, mean = centre_kernel(inner), Y[train].mean(0)
-            vectors, values = spectrum_of_kernel(inner.to(Y.dtype), self.fit_intercept)
+    def _kernel_fold(self, kernel: Tensor, train: Tensor, held_out: Tensor, Y: Tensor) -> _Fold:
+        part = functools.partial(part_of_kernel, kernel, train=train, centre=self.fit_intercept, dtype=Y.dtype)
+        vectors, values = spectrum_of_kernel(part(images=train), self.fit_intercept, overwrite=True)
+        mean = self._mean_of(Y, train)
 
-            def coordinates(voxels, vectors=vectors, train=train, mean=mean):
-                return vectors.T @ (Y[train, voxels] - mean[voxels])
+        def coordinates(voxels: slice) -> Tensor:
+            return vectors.T @ Y[train, voxels].sub_(mean[voxels])
 
-            yield _Fold(values, across.to(Y.dtype) @ vectors, coordinates, mean, held_out)
+        return _Fold(values, part(images=held_out) @ vectors, coordinates, mean, held_out)
 
 
 class RidgeCV(_PenaltySearch):
@@ -253,8 +266,8 @@ class RidgeCV(_PenaltySearch):
         gram, _ = self._gram(features, everyone)
         self._read_alphas((gram.trace() / len(Y)).item())
         if folds is not None:
-            self._search(self._feature_folds(features, gram, folds, Y), len(folds), Y)
-        vectors, values = spectrum_of_kernel(gram.to(Y.dtype), centred=False)  # one direction a feature, none constant
+            self._search((self._feature_fold(features, gram, *fold, Y) for fold in folds), len(folds), Y)
+        vectors, values = spectrum_of_kernel(gram.to(Y.dtype), centred=False, overwrite=True)
         if folds is None:
             left = torch.cat([self._scaling(block) @ vectors for _, block in features.rows(self.memory // 2)])
             self._search_leaving_one_out(Spectrum(left / values.sqrt(), values), Y)
@@ -264,25 +277,24 @@ class RidgeCV(_PenaltySearch):
             coordinates = vectors.T @ self._cross(features, everyone, centred)
             self._weights[:, voxels] = vectors @ coordinates.div_(values[:, None] + self._best[voxels])
 
-    def _feature_folds(self, features: Features, gram: Tensor, folds: list, Y: Tensor) -> Iterator[_Fold]:
-        for train, held_out in folds:
-            rest = torch.ones(len(Y), dtype=torch.bool).index_fill_(0, train, False).nonzero()[:, 0]
-            outside, total_outside = self._gram(features, rest)
-            inner = gram - outside
-            mean_x, mean = torch.zeros_like(self._scaling.mean), torch.zeros_like(Y[0])
-            if self.fit_intercept:
-                mean_x = -total_outside / len(train)  # all images together sum to zero
-                inner = inner - len(train) * torch.outer(mean_x, mean_x)
-                mean = Y[train.to(Y.device)].mean(0)
-            vectors, values = spectrum_of_kernel(inner.to(Y.dtype), centred=False)
-            offset = mean_x.to(Y.dtype)
-            reads = [(self._scaling(x) - offset) @ vectors for _, x in features.rows(self.memory // 2, index=held_out)]
+    def _feature_fold(self, features: Features, gram: Tensor, train: Tensor, held_out: Tensor, Y: Tensor) -> _Fold:
+        rest = torch.ones(len(Y), dtype=torch.bool).index_fill_(0, train, False).nonzero()[:, 0]
+        outside, total_outside = self._gram(features, rest)
+        inner = gram - outside
+        mean_x = torch.zeros_like(self._scaling.mean)
+        if self.fit_intercept:
+            mean_x = -total_outside / len(train)  # all images together sum to zero
+            inner = inner - len(train) * torch.outer(mean_x, mean_x)
+        mean = self._mean_of(Y, train.to(Y.device))
+        vectors, values = spectrum_of_kernel(inner.to(Y.dtype), centred=False, overwrite=True)
+        offset = mean_x.to(Y.dtype)
+        reads = [(self._scaling(x) - offset) @ vectors for _, x in features.rows(self.memory // 2, index=held_out)]
 
-            def coordinates(voxels, vectors=vectors, train=train, mean=mean):
-                # responses sum to zero over the training part, so the features' own mean there drops out
-                return vectors.T @ self._cross(features, train, Y[train.to(Y.device), voxels] - mean[voxels])
+        def coordinates(voxels: slice) -> Tensor:
+            # responses sum to zero over the training part, so the features' own mean there drops out
+            return vectors.T @ self._cross(features, train, Y[train.to(Y.device), voxels].sub_(mean[voxels]))
 
-            yield _Fold(values, torch.cat(reads), coordinates, mean, held_out.to(Y.device))
+        return _Fold(values, torch.cat(reads), coordinates, mean, held_out.to(Y.device))
 
     def _gram(self, features: Features, index: Tensor) -> tuple[Tensor, Tensor]:
         """Gram matrix (p, p) and sum (p,) of the features of some images, float64."""
@@ -350,6 +362,7 @@ class KernelRidgeCV(_PenaltySearch):
         """Chooses penalties and fits dual weights; X (n_images, n_features), Y (n_images, n_voxels) or (n_images,)."""
         features, Y = self._open(X, Y)
         folds = self._read_settings(Y, groups)
+        self._dual = True
         self._mean_y = Y.mean(0) if self.fit_intercept else torch.zeros_like(Y[0])
         self._fitted = features.read()
         kernel = self._kernel(self._fitted).double()

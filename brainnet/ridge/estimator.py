@@ -70,16 +70,16 @@ class VoxelwiseRegressor:
         if len(features) != len(response):
             raise ValueError(f"features have {len(features)} images but responses have {len(response)}.")
         response = response.to(device, dtype)
-        missing = ~response.isfinite()
-        if missing.any():
+        self._usable = torch.ones(response.shape[1], dtype=torch.bool, device=device)
+        if not torch.stack(response.aminmax()).isfinite().all():
+            missing = ~response.isfinite()
             empty_rows = missing.all(1).nonzero()[:, 0].tolist()
             if empty_rows:
                 raise ValueError(
                     f"responses hold no number in {len(empty_rows)} images (first: {empty_rows[:5]}); leave those "
                     "images out of features and responses."
                 )
-        self._usable = ~missing.any(0)
-        if not self._usable.all():
+            self._usable = ~missing.any(0)
             warnings.warn(
                 f"{int((~self._usable).sum())} of {response.shape[1]} voxels hold NaN or infinite responses; they are "
                 "predicted as NaN and have no score.",

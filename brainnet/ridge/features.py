@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 SUM_AT_ONCE = 4096  # terms added in the data's precision before float64 takes over
+_ROWS_AT_ONCE = 256  # of a kernel; below its diagonal only, where it is symmetric
+_COLUMNS_AT_ONCE = 512  # of features, in float64
 
 
 class Features:
@@ -34,6 +36,7 @@ class Features:
         self.array, self.dtype, self.device = array, dtype, device
         self.width = array.shape[1]
         self._map = _memory_map(array)
+        self.held = self._map is None and isinstance(array, np.ndarray | Tensor)
 
     def __len__(self) -> int:
         return self.array.shape[0]
@@ -67,7 +70,7 @@ class Features:
             block = np.asarray(block, dtype=_NUMPY[self.dtype])
             block = torch.from_numpy(block if block.flags.writeable else block.copy())
         block = block.to(self.device, self.dtype)
-        if not block.isfinite().all():
+        if not torch.stack(block.aminmax()).isfinite().all():  # of NaN too, and without a copy of the block
             bad = (~block.isfinite().all(1)).nonzero()[:, 0].tolist()
             where = torch.arange(len(self))[rows][bad[:5]].tolist()
             raise ValueError(
@@ -96,24 +99,36 @@ def measure(features: Features, centre: bool, scale: bool, memory: int) -> Scali
     mean = torch.zeros(features.width, dtype=torch.float64, device=features.device)
     sd = torch.ones_like(mean) if scale else None
     if centre or scale:
-        for part, block in features.columns(memory // 4):  # room for float64 copies
-            block = block.double()
-            mean[part] = block.mean(0)
-            if sd is not None:
-                spread = (block - mean[part]).square_().mean(0).sqrt()
-                sd[part] = spread.masked_fill(spread <= 1e-12 * mean[part].abs(), torch.inf)
+        for part, block in features.columns(memory // 4):
+            places = torch.arange(part.start, part.stop, device=block.device).split(_COLUMNS_AT_ONCE)
+            for place, some in zip(places, block.split(_COLUMNS_AT_ONCE, dim=1), strict=True):
+                some = some.double()
+                mean[place] = some.mean(0)
+                if sd is not None:
+                    spread = (some - mean[place]).square_().mean(0).sqrt()
+                    sd[place] = spread.masked_fill(spread <= 1e-12 * mean[place].abs(), torch.inf)
     return Scaling(mean, sd)
 
 
 def kernel_between(new: Features, fitted: Features, scaling: Scaling, memory: int) -> Tensor:
     """Products (n_new, n_fitted) of two sets of images in float64, both scaled alike and read once in step."""
     kernel = torch.zeros(len(new), len(fitted), dtype=torch.float64, device=fitted.device)
-    step = max(1, min(SUM_AT_ONCE, memory // (3 * (len(new) + len(fitted)) * fitted.dtype.itemsize)))
-    for start in range(0, fitted.width, step):
-        part = slice(start, min(fitted.width, start + step))
+    at_once = _COLUMNS_AT_ONCE if new.held and fitted.held else SUM_AT_ONCE  # few large reads of a file
+    step = max(1, min(at_once, memory // (3 * (len(new) + len(fitted)) * fitted.dtype.itemsize)))
+    row_blocks = [slice(i, min(i + _ROWS_AT_ONCE, len(new))) for i in range(0, len(new), _ROWS_AT_ONCE)]
+
+    def add(part: slice) -> None:
         left = scaling(fitted.read(columns=part), part)
         right = left if new is fitted else scaling(new.read(columns=part), part)
-        kernel += right @ left.T
+        for rows in row_blocks:
+            known = slice(0, rows.stop if new is fitted else len(fitted))
+            kernel[rows, known].add_(right[rows] @ left[known].T)
+
+    for start in range(0, fitted.width, step):
+        add(slice(start, min(fitted.width, start + step)))
+    if new is fitted:
+        for rows in row_blocks:
+            kernel[: rows.start, rows] = kernel[rows, : rows.start].T
     return kernel
 
 

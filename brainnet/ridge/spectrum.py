@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_ROWS_AT_ONCE = 256
+
 
 class Spectrum(NamedTuple):
     """Left singular vectors (n_images, k), orthonormal, and squared singular values (k,), positive and ascending."""
@@ -22,17 +24,22 @@ class Spectrum(NamedTuple):
     values: Tensor
 
 
-def spectrum_of_kernel(kernel: Tensor, centred: bool) -> Spectrum:
+def spectrum_of_kernel(kernel: Tensor, centred: bool, *, overwrite: bool = False) -> Spectrum:
     """Eigenvectors and positive eigenvalues of a symmetric matrix, in its precision; what is rounding is dropped.
 
     Args:
         kernel: (n, n).
         centred: whether its rows sum to zero, so that one eigenvector is constant and its eigenvalue rounding.
+        overwrite: whether the vectors may take the place of ``kernel``, which a caller then reads no more.
     """
-    values, vectors = torch.linalg.eigh(kernel)
+    values, vectors = kernel.new_empty(len(kernel)), kernel.mT if overwrite else torch.empty_like(kernel).mT
+    torch.linalg.eigh(kernel.mT, out=(values, vectors))  # column by column, as LAPACK works: else it would copy
     kept = values > 16 * torch.finfo(kernel.dtype).eps * values[-1].clamp(min=0)
     if centred:
         kept &= vectors.sum(0).square() < len(kernel) / 4  # the constant direction's sum is n, all others' are zero
+    first = int(kept.int().argmax())  # the first one kept
+    if kept[first:].all():
+        return Spectrum(vectors[:, first:], values[first:])  # as a rule: no copy of the vectors
     return Spectrum(vectors[:, kept], values[kept])
 
 
@@ -106,7 +113,21 @@ def _sum_of(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(0, dtype=torch.float64)
 
 
-def centre_kernel(kernel: Tensor) -> Tensor:
-    """The kernel of features minus their means: row and column means taken out."""
-    mean = kernel.mean(0)
-    return kernel - mean - mean[:, None] + mean.mean()
+def part_of_kernel(kernel: Tensor, images: Tensor, train: Tensor, centre: bool, dtype: torch.dtype) -> Tensor:
+    """Kernel between some images and the training images, (n_images, n_train), made a few rows at a time.
+
+    Args:
+        kernel: (n, n) between all images.
+        images, train: their indices.
+        centre: whether the features lose their mean over the training images.
+        dtype: of the result.
+    """
+    mean = grand_mean = kernel.new_zeros(len(kernel))
+    if centre:
+        mean = kernel @ mean.index_add(0, train, torch.full_like(train, 1 / len(train), dtype=kernel.dtype))
+        grand_mean = mean[train].mean()
+    part = kernel.new_empty(len(images), len(train), dtype=dtype)
+    for rows, block in zip(images.split(_ROWS_AT_ONCE), part.split(_ROWS_AT_ONCE), strict=True):
+        values = kernel[rows][:, train]
+        block.copy_(values.sub_(mean[rows, None]).sub_((mean - grand_mean)[train]) if centre else values)
+    return part

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from brainnet import scores
-from brainnet.ridge import KernelRidgeCV, RidgeCV
+from brainnet.ridge import KernelRidgeCV, RidgeCV, cross_validation, features, spectrum
 
 ALPHAS = np.logspace(-2, 4, 7)
 SHAPES = {"wide": (30, 50), "tall": (60, 12)}
@@ -137,6 +137,32 @@ def test_memory_changes_nothing(data, cv):
     np.testing.assert_allclose(pieces.cv_scores_, whole.cv_scores_, rtol=0, atol=1e-10)
     np.testing.assert_allclose(pieces.coef_, whole.coef_, rtol=0, atol=1e-10)
     np.testing.assert_allclose(pieces.predict(X), whole.predict(X), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("cv", [4, "loo"])
+def test_blocks_change_nothing(data, cv, monkeypatch):
+    X, Y = data
+    whole = RidgeCV(ALPHAS, cv, standardise=True, solver="dual").fit(X, Y)
+    prediction = whole.predict(X[5:])
+    for module, names in ((features, ("_ROWS_AT_ONCE", "_COLUMNS_AT_ONCE")), (spectrum, ("_ROWS_AT_ONCE",)),
+                          (cross_validation, ("_VOXELS_AT_ONCE",))):  # fmt: skip
+        for name in names:
+            monkeypatch.setattr(module, name, 7)
+    pieces = RidgeCV(ALPHAS, cv, standardise=True, solver="dual").fit(X, Y)
+    np.testing.assert_allclose(pieces.cv_scores_, whole.cv_scores_, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(pieces.coef_, whole.coef_, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(pieces.predict(X[5:]), prediction, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("cv", [5, "loo"])
+def test_a_dual_fit_holds_little_beside_its_weights(cv):
+    rng = np.random.default_rng(0)
+    X, Y = (rng.normal(size=(200, width)).astype(np.float32) for width in (600, 6000))
+    model = RidgeCV(ALPHAS, cv, standardise=True)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
+        model.fit(X, Y)
+    changes = [event.nbytes() for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    assert np.cumsum(changes).max() < 2 * Y.nbytes  # the weights are as large as Y; a copy of Y would be another
 
 
 def test_memory_mapped_features_give_the_same_and_stay_unread(data, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from brainnet import scores
-from brainnet.ridge.spectrum import residual_score
+from brainnet.ridge.spectrum import part_of_kernel, residual_score, spectrum_of_kernel
 
 
 @pytest.mark.parametrize("scoring", ["neg_mse", "r2", "pearson_r"])
@@ -26,3 +26,35 @@ def test_a_constant_prediction_scores_zero(rng):
     response = torch.randn(40, 2, generator=rng)
     response -= response.mean(0)
     assert (residual_score("pearson_r", response)(response.clone()).abs() < 1e-3).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_kernel_overwritten_has_the_same_spectrum(dtype):
+    x = torch.randn(20, 30, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    x -= x.mean(0)
+    kernel = x @ x.T
+    kernel = (kernel + kernel.T) / 2
+    kept = spectrum_of_kernel(kernel.clone(), centred=True)
+    scratch = kernel.clone()
+    there = spectrum_of_kernel(scratch, centred=True, overwrite=True)
+    assert torch.equal(there.vectors, kept.vectors)
+    assert torch.equal(there.values, kept.values)
+    assert there.vectors.untyped_storage().data_ptr() == scratch.untyped_storage().data_ptr()
+    assert len(kept.values) == 19
+    torch.testing.assert_close(kept.vectors * kept.values @ kept.vectors.T, kernel, rtol=0, atol=1e-4)
+
+
+def test_the_spectrum_leaves_a_kernel_alone():
+    kernel = torch.eye(4) + 1
+    spectrum_of_kernel(kernel, centred=False)
+    assert torch.equal(kernel, torch.eye(4) + 1)
+
+
+def test_part_of_a_kernel_is_that_of_features_centred_on_the_training_images():
+    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 3
+    train, images = torch.tensor([7, 3, 3, 30, 12]), torch.tensor([0, 39, 7])  # in any order, some of them twice
+    mean = x[train].mean(0)
+    part = part_of_kernel(x @ x.T, images, train, True, torch.float64)
+    torch.testing.assert_close(part, (x[images] - mean) @ (x[train] - mean).T, rtol=0, atol=1e-10)
+    part = part_of_kernel(x @ x.T, images, train, False, torch.float32)
+    torch.testing.assert_close(part, (x[images] @ x[train].T).float())
