@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -200,3 +201,26 @@ def test_what_stops_a_command_decides_its_exit_code(error, code, message, monkey
         cli.main()
     assert stopped.value.code == code
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library decides for itself what it keeps")
+def test_arrays_freed_are_kept_for_the_next_ones():
+    code = """
+import resource, sys
+import numpy as np
+from brainnet import cli
+sys.argv = ["brainnet", "--version"]
+try:
+    cli.main()
+except SystemExit:
+    pass
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(3 * 2**20, np.uint8) for _ in range(40)]  # larger ones ask for huge pages
+    del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout.split()[-1]) < 10 * 3 * 2**20 // 4096  # all arrays anew would be four times as many

@@ -73,7 +73,7 @@ class SimulatedSubject(ResponseDataset):
     def __init__(
         self,
         seed: int = 0,
-        n_train: int = 1400,
+        n_train: int = 1152,
         n_val: int = 50,
         n_test: int = 100,
         backbone: str | Backbone = "expansion:small",
