@@ -26,6 +26,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cuda-graph", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", nargs="?", const="", default=None)
     chosen = parser.parse_args(argv)
@@ -34,7 +35,8 @@ def main(argv: list[str]) -> None:
         "fit",
         [
             f"{chosen.images} images in batches of {chosen.batch_size}, {chosen.voxels:,} voxels, "
-            f"{chosen.layers} layers of {chosen.width}, {chosen.precision}, {chosen.device}, seed {chosen.seed}; "
+            f"{chosen.layers} layers of {chosen.width}, {chosen.precision}, {chosen.device}"
+            f"{', one CUDA graph a step' if chosen.cuda_graph else ''}, seed {chosen.seed}; "
             f"{n_steps} steps.",
             table(["part", "wall", "share", "per step"], rows),
             f"Scaled to an epoch of {N_TRAIN:,} images: {seconds(epoch * N_TRAIN / chosen.images)}. "
@@ -57,7 +59,8 @@ def fit_once(chosen: argparse.Namespace) -> tuple[list[list[str]], float, int]:
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     overrides = ["DATASET.BATCH_SIZE", str(chosen.batch_size), "MODEL.PRECISION", chosen.precision]
-    cfg = load_config(None, [*overrides, "SEED", str(chosen.seed)])
+    overrides += ["TRAINER.CUDA_GRAPH", str(chosen.cuda_graph), "SEED", str(chosen.seed)]
+    cfg = load_config(None, overrides)
     dataset, store = simulated(chosen)
     data = BrainDataModule(dataset, store.to(chosen.device), batch_size=chosen.batch_size, drop_last=True)
     model = PLModel(cfg, None, data=data, progress=False)

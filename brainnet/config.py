@@ -28,7 +28,7 @@ _C.DATASET.DATA_DIR = "/data/alg23/subj01"  # folder of the data; unused by "sim
 _C.DATASET.SESSION = ""  # which recording of a folder that holds several, e.g. "201025"; "" where there is one
 _C.DATASET.RESOLUTION = (224, 224)  # pixels, height and width, of the images of "algonauts"
 _C.DATASET.BATCH_SIZE = 8  # images per optimiser step
-_C.DATASET.N_TRAIN = 1400  # images; "simulated" only
+_C.DATASET.N_TRAIN = 1152  # images; "simulated" only
 _C.DATASET.N_TEST = 100  # images; "simulated" only
 _C.DATASET.N_VOXELS = 0  # evenly spaced vertices kept, 0 keeps all 2,364; "simulated" only
 _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own
@@ -85,6 +85,7 @@ _C.TRAINER.VAL_EVERY = 1  # epochs between validations
 _C.TRAINER.ACCELERATOR = "auto"  # Lightning's: "auto", "cpu", "gpu", ...
 _C.TRAINER.DEVICES = 1  # processes or GPUs
 _C.TRAINER.STRATEGY = "auto"  # Lightning's: "auto", "ddp", ...
+_C.TRAINER.CUDA_GRAPH = False  # replay one captured training step; on a single GPU
 
 _CHOICES = {
     "MODEL.RESIZE": ("mean", "bilinear"),

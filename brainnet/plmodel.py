@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
+from brainnet._graph import GraphedObjective
 from brainnet.config import config_keys, parse_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
 from brainnet.dataset import DATASETS, ResponseDataset
@@ -114,6 +115,7 @@ class PLModel(pl.LightningModule):
         self.identity: dict[str, str] = {}  # what the backbone is: name, layers, hash of its weights
         self.preprocessing = Preprocessing()  # how images reach it
         self._sums: ScoreSums | None = None
+        self._graphed: GraphedObjective | None = None
         self._started = False  # has a transform and weights from a checkpoint or a training before
         self._all_usable = False
         if data is None and not skip_data:
@@ -274,6 +276,11 @@ class PLModel(pl.LightningModule):
                 data.ready = data.store.transformed(self._transform_batch, dtype=torch.float16)
             except MemoryError as error:
                 log.warning("tokens are transformed batch by batch, which is slower: %s", error)
+        if self.device.type == "cuda":  # what the steps read moves there; both would take twice the memory
+            if data.ready is not None:
+                data.ready = data.ready.to(self.device)
+            elif data.store is not None:
+                data.store = data.store.to(self.device)
         if self.cfg.MODEL.START == "ridge" and not self._started:
             self._start_from_ridge()
         self._started = True
@@ -301,7 +308,8 @@ class PLModel(pl.LightningModule):
             )
 
     def on_fit_end(self) -> None:
-        """Lets go of the transformed tokens."""
+        """Lets go of the transformed tokens, and of a captured step, which knows this training's memory only."""
+        self._graphed = None
         if self.data is not None:
             self.data.ready = None
 
@@ -371,17 +379,16 @@ class PLModel(pl.LightningModule):
         if self.encoder is None:
             raise ValueError("PLModel(skip_data=True) is empty: load a checkpoint, or fit with a BrainDataModule.")
 
-    def _encode_batch(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Fit in training units, regulariser and response, of an image batch or a cached token batch."""
-        inputs, response = batch[0], batch[1]
+    def _tokens_of(self, batch: Any) -> Tokens:
+        """What the encoder reads, of an image batch or a cached token batch."""
+        inputs = batch[0]
         if isinstance(inputs, Tensor):
             tokens, transformed = self.tokens(inputs), False
         else:
             tokens, transformed = self._of_layers(Tokens(*inputs)), isinstance(inputs, TransformedTokens)
         if self.transform is not None and not transformed:
             tokens = self.transform(tokens)
-        fit, regulariser = self._encode(tokens)
-        return fit, regulariser, response
+        return tokens
 
     def get_selectors(self) -> Selectors:
         """Where each voxel reads: space (n, 2), layer (n, L), scale (n, 1), detached, on the CPU."""
@@ -396,15 +403,28 @@ class PLModel(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Smooth L1 plus the decaying regulariser."""
-        fit, regulariser, response = self._encode_batch(batch)
-        loss = self._loss(fit, response)
+        loss, regulariser = self._objective(self._tokens_of(batch), batch[1])
         strength = self.cfg.REGULARIZATION.LAMBDA * max(
             0.0, 1 - self.global_step / max(1, self.cfg.REGULARIZATION.DECAY_TOTAL_STEPS)
         )
         total = loss + strength * regulariser
         self._losses.append(loss.detach())
-        self.log_dict({"train_loss": loss.detach(), "train_regulariser": regulariser.detach()}, batch_size=len(fit))
+        self.log_dict(
+            {"train_loss": loss.detach(), "train_regulariser": regulariser.detach()}, batch_size=len(batch[1])
+        )
         return total
+
+    def _objective(self, tokens: Tokens, response: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and regulariser of a batch, replayed from a CUDA graph where ``TRAINER.CUDA_GRAPH`` asks for it."""
+        if not (self.cfg.TRAINER.CUDA_GRAPH and response.is_cuda and self.trainer.world_size == 1):
+            return self._compute_objective(tokens, response)
+        if self._graphed is None:
+            self._graphed = GraphedObjective(self._compute_objective, self.encoder)
+        return self._graphed(tokens, response)
+
+    def _compute_objective(self, tokens: Tokens, response: Tensor) -> tuple[Tensor, Tensor]:
+        fit, regulariser = self._encode(tokens)
+        return self._loss(fit, response), regulariser
 
     def _loss(self, fit: Tensor, response: Tensor) -> Tensor:
         target = (response - self.response_mean) / self.response_sd
@@ -471,14 +491,13 @@ class PLModel(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Adds a batch to the sums that give r and R2 per voxel."""
-        fit, _, response = self._encode_batch(batch)
-        self._sums.update(fit * self.response_sd + self.response_mean, response)
+        self._sums.update(self.predict_step(batch, batch_idx), batch[1])
 
     test_step = validation_step
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Predictions (B, n_voxels) in response units."""
-        fit, _, _ = self._encode_batch(batch)
+        fit, _ = self._encode(self._tokens_of(batch))
         return fit * self.response_sd + self.response_mean
 
     def on_validation_epoch_end(self) -> None:

@@ -41,7 +41,9 @@ from brainnet.space import BrainSpace
 log = logging.getLogger(__name__)
 
 RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "metrics.json", "maps.png", "maps.svg")
-ON_THE_WAY = ("MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY")  # may change at a resume
+ON_THE_WAY = (  # may change at a resume
+    "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY", "CUDA_GRAPH"
+)  # fmt: skip
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
             "nilearn")  # fmt: skip
 

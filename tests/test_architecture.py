@@ -33,6 +33,7 @@ def sources() -> list[Path]:
 PRIVATE = {
     "_token_transform": "model",
     "_position_code": "model",
+    "_graph": "plmodel",
     "_store_extract": "store",
     "_store_file": "store",
     "_cells": "selection",
