@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainnet.rsa.ceilings import _poolable
 from brainnet.rsa.compare import COMPARISONS, NEEDS_ALL_PAIRS
-from brainnet.rsa.ranks import order_codes, weighted_rank
+from brainnet.rsa.ranks import find_places, weighted_rank
 from brainnet.rsa.rdms import n_conditions_of, pairs_of, squareform
 
 LINEAR = ("cosine", "pearson", "whitened-cosine", "whitened-pearson")
@@ -78,7 +78,7 @@ def bootstrap(
         method: name of a comparison. Cosine, Pearson, their whitened forms (identity covariance) and rank correlations
             take the fast way; others over pairs are computed resample by resample.
         draws: see ``bootstrap_draws``.
-        ceilings: whether noise ceilings are wanted; for rank correlations they cost ten times the scores.
+        ceilings: whether noise ceilings are wanted; for rank correlations they cost four times the scores.
         **options: of the comparison.
 
     Returns:
@@ -259,17 +259,18 @@ def _row_fit(vectors: Tensor, mean: Tensor | None, row_a: Tensor, row_b: Tensor,
 
 def _bootstrap_ranked(models: Tensor, subjects: Tensor, method: str, draws: Draws, ceilings: bool) -> Bootstrap:
     """Resample by resample, over the pairs of the conditions drawn: two of five, and few enough to stay in cache."""
-    codes = order_codes(torch.cat([models, subjects]))
+    places = find_places(torch.cat([models, subjects]))
     rows, columns = pairs_of(draws.conditions.shape[1], subjects.device)
     n_models = len(models)
 
     def resampled(conditions: Tensor, blocks: Iterable[Tensor]) -> Resampled:
         """Under condition counts (n,), for blocks of several subject counts (A, S)."""
         weights = conditions.index_select(0, rows) * conditions.index_select(0, columns)
-        seen = (weights > 0).nonzero()[:, 0]
+        seen = weights.nonzero()[:, 0]
+        ranks = places.ranks(weights, seen)
         weights = weights.index_select(0, seen)
-        ranks = weighted_rank(codes.index_select(1, seen), weights)
-        unit = (ranks - (weights.sum() + 1) / 2) * _rank_scale((ranks * weights * ranks).sum(1), weights.sum(), method)
+        total = float(weights.sum())
+        unit = (ranks - (total + 1) / 2).mul_(_rank_scale(torch.linalg.vecdot(ranks * weights, ranks), total, method))
         similarity = (unit[:n_models] * weights) @ unit[n_models:].T
         if int((conditions > 0).sum()) < 3:
             similarity[:] = torch.nan
@@ -295,7 +296,7 @@ def _bootstrap_ranked(models: Tensor, subjects: Tensor, method: str, draws: Draw
     return Bootstrap(both, over_subjects, over_conditions)
 
 
-def _rank_scale(squares: Tensor, total: Tensor, method: str) -> Tensor:
+def _rank_scale(squares: Tensor, total: float, method: str) -> Tensor:
     """What centred ranks are multiplied by, (K, 1), so that their weighted products are scores.
 
     Args:
@@ -304,8 +305,8 @@ def _rank_scale(squares: Tensor, total: Tensor, method: str) -> Tensor:
         method: "spearman" or "rho-a".
     """
     if method == "rho-a":
-        return (12 / (total**3 - total)).sqrt().expand(len(squares), 1)
-    return (squares - total * ((total + 1) / 2).square()).rsqrt()[:, None]
+        return torch.full_like(squares, 12 / (total**3 - total) if total > 1 else torch.nan).sqrt_()[:, None]
+    return squares.sub(total * ((total + 1) / 2) ** 2).rsqrt_()[:, None]
 
 
 def _rank_ceilings(ranks: Tensor, unit: Tensor, weights: Tensor, counts: Tensor, method: str) -> tuple[Tensor, Tensor]:
@@ -313,16 +314,22 @@ def _rank_ceilings(ranks: Tensor, unit: Tensor, weights: Tensor, counts: Tensor,
 
     The group without a subject is ranked only where that subject was drawn.
     """
+    total = float(weights.sum())
+    once = total == len(weights)  # weights are whole and none is 0
     case, subject = counts.nonzero(as_tuple=True)
     members = torch.cat([counts, counts[case].scatter_(1, subject[:, None], 0)])
-    pooled = weighted_rank((2 * members) @ ranks, weights)  # twice: ranks are halves
-    weighted = pooled * weights
-    similarity = weighted @ unit.T  # units are centred: pooled ranks need not be
-    similarity *= _rank_scale((weighted * pooled).sum(1), weights.sum(), method)
-    drawn = counts > 0
-    upper = _mean_where(similarity[: len(counts)], drawn)
-    lower = torch.zeros_like(upper).index_add_(0, case, similarity[len(counts) :].gather(1, subject[:, None])[:, 0])
-    return (lower / drawn.sum(1)).where(drawn.sum(1) > 1, torch.nan), upper
+    if once and bool((ranks == ranks.floor()).all()):
+        pooled = weighted_rank(members @ ranks)
+    else:
+        pooled = weighted_rank(members.mul_(2) @ ranks, None if once else weights)  # twice: ranks are halves
+    weighted = pooled if once else pooled * weights
+    scale = _rank_scale(torch.linalg.vecdot(weighted, pooled), total, method)
+    similarity = weighted[: len(counts)] @ unit.T * scale[: len(counts)]  # units are centred: pooled ranks need not be
+    upper = _mean_where(similarity, counts > 0)
+    own = torch.linalg.vecdot(weighted[len(counts) :], unit.index_select(0, subject)) * scale[len(counts) :, 0]
+    lower = torch.zeros_like(upper).index_add_(0, case, own)
+    n_drawn = (counts > 0).sum(1)
+    return (lower / n_drawn).where(n_drawn > 1, torch.nan), upper
 
 
 # ---- everything else: resample by resample --------------------------------------------------------------------------

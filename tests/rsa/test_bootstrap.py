@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.rsa import COMPARISONS
+from brainnet.rsa import COMPARISONS, noise_ceiling
 from brainnet.rsa.bootstrap import Draws, bootstrap, bootstrap_draws, condition_variance, contrast_variance
 
 pytest.importorskip("rsatoolbox", reason="the oracle of these numbers is rsatoolbox")
@@ -104,6 +104,16 @@ def test_weights_equal_copies_with_their_own_pairs_left_out(sample):
             pairs = pairs[pairs >= 0]
             expected = COMPARISONS[method](models[:, pairs], subjects[:, pairs]).mean(1)
             torch.testing.assert_close(scores, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("digits", [1, 16])  # subjects with ties, whose ranks are halves, and without
+def test_everybody_drawn_once_has_the_ceilings_of_the_sample(sample, digits):
+    models, subjects = sample
+    subjects = (subjects * 10**digits).round() / 10**digits
+    once = Draws(torch.ones(1, N_SUBJECTS).double(), torch.ones(1, N_CONDITIONS).double())
+    expected = noise_ceiling(subjects, "spearman")
+    for arm in bootstrap(models, subjects, "spearman", once):
+        assert (arm.lower.item(), arm.upper.item()) == pytest.approx(expected[:2], abs=1e-12)
 
 
 def test_ceilings_may_be_left_out(sample):

@@ -4,7 +4,7 @@ import torch
 from scipy.stats import rankdata
 
 from brainnet.rsa import ranks
-from brainnet.rsa.ranks import order_codes, rank, sort_last, weighted_rank
+from brainnet.rsa.ranks import find_places, rank, sort_last, weighted_rank
 
 LONG = 40_000  # a row of so many is sorted by counting
 
@@ -74,7 +74,7 @@ def test_rank_leaves_nan_where_it_was():
     assert rank(torch.tensor([3.0, torch.nan, 1.0])).nan_to_num(-1).tolist() == [2, -1, 1]
 
 
-@pytest.mark.parametrize("spread", [1, 2**20, 2**55])  # codes and positions in 32 bits, in 64, and in more
+@pytest.mark.parametrize("spread", [1, 2**14, 2**20, 2**55])  # codes in 16 bits; with places in 32, in 64, in more
 def test_weighted_ranks_equal_ranks_of_copies(rng, spread):
     codes = torch.randint(0, 6, (4, 300), generator=rng) * spread
     codes[1:3] = codes[0].amax()  # ties from one end of a row to the other, and on in the next
@@ -85,6 +85,22 @@ def test_weighted_ranks_equal_ranks_of_copies(rng, spread):
         np.testing.assert_array_equal(row.repeat_interleave(weights.long()).numpy(), repeated)
 
 
-def test_order_codes_keep_order_and_ties(rng):
-    values = torch.randint(-3, 4, (5, 40), generator=rng) / 7
-    np.testing.assert_array_equal(order_codes(values).numpy() + 1, [rankdata(row, "dense") for row in values.numpy()])
+@pytest.mark.parametrize("spread", [1, 2**14])
+def test_codes_that_count_once_rank_as_scipy(rng, spread):
+    codes = (torch.randint(0, 200, (4, 300), generator=rng) * spread).double()
+    codes[1:3] = codes[0].amax()
+    np.testing.assert_array_equal(weighted_rank(codes).numpy(), rankdata(codes.numpy(), axis=1))
+
+
+@pytest.mark.parametrize("n_values", [6, 10**9])  # with ties and without
+def test_ranks_of_chosen_entries_equal_ranks_of_copies(rng, n_values):
+    values = torch.randint(n_values, (4, 300), generator=rng) / 7
+    weights = torch.randint(0, 4, (300,), generator=rng).double()
+    seen = weights.nonzero()[:, 0]
+    places = find_places(values.double())
+    assert (places.stop is None) == (n_values > 300)
+    copies = weights[seen].long()
+    for row, ranks_of_row in zip(values[:, seen], places.ranks(weights, seen), strict=True):
+        np.testing.assert_array_equal(
+            ranks_of_row.repeat_interleave(copies).numpy(), rankdata(row.repeat_interleave(copies).numpy())
+        )
