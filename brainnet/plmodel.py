@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_KEY = "brainnet"
 LAST_LR = 0.1  # of the step size, at the end of OPTIMIZER.DECAY_LAST
+N_SHARE_IMAGES = 256  # training images that tell how much of a ridge prediction each layer carries
+LEAST_SHARE = 1e-3  # a layer without any could not come back: its gradient is proportional to it
 # settings that change what the same weights predict, or which weights there are
 DECIDE_THE_FORWARD = ("MODEL.GRID", "MODEL.RESIZE", "MODEL.WINDOW", "MODEL.HEAD", "MODEL.WIDTH_INIT",
                       "MODEL.BOTTLENECK_DIM", "TOKENS.STANDARDIZE", "TOKENS.PCA")  # fmt: skip
@@ -295,12 +298,19 @@ class PLModel(pl.LightningModule):
         transform = self.transform if self.transform is not None and self.data.ready is None else lambda tokens: tokens
         ridge = WindowRidgeCV(progress=self.show_progress)
         ridge.fit(lambda: (transform(tokens) for tokens in self._batches(index, store)), target)
-        kept = self.encoder.closed_form_start(
+        start = partial(
+            self.encoder.closed_form_start,
             [ridge.coef_[layer] for layer in self.layers],
             ridge.intercept_.nan_to_num(0.0),
             ridge.position_,
             ridge.width_,
         )
+        start()
+        # an even mix would hide in the bottlenecks what the ridge says of the layers: start from their shares in it
+        seen = index[:N_SHARE_IMAGES]
+        share = self.encoder.contributions(transform(tokens) for tokens in self._batches(seen, store)).layer
+        share = share.nan_to_num(1 / len(self.layers)).clamp(min=LEAST_SHARE)
+        kept = start(layer=share / share.sum(1, keepdim=True))
         if kept < 0.99:
             log.warning(
                 "the bottleneck keeps %.0f %% of the closed-form start; a larger MODEL.BOTTLENECK_DIM keeps more",

@@ -222,6 +222,15 @@ def test_the_closed_form_start_is_a_window_ridge(tmp_path):
     expected = ridge.predict(test) * model.response_sd + model.response_mean
     found = model.predict_index(data.splits["test"])
     assert (found - expected).norm() < 0.01 * expected.norm()  # training read its tokens in half precision
+    # the map of layers says from the start what each adds to the ridge's prediction: the SD of its part over images
+    alone = [
+        ridge.predict([t._replace(local={k: v * (k == layer) for k, v in t.local.items()}) for t in test])
+        for layer in model.layers
+    ]
+    part = torch.stack([prediction.std(0) for prediction in alone], 1)
+    found = model.get_selectors().layer
+    torch.testing.assert_close(found, part / part.sum(1, keepdim=True), atol=0.05, rtol=0)  # its images were others
+    assert (found.std(0) > 0.05).all()
 
 
 def test_the_ridge_start_needs_windows(tmp_path):
