@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import logging
 import re
 import sys
@@ -89,20 +90,22 @@ def fit(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run in --out stopped.")] = False,
     overwrite: Overwrite = False,
     draw: Annotated[bool, typer.Option("--draw", help="Save a picture of the maps at every validation.")] = False,
-    keys: Annotated[bool, typer.Option("--keys", help="List every setting with its value, and stop.")] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="List every setting with its value and meaning, and stop.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and score one map, and fill a run folder with it.
 
     brainnet fit --config algonauts_clip DATASET.DATA_DIR /data/subj01 --out run
     """
-    from brainnet.config import config_keys, load_config
+    from brainnet.config import config_help, config_keys, load_config
 
     cfg = load_config(config, overrides or [])
     if keys:
-        table = Table("setting", "value", box=None)
+        table, meaning = Table("setting", "value", "meaning", box=None), config_help()
         for key, value in config_keys(cfg).items():
-            table.add_row(key, repr(value))
+            table.add_row(Text(key, no_wrap=True), repr(value), meaning[key])
         out_console.print(table)
         return
     from brainnet.run import fit as fit_run
@@ -303,6 +306,7 @@ def rsa(
 
         common |= {"method": method, "n_folds": folds, "n_permutations": 1000 if permutations is None else permutations}
         tables = fit_rdms(subjects, out, weights=fit, **common) if fit else partition_rdms(subjects, out, **common)
+        _print_roles(out)
         columns = ["roi", "model", "score", "unweighted", "p_corrected", "ceiling_lower", "ceiling_upper"]
         for name, table in tables.items():
             _print_table(table[columns] if name == "scores" else table, name)
@@ -314,12 +318,14 @@ def rsa(
         from brainnet.run_rsa import compare_over_time
 
         tables = compare_over_time(subjects, out, method=method, span=span, pooled=fusion, **common)
+        _print_roles(out)
         _print_table(tables["peaks"], "highest scores")
         out_console.print(f"\ntables, figure and run card in {out}", highlight=False)
         return
     from brainnet.run_rsa import compare_rdms
 
     tables = compare_rdms(subjects, out, method=method, squared=squared, pooling=pooling, **common)
+    _print_roles(out)
     _print_table(tables["ceilings"], "noise ceilings" + (", squared" if squared else ""))
     if "scores" in tables:
         columns = ["roi", "model", "layer", "score", "low", "high", "p_corrected", "explained"]
@@ -339,6 +345,9 @@ def searchlight(
     model: Annotated[list[Path] | None, typer.Option("--model", "-m", help="Model RDMs; repeat for more.")] = None,
     out: Out = Path("searchlight"),
     group: Annotated[bool, typer.Option("--group", help="Test the finished maps of several subjects.")] = False,
+    contrast: Annotated[
+        tuple[str, str] | None, typer.Option(help="With --group: where the first model scores above the second.")
+    ] = None,
     mask: Annotated[Path | None, typer.Option(help="NIfTI above 0 inside the brain.")] = None,
     mesh: Annotated[str, typer.Option(help="Mesh of surface patterns.")] = "fsaverage5",
     radius: Annotated[float | None, typer.Option(help="Of spheres or discs; 8 mm in volumes.")] = None,
@@ -365,9 +374,12 @@ def searchlight(
         _refuse_unread(context, "model mask mesh radius unit k min_size metric method jobs key", "--group")
         from brainnet.run_rsa import search_group
 
-        found = search_group(patterns, out, n_permutations=permutations, seed=seed, progress=not quiet)
+        found = search_group(
+            patterns, out, contrast=contrast, n_permutations=permutations, seed=seed, progress=not quiet
+        )
         out_console.print(f"{found!r}\nmaps, figure and run card in {out}", highlight=False)
         return
+    _refuse_unread(context, "contrast", "a single subject's maps")
     from brainnet.run_rsa import search
 
     maps = search(
@@ -376,6 +388,17 @@ def searchlight(
     )  # fmt: skip
     out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
                       highlight=False)  # fmt: skip
+
+
+def _print_roles(out: Path) -> None:
+    """What was read as brain and what as model: both are files of RDMs, and either could stand for the other."""
+    card = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    for role, files, unit in (("brain", card["data"], "subject"), ("model", card["models"], "layer")):
+        for name, part in files.items():
+            names, several = part["rdms"], "s" * (len(part["rdms"]) != 1)
+            shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+            times = f" x {part['n_times']} times" if "n_times" in part else ""
+            out_console.print(f"{role} {name}: {len(names)} {unit}{several} ({shown}){times}", highlight=False)
 
 
 def _refuse_unread(context: typer.Context, names: str, kind: str) -> None:

@@ -8,6 +8,7 @@ and ``configs/v4_squeezenet.yaml`` hold the recipes that work on a thousand imag
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,16 @@ def parse_config(text: str) -> CfgNode:
 def config_keys(cfg: CfgNode | None = None) -> dict[str, Any]:
     """Every setting by its full name, such as ``"OPTIMIZER.LR"``; of the defaults where no config is given."""
     return dict(_flatten(_C if cfg is None else cfg))
+
+
+def config_help() -> dict[str, str]:
+    """What every setting means, by its full name: the comments beside the defaults above.
+
+    >>> config_help()["OPTIMIZER.LR"]
+    'AdamW step size'
+    """
+    source = Path(__file__).read_text(encoding="utf-8")
+    return dict(re.findall(r"^_C\.([\w.]+) = .*?  # (.+)$", source, flags=re.MULTILINE))
 
 
 def config_files() -> dict[str, Path]:

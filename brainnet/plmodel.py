@@ -133,6 +133,11 @@ class PLModel(pl.LightningModule):
                     "TRAINER.FIT_ON is 'train+val' but the data module was made to train on 'train': give it "
                     "BrainDataModule(..., fit_on='train+val')."
                 )
+            if cfg.DATASET.SHUFFLED and not data.dataset.is_shuffled:
+                raise ValueError(
+                    "DATASET.SHUFFLED is true but the data passed are not shuffled, and PLModel leaves them as they "
+                    "are: pass dataset.shuffled(seed)."
+                )
             self._build_for(data)
 
     # ------------------------------------------------------------------ building

@@ -107,6 +107,7 @@ def test_python_minus_m_is_the_command_line():
 def test_every_setting_is_listed():
     result = CliRunner().invoke(cli.app, ["fit", "--keys"])
     assert "OPTIMIZER.WEIGHT_DECAY" in result.output
+    assert "AdamW step size" in result.output
 
 
 def test_the_version_is_printed():

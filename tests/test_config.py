@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from brainnet.config import config_files, config_keys, get_cfg_defaults, load_config
+from brainnet.config import config_files, config_help, config_keys, get_cfg_defaults, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,6 +71,12 @@ def test_shipped_files_hold_differences_only(name):
     load_config(name)
     same = [k for k, v in given.items() if v == keys[k] and k != "DATASET.NAME"]
     assert not same, f"{name} repeats the defaults of {same}"
+
+
+def test_every_setting_says_what_it_means():
+    meaning = config_help()
+    assert list(meaning) == list(config_keys())
+    assert meaning["DATASET.BATCH_SIZE"] == "images per optimiser step"
 
 
 @pytest.mark.parametrize("key", sorted(config_keys()))

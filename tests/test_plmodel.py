@@ -329,6 +329,13 @@ def test_shuffled_responses_are_not_predicted(tmp_path):
     assert abs(sum(r) / 3) < 0.1
 
 
+def test_a_shuffled_control_is_not_trained_on_unshuffled_data():
+    data, cfg = toy_dataset(), toy_config("DATASET.SHUFFLED", "True")
+    with pytest.raises(ValueError, match=r"pass dataset.shuffled\(seed\)"):
+        PLModel(cfg, ToyBackbone(), data=data)
+    assert PLModel(cfg, ToyBackbone(), data=data.shuffled(1)).data.dataset.is_shuffled
+
+
 def test_drawing_leaves_a_picture_of_every_validation(tmp_path):
     model = PLModel(toy_config(), ToyBackbone(), draw=True, data=toy_dataset())
     trainer(tmp_path, max_epochs=2).fit(model)

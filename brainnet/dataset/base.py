@@ -46,6 +46,8 @@ class ResponseDataset(Dataset):
         ValueError: counts disagree, an id occurs twice, splits overlap or leave the range.
     """
 
+    is_shuffled = False  # true of the negative control that :meth:`shuffled` makes
+
     def __init__(
         self,
         image_ids: Sequence[str],
@@ -155,6 +157,7 @@ class ResponseDataset(Dataset):
                 responses[rows] = responses[generator.permutation(rows)]
         control = copy.copy(self)
         control.responses = torch.from_numpy(responses)
+        control.is_shuffled = True
         control.noise_ceiling = None
         control.noise_ceiling_definition = "none: responses are shuffled over images"
         return control
