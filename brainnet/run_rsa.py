@@ -7,6 +7,7 @@ or a region is a file; a folder is the files in it, in the order a person counts
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,7 @@ def write_rdms(
     ]
     rdms = RDMs.stack(found)
     clock.lap("RDMs")
+    out.mkdir(parents=True, exist_ok=True)
     rdms.save(out / "rdms.npz")
     _pair_table(rdms).to_csv(out / "rdms.csv", index=False)
     _draw_geometry(rdms, out)
@@ -210,7 +212,10 @@ def compare_over_time(
     name = "time" if span is not None else "time point"
     plot.rsa_time(evaluation, time_name=name).savefig(out / "time.png", dpi=DPI)
     card = {
-        "data": {name: {"n_times": len(course), **_digest(RDMs.stack(course))} for name, course in courses.items()},
+        "data": {
+            name: {**_digest(RDMs.stack(course)), "n_times": len(course), "rdms": list(course[0].names)}
+            for name, course in courses.items()
+        },
         "models": {name: _digest(rdms) for name, rdms in networks.items()},
         "settings": {**evaluation.settings, "times": times, "pooled": pooled},
         "peaks": tables["peaks"].to_dict("records"),
@@ -433,6 +438,7 @@ def search_group(
     subjects: Sequence[str | Path],
     out: str | Path,
     *,
+    contrast: tuple[str, str] | None = None,
     n_permutations: int = 5000,
     seed: int = 0,
     progress: bool = True,
@@ -442,6 +448,7 @@ def search_group(
     Args:
         subjects: one folder per subject, in one space and with the same models.
         out: folder of the results; files as :func:`search` names them, and ``t``.
+        contrast: two models; where the first scores above the second, instead of each above 0.
         n_permutations, seed: sign flips over subjects, and their seed; 0 takes p from Student's t.
         progress: show a progress bar.
     """
@@ -453,7 +460,9 @@ def search_group(
     maps = [SearchlightMaps.load(path) for path in subjects]
     clock.lap("reading")
     generator = torch.Generator().manual_seed(seed)
-    found = group_searchlight(maps, n_permutations=n_permutations, generator=generator, progress=progress)
+    found = group_searchlight(
+        maps, contrast=contrast, n_permutations=n_permutations, generator=generator, progress=progress
+    )
     clock.lap("group test")
     found.save(out)
     plot.searchlight(found, title=f"Mean of {len(maps)} subjects").savefig(out / "maps.png", dpi=DPI)
@@ -478,15 +487,19 @@ def search_group(
 
 
 def _folder(out: str | Path) -> Path:
+    """A folder that can be made once there is something to write: a call that fails leaves none behind."""
     out = Path(out)
     if out.is_file():
         raise FileExistsError(f"--out {out} is a file; name a folder.")
-    out.mkdir(parents=True, exist_ok=True)
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise PermissionError(f"--out {out} cannot be made: {above} is no folder that you may write to.")
     return out
 
 
 def _clear(out: Path) -> None:
     """Takes away an earlier comparison: a figure it drew and this one does not would pass for this one's."""
+    out.mkdir(parents=True, exist_ok=True)
     if (out / "run.json").is_file():
         for pattern in RESULTS:
             for path in out.glob(pattern):
@@ -559,6 +572,11 @@ def _courses(paths: Sequence[str | Path], key: str | None) -> dict[str, list[RDM
                 )
             subjects = tuple(dict.fromkeys(subject for subject, _ in numbers))
         values = stacked.values.view(len(subjects), -1, stacked.n_pairs)
+        if values.shape[1] < 2:
+            raise ValueError(
+                f"{path.name} holds {len(subjects)} subjects with one RDM each: that is no course over time. Expected is"
+                " (n_subjects, n_times, ...), or a folder with a file of time points per subject; or leave --time out."
+            )
         name = path.resolve().name if path.is_dir() else path.stem
         if name in courses:
             raise ValueError(f"two inputs are called {name!r}; rename one, or give it once.")
@@ -744,7 +762,8 @@ def _draw_scores(evaluation: Any, differences: Any, networks: Mapping[str, RDMs]
 
 
 def _digest(rdms: RDMs) -> dict[str, Any]:
-    return {"n_rdms": len(rdms), "n_conditions": rdms.n_conditions, "metric": rdms.metric, "sha256": _sha(rdms.values)}
+    return {"n_rdms": len(rdms), "rdms": list(rdms.names), "n_conditions": rdms.n_conditions, "metric": rdms.metric,
+            "sha256": _sha(rdms.values)}  # fmt: skip
 
 
 def _sha(values: Tensor) -> str:

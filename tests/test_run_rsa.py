@@ -314,6 +314,14 @@ def test_maps_of_six_subjects_become_a_group_test(tmp_path, rng):
     assert len({subject["sha256"] for subject in card["subjects"]}) == 6
     assert card["n_significant"]["models other"] == 0
     assert (out / "maps.png").is_file()
+    paired = ("--contrast", "models planted", "models other", "--out", tmp_path / "paired")
+    assert "6 subjects, 1 models" in invoke("searchlight", "--group", *folders, *paired)
+    t = nibabel.load(tmp_path / "paired" / "t.nii.gz").get_fdata().squeeze()
+    assert (t[..., :2] > 1).mean() > 0.9
+    card = json.loads((tmp_path / "paired" / "run.json").read_text())
+    assert card["settings"]["contrast"] == ["models planted", "models other"]
+    refused = CliRunner().invoke(cli.app, ["searchlight", f"{folders[0]}.nii.gz", "--contrast", "a", "b"])
+    assert "--contrast has no meaning with a single subject's maps" in str(refused.exception)
     refused = CliRunner().invoke(cli.app, ["searchlight", "--group", *map(str, folders), "--vertices", "50"])
     assert "--vertices has no meaning with --group" in str(refused.exception)
     with pytest.raises(ValueError, match="is one of the subjects' folders"):
@@ -362,6 +370,33 @@ def test_wrong_files_are_one_clear_line(files, volume, tmp_path):
     ]:
         with pytest.raises((ValueError, FileNotFoundError, FileExistsError), match=message):
             call()
+        assert not (tmp_path / "o").exists(), message  # a call that fails leaves no folder
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(files, monkeypatch):
+    monkeypatch.setattr("brainnet.run_rsa._named", lambda *_: pytest.fail("read before"))
+    monkeypatch.setattr("os.access", lambda *_: False)  # as for a user who may not write there
+    with pytest.raises(PermissionError, match=r"--out .* is no folder that you may write to"):
+        compare_rdms([files / "brain_V1.npz"], files / "new" / "results")
+
+
+def test_what_was_read_as_brain_and_as_model_is_said(files, course):
+    output = invoke("rsa", files / "brain_V1.npz", "-m", files / "net.npz", "--generalise", "subjects",
+                    "--out", files / "results")  # fmt: skip
+    assert "brain brain_V1: 4 subjects (0, 1, 2, 3)\n" in output
+    assert "model net: 2 layers (low, high)\n" in output
+    output = invoke("rsa", files / "meg.npz", "--time", "-m", files / "random", "--generalise", "subjects",
+                    "--out", files / "results")  # fmt: skip
+    assert "brain meg: 5 subjects (0, 1, 2, 3, ...) x 6 times\n" in output
+    assert "model random: 1 layer (" in output
+
+
+def test_single_rdms_are_no_course_over_time(files):
+    for name in ("one", "two"):
+        (files / "alone").mkdir(exist_ok=True)
+        RDMs.load(files / "brain_V1.npz")[0].save(files / "alone" / f"{name}.npz")
+    with pytest.raises(ValueError, match="alone holds 2 subjects with one RDM each: that is no course over time"):
+        compare_over_time([files / "alone"], files / "results", models=[files / "net.npz"])
 
 
 def test_a_folder_keeps_nothing_of_an_earlier_comparison(files):

@@ -84,7 +84,11 @@ class Images:
         else:
             raise ValueError(f"{path} is neither a folder nor a zip file. A single image is given as a list of one.")
         if not names:
-            raise FileNotFoundError(f"no images in {path}: none of its files ends in {', '.join(SUFFIXES)}.")
+            inside = _folder_of_pictures(path) if path.is_dir() else None
+            raise FileNotFoundError(
+                f"no images in {path}: none of its files ends in {', '.join(SUFFIXES)}."
+                + (f" Did you mean {inside}?" if inside is not None else "")
+            )
         return names
 
     def _list(self, items: list) -> list[str]:
@@ -138,6 +142,14 @@ class Images:
 
     def __repr__(self) -> str:
         return f"Images({len(self)} in {self.described})"
+
+
+def _folder_of_pictures(folder: Path) -> Path | None:
+    """The only folder in this one that holds pictures."""
+    inside = [
+        entry for entry in folder.iterdir() if entry.is_dir() and any(is_picture(p.name) for p in entry.iterdir())
+    ]
+    return inside[0] if len(inside) == 1 else None
 
 
 def is_picture(name: str) -> bool:

@@ -22,9 +22,9 @@ LARGEST = 4.6  # inches of a map
 def searchlight(
     maps: SearchlightMaps, *, alpha: float = 0.05, correction: str = "max", title: str | None = None
 ) -> Figure:
-    """A figure of two maps: the highest score at each centre, and the model that has it.
+    """A figure of two maps: the highest score at each centre, and the model that has it; the first alone for one model.
 
-    Where permutations were run, both maps are pale where the highest score is not significant.
+    Where permutations were run, maps are pale where the highest score is not significant.
 
     Args:
         maps: what ``rsa.searchlight`` found, on a surface or in a volume.
@@ -40,7 +40,8 @@ def searchlight(
     draw = flatmap if maps.space.mesh is not None else slices
     wide = min(LARGEST, LARGEST * canvas.aspect)
     tall = wide / canvas.aspect
-    figure = new_figure((2 * wide + 0.5, tall + 1.15 + (0.3 if title else 0.0)))
+    several = len(maps.models) > 1
+    figure = new_figure(((2 * wide + 0.5) if several else wide + 0.2, tall + 1.15 + (0.3 if title else 0.0)))
     if title:
         figure.text(0.5, 1 - 0.08 / figure.get_figheight(), title, ha="center", va="top", fontsize=10, color=INK)
     opacity, note = None, ""
@@ -52,9 +53,12 @@ def searchlight(
     score = np.where(best >= 0, np.nan_to_num(to_numpy(maps.score)).max(axis=0), np.nan)
     name = f"{maps.settings.get('method', '')} similarity".strip()
     left = add_axes(figure, (0.1, 0.75, wide, tall))
-    draw(score, maps.space, ax=left, alpha=opacity, title=f"Highest score{note}", colorbar=False)
+    heading = ("Highest score" if several else maps.models[0]) + note
+    draw(score, maps.space, ax=left, alpha=opacity, title=heading, colorbar=False)
     low, high = (float(pick(score)) for pick in (np.nanmin, np.nanmax))
     colour_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), SEQUENTIAL, low, high, name)
+    if not several:
+        return figure
     colours = _contrasting(len(maps.models))
     rgb = np.where((best >= 0)[:, None], colours[best], np.nan)
     right = add_axes(figure, (0.4 + wide, 0.75, wide, tall))

@@ -53,15 +53,18 @@ class GroupMaps(SearchlightMaps):
 def group_searchlight(
     subjects: Sequence[SearchlightMaps],
     *,
+    contrast: tuple[str, str] | None = None,
     n_permutations: int = 5000,
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> GroupMaps:
-    """Where models' scores are above 0 in the population that the subjects come from.
+    """Where models' scores are above 0 in the population that the subjects come from, or one model's above another's.
 
     Args:
         subjects: one searchlight each, of the same models, over volumes with the same grid and affine or over the same
             mesh. Their own p-values are not used.
+        contrast: two models; the maps are then of the first's score minus the second's in each subject (a paired test,
+            one-sided: give them the other way round for the other direction). By default each model against 0.
         n_permutations: sign flips (all 2^n_subjects of them where those are fewer), for p, FDR and family-wise p. With
             0, p comes from Student's t instead, and there is no family-wise map.
         generator: a seeded CPU generator, needed for sign flips.
@@ -71,7 +74,7 @@ def group_searchlight(
         Maps on the CPU over the centres that all subjects have, with the number of centres lost in ``settings``.
 
     Raises:
-        ValueError: one subject, other models, another space, no centre in common, sign flips without a generator.
+        ValueError: one subject, other models, a contrast of models that are not there, another space, no centre in common, sign flips without a generator.
 
     Warns:
         UserWarning: fewer than 5 subjects, whose sign flips cannot reach p < .05.
@@ -100,6 +103,10 @@ def group_searchlight(
         )
     columns = _common_centres(subjects)
     scores = torch.stack([maps.score[:, own].double() for maps, own in zip(subjects, columns, strict=True)], dim=-1)
+    models = subjects[0].models
+    if contrast is not None:
+        above, below = _two_of(contrast, models)
+        scores, models = scores[above, None] - scores[below, None], (f"{models[above]} minus {models[below]}",)
     n_subjects, (n_models, n_centres) = len(subjects), scores.shape[:2]
     signs, _ = (
         sign_flips(n_subjects, n_permutations, generator) if n_permutations else (torch.empty(0, n_subjects), True)
@@ -122,12 +129,23 @@ def group_searchlight(
         "n_subjects": n_subjects, "statistic": "Student's t over subjects, above 0", "n_sign_flips": len(signs),
         "least_p": 1 / (len(signs) + 1) if len(signs) else 0.0,
         "centres_lost": [len(maps.size) - n_centres for maps in subjects],
+        **({} if contrast is None else {"contrast": list(contrast)}),
     }  # fmt: skip
     return GroupMaps(
-        first.models, mean, test, mean.argmax(0),
+        models, mean, test, mean.argmax(0),
         ordered[0] - ordered[1] if n_models > 1 else torch.full((n_centres,), torch.nan), best_test,
         torch.full((n_centres,), n_subjects), first.space.subset(columns[0]), settings,
     )  # fmt: skip
+
+
+def _two_of(contrast: Sequence[str], models: tuple[str, ...]) -> tuple[int, int]:
+    """Where the two models of a contrast stand."""
+    unknown = [name for name in contrast if name not in models]
+    if unknown:
+        raise ValueError(f"no model {unknown[0]!r} to contrast; the maps are of {', '.join(models)}.")
+    if len(contrast) != 2 or contrast[0] == contrast[1]:
+        raise ValueError(f"a contrast is of two different models, got {', '.join(contrast)}.")
+    return models.index(contrast[0]), models.index(contrast[1])
 
 
 def _sign_flip_tests(scores: Tensor, statistic: Tensor, signs: Tensor, progress: bool) -> tuple[VoxelTest, VoxelTest]:

@@ -132,3 +132,14 @@ def test_an_open_archive_survives_pickling(archive):
 def test_equal_stems_keep_their_folders(folder):
     assert Images([folder / "im1.png", folder / ".." / folder.name / "im1.png"]).ids[0].endswith("im1.png")
     assert Images([folder / "im1.png", folder / "im1.png"]).ids == ["0:im1", "1:im1"]
+
+
+def test_a_folder_around_the_pictures_is_told(tmp_path):
+    for name in ("responses", "images"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "images" / "a.png")
+    with pytest.raises(FileNotFoundError, match=r"no images in .* Did you mean .*images\?$"):
+        Images(tmp_path)
+    Image.new("RGB", (2, 2)).save(tmp_path / "responses" / "a.png")
+    with pytest.raises(FileNotFoundError, match=r"\.ppm\.$"):  # which of the two is not known
+        Images(tmp_path)

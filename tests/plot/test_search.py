@@ -18,6 +18,13 @@ def test_both_maps_are_drawn_and_pale_where_chance(rng):
     assert len(figure.axes) == 4
 
 
+def test_one_model_has_one_map(rng):
+    space = BrainSpace(mask=torch.ones(4, 4, 3).bool(), affine=torch.eye(4).double())
+    model, patterns = RDMs(torch.rand(1, 28, generator=rng), names=("edges",)), torch.randn(8, 48, generator=rng)
+    figure = plot.searchlight(searchlight(patterns, model, spheres(space, 1.5, min_size=4)))
+    assert [ax.get_title() for ax in figure.axes] == ["edges", ""]  # the map and its colour bar
+
+
 def test_sensors_have_no_map(rng):
     sensors = Neighbourhoods.from_lists([[0, 1, 2], [3, 4, 5]], BrainSpace.free(6))
     found = searchlight(torch.randn(8, 6, generator=rng), RDMs(torch.rand(1, 28, generator=rng)), sensors)

@@ -59,6 +59,23 @@ def test_family_wise_p_is_that_of_the_largest_t_over_centres(scores, monkeypatch
     torch.testing.assert_close(found.best_test.p_max, of_best)
 
 
+@pytest.mark.parametrize("n_permutations", [0, 5000])
+def test_a_contrast_is_a_paired_test(scores, n_permutations):
+    expected = stats.ttest_rel(scores[:, 1].numpy(), scores[:, 0].numpy(), alternative="greater")
+    flips = {"n_permutations": n_permutations, "generator": torch.Generator()}
+    found = group_searchlight(map(_maps, scores), contrast=("b", "a"), **flips)
+    assert found.models == ("b minus a",)
+    assert found.settings["contrast"] == ["b", "a"]
+    np.testing.assert_allclose(found.test.statistic[0], expected.statistic)
+    torch.testing.assert_close(found.score[0], (scores[:, 1] - scores[:, 0]).mean(0))
+    if not n_permutations:
+        np.testing.assert_allclose(found.test.p[0], expected.pvalue)
+        return
+    alone = group_searchlight([_maps(score[1:] - score[:1]) for score in scores], **flips)  # the differences as scores
+    for mine, theirs in zip(found.test, alone.test, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 def test_subjects_meet_where_all_have_a_score(rng):
     masks = torch.zeros(2, 3, 2, 2, dtype=torch.bool)
     masks[0, :2], masks[1, 1:] = True, True  # share the four voxels of the middle
@@ -134,6 +151,15 @@ def test_subjects_that_do_not_belong_together_are_refused(scores, change, messag
         group_searchlight(change([_maps(score) for score in scores]), n_permutations=0)
 
 
+@pytest.mark.parametrize(
+    ("contrast", "message"),
+    [(("a", "x"), "no model 'x' to contrast; the maps are of a, b"), (("a", "a"), "of two different models, got a, a")],
+)
+def test_contrasts_of_other_models_are_refused(scores, contrast, message):
+    with pytest.raises(ValueError, match=message):
+        group_searchlight(map(_maps, scores), contrast=contrast, n_permutations=0)
+
+
 def test_few_subjects_and_missing_generators_are_told(scores):
     with pytest.warns(UserWarning, match=r"3 subjects have 8 sign patterns: no p can be below 0.125"):
         group_searchlight(map(_maps, scores[:3]), generator=torch.Generator())
@@ -144,16 +170,20 @@ def test_few_subjects_and_missing_generators_are_told(scores):
 @pytest.mark.slow
 def test_noise_is_rejected_as_often_as_it_says():
     """Skewed scores that are alike in neighbouring centres and between models, as those of a searchlight."""
-    n, rng, claims = 800, torch.Generator().manual_seed(21), torch.zeros(4)
+    n, rng, claims = 800, torch.Generator().manual_seed(21), torch.zeros(6)
     for _ in range(n):
         common = torch.randn(10, 2, 32, generator=rng)
         score = common + common.roll(1, -1) + common.roll(2, -1) + torch.randn(10, 1, 32, generator=rng)
         found = group_searchlight(map(_maps, score), n_permutations=199, generator=rng)
         parametric = group_searchlight(map(_maps, score), n_permutations=0)
+        score += 1.0  # both models hold, and equally
+        paired = group_searchlight(map(_maps, score), contrast=("a", "b"), n_permutations=199, generator=rng)
         claims += torch.stack(
             [(found.test.p_max[0] <= 0.05).any(), (found.best_test.p_max <= 0.05).any(),
-             (found.test.p <= 0.05).double().mean(), (parametric.test.p <= 0.05).double().mean()]
+             (found.test.p <= 0.05).double().mean(), (parametric.test.p <= 0.05).double().mean(),
+             (paired.test.p_max <= 0.05).any(), (paired.test.p <= 0.05).double().mean()]
         )  # fmt: skip
     rates, error = claims / n, (0.05 * 0.95 / n) ** 0.5
-    print(f"group searchlight rejects {rates.tolist()} (max, max over models, one centre, Student), error {error:.3f}")
+    names = "max, max over models, one centre, Student; contrast: max, one centre"
+    print(f"group searchlight rejects {rates.tolist()} ({names}), error {error:.3f}")
     assert ((rates >= 0.03) & (rates <= 0.07)).all()
