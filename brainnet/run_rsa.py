@@ -574,8 +574,8 @@ def _courses(paths: Sequence[str | Path], key: str | None) -> dict[str, list[RDM
         values = stacked.values.view(len(subjects), -1, stacked.n_pairs)
         if values.shape[1] < 2:
             raise ValueError(
-                f"{path.name} holds {len(subjects)} subjects with one RDM each: that is no course over time. Expected is"
-                " (n_subjects, n_times, ...), or a folder with a file of time points per subject; or leave --time out."
+                f"{path.name} holds {len(subjects)} subjects with one RDM each: that is no course over time. Expected"
+                " is (n_subjects, n_times, ...), or a folder with a file of time points per subject; or leave --time out."
             )
         name = path.resolve().name if path.is_dir() else path.stem
         if name in courses:
