@@ -575,7 +575,7 @@ def _courses(paths: Sequence[str | Path], key: str | None) -> dict[str, list[RDM
         if values.shape[1] < 2:
             raise ValueError(
                 f"{path.name} holds {len(subjects)} subjects with one RDM each: that is no course over time. Expected"
-                " is (n_subjects, n_times, ...), or a folder with a file of time points per subject; or leave --time out."
+                " is (n_subjects, n_times, ...), or a folder with a file of time points per subject; or no --time."
             )
         name = path.resolve().name if path.is_dir() else path.stem
         if name in courses:

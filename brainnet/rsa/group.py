@@ -74,7 +74,8 @@ def group_searchlight(
         Maps on the CPU over the centres that all subjects have, with the number of centres lost in ``settings``.
 
     Raises:
-        ValueError: one subject, other models, a contrast of models that are not there, another space, no centre in common, sign flips without a generator.
+        ValueError: one subject, other models, a contrast of models that are not there, another space, no centre in
+            common, sign flips without a generator.
 
     Warns:
         UserWarning: fewer than 5 subjects, whose sign flips cannot reach p < .05.
