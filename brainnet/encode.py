@@ -333,7 +333,7 @@ def encode(
     twins: Mapping[str, Any] | None = None,
     train: Sequence[str] = ("train", "val"),
     out: str | Path | None = None,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
     progress: bool = True,
@@ -354,7 +354,11 @@ def encode(
         train: splits to fit on together. All other splits are predicted, out-of-distribution ones too.
         out: folder that keeps finished jobs, and their predictions out of memory. The same call goes on where it
             stopped; jobs whose data or settings have changed are run again.
-        n_jobs: processes, through joblib's current backend (``joblib.parallel_config`` chooses dask, ray, ...).
+        n_jobs: processes; None is what ``joblib.parallel_config`` says, else 1. On more than one machine (dask, ray)
+            all must see the folder ``out``, and the files of token stores, under one path:
+
+                with dask.distributed.Client(address), joblib.parallel_config("dask"):
+                    encode(features, responses, out=folder)
         n_resamples: bootstrap resamples of the images.
         seed: of control and bootstrap.
         progress: whether a bar shows on a terminal.
@@ -402,13 +406,16 @@ def encode(
                     chosen = known if layer == ALL_LAYERS else [layer]
                     key = FitKey(model, subject, method, layer, control)
                     jobs.append((key, source, data, estimator, chosen, pool, rows, train))
-    folder = None if out is None else Path(out) / "jobs"
+    folder = None if out is None else Path(out).resolve() / "jobs"  # a worker may stand in another folder
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
 
     joblib = require("joblib", needed_by="encode")
     run = joblib.delayed(_run)
-    finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(run(folder, *job) for job in jobs)
+    backend, _ = joblib.parallel.get_active_backend()
+    one_by_one = getattr(backend, "supports_return_generator", False)  # multiprocessing and ray give all at the end
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if one_by_one else "list")
+    finished = parallel(run(folder, *job) for job in jobs)
     for (key, *_), fit in zip(jobs, show_progress(finished, "encode", len(jobs), progress), strict=True):
         encoding.add(key, fit)
     _add_best_layers(encoding)

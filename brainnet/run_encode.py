@@ -29,7 +29,7 @@ import torch
 from yacs.config import CfgNode
 
 from brainnet._card import Clock, closing, opening, sha256, write_json
-from brainnet._checks import Interrupted, locked, nearest
+from brainnet._checks import Interrupted, locked, nearest, require
 from brainnet._checks import progress as progress_bar
 from brainnet.config import changed, config_keys
 from brainnet.datamodule import BrainDataModule
@@ -74,7 +74,7 @@ def encode_subjects(
     pool: str = "flatten",
     controls: Sequence[str] = (),
     runs: Sequence[str | Path] = (),
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     seed: int = 0,
     n_resamples: int = 1000,
     progress: bool = True,
@@ -94,7 +94,7 @@ def encode_subjects(
         pool: how tokens become features, see :meth:`Tokens.features`.
         controls: "shuffled" (responses permuted per voxel) and "random" (the same networks with random weights).
         runs: folders of finished ``brainnet fit`` runs on the same data and splits, as further rows.
-        n_jobs: processes.
+        n_jobs: processes, see :func:`brainnet.encode.encode`; None is what ``joblib.parallel_config`` says, else 1.
         seed: of controls, bootstrap, permutations and random weights; not of the split, which is ``SEED``.
         n_resamples: bootstrap resamples and permutations.
         progress: show progress bars.
@@ -109,6 +109,7 @@ def encode_subjects(
         FileNotFoundError: no finished run in one of ``runs``.
     """
     out, clock = Path(out), Clock()
+    n_jobs = require("joblib", needed_by="encode").effective_n_jobs(n_jobs)
     _check_words(methods, pool, controls)
     _open_folder(out)
     configs = _subject_configs(cfg, subjects)

@@ -1,5 +1,8 @@
 """The grid of encoding jobs: right numbers, choices on training images only, controls, resuming, refusals."""
 
+import contextlib
+import os
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ from brainnet.ridge import BandedRidgeCV, LinearRegressionCV, RidgeCV, WindowRid
 from brainnet.space import BrainSpace
 from brainnet.store import TokenStore
 from brainnet.tokens import Tokens
+from tests.toys import Whereabouts
 
 N, VOXELS = 120, 6
 SPLITS = {"train": range(80), "val": range(80, 90), "test": range(90, N)}
@@ -231,11 +235,41 @@ def test_a_broken_job_file_is_run_again(layers, dataset, tmp_path, caplog):
     assert caplog.text.count("is run again") == 2
 
 
-def test_parallel_jobs_give_the_same_table(layers, dataset):
-    serial = encode(layers, dataset, n_resamples=10)
-    with joblib.parallel_config("threading"):
-        parallel = encode(layers, dataset, n_resamples=10, n_jobs=2)
-    assert parallel.table.equals(serial.table)
+@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing", "dask"])
+def test_jobs_run_where_joblibs_backend_says_and_give_the_same_table(layers, dataset, tmp_path, monkeypatch, backend):
+    monkeypatch.chdir(tmp_path)
+    methods = {"ridge": RidgeCV(scoring="r2"), "where": Whereabouts()}
+    serial = encode(layers, dataset, methods=methods, n_resamples=10)
+    here = serial.fits[FitKey("model", "subject", "where", "early")].predictions["test"]
+    with workers(backend), joblib.parallel_config(backend, n_jobs=2):
+        parallel = encode(layers, dataset, methods=methods, n_resamples=10, out="out")
+    there = parallel.fits[FitKey("model", "subject", "where", "early")].predictions["test"]
+    assert not torch.equal(there, here)
+    ridge = [encoding.table[encoding.table["method"] == "ridge"] for encoding in (parallel, serial)]
+    assert len(ridge[0]) == 18  # 2 layers and the best one, 3 regions, r and r2
+    pd.testing.assert_frame_equal(*ridge)
+
+
+@contextlib.contextmanager
+def workers(backend):
+    """Two processes of dask, which stand in another folder as those of another machine would."""
+    if backend != "dask":
+        yield
+        return
+    distributed = pytest.importorskip("distributed", reason="pip install distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.run(os.chdir, "/")
+        yield
+
+
+def test_predictions_kept_in_a_relative_folder_are_found_from_elsewhere(layers, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    encoding = encode(layers, dataset, n_resamples=2, out="out")
+    monkeypatch.chdir("/")
+    assert encoding.voxel_scores(FitKey("model", "subject", "ridge", BEST_LAYER)).shape == (VOXELS,)
 
 
 def test_features_of_other_images_are_refused(layers, dataset):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -54,3 +58,13 @@ def toy_config(*overrides: str):
          "RESPONSES.STANDARDIZE", "True", "OPTIMIZER.LR", "0.01", "TRAINER.MAX_EPOCHS", "2",
          "REGULARIZATION.DECAY_TOTAL_STEPS", "10", *overrides],
     )  # fmt: skip
+
+
+class Whereabouts:
+    """An estimator whose prediction names the process and thread that it was made in."""
+
+    def fit(self, x, y):
+        self.n_voxels = y.shape[1]
+
+    def predict(self, x):
+        return np.full((len(x), self.n_voxels), hash((os.getpid(), threading.get_ident())) % 2**20, np.float32)
