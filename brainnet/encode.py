@@ -170,18 +170,18 @@ class Encoding:
         self.fits[key] = fit
 
     def _ceiling_rows(self, subject: str) -> Iterator[dict[str, Any]]:
-        """What a perfect model would score on the test images, where that is known."""
+        """What a perfect model would score on images that are predicted, where that is known."""
         dataset = self.subjects[subject]
-        if dataset.noise_ceiling is None or not len(dataset.splits["test"]):
-            return
-        ceiling = dataset.noise_ceiling.double()
         key = FitKey("", subject, NOISE_CEILING, "")
-        for name, values in (("r", ceiling), ("r2", ceiling.square())):
+        known = {split: dataset.ceiling_of(split) for split, rows in dataset.splits.items() if len(rows)}
+        known = {split: ceiling.double() for split, ceiling in known.items() if ceiling is not None}
+        kinds = [(split, *kind) for split, c in known.items() for kind in (("r", c), ("r2", c.square()))]
+        for split, name, values in kinds:
             floor = self.floor if name == "r" else self.floor**2
             for roi, mask in self.regions(subject).items():
                 mean, median, n, n_excluded = summarise(values[mask])
                 yield (
-                    {**key._asdict(), "chosen_layer": "", "split": "test", "roi": roi, "score": name}
+                    {**key._asdict(), "chosen_layer": "", "split": split, "roi": roi, "score": name}
                     | {"mean": mean, "lower": torch.nan, "upper": torch.nan, "median": median, "n_voxels": n}
                     | {"n_excluded": n_excluded, "ceiling": mean, "normalised": torch.nan}
                     | {"n_under_floor": int((values[mask] < floor).sum())}
@@ -203,8 +203,8 @@ class Encoding:
             samples = bootstrap_scores(
                 prediction, response, _SCORES[name], self.n_resamples, masks, generator=self._generator()
             )
-            known = dataset.noise_ceiling is not None and split == "test" and key.control != "shuffled"
-            ceiling = dataset.noise_ceiling.double() if known else torch.full_like(score, torch.nan)
+            ceiling = None if key.control == "shuffled" else dataset.ceiling_of(split)
+            ceiling = torch.full_like(score, torch.nan) if ceiling is None else ceiling.double()
             ceiling = ceiling if name == "r" else ceiling.square()
             share = normalise(score, ceiling, self.floor if name == "r" else self.floor**2).values
             for roi, mask, sample in zip(regions, masks, samples.T, strict=True):
@@ -284,11 +284,12 @@ class Encoding:
         for key, fit in self.fits.items():
             dataset = self.subjects[key.subject]
             arrays = {"selection": np.asarray(fit.selection), **fit.details}
-            if dataset.noise_ceiling is not None:
-                arrays["noise_ceiling"] = dataset.noise_ceiling.numpy()
             for split, prediction in fit.predictions.items():
                 pair = torch.as_tensor(prediction), self._responses(key, split)
                 arrays |= {f"r_{split}": pearson_r(*pair).numpy(), f"r2_{split}": r2(*pair).numpy()}
+                ceiling = dataset.ceiling_of(split)
+                if ceiling is not None:
+                    arrays["noise_ceiling" if split == "test" else f"noise_ceiling_{split}"] = ceiling.numpy()
             for (tested, split, score), test in self.tests.items():
                 if tested == key:
                     found = {"p": test.p, "p_fdr": test.p_fdr, "p_max": test.p_max}

@@ -81,7 +81,7 @@ def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> I
     """Scores of all methods per ROI beside the noise ceiling, and as shares of it."""
     dataset = encoding.subjects[subject]
     scores = _scores(encoding, keys, split)
-    ceiling = dataset.noise_ceiling if split == "test" else None
+    ceiling = dataset.ceiling_of(split)
     title = _title(subject, split)
     yield _Picture(
         _file("scores", subject, split),

@@ -528,6 +528,41 @@ def test_noise_ceilings_have_rows_of_their_own(layers, dataset):
         assert row(encoding, method=NOISE_CEILING, roi="V1", score=score)["n_under_floor"] == 1
 
 
+def test_further_splits_are_held_against_their_own_ceiling(layers, dataset, tmp_path):
+    splits = {"train": range(80), "test": range(80, 100), "sketches": range(100, 120), "photos": []}
+    ceilings = {"sketches": np.linspace(0.5, 1, VOXELS), "photos": np.ones(VOXELS)}
+    further = ResponseDataset(dataset.image_ids, dataset.responses, dataset.space, splits,
+                              noise_ceiling=np.full(VOXELS, 0.9), further_ceilings=ceilings)  # fmt: skip
+    encoding = encode(layers, further, layers=["late"], n_resamples=5)
+    key = FitKey("model", "subject", "ridge", "late")
+    found = row(encoding, layer="late", split="sketches")
+    assert found["ceiling"] == pytest.approx(0.75)
+    share = encoding.voxel_scores(key, "sketches") / torch.linspace(0.5, 1, VOXELS, dtype=torch.float64)
+    assert found["normalised"] == pytest.approx(share.mean().item())
+    assert row(encoding, method=NOISE_CEILING, split="sketches")["mean"] == pytest.approx(0.75)
+    assert row(encoding, method=NOISE_CEILING)["mean"] == pytest.approx(0.9)
+    assert set(encoding.table["split"]) == {"test", "sketches"}
+    encoding.save(tmp_path)
+    with np.load(next((tmp_path / "voxels").glob("*late*.npz")), allow_pickle=False) as saved:
+        np.testing.assert_allclose(saved["noise_ceiling_sketches"], ceilings["sketches"], rtol=1e-6)
+        np.testing.assert_allclose(saved["noise_ceiling"], 0.9, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "message"),
+    [
+        ({"sketch": np.ones(VOXELS)}, "names 'sketch', which is no further split. Known: sketches"),
+        ({"test": np.ones(VOXELS)}, "names 'test', which is no further split"),
+        ({"sketches": np.ones(2)}, r"the noise ceiling of 'sketches' must be \(6,\)"),
+        ({"sketches": np.full(VOXELS, 50.0)}, r"the noise ceiling of 'sketches' is a Pearson r in \[0, 1\]"),
+    ],
+)
+def test_wrong_ceilings_of_further_splits_are_refused(dataset, ceilings, message):
+    splits = {"train": range(80), "test": range(80, 100), "sketches": range(100, 120)}
+    with pytest.raises(ValueError, match=message):
+        ResponseDataset(dataset.image_ids, dataset.responses, dataset.space, splits, further_ceilings=ceilings)
+
+
 def test_tests_that_were_made_are_saved(layers, dataset, tmp_path):
     encoding = encode(layers, dataset, n_resamples=5, layers=["late"])
     test = encoding.significance(FitKey("model", "subject", "ridge", "late"), n_permutations=50)

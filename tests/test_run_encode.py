@@ -468,7 +468,10 @@ def test_further_splits_are_scored_and_drawn_under_their_names(folders, tmp_path
         assert pick(encoding.table, method=method, layer=layer, split="sketches")["mean"] > 0.2
     names = {path.stem for path in (tmp_path / "out" / "figures").glob("*sketches.png")}
     assert names == {"scores_subject_sketches", "layers_subject_toy_sketches", "joint_subject_ridge_banded_sketches",
-                     "variance_subject_toy_sketches"}  # fmt: skip
+                     "variance_subject_toy_sketches", "normalised_subject_sketches"}  # fmt: skip
+    ceiling = pd.read_csv(tmp_path / "out" / "figures" / "scores_subject_sketches.csv")["mean_noise_ceiling"]
+    assert ceiling[0] == pytest.approx(pick(encoding.table, method="noise ceiling", split="sketches")["mean"])
+    assert ceiling[0] != pytest.approx(pick(encoding.table, method="noise ceiling")["mean"])
     significance = pd.read_csv(tmp_path / "out" / "significance.csv")
     assert set(significance["split"]) == {"test", "sketches"}
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import nearest
-from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
+from brainnet.dataset.base import DATASETS, SPLITS, ResponseDataset, check_splits, random_splits
 from brainnet.dataset.images import Images, is_picture, natural_sort
 from brainnet.scores import ceiling_from_split_half
 from brainnet.space import BrainSpace
@@ -41,7 +41,7 @@ class ArrayDataset(ResponseDataset):
         orientation: "images,voxels" (one row per image) or "voxels,images".
         ids: a name per image; by default the file names without suffix.
         repeats: single presentations, an array or .npy file with the axes of ``responses`` and a third one over
-            repeats; NaN where a repeat is missing. They give the noise ceiling.
+            repeats; NaN where a repeat is missing. They give the noise ceiling; further splits have their own.
         coords: (n_voxels, 3) mm, array or .npy or .csv; None leaves the space without place.
         rois: name -> (n_voxels,) bool; or a .csv with a header and a row per voxel: a 0/1 column per ROI, or one column
             of ROI names.
@@ -104,12 +104,21 @@ class ArrayDataset(ResponseDataset):
             splits = random_splits(n_images, test=test, val=val, seed=seed)
         elif not isinstance(splits, Mapping):
             splits = _read_splits(Path(splits), self.images.ids)
+        splits = check_splits(splits, n_images)
+        further_ceilings: dict[str, Tensor] = {}
         if trials is not None:
-            rows = np.asarray(splits.get("test", ()), dtype=int)  # numpy takes a tensor of one element for a number
+            rows = splits["test"].numpy()  # numpy takes a tensor of one element for a number
             counts = (~np.isnan(trials[rows if len(rows) else slice(None)])).sum(2)
             n_repeats = round(float(counts.mean()))
             if noise_ceiling is None:
-                noise_ceiling, noise_ceiling_definition = _ceiling(trials)
+                further = {name: rows.numpy() for name, rows in splits.items() if name not in SPLITS}
+                rows = np.setdiff1d(np.arange(n_images), np.concatenate([[], *further.values()]))
+                noise_ceiling, noise_ceiling_definition = _ceiling(trials, rows if further else None)
+                for name, rows in further.items():
+                    found, definition = _ceiling(trials, rows) if len(rows) else (torch.tensor(torch.nan), "")
+                    if not found.isnan().all():
+                        further_ceilings[name] = found
+                        noise_ceiling_definition += f"; of {name}: {definition}"
         elif noise_ceiling is None:
             noise_ceiling_definition = "none: no repeats were given"
         else:
@@ -121,6 +130,7 @@ class ArrayDataset(ResponseDataset):
             splits,
             noise_ceiling=noise_ceiling,
             noise_ceiling_definition=noise_ceiling_definition,
+            further_ceilings=further_ceilings,
             n_repeats=n_repeats,
             preprocessing=preprocessing,
         )
@@ -272,21 +282,23 @@ def _space(coords: Any, rois: Any, n_voxels: int) -> BrainSpace:
     return BrainSpace(coords=torch.from_numpy(np.array(read_table(coords, "coords").values)), rois=rois or {})
 
 
-def _ceiling(trials: np.ndarray, voxels_at_once: int = 1000) -> tuple[Tensor, str]:
-    """The split-half ceiling of responses averaged over all the repeats there are, and its definition."""
-    counts = (~np.isnan(trials)).sum(2)
+def _ceiling(trials: np.ndarray, rows: np.ndarray | None = None, voxels_at_once: int = 1000) -> tuple[Tensor, str]:
+    """The split-half ceiling of responses averaged over all the repeats of some images, and its definition."""
+    chosen = slice(None) if rows is None else rows.astype(int)
+    counts = (~np.isnan(trials)).sum(2)[chosen]
     # an image's mean keeps 1/K of the noise variance, so unequal K count by their harmonic mean
     k = 1 / (1 / counts[counts > 0]).mean() if counts.any() else 1
     parts = []
     for start in range(0, trials.shape[1], voxels_at_once):
-        part = np.array(np.swapaxes(trials[:, start : start + voxels_at_once], 1, 2))
+        part = np.array(np.swapaxes(trials[chosen, start : start + voxels_at_once], 1, 2))
         # the same halves for every part, so a voxel's ceiling does not depend on its neighbours
         generator = torch.Generator().manual_seed(0)
         parts.append(ceiling_from_split_half(part, n_repeats=k, halves="random", n_splits=20, generator=generator))
     few, many = int(counts.min()), int(counts.max())
     number = f"{few}" if few == many else f"{few} to {many} (harmonic mean {k:.1f})"
     return torch.cat([part.r for part in parts]), (
-        f"{parts[0].definition}, over all {len(trials)} images; for the mean of K = {number} repeats"
+        f"{parts[0].definition}, over {'all ' if rows is None else ''}{len(counts)} images; "
+        f"for the mean of K = {number} repeats"
     )
 
 

@@ -39,6 +39,7 @@ class ResponseDataset(Dataset):
         noise_ceiling: (n_voxels,) the largest Pearson r a perfect model reaches on the test rows, in [0, 1]; None
             where nothing is known.
         noise_ceiling_definition: how that ceiling was estimated, and from how many repeats.
+        further_ceilings: the same for images of further splits, split -> (n_voxels,), where that is known.
         n_repeats: presentations of each test image that were averaged.
         preprocessing: how images become tensors; None leaves it to the backbone.
 
@@ -57,6 +58,7 @@ class ResponseDataset(Dataset):
         *,
         noise_ceiling: Tensor | np.ndarray | None = None,
         noise_ceiling_definition: str = "",
+        further_ceilings: Mapping[str, Tensor | np.ndarray] | None = None,
         n_repeats: int = 1,
         preprocessing: Preprocessing | None = None,
     ):
@@ -66,6 +68,10 @@ class ResponseDataset(Dataset):
         self.splits = check_splits(splits, len(self.image_ids))
         self.noise_ceiling = None if noise_ceiling is None else torch.as_tensor(noise_ceiling).to("cpu", torch.float32)
         self.noise_ceiling_definition = noise_ceiling_definition
+        self.further_ceilings = {
+            split: torch.as_tensor(ceiling).to("cpu", torch.float32)
+            for split, ceiling in (further_ceilings or {}).items()
+        }
         self.n_repeats = int(n_repeats)
         self.preprocessing = preprocessing
         self._check()
@@ -84,15 +90,14 @@ class ResponseDataset(Dataset):
             raise ValueError(f"image ids must be unique, {twice!r} occurs more than once.")
         if self.space.n_voxels != n_voxels:
             raise ValueError(f"responses have {n_voxels} columns but the space has {self.space.n_voxels} voxels.")
-        ceiling = self.noise_ceiling
-        if ceiling is not None and ceiling.shape != (n_voxels,):
-            raise ValueError(f"noise_ceiling must be ({n_voxels},), one r per voxel, got {tuple(ceiling.shape)}.")
-        if ceiling is not None and bool(((ceiling < 0) | (ceiling > 1)).any()):
-            raise ValueError(
-                "noise_ceiling is a Pearson r in [0, 1] (NaN where unknown), got "
-                f"{float(ceiling.nan_to_num().min()):.3g} to {float(ceiling.nan_to_num().max()):.3g}. "
-                "A ceiling of p percent of the variance is sqrt(p / 100) on this scale."
-            )
+        unknown = [split for split in self.further_ceilings if split not in self.splits or split in SPLITS]
+        if unknown:
+            further = ", ".join(split for split in self.splits if split not in SPLITS) or "none"
+            raise ValueError(f"further_ceilings names {unknown[0]!r}, which is no further split. Known: {further}.")
+        if self.noise_ceiling is not None:
+            self._check_ceiling(self.noise_ceiling, "noise_ceiling")
+        for split, ceiling in self.further_ceilings.items():
+            self._check_ceiling(ceiling, f"the noise ceiling of {split!r}")
         # amin and amax carry NaN through and need no copy of a matrix that may be gigabytes
         low, high = (self.responses.amin(0), self.responses.amax(0)) if n_images else (torch.zeros(n_voxels),) * 2
         finite, constant = torch.isfinite(low) & torch.isfinite(high), low == high
@@ -105,6 +110,20 @@ class ResponseDataset(Dataset):
                 f"{type(self).__name__}: of {n_voxels} voxels {n_nan} hold NaN or infinity, {n_constant} are constant. "
                 "They are kept and their scores are NaN; `dataset.usable` is the mask of the others.",
             )
+
+    def _check_ceiling(self, ceiling: Tensor, name: str) -> None:
+        if ceiling.shape != (self.n_voxels,):
+            raise ValueError(f"{name} must be ({self.n_voxels},), one r per voxel, got {tuple(ceiling.shape)}.")
+        if bool(((ceiling < 0) | (ceiling > 1)).any()):
+            raise ValueError(
+                f"{name} is a Pearson r in [0, 1] (NaN where unknown), got "
+                f"{float(ceiling.nan_to_num().min()):.3g} to {float(ceiling.nan_to_num().max()):.3g}. "
+                "A ceiling of p percent of the variance is sqrt(p / 100) on this scale."
+            )
+
+    def ceiling_of(self, split: str) -> Tensor | None:
+        """(n_voxels,) the noise ceiling of a split's images: of "test", or of a further split; None if unknown."""
+        return self.noise_ceiling if split == "test" else self.further_ceilings.get(split)
 
     @property
     def n_voxels(self) -> int:
@@ -158,7 +177,7 @@ class ResponseDataset(Dataset):
         control = copy.copy(self)
         control.responses = torch.from_numpy(responses)
         control.is_shuffled = True
-        control.noise_ceiling = None
+        control.noise_ceiling, control.further_ceilings = None, {}
         control.noise_ceiling_definition = "none: responses are shuffled over images"
         return control
 

@@ -131,6 +131,35 @@ def test_the_ceiling_of_a_voxel_does_not_depend_on_the_others():
     assert torch.allclose(whole.noise_ceiling[5:], part.noise_ceiling)
 
 
+def test_further_splits_have_a_ceiling_of_their_own():
+    signal, repeats = planted_repeats(np.random.default_rng(0))
+    sketches, photos = np.arange(1500, 4000), np.arange(1500)
+    repeats[sketches] += 2 * np.random.default_rng(1).normal(size=(2500, 2, 6))  # as noisy as they are unusual
+    repeats[3999] = np.nan
+    splits = {"train": range(1000), "test": range(1000, 1500), "sketches": sketches, "none": []}
+    data = ArrayDataset(np.zeros((len(signal), 2, 2, 3), dtype=np.uint8), repeats=repeats, splits=splits)
+    for rows, split in ((photos, "test"), (sketches[:-1], "sketches")):
+        reached = [np.corrcoef(signal[rows, v], data.responses[rows, v])[0, 1] for v in range(2)]
+        assert data.ceiling_of(split).tolist() == pytest.approx(
+            reached, abs=0.05
+        )  # standard error of r and of ceiling: 0.02
+    assert data.ceiling_of("train") is data.ceiling_of("none") is None
+    assert "over 1500 images" in data.noise_ceiling_definition
+    assert "; of sketches: " in data.noise_ceiling_definition
+    assert "over 2500 images" in data.noise_ceiling_definition
+    assert data.shuffled().ceiling_of("sketches") is None
+
+
+def test_a_further_split_without_repeats_has_no_ceiling():
+    _, repeats = planted_repeats(np.random.default_rng(0), n_images=40)
+    repeats[30:, :, 1:] = np.nan
+    splits = {"train": range(20), "test": range(20, 30), "sketches": range(30, 40)}
+    data = ArrayDataset(np.zeros((40, 2, 2, 3), dtype=np.uint8), repeats=repeats, splits=splits)
+    assert data.ceiling_of("sketches") is None
+    assert data.noise_ceiling is not None
+    assert "sketches" not in data.noise_ceiling_definition
+
+
 def test_repeats_follow_the_orientation(matrix):
     repeats = np.repeat(matrix.T[..., None], 3, axis=2)
     data = ArrayDataset(PIXELS, matrix.T, repeats=repeats, orientation="voxels,images")
