@@ -470,20 +470,25 @@ class PLModel(pl.LightningModule):
         return torch.optim.AdamW(groups, fused=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Lowers the step size over the last steps; it follows from the step alone, so a resumed run goes on alike."""
-        share = self.cfg.OPTIMIZER.DECAY_LAST
-        if not share:
+        """Raises the step size over the first steps and lowers it over the last.
+
+        It follows from the step alone, so a resumed run goes on alike.
+        """
+        warmup, share = self.cfg.OPTIMIZER.WARMUP, self.cfg.OPTIMIZER.DECAY_LAST
+        if not warmup and not share:
             return
-        # known only here: asked for earlier, Lightning would make the loaders before tokens are transformed
-        n_steps = self.trainer.estimated_stepping_batches
-        if not 0 < share <= 1 or math.isinf(n_steps):
-            raise ValueError(
-                f"OPTIMIZER.DECAY_LAST is a share, 0 to 1, of a known number of steps; got {share} of {n_steps} steps. "
-                "Give Trainer a max_epochs."
-            )
-        fallen = max(0.0, 1 - (n_steps - self.global_step) / (share * n_steps))
+        factor = min(1.0, (self.global_step + 1) / warmup) if warmup else 1.0
+        if share:
+            # known only here: asked for earlier, Lightning would make the loaders before tokens are transformed
+            n_steps = self.trainer.estimated_stepping_batches
+            if not 0 < share <= 1 or math.isinf(n_steps):
+                raise ValueError(
+                    f"OPTIMIZER.DECAY_LAST is a share, 0 to 1, of a known number of steps; got {share} of {n_steps} "
+                    "steps. Give Trainer a max_epochs."
+                )
+            factor *= 1 - (1 - LAST_LR) * max(0.0, 1 - (n_steps - self.global_step) / (share * n_steps))
         for group in self.optimizers().param_groups:
-            group["lr"] = group["first_lr"] * (1 - (1 - LAST_LR) * fallen)
+            group["lr"] = group["first_lr"] * factor
 
     def configure_gradient_clipping(
         self,

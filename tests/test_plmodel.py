@@ -303,6 +303,17 @@ def test_the_step_size_falls_to_a_tenth_over_the_last_steps(tmp_path):
     assert resumed.seen == note.seen[4 * per_epoch :]
 
 
+def test_the_step_size_rises_over_the_first_steps(tmp_path):
+    note, both = StepSizes(), StepSizes()
+    fitted(tmp_path, "OPTIMIZER.WARMUP", "4", max_epochs=2, callbacks=[note])
+    rates = torch.tensor(note.seen)[:, 0]
+    torch.testing.assert_close(rates[:6], torch.tensor([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01]))
+    fitted(tmp_path, "OPTIMIZER.WARMUP", "4", "OPTIMIZER.DECAY_LAST", "0.5", max_epochs=2, callbacks=[both])
+    half = len(rates) // 2
+    torch.testing.assert_close(torch.tensor(both.seen)[:half, 0], rates[:half])
+    assert both.seen[-1][0] < 0.4 * rates[-1]
+
+
 @pytest.mark.parametrize(("share", "epochs"), [("1.5", 2), ("0.5", -1)])
 def test_a_fall_of_the_step_size_needs_a_share_of_a_known_number_of_steps(tmp_path, share, epochs):
     with pytest.raises(ValueError, match=r"DECAY_LAST is a share, 0 to 1, of a known number of steps"):

@@ -25,7 +25,7 @@ from brainnet.tokens import Preprocessing, Tokens
 LAYERS = ("1", "2", "3", "4", "5")
 KERNELS = (15, 7, 5, 3, 3)
 FULL = (1000, 3000, 5000, 3000)
-SMALL = (32, 128, 256, 512)
+SMALL = (32, 128, 256, 256)
 SPECTRUM_BYTES = 2**28  # layer 2 is convolved through its spectrum where that takes no more memory: 70 MB when small
 
 
@@ -274,12 +274,12 @@ def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Exp
 
     Args:
         variant: "full", the published geometry (350 million random weights, 617 GFLOP an image), or "small"
-            (2 million, 3 GFLOP). "expansion" alone is the full one.
+            (1 million, 3 GFLOP). "expansion" alone is the full one.
         filters_5: width of layer 5, the published sweep's 3, 30, 300, 3000, 30000.
         kwargs: see :class:`Expansion`.
 
     >>> build("small").layer_widths
-    (108, 32, 128, 256, 512)
+    (108, 32, 128, 256, 256)
     """
     variants = {"full": (FULL, "valid"), "small": (SMALL, "same")}
     variant = variant or "full"

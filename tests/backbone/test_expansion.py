@@ -146,7 +146,7 @@ def test_grids_of_both_geometries():
 
 
 def test_widths_of_the_named_networks():
-    assert build_backbone("expansion:small").layer_widths == (108, 32, 128, 256, 512)
+    assert build_backbone("expansion:small").layer_widths == (108, 32, 128, 256, 256)
     assert build_backbone("expansion:small", filters_5=30).layer_widths[-1] == 30
     assert build_backbone("expansion:small").preprocessing.size == (128, 128)
 
