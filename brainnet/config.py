@@ -68,7 +68,7 @@ _C.LOSS.BETA = 0.1  # where smooth L1 turns from square to absolute, in response
 
 _C.OPTIMIZER = CfgNode()
 _C.OPTIMIZER.LR = 1e-3  # AdamW step size
-_C.OPTIMIZER.WARMUP = 0  # steps over which LR rises to its value; a large LR at once can drive selectors to their limits
+_C.OPTIMIZER.WARMUP = 0  # steps over which LR rises to its value; a large one at once may drive selectors to their ends
 _C.OPTIMIZER.DECAY_LAST = 0.0  # share of all steps, the last ones, over which LR falls to a tenth; 0 keeps it constant
 _C.OPTIMIZER.WEIGHT_DECAY = 1e-2  # what trained the original, whose written 3e-4 never reached its optimiser
 _C.OPTIMIZER.SELECTOR_LR_SCALE = 1.0  # times LR, for the space, layer, scale and width selectors
