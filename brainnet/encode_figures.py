@@ -214,7 +214,7 @@ def _bar_numbers(encoding: Encoding, subject: str, scores: Mapping[str, Tensor],
 
 
 def _title(subject: str, split: str, model: str = "") -> str:
-    named = f", {split} images" if split not in ("", "test") else ""
+    named = f", split {split}" if split not in ("", "test") else ""
     return f"{subject}{f', {model}' if model else ''}{named}"
 
 

@@ -472,6 +472,7 @@ def test_further_splits_are_scored_and_drawn_under_their_names(folders, tmp_path
     ceiling = pd.read_csv(tmp_path / "out" / "figures" / "scores_subject_sketches.csv")["mean_noise_ceiling"]
     assert ceiling[0] == pytest.approx(pick(encoding.table, method="noise ceiling", split="sketches")["mean"])
     assert ceiling[0] != pytest.approx(pick(encoding.table, method="noise ceiling")["mean"])
+    assert "split sketches" in (tmp_path / "out" / "figures" / "scores_subject_sketches.svg").read_text()
     significance = pd.read_csv(tmp_path / "out" / "significance.csv")
     assert set(significance["split"]) == {"test", "sketches"}
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8  # ROIs that lines can show; more become a matrix
 SPREAD = "thin line on a bar: middle half of the voxels"
+MOST_ROWS = 400  # of a picture of units, three inches tall
 FEW_VOXELS = 200  # fewer are points: a histogram of them is mostly cells of one
 
 
@@ -38,7 +39,7 @@ def scores(
     """A figure of the mean score in each ROI and over all voxels, as bars beside their noise ceiling.
 
     The thin line on a bar spans the middle half of the voxels: their spread, not an error of the mean. Voxels that are
-    NaN are left out of bar and ceiling alike.
+    NaN are left out of bar and ceiling alike; below each region stands how many have a score.
 
     Args:
         scores: (n_voxels,) scores, or model name -> (n_voxels,) for a bar each.
@@ -81,13 +82,16 @@ def scores(
             x = place - 0.4 + (number + 0.5) * width
             label = name if name and not place else None
             ax.bar(x, known.mean(), width=0.92 * width, color=colours[number], label=label)
-            ax.plot([x, x], np.percentile(known, [25, 75]), color=INK, linewidth=0.8)
+            middle = np.percentile(known, [25, 75])
+            ax.plot([x, x], middle, color="white", linewidth=2.0)  # else lost on a dark bar
+            ax.plot([x, x], middle, color=INK, linewidth=0.8)
     for place, known in _finite(ceiling, regions) if ceiling is not None else ():
         label = None if place else "mean noise ceiling"
         ax.plot([place - 0.45, place + 0.45], [known.mean()] * 2, color=INK, linewidth=1.2, linestyle=":", label=label)
     ax.axhline(0, color=FAINT, linewidth=0.6)
     plain(ax, "", score_name)
-    names = [f"{name}\n{mask.sum():,}" for name, mask in regions.items()]
+    scored = np.isfinite(list(models.values())).any(0)
+    names = [f"{name}\n{(mask & scored).sum():,}" for name, mask in regions.items()]
     ax.set_xticks(range(len(regions)), names, rotation=0 if len(regions) <= 16 else 90)
     ax.set_xlim(-0.6, len(regions) - 0.4)
     legend = None
@@ -293,8 +297,11 @@ def _units_by_layer(values: np.ndarray, best: np.ndarray, names: list[str], titl
     worst = gap[np.isfinite(gap).any(1)]
     lowest = min(-0.01, float(np.median(np.nanmin(worst, axis=1)))) if len(worst) else -1.0  # a typical unit's range
     shown = continuous_colours(gap, SEQUENTIAL, lowest, 0.0)
-    heat.imshow(np.nan_to_num(shown, nan=1.0), extent=(-0.5, n_layers - 0.5, n_units, 0), aspect="auto",
-                interpolation="nearest" if n_units <= 400 else "antialiased")  # fmt: skip
+    shown = np.nan_to_num(shown, nan=1.0)
+    if n_units > MOST_ROWS:  # neighbours averaged here, as matplotlib would blur across layers too
+        edges = np.linspace(0, n_units, MOST_ROWS + 1).astype(int)[1:-1]
+        shown = np.stack([rows.mean(0) for rows in np.split(shown, edges)])
+    heat.imshow(shown, extent=(-0.5, n_layers - 0.5, n_units, 0), aspect="auto", interpolation="nearest")
     plain(heat, "", "units, sorted by best layer")
     heat.set_xticks(range(n_layers), names, rotation=45, ha="right")
     bar = add_axes(figure, (0.7 + 0.15 * width, 0.36, 0.7 * width, 0.1))
@@ -340,7 +347,7 @@ def joint_histogram(
         raise ValueError("no voxel has both scores.")
     low, high = min(0.0, a.min(), b.min()), max(a.max(), b.max())
     if ax is None:
-        ax = add_axes(new_figure((3.8, 3.6 + 0.2 * (title is not None))), (0.65, 0.54, 2.96, 2.8))
+        ax = add_axes(new_figure((3.8, 3.75 + 0.2 * (title is not None))), (0.65, 0.69, 2.96, 2.8))
     if bins is None and len(a) < FEW_VOXELS:
         margin = 0.03 * (high - low) or 0.5
         low, high = low - margin, high + margin  # a point on the edge would be cut in half
@@ -354,6 +361,10 @@ def joint_histogram(
         counts = np.histogram2d(a, b, bins=[edges, edges])[0].T
         shown = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan)
         ax.imshow(shown, origin="lower", extent=(low, high, low, high), cmap="viridis", aspect="equal", vmin=0)
+        text = f"brighter: more voxels in a cell, at most {int(counts.max()):,}"
+        ax.annotate(
+            text, (0, 0), (0, -40), xycoords="axes fraction", textcoords="offset points", fontsize=6, color=FAINT
+        )
     ax.plot([low, high], [low, high], color=INK, linewidth=0.8)
     better = 100 * float((b > a).mean())
     text = f"{names[1]} better in {better:.0f} % of {len(a):,} voxels"

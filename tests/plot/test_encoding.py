@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ def test_bars_are_means_of_known_voxels(space):
     values = torch.tensor([0.2, 0.4, math.nan, 0.6])
     ax = plot.scores(values, space).axes[0]
     assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.4, 0.3, 0.6])
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["all\n4", "V1\n2", "V4\n2"]  # MT has no voxels
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["all\n3", "V1\n2", "V4\n1"]  # MT has no voxels
     assert ax.get_ylabel() == "r"
 
 
@@ -33,6 +34,18 @@ def test_models_stand_side_by_side_below_their_ceiling(space):
     assert dashes == pytest.approx([(0.8 + 0.6 + 0.9) / 3, 0.7, 0.9])
     colours = {bar.get_facecolor() for bar in ax.patches}
     assert len(colours) == 2
+
+
+def test_the_middle_half_of_the_voxels_can_be_seen_on_bars_of_any_colour():
+    values = torch.linspace(0, 1, 101)
+    models = dict.fromkeys("abcdefgh", values)
+    ax = plot.scores({"a": values} | models, BrainSpace.free(101)).axes[0]
+    lines = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
+    assert len(lines) == 2 * len(models)
+    for casing, line in zip(lines[::2], lines[1::2], strict=True):
+        assert list(line.get_ydata()) == list(casing.get_ydata()) == pytest.approx([0.25, 0.75])
+        assert casing.get_color() == "white"
+        assert casing.get_linewidth() > line.get_linewidth()
 
 
 def test_lengths_are_checked(space):
@@ -119,6 +132,20 @@ def test_the_best_layer_of_each_unit_is_counted(space):
         plot.best_layer({}, space)
 
 
+def test_many_units_keep_their_layers_apart():
+    generator = torch.Generator().manual_seed(0)
+    layers = {"early": torch.rand(1500, generator=generator), "late": torch.rand(1500, generator=generator)}
+    _, heat, _ = plot.best_layer(layers, BrainSpace.free(1500)).axes
+    picture = heat.images[0]
+    assert picture.get_array().shape[:2] == (400, 2)
+    assert picture.get_interpolation() == "nearest"  # any other blurs one layer into the next
+    assert picture.get_extent() == [-0.5, 1.5, 1500, 0]
+    best = [tuple(colour) for colour in picture.get_array()[[0, 399], [0, 1]].round(6).tolist()]
+    assert best[0] == best[1]  # first units read the early layer, last ones the late
+    early = (picture.get_array()[:, 0].round(6) == best[0]).all(1).argmin()  # the first row that is not of the early
+    assert early == pytest.approx((layers["early"] > layers["late"]).sum().item() / 1500 * 400, abs=1)
+
+
 def test_the_best_layer_is_painted_on_the_cortex_in_the_colours_of_layers():
     from brainnet.plot._colours import layer_colours
     from brainnet.surface import occipital_vertices, surface_space
@@ -158,7 +185,7 @@ def test_few_voxels_are_points_under_a_title():
     assert low < min(0, b.min()) < b.max() < high
     many = plot.joint_histogram(*torch.rand(2, 200, generator=rng)).axes[0]
     assert many.images
-    assert not [*many.collections, *many.texts]
+    assert not many.collections
     assert plot.joint_histogram(a, b, bins=5).axes[0].images
 
 
@@ -168,14 +195,15 @@ def test_scores_say_what_the_thin_line_is():
 
 
 def test_joint_histogram_counts_each_known_voxel_once():
-    a, b = torch.tensor([0.1, 0.2, 0.9, math.nan]), torch.tensor([0.3, 0.1, 0.9, 0.5])
+    a, b = torch.tensor([0.1, 0.2, 0.9, 0.9, math.nan]), torch.tensor([0.3, 0.1, 0.9, 0.9, 0.5])
     ax = plot.joint_histogram(a, b, names=("ridge", "banded"), bins=10).axes[0]
     counts = 10 ** ax.images[0].get_array().astype(float)
-    assert counts.sum() == pytest.approx(3)  # masked cells are empty
+    assert counts.sum() == pytest.approx(4)  # masked cells are empty
+    assert [text.get_text() for text in ax.texts] == ["brighter: more voxels in a cell, at most 2"]
     assert counts[3, 1] == 1  # row is b: the second model is on the vertical axis
-    assert "banded better in 33 % of 3 voxels" in ax.get_title(loc="left")
+    assert "banded better in 25 % of 4 voxels" in ax.get_title(loc="left")
     with pytest.raises(ValueError, match="no voxel"):
-        plot.joint_histogram(a[3:], b[3:])
+        plot.joint_histogram(a[4:], b[4:])
 
 
 def test_split_variance_is_stacked_and_negative_parts_hang_below(space):
@@ -188,3 +216,55 @@ def test_split_variance_is_stacked_and_negative_parts_hang_below(space):
     assert brightness == sorted(brightness)
     with pytest.raises(ValueError, match=r"a has shape \(3,\)"):
         plot.variance_split({"a": torch.ones(3)}, space)
+
+
+def test_bars_stand_over_the_name_of_their_region(space):
+    ax = plot.scores({"a": torch.rand(4), "b": torch.rand(4)}, space).axes[0]
+    centres = [round(bar.get_x() + bar.get_width() / 2, 6) for bar in ax.patches]
+    assert centres == [-0.2, 0.8, 1.8, 0.2, 1.2, 2.2]
+
+
+def test_layers_show_the_rows_of_one_split_and_score_with_their_intervals(table):
+    import pandas
+
+    other = [table.assign(mean=9.0, split="sketches"), table.assign(mean=8.0, score="r2")]
+    ceiling = table.iloc[[0]].assign(method="noise ceiling", layer="", mean=0.7)
+    rows = pandas.concat([ceiling, ceiling.assign(roi="V1", mean=0.8), table, table.assign(roi="V1"), *other])
+    ax = plot.layers(rows, rois=["all", "V1"]).axes[0]
+    assert ax.get_ylabel() == "mean r"
+    band = ax.collections[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in band.round(6).tolist()} == {(0, 0.28), (0, 0.32), (1, 0.48), (1, 0.52)}
+    lines = {roi: line for line in ax.lines if (roi := line.get_label()) in ("all", "V1")}
+    bars = [line for line in ax.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert [list(bar.get_ydata()) for bar in bars] == [pytest.approx(ends) for ends in [[0.48, 0.52], [0.58, 0.62]] * 2]
+    dotted = {line.get_ydata()[0]: line.get_color() for line in ax.lines if line.get_linestyle() == ":"
+              and len(line.get_ydata())}  # fmt: skip
+    for value, roi in ((0.7, "all"), (0.8, "V1")):
+        assert (dotted[value] == lines[roi].get_color()).all()
+    assert max(line.get_ydata()[0] for line in ax.lines if len(line.get_ydata())) < 1
+    squared = plot.layers(rows, score="r2").axes[0]
+    assert squared.get_ylabel() == "mean r2"
+    assert max(squared.lines[0].get_ydata()) == 8
+
+
+def test_units_of_one_layer_begin_with_the_best_predicted():
+    layers = {"early": torch.tensor([0.2, 0.9, 0.4]), "late": torch.tensor([0.1, 0.2, 0.35])}
+    _, heat, _ = plot.best_layer(layers, BrainSpace.free(3)).axes
+    from brainnet.plot._colours import SEQUENTIAL, continuous_colours
+
+    gaps = torch.tensor([[0, -0.7], [0, -0.05], [0, -0.1]]).numpy()  # of units 1, 2 and 0
+    expected = continuous_colours(gaps, SEQUENTIAL, -0.1, 0.0)
+    np.testing.assert_allclose(heat.images[0].get_array(), expected, rtol=0, atol=1 / 255)
+
+
+def test_each_axis_of_a_joint_histogram_names_its_model():
+    ax = plot.joint_histogram(torch.rand(9), torch.rand(9), names=("ridge", "banded"), score_name="r").axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("ridge, r", "banded, r")
+
+
+def test_the_legend_of_split_variance_is_stacked_as_its_bars(space):
+    parts = {name: torch.full((4,), 0.1) for name in ("early", "middle", "late")}
+    ax = plot.variance_split(parts, space).axes[0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["late", "middle", "early"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["all\n4", "V1\n2", "V4\n2"]
+    assert ax.get_ylabel() == "R2"
