@@ -248,12 +248,12 @@ def test_layers_show_the_rows_of_one_split_and_score_with_their_intervals(table)
 
 
 def test_units_of_one_layer_begin_with_the_best_predicted():
-    layers = {"early": torch.tensor([0.2, 0.9, 0.4]), "late": torch.tensor([0.1, 0.2, 0.35])}
+    layers = {"early": torch.tensor([0.2, 0.9, 0.4]), "late": torch.tensor([0.18, 0.2, 0.35])}
     _, heat, _ = plot.best_layer(layers, BrainSpace.free(3)).axes
     from brainnet.plot._colours import SEQUENTIAL, continuous_colours
 
-    gaps = torch.tensor([[0, -0.7], [0, -0.05], [0, -0.1]]).numpy()  # of units 1, 2 and 0
-    expected = continuous_colours(gaps, SEQUENTIAL, -0.1, 0.0)
+    gaps = torch.tensor([[0, -0.7], [0, -0.05], [0, -0.02]]).numpy()  # of units 1, 2 and 0
+    expected = continuous_colours(gaps, SEQUENTIAL, -0.05, 0.0)
     np.testing.assert_allclose(heat.images[0].get_array(), expected, rtol=0, atol=1 / 255)
 
 
