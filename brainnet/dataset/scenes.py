@@ -73,17 +73,22 @@ def _leaf_of_pixels(generator: np.random.Generator, size: int, radius: np.ndarra
     # a rectangle's half sides, of the same diagonal as the disc
     long, short = radius / np.hypot(1, aspect), radius * aspect / np.hypot(1, aspect)
     edges = np.stack([x - radius, x + radius + 1, y - radius, y + radius + 1]).clip(0, size).astype(int)
+    shown = (edges[0] < edges[1]) & (edges[2] < edges[3])
+    shapes = np.stack([x, y, radius, is_disc, cos, sin, long, short])  # as Python's numbers they leave pixels float32
     step = np.arange(size, dtype=np.float32)
     leaf = np.zeros((size, size), dtype=np.int32)
-    for k in np.flatnonzero((edges[0] < edges[1]) & (edges[2] < edges[3])).tolist():
-        left, right, top, bottom = edges[:, k].tolist()
-        dx, dy = step[left:right] - x[k], step[top:bottom, None] - y[k]
-        if is_disc[k]:
-            inside = dx * dx + dy * dy <= radius[k] ** 2
+    for k, box, shape in zip(
+        np.flatnonzero(shown).tolist(), edges.T[shown].tolist(), shapes.T[shown].tolist(), strict=True
+    ):
+        left, right, top, bottom = box
+        x, y, radius, is_disc, cos, sin, long, short = shape
+        dx, dy = step[left:right] - x, step[top:bottom, None] - y
+        if is_disc:
+            inside = dx * dx + dy * dy <= radius * radius
         else:
-            inside = np.abs(dx * cos[k] + dy * sin[k]) <= long[k]
-            inside &= np.abs(dy * cos[k] - dx * sin[k]) <= short[k]
-        leaf[top:bottom, left:right][inside] = k
+            inside = np.abs(dx * cos + dy * sin) <= long
+            inside &= np.abs(dy * cos - dx * sin) <= short
+        np.copyto(leaf[top:bottom, left:right], k, where=inside)
     return leaf
 
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import progress as progress_bar
-from brainnet._checks import read_ahead
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.planting import (
     ROI_BANDS,
@@ -73,7 +72,7 @@ class SimulatedSubject(ResponseDataset):
     def __init__(
         self,
         seed: int = 0,
-        n_train: int = 1152,
+        n_train: int = 1056,
         n_val: int = 50,
         n_test: int = 100,
         backbone: str | Backbone = "expansion:small",
@@ -147,7 +146,7 @@ class SimulatedSubject(ResponseDataset):
         kept: Tokens | None = None
         with _evaluating(backbone), torch.no_grad():
             drawn = progress_bar(
-                read_ahead(draw, batches), f"Tokens of {len(image_ids):,} simulated images", len(batches), progress
+                map(draw, batches), f"Tokens of {len(image_ids):,} simulated images", len(batches), progress
             )
             for rows, images in zip(batches, drawn, strict=True):
                 layers = kept.layers if kept else None
