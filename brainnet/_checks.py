@@ -1,6 +1,7 @@
 """Small checks at the door: names nearly right, packages not installed, warnings said once, one progress bar.
 
-And two ways to work beside others: what is read next is read while this is used; a path has one writer at a time.
+And three ways to work beside others: what is read next is read while this is used; jobs go to whatever backend there
+is; a path has one writer at a time.
 """
 
 from __future__ import annotations
@@ -101,6 +102,21 @@ def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
                 yield ready.result()
         if coming is not None:
             yield coming.result()
+
+
+def parallel(n_jobs: int | None):
+    """``joblib.Parallel`` over the backend in use; results come one by one, but for backends that give all at the end.
+
+    Those are joblib's own multiprocessing, and ray.
+
+    >>> list(parallel(1)([(abs, (-1,), {}), (abs, (2,), {})]))
+    [1, 2]
+    """
+    import joblib
+
+    backend, _ = joblib.parallel.get_active_backend()
+    one_by_one = getattr(backend, "supports_return_generator", False)
+    return joblib.Parallel(n_jobs=n_jobs, return_as="generator" if one_by_one else "list")
 
 
 @contextmanager

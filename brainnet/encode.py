@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from brainnet import __version__
-from brainnet._checks import nearest, require
+from brainnet._checks import nearest, parallel, require
 from brainnet._checks import progress as show_progress
 from brainnet.dataset.base import ResponseDataset
 from brainnet.ridge import BandedRidgeCV, RidgeCV, StackedRegressionCV, WindowRidgeCV
@@ -413,10 +413,7 @@ def encode(
 
     joblib = require("joblib", needed_by="encode")
     run = joblib.delayed(_run)
-    backend, _ = joblib.parallel.get_active_backend()
-    one_by_one = getattr(backend, "supports_return_generator", False)  # multiprocessing and ray give all at the end
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator" if one_by_one else "list")
-    finished = parallel(run(folder, *job) for job in jobs)
+    finished = parallel(n_jobs)(run(folder, *job) for job in jobs)
     for (key, *_), fit in zip(jobs, show_progress(finished, "encode", len(jobs), progress), strict=True):
         encoding.add(key, fit)
     _add_best_layers(encoding)

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._checks import parallel
 from brainnet._checks import progress as progress_bar
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.distances import DISTANCES
@@ -328,12 +329,11 @@ def _run(work: _Work, store: _ChunkFolder | None, waiting: Sequence[int], n_jobs
         if n_jobs != 1:
             raise ValueError(f"n_jobs={n_jobs} shares patterns between processes: move them to the CPU, or use 1.")
         return (_do_chunk(work, store, i) for i in waiting)
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
     arrays = [None if array is None else array.numpy() for array in (work.patterns, work.residuals)]
     rest = replace(work, patterns=None, residuals=None)
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    return parallel(delayed(_do_shared_chunk)(*arrays, rest, store, i) for i in waiting)
+    return parallel(n_jobs)(delayed(_do_shared_chunk)(*arrays, rest, store, i) for i in waiting)
 
 
 def _do_shared_chunk(patterns, residuals, rest: _Work, store: _ChunkFolder | None, i: int) -> Chunk:

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import joblib
 import nibabel
 import numpy as np
 import pytest
@@ -95,6 +96,15 @@ def test_chunks_memory_and_processes_change_nothing(small, rng, monkeypatch):
         again = searchlight(patterns, models, lights, n_permutations=30, generator=rng.set_state(state), **settings)
         for name, values in whole.maps().items():
             torch.testing.assert_close(again.maps()[name], values, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])  # the latter gives all results at the end
+def test_every_backend_of_joblib_works(small, monkeypatch, backend):
+    monkeypatch.setattr(module, "CENTRES_PER_CHUNK", 7)
+    whole = searchlight(*small)
+    with joblib.parallel_config(backend):
+        again = searchlight(*small, n_jobs=2)
+    torch.testing.assert_close(again.score, whole.score, equal_nan=True)
 
 
 def test_crossnobis_with_noise_of_each_sphere(small, rng):
