@@ -263,6 +263,7 @@ class PLModel(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Fits the token transform and finds the closed-form start, unless the model has them already."""
+        self._graphed = None  # of a training that was interrupted: it knows that training's memory
         data = self.data
         if data is None:
             if self.transform is not None and not self._started:
@@ -323,7 +324,7 @@ class PLModel(pl.LightningModule):
             )
 
     def on_fit_end(self) -> None:
-        """Lets go of the transformed tokens, and of a captured step, which knows this training's memory only."""
+        """Lets go of the transformed tokens and of the captured step."""
         self._graphed = None
         if self.data is not None:
             self.data.ready = None

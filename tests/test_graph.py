@@ -105,6 +105,19 @@ def test_on_a_cpu_nothing_is_captured(tmp_path, monkeypatch):
     assert with_graph.history == without.history
 
 
+def test_a_step_captured_in_an_interrupted_training_is_not_replayed_in_the_next(tmp_path):
+    model, seen = PLModel(toy_config(), ToyBackbone(), data=toy_dataset()), []
+    model._graphed = "left by a training that was interrupted"
+
+    class Look(pl.Callback):
+        def on_train_start(self, trainer, module):
+            seen.append(module._graphed)
+
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    pl.Trainer(accelerator="cpu", max_epochs=1, default_root_dir=tmp_path, callbacks=[Look()], **quiet).fit(model)
+    assert seen == [None]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_captured_training_is_the_uncaptured_one(tmp_path):
