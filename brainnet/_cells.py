@@ -171,16 +171,16 @@ class _Contraction(torch.autograd.Function):
     def forward(ctx, local, global_, window, layer, weight, groups, dtype, keep_bytes):
         batch, n_layers, depth = global_.shape
         n_terms = window.shape[1] * n_layers
-        form = _WeightFirst if n_terms <= depth else _TokensFirst
-        inner = batch * min(n_terms, depth)
+        orders = [(n_terms * batch, _WeightFirst), (depth * batch, _TokensFirst), (n_terms * depth, _FilterFirst)]
+        inner, form = min(orders, key=lambda order: order[0])  # numbers per voxel in between
         tile = TILE_ELEMENTS["cpu" if local.device.type == "cpu" else "other"] // inner
         tile = max(128, tile // 128 * 128)
-        tokens = _by_place(local, global_, groups.rim, dtype)
+        tokens = _by_place(local, global_, groups.rim, dtype, form.images_first)
         weight, window, layer = groups.to_rows(weight.to(dtype)), groups.to_rows(window), groups.to_rows(layer)
         keep = any(ctx.needs_input_grad) and len(weight) * inner * weight.element_size() <= keep_bytes
         out, kept = weight.new_empty(len(weight), batch), []
         for rows, runs in groups.tiles(tile):
-            seen = [tokens[start:stop] for start, stop in runs]
+            seen = form.of_places(tokens, runs)
             out[rows], terms = form.forward(seen, _outer(window[rows], layer[rows]).to(dtype), weight[rows])
             if keep:
                 kept.append(terms)
@@ -200,39 +200,51 @@ class _Contraction(torch.autograd.Function):
         for rows, runs in groups.tiles(ctx.tile):
             u, a, w = window[rows], layer[rows], weight[rows]
             mix = _outer(u, a).to(w.dtype)
-            seen = [tokens[start:stop] for start, stop in runs]
+            seen = ctx.form.of_places(tokens, runs)
             terms = next(kept, None)
             if terms is None:
                 terms = ctx.form.forward(seen, mix, w)[1]
-            d_seen = [d_tokens[start:stop] for start, stop in runs]
+            d_seen = ctx.form.of_places(d_tokens, runs)
             d_mix, d_weight[rows] = ctx.form.backward(seen, mix, w, grad[rows], terms, d_seen)
             d_mix = d_mix.to(dtype).view(len(u), u.shape[1], a.shape[1])
             d_window[rows] = torch.bmm(d_mix, a[:, :, None])[:, :, 0]
             d_layer[rows] = torch.bmm(u[:, None], d_mix)[:, 0]
-        d_local, d_global = _by_image(d_tokens, groups.rim, ctx.grid)
+        d_local, d_global = _by_image(d_tokens, groups.rim, ctx.grid, ctx.form.images_first)
         return d_local, d_global, *(groups.to_voxels(d) for d in (d_window, d_layer, d_weight)), None, None, None
 
 
-def _by_place(local: Tensor, global_: Tensor, rim: int, dtype: torch.dtype) -> Tensor:
-    """Tokens (places, L, B, D), the global ones last: a run of places is a matrix, whichever index is summed first."""
+def _by_place(local: Tensor, global_: Tensor, rim: int, dtype: torch.dtype, images_first: bool) -> Tensor:
+    """Tokens (places, L, B, D), or (B, places, L, D), the global ones last: a run of places is a matrix."""
     batch, n_layers, depth, height, width = local.shape
     places = (height + 2 * rim) * (width + 2 * rim)
-    tokens = torch.zeros(places + 1, n_layers, batch, depth, dtype=dtype, device=local.device)
-    inner = tokens[:places].unflatten(0, (height + 2 * rim, width + 2 * rim))
-    inner[rim : rim + height, rim : rim + width] = local.permute(3, 4, 1, 0, 2)
-    tokens[places] = global_.transpose(0, 1)
+    shape = (batch, places + 1, n_layers, depth) if images_first else (places + 1, n_layers, batch, depth)
+    tokens = torch.zeros(shape, dtype=dtype, device=local.device)
+    inner, last = _by_image(tokens, rim, (height, width), images_first)
+    inner.copy_(local)
+    last.copy_(global_)
     return tokens
 
 
-def _by_image(tokens: Tensor, rim: int, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _by_image(tokens: Tensor, rim: int, grid: tuple[int, int], images_first: bool) -> tuple[Tensor, Tensor]:
     """Views (B, L, D, H, W) and (B, L, D) of tokens by place, the rim left off."""
+    tokens = tokens if images_first else tokens.permute(2, 0, 1, 3)  # (B, places, L, D)
     height, width = grid
-    inner = tokens[:-1].unflatten(0, (height + 2 * rim, width + 2 * rim))[rim : rim + height, rim : rim + width]
-    return inner.permute(3, 2, 4, 0, 1), tokens[-1].transpose(0, 1)
+    inner = tokens[:, :-1].unflatten(1, (height + 2 * rim, width + 2 * rim))[:, rim : rim + height, rim : rim + width]
+    return inner.permute(0, 3, 4, 1, 2), tokens[:, -1]
 
 
-class _WeightFirst:
-    """Tokens times weights first: an intermediate of K numbers per voxel and image."""
+class _PlacesFirst:
+    """Tokens as (places, L, B, D): a run of places is in one piece."""
+
+    images_first = False
+
+    @staticmethod
+    def of_places(tokens, runs):
+        return [tokens[start:stop] for start, stop in runs]
+
+
+class _WeightFirst(_PlacesFirst):
+    """Tokens times weights first: an intermediate of K x B numbers per voxel."""
 
     @staticmethod
     def forward(seen, mix, w):
@@ -251,8 +263,8 @@ class _WeightFirst:
         return d_mix, d_w
 
 
-class _TokensFirst:
-    """Tokens mixed first: an intermediate of D numbers per voxel and image."""
+class _TokensFirst(_PlacesFirst):
+    """Tokens mixed first: an intermediate of D x B numbers per voxel."""
 
     @staticmethod
     def forward(seen, mix, w):
@@ -272,6 +284,35 @@ class _TokensFirst:
             _accumulate(d_part.view(these.shape[1], -1), these.T, d_mixed)
             d_mix.append(d_mixed @ part.flatten(2).flatten(0, 1).T)
         return torch.cat(d_mix, 1), torch.bmm(g[:, None], mixed)[:, 0]
+
+
+class _FilterFirst:
+    """Weights spread over places and layers first: a filter of K x D numbers per voxel, whatever the batch.
+
+    Tokens as (B, places, L, D): a run of places is a matrix of an image per row.
+    """
+
+    images_first = True
+
+    @staticmethod
+    def of_places(tokens, runs):
+        size = tokens.shape[2] * tokens.shape[3]
+        return [tokens.flatten(1)[:, size * start : size * stop] for start, stop in runs]
+
+    @staticmethod
+    def forward(seen, mix, w):
+        filters, out = _outer(mix, w), 0  # (m, K D)
+        for part, these in zip(seen, filters.split([part.shape[1] for part in seen], 1), strict=True):
+            out = out + these @ part.T
+        return out, filters
+
+    @staticmethod
+    def backward(seen, mix, w, g, filters, d_seen):
+        d_filters = torch.cat([g @ part for part in seen], 1).view(*mix.shape, -1)
+        for d_part, these in zip(d_seen, filters.split([part.shape[1] for part in seen], 1), strict=True):
+            _accumulate(d_part, g.T, these)
+        # as sums of products: a bmm of a row per voxel is slower
+        return (d_filters * w[:, None]).sum(2), (d_filters * mix[:, :, None]).sum(1)
 
 
 def _outer(window: Tensor, layer: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ def test_fast_forms_agree_with_the_reference_to_1e_12(implementation, keep_bytes
     grid = data.draw(st.sampled_from([(8, 8), (16, 16), (13, 13), (1, 1), (5, 2), (3, 7)]))
     n_voxels, gaussian = size(1, 30), data.draw(st.booleans())
     rng = torch.Generator().manual_seed(size(0, 99))
-    args = problem(rng, size(1, 3), size(1, 4), size(1, 40), grid, n_voxels, gaussian)
+    args = problem(rng, size(1, 30), size(1, 4), size(1, 40), grid, n_voxels, gaussian)
     chosen = data.draw(st.lists(st.tuples(places, places), min_size=1, max_size=n_voxels))
     args["position"][: len(chosen)] = torch.tensor(chosen, dtype=torch.float64)
     head = data.draw(st.sampled_from(["mean", "sum"]))
@@ -179,11 +179,26 @@ def test_fast_forms_agree_with_the_reference_to_1e_12(implementation, keep_bytes
     assert_agree(found, expected, 1e-12)
 
 
+# which factor is contracted first: weights, tokens, or (where images outnumber terms and channels) neither
+ORDERS = {"weights": (2, 40), "tokens": (2, 2), "filters": (12, 2)}
+
+
+@pytest.mark.parametrize(("order", "shape"), ORDERS.items())
+def test_the_smallest_intermediate_is_chosen(rng, order, shape, monkeypatch):
+    monkeypatch.setattr(_cells, "GROUP_COST", dict.fromkeys(_cells.GROUP_COST, 0))
+    forms = {"weights": _cells._WeightFirst, "tokens": _cells._TokensFirst, "filters": _cells._FilterFirst}
+    del forms[order]
+    for form in forms.values():
+        monkeypatch.setattr(form, "forward", None)
+    args = problem(rng, batch=shape[0], n_layers=2, depth=shape[1], n_voxels=9)
+    assert read_out(**args, implementation="cells").shape == (shape[0], 9)
+
+
 @pytest.mark.parametrize("gaussian", [False, True])
-@pytest.mark.parametrize("depth", [2, 40])
+@pytest.mark.parametrize(("batch", "depth"), ORDERS.values())
 @pytest.mark.usefixtures("grouping")
-def test_gradcheck(rng, gaussian, depth):
-    args = problem(rng, batch=2, n_layers=2, depth=depth, grid=(3, 4), n_voxels=4, gaussian=gaussian, spread=0.5)
+def test_gradcheck(rng, gaussian, batch, depth):
+    args = problem(rng, batch=batch, n_layers=2, depth=depth, grid=(3, 4), n_voxels=4, gaussian=gaussian, spread=0.5)
     names = [k for k, v in args.items() if v is not None]
     tensors = [args[k].requires_grad_() for k in names]
 
@@ -203,9 +218,10 @@ def test_all_voxels_in_one_cell_fill_several_tiles(rng, place, monkeypatch):
 
 
 @pytest.mark.usefixtures("grouping")
+@pytest.mark.parametrize(("batch", "n_layers", "depth"), [(4, 12, 64), (96, 5, 32)])
 @pytest.mark.parametrize("gaussian", [False, True])
-def test_single_precision_stays_within_1e_5(rng, gaussian):
-    args = problem(rng, batch=4, n_layers=12, depth=64, n_voxels=400, gaussian=gaussian)
+def test_single_precision_stays_within_1e_5(rng, batch, n_layers, depth, gaussian):
+    args = problem(rng, batch=batch, n_layers=n_layers, depth=depth, n_voxels=400, gaussian=gaussian)
     single = {k: v if v is None else v.float() for k, v in args.items()}
     exact = {k: v if v is None else v.double() for k, v in single.items()}
     found = value_and_gradients(single, "cells")
@@ -214,12 +230,13 @@ def test_single_precision_stays_within_1e_5(rng, gaussian):
 
 
 @pytest.mark.usefixtures("grouping")
+@pytest.mark.parametrize(("batch", "n_layers", "depth"), [(4, 12, 128), (96, 5, 32)])
 @pytest.mark.parametrize("gaussian", [False, True])
 @pytest.mark.parametrize("keep_bytes", [0, 2**28])
-def test_half_precision_keeps_the_stated_fidelity(rng, gaussian, keep_bytes, monkeypatch):
+def test_half_precision_keeps_the_stated_fidelity(rng, batch, n_layers, depth, gaussian, keep_bytes, monkeypatch):
     if not keep_bytes:
         monkeypatch.setattr(_cells, "TILE_ELEMENTS", {"cpu": 1})  # several tiles a group
-    args = problem(rng, batch=4, n_layers=12, depth=128, n_voxels=400, gaussian=gaussian)
+    args = problem(rng, batch=batch, n_layers=n_layers, depth=depth, n_voxels=400, gaussian=gaussian)
     single = {k: v if v is None else v.float() for k, v in args.items()}
     single["bias"] = None
     exact = value_and_gradients(single, "reference")
