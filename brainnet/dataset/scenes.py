@@ -64,7 +64,7 @@ def dead_leaves(generator: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _leaf_of_pixels(generator: np.random.Generator, size: int, radius: np.ndarray) -> np.ndarray:
-    """(size, size) which leaf shows at each pixel; leaves are laid from back to front, each within its bounding box."""
+    """(size, size) which leaf shows at each pixel; leaves are laid from back to front, all in one assignment."""
     n_leaves = len(radius)
     x, y = generator.uniform(-0.25 * size, 1.25 * size, (2, n_leaves))
     is_disc = generator.random(n_leaves) < 0.5
@@ -72,24 +72,25 @@ def _leaf_of_pixels(generator: np.random.Generator, size: int, radius: np.ndarra
     cos, sin = np.cos(angle), np.sin(angle)
     # a rectangle's half sides, of the same diagonal as the disc
     long, short = radius / np.hypot(1, aspect), radius * aspect / np.hypot(1, aspect)
-    edges = np.stack([x - radius, x + radius + 1, y - radius, y + radius + 1]).clip(0, size).astype(int)
-    shown = (edges[0] < edges[1]) & (edges[2] < edges[3])
-    shapes = np.stack([x, y, radius, is_disc, cos, sin, long, short])  # as Python's numbers they leave pixels float32
-    step = np.arange(size, dtype=np.float32)
-    leaf = np.zeros((size, size), dtype=np.int32)
-    for k, box, shape in zip(
-        np.flatnonzero(shown).tolist(), edges.T[shown].tolist(), shapes.T[shown].tolist(), strict=True
-    ):
-        left, right, top, bottom = box
-        x, y, radius, is_disc, cos, sin, long, short = shape
-        dx, dy = step[left:right] - x, step[top:bottom, None] - y
-        if is_disc:
-            inside = dx * dx + dy * dy <= radius * radius
-        else:
-            inside = np.abs(dx * cos + dy * sin) <= long
-            inside &= np.abs(dy * cos - dx * sin) <= short
-        np.copyto(leaf[top:bottom, left:right], k, where=inside)
-    return leaf
+
+    # a leaf covers one run of pixels in every row that it meets
+    first, last = ((y + side).clip(0, size).astype(int) for side in (-radius, radius + 1))
+    n_rows = np.where((x + radius + 1 >= 1) & (x - radius < size), last - first, 0)
+    leaf = np.arange(n_leaves).repeat(n_rows)
+    row = np.arange(len(leaf)) - (n_rows.cumsum() - n_rows - first)[leaf]
+    dy = row - y[leaf]
+    half = np.sqrt((radius[leaf] ** 2 - dy**2).clip(0))
+    one, other = -dy * (sin / cos)[leaf], dy * (cos / sin)[leaf]  # midway between a rectangle's two pairs of sides
+    low = np.maximum(one - (long / abs(cos))[leaf], other - (short / sin)[leaf])
+    high = np.minimum(one + (long / abs(cos))[leaf], other + (short / sin)[leaf])
+    left = np.ceil(x[leaf] + np.where(is_disc[leaf], -half, low)).clip(0, size).astype(int)
+    right = np.floor(x[leaf] + np.where(is_disc[leaf], half, high) + 1).clip(0, size).astype(int)
+    length = (right - left).clip(0)
+
+    pixel = np.arange(length.sum()) + (row * size + left - (length.cumsum() - length)).repeat(length)
+    shown = np.zeros(size * size, dtype=np.int32)
+    shown[pixel] = leaf.repeat(length)  # of the leaves over a pixel the last, which is the front one, stays
+    return shown.reshape(size, size)
 
 
 def photo_crop(generator: np.random.Generator, size: int, part: str) -> np.ndarray:

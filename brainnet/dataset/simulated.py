@@ -47,7 +47,7 @@ class SimulatedSubject(ResponseDataset):
     variance 1 over the training images; its noise has SD 1 / SNR.
 
     Pictures are 70 % dead leaves and 30 % crops of two photographs; test crops share no pixel with the others. They are
-    drawn on demand, 2 ms each, and not kept.
+    drawn on demand, a millisecond each, and not kept.
 
     Building it runs the backbone over all images (0.02 to 0.05 s each for "expansion:small" on one core), behind a
     progress bar; those tokens are kept and handed to a token store by :meth:`planted_tokens`.

@@ -48,3 +48,21 @@ def test_leaves_cover_the_ground():
         assert np.mean(radius**2) == pytest.approx(area, rel=0.5)
         bare.append((scenes._leaf_of_pixels(generator, 128, radius) == 0).mean())
     assert np.mean(bare) < 0.05
+
+
+@pytest.mark.parametrize("size", [1, 16, 50])
+@pytest.mark.parametrize("n_leaves", [1, 2, 40])
+def test_every_pixel_shows_the_last_leaf_over_it(size, n_leaves):
+    for seed in range(8):
+        radius = np.random.default_rng(seed).uniform(size / 20, size / 2, n_leaves)
+        found = scenes._leaf_of_pixels(np.random.default_rng(seed), size, radius)
+        draw = np.random.default_rng(seed)
+        centre, is_disc = draw.uniform(-0.25 * size, 1.25 * size, (2, n_leaves)), draw.random(n_leaves) < 0.5
+        angle, aspect = draw.uniform(0, np.pi, n_leaves), draw.uniform(0.4, 1, n_leaves)
+        expected = np.zeros((size, size), int)
+        for k in range(n_leaves):
+            offset = np.arange(size)[None, :] - centre[0, k] + 1j * (np.arange(size)[:, None] - centre[1, k])
+            sides = offset * np.exp(-1j * angle[k]) * abs(1 + 1j * aspect[k]) / radius[k]  # 1 and aspect at the sides
+            in_rectangle = (abs(sides.real) <= 1) & (abs(sides.imag) <= aspect[k])
+            expected[abs(offset) <= radius[k] if is_disc[k] else in_rectangle] = k
+        assert np.array_equal(found, expected)
