@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
@@ -16,7 +17,7 @@ COMMANDS = ["demo", "fit", "predict", "plot", "encode", "rdm", "rsa", "searchlig
 
 def brainnet(*words: str) -> tuple[int, str, str]:
     """Exit code, output and messages of one command, as a shell would see them."""
-    code = "import sys; from brainnet.cli import main; sys.argv[0] = 'brainnet'; main()"
+    code = "import sys; from brainnet.cli import command_line; sys.argv[0] = 'brainnet'; command_line()"
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
@@ -202,6 +203,34 @@ def test_what_stops_a_command_decides_its_exit_code(error, code, message, monkey
         cli.main()
     assert stopped.value.code == code
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("word", "exit_code"), [("--version", 0), ("--vision", 2)])
+def test_the_end_comes_at_once_but_handlers_and_threads_finish(word, exit_code):
+    code = f"""
+import atexit, os, sys, threading, time
+from brainnet import cli
+class Slow:
+    def __del__(self):
+        os.write(1, b"taken apart")
+kept = Slow()
+atexit.register(print, "handler done")
+if {exit_code} == 2:
+    threading.Thread(target=lambda: (time.sleep(0.5), print("thread done"))).start()
+sys.argv = ["brainnet", "{word}"]
+cli.command_line()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == exit_code
+    assert "handler done" in done.stdout
+    assert ("thread done" in done.stdout) == (exit_code == 2)
+    assert ("taken apart" in done.stdout) == (exit_code == 2)  # with a thread at work Python ends as ever
+
+
+def test_modules_load_without_a_search_for_garbage():
+    with cli._loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library decides for itself what it keeps")
