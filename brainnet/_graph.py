@@ -21,7 +21,8 @@ class GraphedObjective:
     """Loss and regulariser of a batch, captured on a GPU at the first batch and replayed for all of its shape.
 
     Values and gradients are those of ``objective``: the same kernels run in the same order. A batch of another shape
-    (the last of an epoch) is computed as ever.
+    (the last of an epoch) is computed as ever. Gradients lie in memory of the graph, which the next replay writes over:
+    let the optimiser step, and zero them, after every batch.
 
     Args:
         objective: (tokens, responses) to two scalars; no value of a tensor may decide what it does.

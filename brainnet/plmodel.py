@@ -264,6 +264,11 @@ class PLModel(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Fits the token transform and finds the closed-form start, unless the model has them already."""
         self._graphed = None  # of a training that was interrupted: it knows that training's memory
+        if self.cfg.TRAINER.CUDA_GRAPH and self.trainer.accumulate_grad_batches != 1:
+            raise ValueError(
+                "TRAINER.CUDA_GRAPH replays every step's gradients in the same memory, so they cannot be accumulated: "
+                f"give Trainer accumulate_grad_batches=1 (got {self.trainer.accumulate_grad_batches}) or turn it off."
+            )
         data = self.data
         if data is None:
             if self.transform is not None and not self._started:

@@ -118,6 +118,15 @@ def test_a_step_captured_in_an_interrupted_training_is_not_replayed_in_the_next(
     assert seen == [None]
 
 
+def test_gradients_of_replays_are_not_accumulated(tmp_path):
+    model = PLModel(toy_config("TRAINER.CUDA_GRAPH", "true"), ToyBackbone(), data=toy_dataset())
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=1, accumulate_grad_batches=2, default_root_dir=tmp_path, logger=False
+    )
+    with pytest.raises(ValueError, match="accumulate_grad_batches=1"):
+        trainer.fit(model)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_captured_training_is_the_uncaptured_one(tmp_path):
