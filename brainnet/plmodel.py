@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 CHECKPOINT_KEY = "brainnet"
 LAST_LR = 0.1  # of the step size, at the end of OPTIMIZER.DECAY_LAST
 N_SHARE_IMAGES = 256  # training images that tell how much of a ridge prediction each layer carries
+AT_THE_BORDER = 0.99  # of the way from the centre to the image's border, where tanh hardly passes a gradient any more
+STUCK = 0.25  # share of voxels there that is no map: trainings that find anything have a percent or none
 LEAST_SHARE = 1e-3  # a layer without any could not come back: its gradient is proportional to it
 # settings that change what the same weights predict, or which weights there are
 DECIDE_THE_FORWARD = ("MODEL.GRID", "MODEL.RESIZE", "MODEL.WINDOW", "MODEL.HEAD", "MODEL.WIDTH_INIT",
@@ -119,6 +122,7 @@ class PLModel(pl.LightningModule):
         self.preprocessing = Preprocessing()  # how images reach it
         self._sums: ScoreSums | None = None
         self._graphed: GraphedObjective | None = None
+        self._said_stuck = False
         self._started = False  # has a transform and weights from a checkpoint or a training before
         self._all_usable = False
         if data is None and not skip_data:
@@ -264,6 +268,7 @@ class PLModel(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Fits the token transform and finds the closed-form start, unless the model has them already."""
         self._graphed = None  # of a training that was interrupted: it knows that training's memory
+        self._said_stuck = False
         if self.cfg.TRAINER.CUDA_GRAPH and self.trainer.accumulate_grad_batches != 1:
             raise ValueError(
                 "TRAINER.CUDA_GRAPH replays every step's gradients in the same memory, so they cannot be accumulated: "
@@ -327,6 +332,10 @@ class PLModel(pl.LightningModule):
                 "the bottleneck keeps %.0f %% of the closed-form start; a larger MODEL.BOTTLENECK_DIM keeps more",
                 100 * kept,
             )
+
+    def on_train_end(self) -> None:
+        """Says so where the selectors ran into their limits."""
+        self._warn_if_stuck()
 
     def on_fit_end(self) -> None:
         """Lets go of the transformed tokens and of the captured step."""
@@ -415,6 +424,26 @@ class PLModel(pl.LightningModule):
         """Where each voxel reads: space (n, 2), layer (n, L), scale (n, 1), detached, on the CPU."""
         with torch.no_grad():
             return Selectors(*(part.detach().cpu() for part in self.encoder.get_selectors()))
+
+    def at_the_border(self) -> float:
+        """Share of usable voxels, 0 to 1, whose place lies at the image's border: 1 where a training ran away."""
+        usable = self.usable.cpu()
+        far = (self.get_selectors().space.abs() > AT_THE_BORDER).any(1)
+        return float(far[usable].float().mean()) if usable.any() else 0.0
+
+    def _warn_if_stuck(self) -> None:
+        """Once a training, as early as it shows."""
+        if self._said_stuck or self.trainer.state.fn != "fit" or not self.trainer.is_global_zero:
+            return
+        share = self.at_the_border()
+        if share > STUCK:
+            self._said_stuck = True
+            warnings.warn(
+                f"{share:.0%} of the voxels' places ran to the border of the image, from where they hardly move. "
+                f"Mistrust these maps: train with a smaller OPTIMIZER.LR (now {self.cfg.OPTIMIZER.LR:g}) or a longer "
+                f"OPTIMIZER.WARMUP (now {self.cfg.OPTIMIZER.WARMUP} steps; try 20).",
+                stacklevel=2,
+            )
 
     # ------------------------------------------------------------------ training
 
@@ -529,6 +558,7 @@ class PLModel(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Scores of the whole split, per voxel in ``scores`` and as means in the log."""
         self._finish_scores("val")
+        self._warn_if_stuck()
         if self.draw and not self.trainer.sanity_checking and self.trainer.is_global_zero:
             self._draw()
 

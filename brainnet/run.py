@@ -388,6 +388,7 @@ def _write_results(
 
     groups = {"all": torch.ones(len(scores), dtype=torch.bool), **dataset.space.rois}
     metrics: dict[str, Any] = {"n_test_images": len(test), "n_voxels": len(scores), "n_unusable": int(unusable.sum())}
+    metrics["places_at_the_border"] = model.at_the_border()  # a share; a quarter and more: the training ran away
     metrics["test"] = {name: _summaries(scores, mask.numpy()) for name, mask in groups.items()}
     draws = bootstrap_scores(
         prediction,

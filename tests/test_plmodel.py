@@ -38,6 +38,26 @@ def test_training_learns_what_was_planted(tmp_path):
     assert history[-1] > 0.5 > history[0]
 
 
+@pytest.mark.parametrize("limit_val_batches", [0, 1.0])
+def test_places_that_ran_to_the_border_are_told_once_a_training(tmp_path, limit_val_batches):
+    model = PLModel(toy_config("OPTIMIZER.LR", "1.0"), ToyBackbone(), data=toy_dataset())
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            trainer(tmp_path, max_epochs=6, limit_val_batches=limit_val_batches).fit(model)
+        messages = [str(w.message) for w in said if "ran to the border" in str(w.message)]
+        assert len(messages) == 1
+        assert "OPTIMIZER.LR (now 1)" in messages[0]
+    assert model.at_the_border() > 0.25
+
+
+def test_places_inside_the_image_are_no_matter_for_a_warning(tmp_path, recwarn):
+    model = fitted(tmp_path, max_epochs=3)
+    trainer(tmp_path).validate(model)
+    assert model.at_the_border() == 0
+    assert not any("border" in str(w.message) for w in recwarn)
+
+
 def test_the_backbone_runs_once_per_image_when_cached_and_is_never_saved(tmp_path):
     model = PLModel(toy_config(), ToyBackbone(), data=toy_dataset())
     trainer(tmp_path, max_epochs=1).fit(model)
