@@ -484,6 +484,15 @@ def _report(metrics: dict, out: Path) -> None:
         f"{metrics['n_test_images']} images, {summary['n_scored']} of {summary['n']} voxels",
         highlight=False,
     )
+    for split, means in metrics.get("further_splits", {}).items():
+        row = means["all"]
+        ratio = row.get("mean_r_over_mean_ceiling")
+        out_console.print(
+            f"mean {split} r {row['r']['mean']:.3f} ({row['r_interval']['lower']:.3f} to "
+            f"{row['r_interval']['upper']:.3f}){'' if ratio is None else f', {ratio:.3f} of the ceiling'}, "
+            f"{means['n_images']} images",
+            highlight=False,
+        )
     recovery = metrics.get("recovery")
     if recovery:
         _report_recovery(recovery)

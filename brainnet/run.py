@@ -8,6 +8,7 @@ A run folder holds
     model.ckpt      the encoder (never the backbone)
     selectors.npz   layer, space, scale (and width) of every voxel, with the place of each
     scores.csv      one row per voxel: id, ROIs, r, r2, noise ceiling, r over ceiling
+    scores_X.csv    the same for images of a further split X of the data, where it has any
     metrics.json    the means, per ROI too; for a simulated subject how much of the planted truth was found
     maps.png, .svg  the picture
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -250,7 +252,7 @@ def _prepare_folder(out: Path, resume: bool) -> None:
         return
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     for path in (*(out / name for name in RESULTS), *(out / "log" / "maps").glob("epoch*.png"),
-                 *(out / "log").glob("metrics*.csv")):  # fmt: skip
+                 *(out / "log").glob("metrics*.csv"), *out.glob("scores_*.csv")):  # fmt: skip
         path.unlink(missing_ok=True)
 
 
@@ -365,11 +367,10 @@ def _write_results(
     """Scores the test images and writes scores.csv, selectors.npz and metrics.json; returns the metrics."""
     from brainnet.channels import cluster_channels
 
-    test = dataset.splits["test"]
-    prediction, response = model.predict_index(test), dataset.responses[test]
     unusable = ~model.usable
-    scores = score_table(prediction, response, dataset, unusable)
-    scores.to_csv(out / "scores.csv", index=False)
+    scored = {split: _score_split(model, dataset, split) for split in ("test", *_further_splits(dataset))}
+    for split, (table, _) in scored.items():
+        table.to_csv(out / _scores_file(split), index=False)
 
     selectors = model.get_selectors()
     share = model.contributions(dataset.splits["train"][:256])
@@ -386,19 +387,14 @@ def _write_results(
         **{f"at:{key}": value for key, value in dataset.space.to_arrays().items()},
     )
 
-    groups = {"all": torch.ones(len(scores), dtype=torch.bool), **dataset.space.rois}
-    metrics: dict[str, Any] = {"n_test_images": len(test), "n_voxels": len(scores), "n_unusable": int(unusable.sum())}
+    test = len(dataset.splits["test"])
+    metrics: dict[str, Any] = {"n_test_images": test, "n_voxels": len(unusable), "n_unusable": int(unusable.sum())}
     metrics["places_at_the_border"] = model.at_the_border()  # a share; a quarter and more: the training ran away
-    metrics["test"] = {name: _summaries(scores, mask.numpy()) for name, mask in groups.items()}
-    draws = bootstrap_scores(
-        prediction,
-        response.masked_fill(unusable, torch.nan),
-        n_resamples=1000,
-        groups=torch.stack(list(groups.values())),
-        generator=torch.Generator().manual_seed(0),
-    )
-    for row, samples in zip(metrics["test"].values(), draws.T, strict=True):
-        row["r_interval"] = dict(interval(row["r"]["mean"], samples)._asdict())  # 95 %, over test images
+    metrics["test"] = scored.pop("test")[1]
+    if scored:
+        metrics["further_splits"] = {
+            split: {"n_images": len(dataset.splits[split]), **means} for split, (_, means) in scored.items()
+        }
     if validation is not None:
         metrics["validation"] = validation
     if hasattr(dataset, "recovery") and dataset.noise_ceiling is not None:
@@ -412,7 +408,38 @@ def _write_results(
     return metrics
 
 
-def score_table(prediction: Tensor, response: Tensor, dataset: ResponseDataset, unusable: Tensor):
+def _further_splits(dataset: ResponseDataset) -> list[str]:
+    """The splits beyond train, val and test that can be scored: two images or more with responses."""
+    names = [name for name, rows in dataset.splits.items() if name not in ("train", "val", "test") and len(rows) > 1]
+    return [name for name in names if bool(torch.isfinite(dataset.responses[dataset.splits[name]]).all(0).any())]
+
+
+def _scores_file(split: str) -> str:
+    return "scores.csv" if split == "test" else f"scores_{re.sub(r'[^A-Za-z0-9._-]', '_', split)}.csv"
+
+
+def _score_split(model: PLModel, dataset: ResponseDataset, split: str) -> tuple[Any, dict[str, Any]]:
+    """The table of a split's scores, see :func:`score_table`, and their means per ROI with intervals over images."""
+    rows = dataset.splits[split]
+    prediction, response = model.predict_index(rows), dataset.responses[rows]
+    table = score_table(prediction, response, dataset, ~model.usable, dataset.ceiling_of(split))
+    groups = {"all": torch.ones(len(table), dtype=torch.bool), **dataset.space.rois}
+    means = {name: _summaries(table, mask.numpy()) for name, mask in groups.items()}
+    draws = bootstrap_scores(
+        prediction,
+        response.masked_fill(~model.usable, torch.nan),
+        n_resamples=1000,
+        groups=torch.stack(list(groups.values())),
+        generator=torch.Generator().manual_seed(0),
+    )
+    for row, samples in zip(means.values(), draws.T, strict=True):
+        row["r_interval"] = dict(interval(row["r"]["mean"], samples)._asdict())  # 95 %
+    return table, means
+
+
+def score_table(
+    prediction: Tensor, response: Tensor, dataset: ResponseDataset, unusable: Tensor, noise_ceiling: Tensor | None
+):
     """One row per voxel: voxel, rois, r, r2 and, where the ceiling is known, noise_ceiling and r_normalised."""
     import pandas as pd
 
@@ -426,9 +453,9 @@ def score_table(prediction: Tensor, response: Tensor, dataset: ResponseDataset, 
         "r2": r2(prediction, response).masked_fill(unusable, torch.nan),
         "r": pearson_r(prediction, response).masked_fill(unusable, torch.nan),
     }
-    if dataset.noise_ceiling is not None:
-        table["noise_ceiling"] = dataset.noise_ceiling
-        table["r_normalised"] = normalise(table["r"], dataset.noise_ceiling).values
+    if noise_ceiling is not None:
+        table["noise_ceiling"] = noise_ceiling
+        table["r_normalised"] = normalise(table["r"], noise_ceiling).values
     return pd.DataFrame({name: np.asarray(column) for name, column in table.items()})
 
 
@@ -459,6 +486,7 @@ def _run_card(
         **data_card(cfg.DATASET.NAME, dataset),
         "backbone": model.identity,
         "test": metrics["test"]["all"],
+        "further_splits": {split: means["all"] for split, means in metrics.get("further_splits", {}).items()},
         **closing(clock),
     }
 

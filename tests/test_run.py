@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from brainnet import plmodel
+from brainnet import cli, plmodel
 from brainnet import run as runs
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
@@ -67,6 +67,42 @@ def test_the_card_says_where_numbers_come_from(finished):
     assert card["test"]["r_interval"]["lower"] <= card["test"]["r"]["mean"] <= card["test"]["r_interval"]["upper"]
     assert len(card["data"]["responses_sha256"]) == 64
     assert card["config"]["OPTIMIZER.LR"] == 0.01
+
+
+def with_further_splits():
+    """Six training images as sketches, six more as pictures nobody was shown."""
+    data = toy_dataset()
+    train = data.splits["train"]
+    data.splits.update(train=train[12:], sketches=train[:6], **{"not shown": train[6:12]})
+    data.responses[data.splits["not shown"]] = torch.nan
+    data.further_ceilings = {"sketches": torch.full((7,), 0.5)}
+    return data
+
+
+def test_further_splits_are_scored_where_they_have_responses(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: ToyBackbone())
+    monkeypatch.setattr(runs, "build_dataset", lambda cfg, backbone: with_further_splits())
+    (tmp_path / "scores_old.csv").touch()
+    metrics = runs.fit(toy_config("TRAINER.MAX_EPOCHS", "5"), tmp_path, progress=False)
+    assert {path.name for path in tmp_path.glob("scores*")} == {"scores.csv", "scores_sketches.csv"}
+    assert metrics["further_splits"].keys() == {"sketches"}
+
+    model, data = runs.load_model(tmp_path), with_further_splits()
+    rows = data.splits["sketches"]
+    with torch.no_grad():
+        prediction = model(torch.stack([data.image(int(i)) for i in rows]))[0]
+    expected = np.array([np.corrcoef(prediction[:, v], data.responses[rows, v])[0, 1] for v in range(7)])
+    found = pd.read_csv(tmp_path / "scores_sketches.csv")
+    assert np.allclose(found["r"], expected, atol=0.02)
+    assert np.allclose(found["r_normalised"], found["r"] / 0.5)
+    summary = metrics["further_splits"]["sketches"]
+    assert summary["n_images"] == 6
+    assert summary["all"]["r"]["mean"] == pytest.approx(found["r"].mean())
+    assert summary["all"]["r_interval"]["lower"] <= summary["all"]["r"]["mean"] <= summary["all"]["r_interval"]["upper"]
+    card = json.loads((tmp_path / "run.json").read_text())
+    assert card["further_splits"]["sketches"] == summary["all"]
+    cli._report(metrics, tmp_path)
+    assert f"mean sketches r {found['r'].mean():.3f}" in capsys.readouterr().out
 
 
 def test_selectors_travel_with_their_place(finished):
