@@ -253,7 +253,7 @@ class _WeightFirst(_PlacesFirst):
 
     @staticmethod
     def backward(seen, mix, w, g, terms, d_seen):
-        d_mix = torch.bmm(terms, g[:, :, None])[:, :, 0]
+        d_mix = _times_vector(terms, g)
         d_terms = mix.T.contiguous()[:, None] * g.T.contiguous()  # (K, B, m): long rows multiply fast
         d_w = 0
         for part, d_part in zip(seen, d_seen, strict=True):
@@ -273,7 +273,7 @@ class _TokensFirst(_PlacesFirst):
             these, mix = mix[:, : part.shape[0] * part.shape[1]], mix[:, part.shape[0] * part.shape[1] :]
             mixed = mixed + these @ part.flatten(2).flatten(0, 1)
         mixed = mixed.view(len(w), *seen[0].shape[2:])  # (m, B, D)
-        return torch.bmm(mixed, w[:, :, None])[:, :, 0], mixed
+        return _times_vector(mixed, w), mixed
 
     @staticmethod
     def backward(seen, mix, w, g, mixed, d_seen):
@@ -311,12 +311,18 @@ class _FilterFirst:
         d_filters = torch.cat([g @ part for part in seen], 1).view(*mix.shape, -1)
         for d_part, these in zip(d_seen, filters.split([part.shape[1] for part in seen], 1), strict=True):
             _accumulate(d_part, g.T, these)
-        # as sums of products: a bmm of a row per voxel is slower
-        return (d_filters * w[:, None]).sum(2), (d_filters * mix[:, :, None]).sum(1)
+        return _times_vector(d_filters, w), torch.bmm(mix[:, None], d_filters)[:, 0]
 
 
 def _outer(window: Tensor, layer: Tensor) -> Tensor:
     return (window[:, :, None] * layer[:, None]).flatten(1)
+
+
+def _times_vector(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Every voxel's matrix (m, a, b) times its vector (m, b)."""
+    if matrices.device.type == "cpu" and matrices.dtype != torch.bfloat16:
+        return (matrices * vectors[:, None]).sum(2)  # up to five times as fast as small matrix-vector products
+    return torch.bmm(matrices, vectors[:, :, None])[:, :, 0]
 
 
 def _accumulate(total: Tensor, left: Tensor, right: Tensor) -> None:

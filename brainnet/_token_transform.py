@@ -96,7 +96,7 @@ class TokenTransform(nn.Module):
         if not moments or moments[layers[0], "global"].count < 2:
             raise ValueError("a token transform needs tokens of at least two images.")
         widths = [tuple(len(moments[name, kind].mean) for kind in ("local", "global")) for name in layers]
-        transform = cls(layers, widths, pca)
+        transform = cls(layers, widths, pca).to(moments[layers[0], "local"].mean.device)  # where the tokens are
         for name in layers:
             local_map, global_map = (transform.maps[f"{kind}_{module_key(name)}"] for kind in ("local", "global"))
             local_map.set_from(moments[name, "local"], standardize, whiten)

@@ -436,7 +436,8 @@ class FactorTopy(nn.Module):
         if coords is not None and coords is not self.coords:
             return self.position_code(coords.to(self.weight))
         if self._code is None or self._code.device != self.coords.device or self._code.dtype != self.coords.dtype:
-            self._code = self.position_code(self.coords)
+            with torch.inference_mode(False):  # a training may follow a prediction, and differentiates through it
+                self._code = self.position_code(self.coords)
         return self._code
 
     def _set_selector(self, name: str, logit: Tensor) -> None:
