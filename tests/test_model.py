@@ -288,6 +288,13 @@ def test_many_voxels_are_encoded_as_few(rng, window):
     torch.testing.assert_close(whole.layer, mlp)
 
 
+def test_a_model_that_predicted_in_inference_mode_can_be_trained(rng):
+    model, tokens = make_model(rng), make_tokens(rng)
+    with torch.inference_mode():
+        model(*tokens)
+    model(*tokens)[0].sum().backward()
+
+
 @pytest.mark.parametrize("window", ["point", "gaussian"])
 def test_half_precision_rounds_no_place(rng, window):
     coords, tokens = torch.randn(300, 3, generator=rng), make_tokens(rng)
@@ -504,6 +511,12 @@ def test_transform_needs_images(rng):
         TokenTransform.fit([], ["x"])
     with pytest.raises(ValueError, match="not 'y'"):
         TokenTransform.fit([make_tokens(rng, ("x",), (4,))], ["y"])
+
+
+def test_a_transform_lies_where_its_tokens_lie(rng):
+    tokens = make_tokens(rng, ("x", "y"), (4, 3)).map(lambda t: t.to("meta"))  # the other device that is everywhere
+    transform = TokenTransform.fit([tokens], ["x", "y"])
+    assert {buffer.device.type for buffer in transform.buffers()} == {"meta"}
 
 
 def test_identity_is_a_module_without_parameters():
