@@ -84,7 +84,7 @@ def demo(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find planted maps again: a simulated subject on the real cortex, a learning-free network, a minute of CPU."""
+    """Find planted maps again: a simulated subject on the real cortex, a learning-free network, half a minute."""
     from brainnet.config import load_config
 
     cfg = load_config("demo", ["SEED", str(seed), "DATASET.SHUFFLED", str(shuffled), *(overrides or [])])
@@ -147,6 +147,38 @@ def predict(
 
     path = predict_run(run, images, out, batch_size=batch_size, progress=not quiet)
     out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
+
+
+@app.command()
+def extract(
+    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    backbone: Annotated[
+        str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
+    ],
+    out: Out = Path("features"),
+    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
+    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
+    grid: Annotated[tuple[int, int], typer.Option(help="Token grid of flattened features.", metavar="H W")] = (8, 8),
+    file_format: Annotated[str, typer.Option("--format", "-f", help="npy, csv, h5, mat or pt.")] = "npy",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    keep_tokens: Annotated[bool, typer.Option("--keep-tokens", help="Leave the token store, tokens.bin.")] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a network's features of images, a file per layer.
+
+    brainnet extract images/ --backbone torchvision:squeezenet1_0 --pool mean --out features
+
+    The same line goes on where an interrupted one stopped.
+    """
+    with _loading():
+        from brainnet.run_extract import extract_features
+
+    written = extract_features(
+        images, out, backbone, layers=layer, pool=pool, grid=grid, file_format=file_format, batch_size=batch_size,
+        keep_tokens=keep_tokens, overwrite=overwrite, progress=not quiet,
+    )  # fmt: skip
+    out_console.print("\n".join(str(path) for path in [*written.values(), out / "images.txt"]), highlight=False)
 
 
 @app.command()

@@ -598,8 +598,7 @@ def _features(
         name, _, weights = backbone.partition("=")
         choices = {"layers": wanted, "weights": weights or None}
         network = build_backbone(name, **{choice: value for choice, value in choices.items() if value is not None})
-        pictures = [images[i] for i in range(len(images))]
-        store = TokenStore.build(network, pictures, grid=grid, dtype=torch.float32, progress=progress)
+        store = TokenStore.build(network, images, grid=grid, dtype=torch.float32, progress=progress)
         return _of_store(store, pool, None), images.ids, {"backbone": backbone, "fingerprint": store.fingerprint}
     if source.is_dir():
         names = natural_sort(path.name for path in source.iterdir() if path.suffix in (".npy", ".npz"))

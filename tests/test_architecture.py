@@ -17,7 +17,7 @@ ROWS = {
     "tokens": 1, "space": 1, "scores": 1, "selection": 1, "surface": 1.1, "partition": 1.1,
     "backbone": 2, "dataset": 2, "store": 2, "model": 2, "channels": 2, "ridge": 2, "rsa": 2,
     "datamodule": 3, "encode": 3,
-    "plot": 4, "plmodel": 4.1, "run": 4.2, "run_rsa": 4.2, "encode_figures": 4.2, "run_encode": 4.3,
+    "plot": 4, "plmodel": 4.1, "run": 4.2, "run_rsa": 4.2, "run_extract": 4.2, "encode_figures": 4.2, "run_encode": 4.3,
     "cli": 5, "__main__": 6,
 }  # fmt: skip
 READS_CONFIG = {"config", "plmodel", "run", "run_encode", "cli"}

@@ -12,7 +12,7 @@ from brainnet import cli, run
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
 
-COMMANDS = ["demo", "fit", "predict", "plot", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets"]
+COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets"]
 
 
 def brainnet(*words: str) -> tuple[int, str, str]:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # what a reader runs -> what the test runs: the same lines, smaller
 SMALLER = {
     "SimulatedSubject(seed=0)": "SimulatedSubject(0, n_train=40, n_val=10, n_test=12, n_voxels=60, progress=False)",
-    "max_epochs=16": "max_epochs=1, enable_progress_bar=False, logger=False, accelerator='cpu'",
+    "max_epochs=15": "max_epochs=1, enable_progress_bar=False, logger=False, accelerator='cpu'",
 }
 
 

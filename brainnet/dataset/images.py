@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ def natural_sort(names: Iterable[str]) -> list[str]:
 
 
 class Images:
-    """An indexed set of pictures; ``images[i]`` is an RGB ``PIL.Image``.
+    """An indexed set of pictures; ``images[i]`` is an RGB ``PIL.Image``, decoded now and not kept.
+
+    A token store is built from it as from a data set, a batch of pictures in memory at a time.
 
     Args:
         source: a folder or a .zip file of pictures; or a list of paths or PIL images; or pixels as a tensor or array
@@ -107,6 +109,19 @@ class Images:
             raise FileNotFoundError(f"{len(missing)} of {len(items)} images do not exist, the first is {missing[0]}.")
         self._items = items
         return names
+
+    @property
+    def image_ids(self) -> list[str]:
+        """One name per picture."""
+        return self.ids
+
+    def image(self, index: int, preprocessing: Callable[[Any], torch.Tensor]) -> torch.Tensor:
+        """Picture ``index`` as a tensor (3, H, W)."""
+        return preprocessing(self[index])
+
+    def load_image(self, index: int):
+        """Picture ``index`` as it is stored: an RGB ``PIL.Image``."""
+        return self[index]
 
     def __len__(self) -> int:
         return len(self._items)
