@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet.plot._canvas import canvas_of, to_numpy
-from brainnet.plot._colours import INK, SEQUENTIAL
+from brainnet.plot._colours import DIVERGING, INK, SEQUENTIAL
 from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches
 from brainnet.plot.geometry import _contrasting
 from brainnet.plot.surface import flatmap, slices
@@ -24,7 +24,8 @@ def searchlight(
 ) -> Figure:
     """A figure of two maps: the highest score at each centre, and the model that has it; the first alone for one model.
 
-    Where permutations were run, maps are pale where the highest score is not significant.
+    Where permutations were run, maps are pale where the highest score is not significant. A contrast of two models is
+    drawn on limits symmetric about 0.
 
     Args:
         maps: what ``rsa.searchlight`` found, on a surface or in a volume.
@@ -54,9 +55,13 @@ def searchlight(
     name = f"{maps.settings.get('method', '')} similarity".strip()
     left = add_axes(figure, (0.1, 0.75, wide, tall))
     heading = ("Highest score" if several else maps.models[0]) + note
-    draw(score, maps.space, ax=left, alpha=opacity, title=heading, colorbar=False)
     low, high = (float(pick(score)) for pick in (np.nanmin, np.nanmax))
-    colour_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), SEQUENTIAL, low, high, name)
+    cmap = SEQUENTIAL
+    if "contrast" in maps.settings:  # of either sign: white is no difference
+        low, high = min(low, -high), max(high, -low)
+        cmap, name = DIVERGING, f"difference in {name}"
+    draw(score, maps.space, ax=left, cmap=cmap, vmin=low, vmax=high, alpha=opacity, title=heading, colorbar=False)
+    colour_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), cmap, low, high, name)
     if not several:
         return figure
     colours = _contrasting(len(maps.models))
