@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LETTER = 0.06  # inches of a letter of 7 points, on average and with room to spare
+
+
 def new_figure(size: tuple[float, float]) -> Figure:
     """An empty white figure of (width, height) inches that pyplot does not know and a notebook shows as a picture."""
     from matplotlib.figure import Figure
@@ -56,7 +59,9 @@ def colour_bar(
 def patches(ax: Axes, colours: np.ndarray, names: list[str], label: str | None = None) -> None:
     """Fills the axes with one named patch of colour a row entry."""
     ax.imshow(colours[None], extent=(0, len(colours), 0, 1), aspect="auto")
-    every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) / 40)))  # about 40 letters fit below
+    locate = ax.get_axes_locator()  # of axes inside others
+    inches = (locate(ax, None) if locate else ax.get_position()).width * ax.figure.get_figwidth()
+    every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) * LETTER / inches)))  # names that fit below
     shown = [*range(0, len(names), every)]
     ax.set_xticks([place + 0.5 for place in shown], [names[place] for place in shown])
     for edge in range(1, len(colours)):
