@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -244,16 +247,26 @@ class PLModel(pl.LightningModule):
     def setup_store(self, data: BrainDataModule) -> None:
         """Computes every image's tokens, once, where they are wanted and not there yet."""
         if self.cached and data.store is None:
-            data.store = TokenStore.build(
-                self.backbone,
-                data.dataset,
-                grid=tuple(self.cfg.MODEL.GRID),
-                resize=self.cfg.MODEL.RESIZE,
-                path=self.cfg.TOKENS.STORE or None,
-                batch_size=self.cfg.TOKENS.BATCH_SIZE,
-                preprocessing=data.preprocessing,
-                progress=self.show_progress,
-            )
+            with _moved(self.backbone, self._gpu()):
+                data.store = TokenStore.build(
+                    self.backbone,
+                    data.dataset,
+                    grid=tuple(self.cfg.MODEL.GRID),
+                    resize=self.cfg.MODEL.RESIZE,
+                    path=self.cfg.TOKENS.STORE or None,
+                    batch_size=self.cfg.TOKENS.BATCH_SIZE,
+                    preprocessing=data.preprocessing,
+                    progress=self.show_progress,
+                )
+
+    def _gpu(self) -> torch.device | None:
+        """The GPU of the training, under way or to come; None where it is to use another device."""
+        if self._trainer is not None:
+            device = self.trainer.strategy.root_device
+            return device if device.type == "cuda" else None
+        if self.cfg.TRAINER.ACCELERATOR not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+            return None
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
     def _accept(self, data: BrainDataModule) -> None:
         n = data.dataset.space.n_voxels
@@ -282,19 +295,23 @@ class PLModel(pl.LightningModule):
                 )
             return
         self._all_usable = bool(self.usable.all()) and bool(torch.isfinite(data.dataset.responses).all())
+        source = data.store
+        if self.transform is not None and source is not None and self.device.type == "cuda":
+            source = source.to(self.device)  # for the two passes over all tokens that follow
         if self.transform is not None and not self._started:
             fitted = TokenTransform.fit(
-                self._batches(data.train_index),
+                self._batches(data.train_index, source),
                 self.layers,
                 pca=self.cfg.TOKENS.PCA or None,
                 whiten=self.cfg.TOKENS.WHITEN,
             )
             self.transform.load_state_dict(fitted.state_dict())
-        if self.transform is not None and data.store is not None:
+        if self.transform is not None and source is not None:
             try:  # once for the whole training, instead of once a batch
-                data.ready = data.store.transformed(self._transform_batch, dtype=torch.float16)
+                data.ready = source.transformed(self._transform_batch, dtype=torch.float16)
             except MemoryError as error:
                 log.warning("tokens are transformed batch by batch, which is slower: %s", error)
+        del source
         if self.device.type == "cuda":  # what the steps read moves there; both would take twice the memory
             if data.ready is not None:
                 data.ready = data.ready.to(self.device)
@@ -362,7 +379,7 @@ class PLModel(pl.LightningModule):
 
     def _transform_batch(self, tokens: Tokens) -> Tokens:
         with torch.no_grad():
-            return self.transform(self._of_layers(tokens).map(self._here)).map(lambda t: t.cpu())
+            return self.transform(self._of_layers(tokens).map(self._here))
 
     # ------------------------------------------------------------------ using
 
@@ -659,6 +676,21 @@ class PLModel(pl.LightningModule):
         self.identity = self.identity or dict(saved["backbone"])
         self.history = list(saved.get("history", ()))
         self._started = True
+
+
+@contextmanager
+def _moved(backbone: Any, device: torch.device | None) -> Iterator[None]:
+    """A backbone that is a module works on another device for a while: on a GPU, tokens take minutes, not hours."""
+    part = next(chain(backbone.parameters(), backbone.buffers()), None) if isinstance(backbone, nn.Module) else None
+    if part is None or device is None:
+        yield
+        return
+    home = part.device
+    backbone.to(device)
+    try:
+        yield
+    finally:
+        backbone.to(home)
 
 
 def _space_of(state: dict[str, Any]) -> BrainSpace:

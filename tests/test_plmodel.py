@@ -499,6 +499,31 @@ def test_the_store_is_built_as_the_config_says(tmp_path):
         torch.testing.assert_close(found.local[layer], expected.local[layer], atol=2e-3, rtol=2e-3)  # half precision
 
 
+class Roaming(torch.nn.Module):
+    """A backbone that only notes where it is sent."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias, self.sent, self.toy = torch.nn.Parameter(torch.zeros(1)), [], ToyBackbone()
+
+    def to(self, device):
+        self.sent.append(str(device))
+        return self
+
+    def get_tokens(self, images):
+        return self.toy.get_tokens(images)
+
+
+@pytest.mark.parametrize(("accelerator", "sent"), [("auto", ["cuda:0", "cpu"]), ("cpu", [])])
+def test_tokens_are_computed_on_the_gpu_that_will_train(monkeypatch, accelerator, sent):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    model = PLModel(toy_config("TRAINER.ACCELERATOR", accelerator), Roaming(), data=toy_dataset())
+    model.backbone.sent.clear()
+    model.setup_store(model.data)
+    assert model.backbone.sent == sent
+    assert len(model.data.store) == 60
+
+
 @pytest.mark.parametrize("whiten", [True, False])
 def test_the_transform_is_that_of_the_training_images(tmp_path, whiten):
     data = toy_dataset()
