@@ -106,7 +106,7 @@ def encode(rows: Tensor, layout: Layout, dtype: torch.dtype, ids: list[str]) -> 
     """
     # amax and amin carry NaN through, and cost a quarter of a norm
     blocks = [rows[:, start:stop] for start, stop in layout.spans.values()]
-    peaks = torch.stack([torch.maximum(block.amax(1), -block.amin(1)) for block in blocks], 1)
+    peaks = torch.stack([torch.maximum(block.amax(1), -block.amin(1)) for block in blocks], 1).cpu()
     broken = ~torch.isfinite(peaks)
     if broken.any():
         image, layer = (int(i) for i in broken.nonzero()[0])
@@ -408,7 +408,8 @@ def refuse_differing(path: Path, found: Mapping[str, str], expected: Mapping[str
 def free_bytes(device: torch.device) -> int | None:
     """Memory that a new tensor on ``device`` may take; None where the system does not say."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, to hand out again
+        return torch.cuda.mem_get_info(device)[0] + kept
     if device.type != "cpu":
         return None
     known = []

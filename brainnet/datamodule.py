@@ -294,7 +294,7 @@ class BrainDataModule(pl.LightningDataModule):
         if store is None:
             return BatchLoader(ImageBatches(self.dataset, self.preprocessing), sampler, num_workers=self.num_workers)
         source = TokenBatches(store, self.dataset.responses, Tokens if self.ready is None else TransformedTokens)
-        return BatchLoader(source, sampler, lookahead=not resident or store.path is not None)
+        return BatchLoader(source, sampler, lookahead=not store.lies_ready)
 
     def _processes(self) -> tuple[int, int]:
         """Number of processes, and which this is, from the trainer or, without one, from torch."""

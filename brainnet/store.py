@@ -302,6 +302,11 @@ class TokenStore(torch.utils.data.Dataset):
         """Whether the tokens themselves lie on :attr:`device` (else batches are copied there)."""
         return self._rows.device.type == self.device.type
 
+    @property
+    def lies_ready(self) -> bool:
+        """Whether a batch is one gather in memory: reading it ahead in a thread gains nothing."""
+        return self.is_resident and (self.path is None or self.device.type != "cpu")
+
     def tokens(self, index: Any = None, dtype: torch.dtype = torch.float32) -> Tokens:
         """A batch of tokens on :attr:`device`: local (B, C, H, W), global (B, C), views of one block of memory.
 
@@ -354,8 +359,7 @@ class TokenStore(torch.utils.data.Dataset):
     def batches(self, index: Any = None, batch_size: int = 64) -> Iterator[Tokens]:
         """Tokens batch by batch, in the order of ``index``; the next batch is read while this one is used."""
         parts = self._parts(index, batch_size)
-        in_memory = self.is_resident and self.path is None
-        yield from map(self.tokens, parts) if in_memory else read_ahead(self.tokens, parts)
+        yield from map(self.tokens, parts) if self.lies_ready else read_ahead(self.tokens, parts)
 
     def statistics(self, index: Any = None, batch_size: int = 32) -> TokenStatistics:
         """Mean and standard deviation of every channel over images (and, for local tokens, positions).

@@ -168,6 +168,14 @@ def test_a_mapped_store_serves_the_same(dataset, store, tmp_path):
     assert epoch(loaders[0]) == epoch(loaders[1])
 
 
+def test_a_mapped_store_whose_tokens_moved_to_a_device_is_read_without_a_thread(dataset, tmp_path):
+    mapped = TokenStore.build(Grey(), dataset, grid=(2, 2), dtype=torch.float32, path=tmp_path / "t")
+    there = mapped.to("meta")  # the one device besides the CPU that every machine has
+    assert not mapped.lies_ready
+    assert there.lies_ready
+    assert not BrainDataModule(dataset, there, batch_size=3).train_dataloader().lookahead
+
+
 def test_a_store_of_other_images_is_refused(dataset, store):
     other = Scenes(22, preprocessing=PLAIN)
     with pytest.raises(ValueError, match="23 there, 22 here"):

@@ -605,6 +605,14 @@ def test_a_store_too_large_for_the_device_is_copied_batch_by_batch(images, monke
     assert store.device.type == "cpu"
 
 
+def test_what_torch_keeps_of_a_gpus_memory_counts_as_free(monkeypatch):
+    """Else the tokens of a second training would find no room beside the memory of the first."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000, 24_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20_000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5_000)
+    assert _store_file.free_bytes(torch.device("cuda")) == 18_000
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("fits", [True, False])
