@@ -41,6 +41,12 @@ def read_cells(local, global_, layer, position, scale, weight, width, precision:
         if dense < GROUP_COST[device] * cells.number:  # few voxels: one group that sees every place costs less
             window = cells.spread()
         else:
+            if local.is_cuda and torch.cuda.is_current_stream_capturing():
+                raise ValueError(
+                    "voxels are grouped by where they look, which changes from step to step, so a CUDA graph cannot "
+                    "hold it. Turn TRAINER.CUDA_GRAPH off, or let the tokens fit on the chip (MODEL.PRECISION bf16, "
+                    "fewer layers or bottleneck channels), where MODEL.IMPLEMENTATION auto needs no groups."
+                )
             window, groups = cells.window, cells.groups(BF16_ROWS if dtype == torch.bfloat16 else 1)
     window = torch.cat([(1 - scale) * window, scale], 1)
     return _Contraction.apply(local, global_, window, layer, weight, groups, dtype, keep_bytes).T

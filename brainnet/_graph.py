@@ -7,6 +7,7 @@ Lightning optimises, clips and logs as ever, and AdamW is a single fused launch 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -42,7 +43,11 @@ class GraphedObjective:
         if self._replay is None:
             self._shapes = shapes
             examples = tuple(value.clone() for value in values)
-            self._replay = torch.cuda.make_graphed_callables(_OfTensors(self.objective, self.module, layers), examples)
+            capture, options = torch.cuda.make_graphed_callables, {}
+            if "capture_error_mode" in inspect.signature(capture).parameters:  # not in older torch
+                # a thread that reads the next batch into pinned memory meanwhile would break a "global" capture
+                options["capture_error_mode"] = "thread_local"
+            self._replay = capture(_OfTensors(self.objective, self.module, layers), examples, **options)
         if shapes != self._shapes:
             return self.objective(tokens, response)
         loss, regulariser = self._replay(*values)

@@ -80,6 +80,19 @@ def test_a_replay_gives_the_values_and_gradients_of_the_objective(capture):
         assert expected == found  # also the first ones, which later replays must not have written over
 
 
+def test_a_thread_that_reads_ahead_does_not_disturb_the_capture(monkeypatch):
+    modes = []
+
+    def make(module, examples, capture_error_mode="global"):
+        modes.append(capture_error_mode)
+        return module
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make)
+    model = Reader()
+    GraphedObjective(model.objective, model)(*batch(4))
+    assert modes == ["thread_local"]
+
+
 def test_a_batch_of_another_shape_is_computed_as_ever(capture):
     model = Reader()
     replay = GraphedObjective(model.objective, model)

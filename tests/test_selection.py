@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
 
 from brainnet import _cells
 from brainnet.selection import read_out
@@ -254,6 +255,19 @@ def test_fast_form_is_deterministic_and_leaves_its_arguments_alone(rng):
     again = value_and_gradients(args, "cells")
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert all(v is None or torch.equal(v, before[k]) for k, v in args.items())
+
+
+@pytest.mark.parametrize("gaussian", [True, False])
+def test_groups_by_cell_are_not_captured_in_a_graph(rng, gaussian, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with FakeTensorMode():  # a GPU's tensors without a GPU: shapes and devices, no values
+        args = problem(rng, 32, 24, 128, n_voxels=40_000, gaussian=gaussian)
+        args = {name: None if value is None else value.to("cuda") for name, value in args.items()}
+        if gaussian:
+            assert read_out(**args, implementation="cells").shape == (32, 40_000)
+        else:
+            with pytest.raises(ValueError, match="CUDA_GRAPH"):
+                read_out(**args, implementation="cells")
 
 
 def test_a_place_that_is_not_a_number_spoils_its_own_voxel_only(rng):
