@@ -161,7 +161,7 @@ def _token_rows(cell, last, n_batch, L: tl.constexpr, D: tl.constexpr, ACROSS: t
     return ((place * L + k % L) * n_batch).to(tl.int64) * D
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_batch"])
 def _forward(tokens, mix, weight, out, order, tile_cell, tile_start, tile_stop, n_voxels, n_batch, last, images,
              L: tl.constexpr, D: tl.constexpr, ACROSS: tl.constexpr, ROWS: tl.constexpr, TERMS: tl.constexpr,
              WIDTH: tl.constexpr, SUM: tl.constexpr, EXACT: tl.constexpr):  # fmt: skip
@@ -179,7 +179,7 @@ def _forward(tokens, mix, weight, out, order, tile_cell, tile_start, tile_stop, 
             tl.store(out + b * n_voxels + voxel, tl.sum(term * a, 1), mask=live)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_batch"])
 def _backward(tokens, mix, weight, grad, d_mix, d_weight, order, tile_cell, tile_start, tile_stop, n_voxels, n_batch,
               last, L: tl.constexpr, D: tl.constexpr, ACROSS: tl.constexpr, ROWS: tl.constexpr, TERMS: tl.constexpr,
               WIDTH: tl.constexpr, SUM: tl.constexpr, EXACT: tl.constexpr):  # fmt: skip
@@ -204,7 +204,7 @@ def _backward(tokens, mix, weight, grad, d_mix, d_weight, order, tile_cell, tile
         tl.store(d_weight + voxel[:, None] * D + d[None, :], d_w, mask=row & (d < D)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_batch"])
 def _partial_tokens(mix, weight, grad, partial, order, tile_start, tile_stop, n_voxels, n_batch, L: tl.constexpr,
                     D: tl.constexpr, ROWS: tl.constexpr, TERMS: tl.constexpr, WIDTH: tl.constexpr, SUM: tl.constexpr,
                     EXACT: tl.constexpr):  # fmt: skip
