@@ -269,8 +269,9 @@ def fit_rdms(
             cell = {"roi": roi, "model": name}
             scores.append(
                 {**cell, "n_components": len(components), "score": found.mean, "sem": _sem(found.score),
-                 "unweighted": found.unweighted.mean().item(), "p": found.p, "ceiling_lower": found.ceiling.lower,
-                 "ceiling_upper": found.ceiling.upper, "n_subjects": len(brain)}
+                 "unweighted": found.unweighted.mean().item(), "unweighted_sem": _sem(found.unweighted),
+                 "p": found.p, "ceiling_lower": found.ceiling.lower, "ceiling_upper": found.ceiling.upper,
+                 "n_subjects": len(brain)}
             )  # fmt: skip
             mixtures += [
                 {**cell, "component": component, "weight": weight, "spread": spread}
@@ -280,14 +281,15 @@ def fit_rdms(
             ]
     tables = {"scores": pd.DataFrame(scores), "weights": pd.DataFrame(mixtures)}
     p = tables["scores"]["p"].astype(float).to_numpy(copy=True)
-    tables["scores"].insert(7, "p_corrected", holm(p).numpy())
+    tables["scores"].insert(tables["scores"].columns.get_loc("p") + 1, "p_corrected", holm(p).numpy())
     clock.lap("fits")
     _clear(out)
+    plain = {"score": tables["scores"]["unweighted"], "sem": tables["scores"]["unweighted_sem"], "p_corrected": np.nan}
     both = pd.concat(
-        [tables["scores"].assign(layer="weighted"),
-         tables["scores"].assign(layer="plain mean", score=tables["scores"]["unweighted"], p_corrected=np.nan)]
-    ).sort_index(kind="stable")  # fmt: skip
-    name = f"{method} similarity, held-out conditions"
+        [tables["scores"].assign(layer="weighted"), tables["scores"].assign(layer="plain mean", **plain)]
+    ).sort_index(kind="stable")
+    both = both.assign(low=both["score"] - both["sem"], high=both["score"] + both["sem"])
+    name = f"{method} similarity, held-out conditions\n(line: standard error over subjects)"
     plot.rsa_bars(both, score_name=name).savefig(out / "bars.png", dpi=DPI)
     mixed = tables["weights"].rename(columns={"component": "layer", "weight": "score"})
     mixed = mixed.assign(low=mixed["score"] - mixed["spread"], high=mixed["score"] + mixed["spread"])

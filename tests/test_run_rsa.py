@@ -140,6 +140,23 @@ def test_mixtures_are_those_of_weighted_rsa(files):
     assert json.loads((out / "run.json").read_text())["settings"]["weights"] == "ridge"
 
 
+def test_bars_of_mixtures_have_their_standard_errors(files, monkeypatch):
+    from brainnet import plot
+
+    drawn, draw = [], plot.rsa_bars
+    monkeypatch.setattr(plot, "rsa_bars", lambda table, **words: drawn.append(table) or draw(table, **words))
+    scores = fit_rdms([files / "brain_V1.npz"], files / "o", models=[files / "net.npz"], n_folds=2, n_permutations=9,
+                      progress=False)["scores"].iloc[0]  # fmt: skip
+    weighted, plain = (drawn[0].set_index("layer").loc[layer] for layer in ("weighted", "plain mean"))
+    assert weighted["high"] - weighted["score"] == pytest.approx(scores["sem"])
+    assert plain["score"] == scores["unweighted"]
+    assert plain["score"] - plain["low"] == pytest.approx(scores["unweighted_sem"])
+    brain, net = RDMs.load(files / "brain_V1.npz"), RDMs.load(files / "net.npz")
+    found = weighted_rsa(net, brain, weights="nonnegative", method="pearson", n_folds=2, progress=False,
+                         generator=torch.Generator().manual_seed(0))  # fmt: skip
+    assert scores["unweighted_sem"] == pytest.approx(float(found.unweighted.std()) / len(brain) ** 0.5, rel=1e-5)
+
+
 def test_a_single_subject_is_fitted_on_its_own_conditions(files):
     RDMs.load(files / "brain_V1.npz")[0].save(files / "one.npz")
     tables = fit_rdms([files / "one.npz"], files / "o", models=[files / "net.npz"], n_folds=2, n_permutations=9,
