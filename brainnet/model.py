@@ -375,13 +375,12 @@ class FactorTopy(nn.Module):
         """Tokens (B, P, C) of every layer times that layer's weights (D, C): (L, B, P, D)."""
         batch, places, _ = tokens[0].shape
         dtype = torch.bfloat16 if self.precision == "bf16" else self.weight.dtype
-        rows = [t.to(dtype).flatten(0, 1) for t in tokens]
-        if (
-            rows[0].is_cuda and len({t.shape[1] for t in rows}) == 1
-        ):  # few launches matter more than a copy of the tokens
-            out = torch.bmm(torch.stack(rows), torch.stack(weights).to(dtype).transpose(1, 2))
+        tokens = [t.to(dtype) for t in tokens]
+        if tokens[0].is_cuda and len({t.shape[2] for t in tokens}) == 1:
+            # few launches matter more than a copy of the tokens; only stacked do they fold into rows without another
+            out = torch.bmm(torch.stack(tokens).flatten(1, 2), torch.stack(weights).to(dtype).transpose(1, 2))
         else:
-            out = torch.stack([F.linear(t, w.to(dtype)) for t, w in zip(rows, weights, strict=True)])
+            out = torch.stack([F.linear(t.flatten(0, 1), w.to(dtype)) for t, w in zip(tokens, weights, strict=True)])
         return out.unflatten(1, (batch, places))
 
     def _read(self, local, global_, selectors: Selectors, width: Tensor | None, bias: Tensor | None = None) -> Tensor:
