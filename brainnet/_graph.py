@@ -47,7 +47,9 @@ class GraphedObjective:
             if "capture_error_mode" in inspect.signature(capture).parameters:  # not in older torch
                 # a thread that reads the next batch into pinned memory meanwhile would break a "global" capture
                 options["capture_error_mode"] = "thread_local"
-            self._replay = capture(_OfTensors(self.objective, self.module, layers), examples, **options)
+            # mixed precision is none of the objective's, and capture refuses it
+            with torch.autocast(response.device.type, enabled=False):
+                self._replay = capture(_OfTensors(self.objective, self.module, layers), examples, **options)
         if shapes != self._shapes:
             return self.objective(tokens, response)
         loss, regulariser = self._replay(*values)

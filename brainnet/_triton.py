@@ -104,9 +104,10 @@ class _Contraction(torch.autograd.Function):
         mix, weight = mix.contiguous(), weight.to(tokens.dtype).contiguous()
         out = torch.empty(batch, n_voxels, dtype=mix.dtype, device=mix.device)
         images = 8  # per program: its weights and mixes are loaded once for all of them
-        _forward[(len(tiles.cell), triton.cdiv(batch, images))](
-            tokens, mix, weight, out, order, *tiles[:3], n_voxels, batch, n_places - 1, images, **shape
-        )
+        with torch.cuda.device_of(tokens):  # kernels start on the current device, which may be another GPU
+            _forward[(len(tiles.cell), triton.cdiv(batch, images))](
+                tokens, mix, weight, out, order, *tiles[:3], n_voxels, batch, n_places - 1, images, **shape
+            )
         ctx.save_for_backward(tokens, mix, weight, counts, order, *tiles)
         ctx.shape = shape
         return out

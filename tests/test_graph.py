@@ -93,6 +93,20 @@ def test_a_thread_that_reads_ahead_does_not_disturb_the_capture(monkeypatch):
     assert modes == ["thread_local"]
 
 
+def test_mixed_precision_stays_out_of_the_capture(monkeypatch):
+    seen = []
+
+    def make(module, examples):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return module
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make)
+    model = Reader()
+    with torch.autocast("cpu", torch.bfloat16):
+        GraphedObjective(model.objective, model)(*batch(4))
+    assert seen == [False]
+
+
 def test_a_batch_of_another_shape_is_computed_as_ever(capture):
     model = Reader()
     replay = GraphedObjective(model.objective, model)
