@@ -1,0 +1,39 @@
+"""The examples run, on fewer images and voxels than a reader would use, and leave the figures they speak of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
+# what a reader runs -> what the test runs: the same lines, smaller
+SMALLER = {
+    "n_train=528, radius=20": "n_train=40, n_val=10, n_test=12, radius=8, progress=False",
+    "max_epochs=25": "max_epochs=1, enable_progress_bar=False, accelerator='cpu'",
+    "n_train=300, radius=15": "n_train=40, n_val=10, n_test=20, radius=6, progress=False",
+    "n_train=60, n_test=40": "n_train=60, n_val=10, n_test=4, radius=12, progress=False",
+    "n_permutations=200": "n_permutations=19",
+    "torch.rand(300, 3, 8, 8)": "torch.rand(60, 3, 8, 8)",
+    "torch.randn(300, 2, 3)": "torch.randn(60, 2, 3)",
+}
+
+
+def test_examples_are_numbered_in_reading_order():
+    assert [int(path.name.split("_")[0]) for path in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = path.read_text()
+    replaced = [usual for usual in SMALLER if usual in code]
+    assert replaced, "nothing in it is made smaller: the numbers here are out of date"
+    for usual in replaced:
+        code = code.replace(usual, SMALLER[usual])
+    exec(compile(code, path.name, "exec"), {"__name__": "__main__"})
+    for name in re.findall(r'savefig\("([\w.]+)"', code):
+        assert (tmp_path / name).stat().st_size > 5000
+    assert capsys.readouterr().out
