@@ -34,7 +34,7 @@ SIZES = {
     "full8": Size(37_984, 768, 8),
     "full32": Size(37_984, 768, 32),
     "small": Size(2_000, 384, 32),
-    "demo": Size(2_364, 64, 32, n_layers=5, depth=32),
+    "demo": Size(2_364, 48, 96, n_layers=5, depth=32),
     "tiny": Size(300, 32, 4, n_layers=3, depth=16),
 }
 FORMS = {

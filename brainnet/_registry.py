@@ -87,6 +87,11 @@ class Registry:
         family, _, variant = name.partition(":")
         return self[family](variant or None, **kwargs)
 
+    def variants(self, name: str) -> list[str] | None:
+        """The variants a family lists: what ``variants()`` gives in the module of its factory; None without that."""
+        listed = getattr(import_module(self[name].__module__), "variants", None)
+        return None if listed is None else list(listed())
+
     def _entry_points(self) -> dict[str, Any]:
         if self._announced is None:
             found = entry_points(group=self.group) if self.group else ()

@@ -259,12 +259,30 @@ def encode(
 
 
 @app.command()
-def backbones() -> None:
-    """List the networks brainnet knows."""
+def backbones(
+    family: Annotated[
+        str | None, typer.Argument(help="A family, whose networks are listed.", show_default=False)
+    ] = None,
+    like: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
+) -> None:
+    """List the families of networks brainnet knows, or the networks of one.
+
+    brainnet backbones timm --like dinov2
+    """
     with _loading():
         from brainnet.tokens import BACKBONES
 
-    _list(BACKBONES, "backbone")
+    if family is None:
+        _list(BACKBONES, "backbone")
+        return
+    known = BACKBONES.variants(family)
+    if known is None:
+        raise ValueError(f"the family {family!r} does not list its networks.")
+    found = [name for name in known if like.lower() in name.lower()]
+    if not found:
+        raise ValueError(f"none of the {len(known):,} networks of {family} is like {like!r}.")
+    for name in found:
+        out_console.print(f"{family}:{name}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -227,6 +227,13 @@ cli.command_line()
     assert ("taken apart" in done.stdout) == (exit_code == 2)  # with a thread at work Python ends as ever
 
 
+def test_networks_of_a_family_are_listed_by_part_of_their_names():
+    found = CliRunner().invoke(cli.app, ["backbones", "torchvision", "--like", "SQUEEZE"])
+    assert found.output.split() == ["torchvision:squeezenet1_0", "torchvision:squeezenet1_1"]
+    with pytest.raises(ValueError, match="none of the 2 networks of expansion is like 'huge'"):
+        cli.backbones("expansion", "huge")
+
+
 def test_modules_load_without_a_search_for_garbage():
     with cli._loading():
         assert not gc.isenabled()

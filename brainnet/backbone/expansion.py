@@ -292,6 +292,11 @@ def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Exp
     return Expansion(widths, **{"padding": padding, "name": f"expansion:{variant}", **kwargs})
 
 
+def variants() -> list[str]:
+    """What can follow "expansion:"."""
+    return ["full", "small"]
+
+
 def _has_bf16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
     return any(

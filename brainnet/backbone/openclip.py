@@ -113,6 +113,12 @@ def build(variant: str | None, **kwargs: Any) -> CLIPBackbone:
     return CLIPBackbone(variant or "ViT-B-16", **kwargs)
 
 
+def variants() -> list[str]:
+    """What can follow "clip:", with the tag of its weights after an equals sign."""
+    open_clip = require("open_clip", "the clip family", "open_clip_torch")
+    return [f"{name}={tag}" for name, tag in sorted(open_clip.list_pretrained())]
+
+
 def _tower(
     open_clip: Any, variant: str, weights: Any, seed: int, quick_gelu: bool | None
 ) -> tuple[nn.Module, dict[str, Any], bool]:

@@ -10,6 +10,11 @@ ORIGINALS = Registry("original backbone")
 ORIGINALS.lazy("clip", "brainnet.backbone.openclip:ModifiedCLIP")
 
 
+def variants() -> list[str]:
+    """What can follow "original:"."""
+    return ORIGINALS.names()
+
+
 def build(variant: str | None, **kwargs: Any):
     """A backbone of the original FactorTopy, with ImageNet's mean and SD; ``"original"`` alone is ``"original:clip"``.
 

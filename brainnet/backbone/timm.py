@@ -120,6 +120,11 @@ def build(variant: str | None, **kwargs: Any) -> TimmBackbone:
     return TimmBackbone(variant, **kwargs)
 
 
+def variants() -> list[str]:
+    """What can follow "timm:", with the tag of its weights; a name without tag takes timm's default."""
+    return require("timm", "the timm family").list_pretrained()
+
+
 def _full_name(timm: Any, variant: str, weights: str | Path | None) -> str:
     """The network's name with the tag of the wanted weights, once both are known to timm."""
     architecture, _, tag = variant.partition(".")

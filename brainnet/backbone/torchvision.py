@@ -74,6 +74,11 @@ def build(
     )
 
 
+def variants() -> list[str]:
+    """What can follow "torchvision:"."""
+    return require("torchvision", "the torchvision family").models.list_models()
+
+
 def find_blocks(network: nn.Module, most: int = MOST_LAYERS) -> list[str]:
     """Names of a network's repeated blocks in order: the outermost modules of a class that occurs more than once.
 

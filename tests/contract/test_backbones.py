@@ -58,6 +58,15 @@ def assert_same(a: Tokens, b: Tokens, tolerance: float = 0.0):
             assert (x - y).abs().max() <= tolerance * y.abs().max(), (part, layer)
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
+    listed = BACKBONES.variants(name)
+    assert len(set(listed)) == len(listed) > 0
+    tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1"}
+    variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))
+    assert build_backbone(f"{name}:{variant.partition('=')[0]}", weights="random").layers
+
+
 def test_every_family_is_tested():
     aliases = {"original"}  # classes of the families below under the names they were published with
     assert set(BACKBONES.names()) - aliases == set(TINY)
