@@ -1,6 +1,7 @@
 """What one training step of FactorTopy costs: the original's form, grouped by cells, and Triton where a GPU is present.
 
-A step is forward, smooth-L1 loss, backward and AdamW. The original's form samples every layer for every voxel, keeps
+A step is forward, smooth-L1 loss, backward and AdamW; "graph" replays all but AdamW from a CUDA graph, as training with
+``TRAINER.CUDA_GRAPH`` does. The original's form samples every layer for every voxel, keeps
 those batch x voxels x channels arrays for the backward pass and encodes the coordinates for each selector anew.
 """
 
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import measure, peak_memory, ratio, report, seconds, table
+from brainnet._graph import GraphedObjective
 from brainnet.model import FactorTopy
+from brainnet.tokens import Tokens
 
 
 class Size(NamedTuple):
@@ -44,6 +47,8 @@ FORMS = {
     "cells bf16": {"implementation": "cells", "precision": "bf16"},
     "triton fp32": {"implementation": "triton"},
     "triton bf16": {"implementation": "triton", "precision": "bf16"},
+    "triton fp32 graph": {"implementation": "triton", "graph": True},
+    "triton bf16 graph": {"implementation": "triton", "precision": "bf16", "graph": True},
     "gaussian fp32": {"implementation": "cells", "window": "gaussian"},
     "gaussian bf16": {"implementation": "cells", "window": "gaussian", "precision": "bf16"},
 }
@@ -79,7 +84,9 @@ def build(size: Size, form: str, device: str) -> tuple[Callable[[], Tensor], nn.
     names = [str(k) for k in range(size.n_layers)]
     coords = F.normalize(torch.randn(size.n_voxels, 3), dim=1) * torch.tensor([100.0, 40.0, 40.0])
     kind = OriginalStep if form == "original" else FactorTopy
-    model = kind(names, [size.width] * size.n_layers, size.n_voxels, coords, bottleneck_dim=size.depth, **FORMS[form])
+    options = dict(FORMS[form])
+    graph = options.pop("graph", False)
+    model = kind(names, [size.width] * size.n_layers, size.n_voxels, coords, bottleneck_dim=size.depth, **options)
     with torch.no_grad():
         for mlp in (m for name, m in model.named_children() if name.endswith("selector_mlp")):
             mlp[5].weight.normal_(0, 0.3)
@@ -89,9 +96,15 @@ def build(size: Size, form: str, device: str) -> tuple[Callable[[], Tensor], nn.
     target = torch.randn(size.batch, size.n_voxels, device=device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=form != "original")
 
+    def losses(tokens: Tokens, target: Tensor) -> tuple[Tensor, Tensor]:
+        prediction, regulariser = model(*tokens)
+        return F.smooth_l1_loss(prediction, target, beta=0.1), regulariser
+
+    objective = GraphedObjective(losses, model) if graph else losses
+
     def step() -> Tensor:
-        prediction, regulariser = model(local, global_)
-        loss = F.smooth_l1_loss(prediction, target, beta=0.1) + 0.1 * regulariser
+        error, regulariser = objective(Tokens(local, global_), target)
+        loss = error + 0.1 * regulariser
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
