@@ -229,6 +229,12 @@ def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: b
     if resume:
         if not last.is_file():
             raise FileNotFoundError(f"nothing to resume in {out}: no {last.relative_to(out)}. Start without --resume.")
+        trained = _read_checkpoint(last)["epoch"] + 1
+        if trained > cfg.TRAINER.MAX_EPOCHS:
+            raise ValueError(
+                f"the run in {out} has trained for {trained} epochs, more than TRAINER.MAX_EPOCHS "
+                f"{cfg.TRAINER.MAX_EPOCHS}: resume with more."
+            )
         then, now = config_keys(load_config(out / "config.yaml")), config_keys(cfg)
         free = {f"TRAINER.{name}" for name in ON_THE_WAY}
         changed = [key for key in now if now[key] != then.get(key) and key not in free]
@@ -287,7 +293,7 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
     if not log.isEnabledFor(logging.INFO):
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # what devices there are, and advertising
 
-    class BestCheckpoint(ModelCheckpoint):
+    class Checkpoint(ModelCheckpoint):
         """Finds its files where the run folder is now: Lightning forgets the best score where a folder was moved."""
 
         def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -305,16 +311,20 @@ def _trainer(cfg: CfgNode, out: Path, progress: bool):
             super().load_state_dict(state | {"patience": self.patience})
 
     validates = cfg.TRAINER.FIT_ON == "train"
-    best = BestCheckpoint(
+    best = Checkpoint(
         out / "checkpoints",
         filename="best",
         monitor="val_r" if validates else None,
         mode="max",
-        save_last=True,
         save_top_k=1 if validates else 0,
         enable_version_counter=False,
     )
-    callbacks: list[pl.Callback] = [best]
+    # one of its own: save_last=True saves the last epoch that was the best
+    every = Checkpoint(
+        out / "checkpoints", filename="last", every_n_epochs=1, save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    callbacks: list[pl.Callback] = [best, every]
     if validates and cfg.TRAINER.PATIENCE:
         callbacks.append(Patience("val_r", mode="max", patience=-(-cfg.TRAINER.PATIENCE // cfg.TRAINER.VAL_EVERY)))
     show = progress and sys.stderr.isatty()

@@ -148,8 +148,12 @@ def test_a_finished_run_is_not_overwritten_unasked(finished):
         runs.fit(toy_config(), finished[0], progress=False)
 
 
-def test_an_interrupted_training_keeps_its_last_epoch_and_resumes(toys, tmp_path, monkeypatch):
-    out, cfg = tmp_path / "run", toy_config("TRAINER.MAX_EPOCHS", "4")
+@pytest.mark.parametrize("words", [[], ["TRAINER.VAL_EVERY", "4"], ["TRAINER.FIT_ON", "train+val"], ["unlearn", ""]])
+def test_an_interrupted_training_keeps_its_last_epoch_and_resumes(toys, tmp_path, monkeypatch, words):
+    if words[:1] == ["unlearn"]:  # the last epoch is not the best one
+        unlearn_after(monkeypatch, 1)
+        words = []
+    out, cfg = tmp_path / "run", toy_config("TRAINER.MAX_EPOCHS", "4", *words)
     original = PLModel.training_step
 
     def stop_in_third_epoch(self, batch, batch_idx):
@@ -166,6 +170,8 @@ def test_an_interrupted_training_keeps_its_last_epoch_and_resumes(toys, tmp_path
         runs.fit(cfg, out, progress=False)
     with pytest.raises(ValueError, match=r"other settings of OPTIMIZER\.LR"):
         runs.fit(toy_config("OPTIMIZER.LR", "0.5"), out, resume=True, progress=False)
+    with pytest.raises(ValueError, match="trained for 2 epochs, more than TRAINER.MAX_EPOCHS 1"):
+        runs.fit(toy_config("TRAINER.MAX_EPOCHS", "1", *words), out, resume=True, progress=False)
     epochs = []
     count = lambda self, *args: epochs.append(self.current_epoch) or original(self, *args)  # noqa: E731
     monkeypatch.setattr(PLModel, "training_step", count)
