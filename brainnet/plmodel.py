@@ -327,6 +327,8 @@ class PLModel(pl.LightningModule):
             raise ValueError("MODEL.START ridge fits Gaussian windows: it needs MODEL.WINDOW gaussian.")
         index = self.data.train_index
         target = (self._here(self.data.dataset.responses[index]) - self.response_mean) / self.response_sd
+        # a missing response is none of the ridge's: at the voxel's mean it asks nothing of it
+        target = torch.where(self.usable & torch.isfinite(target), target, 0.0)
         store = self.data.ready or self.data.store
         transform = self.transform if self.transform is not None and self.data.ready is None else lambda tokens: tokens
         ridge = WindowRidgeCV(progress=self.show_progress)
@@ -334,7 +336,7 @@ class PLModel(pl.LightningModule):
         start = partial(
             self.encoder.closed_form_start,
             [ridge.coef_[layer] for layer in self.layers],
-            ridge.intercept_.nan_to_num(0.0),
+            ridge.intercept_.nan_to_num(0.0),  # of voxels that never change
             ridge.position_,
             ridge.width_,
         )

@@ -804,6 +804,18 @@ def test_the_ridge_start_leaves_missing_responses_out(tmp_path):
     assert model.scores["val"]["r"][1:].isfinite().all()
 
 
+@pytest.mark.parametrize("missing", [torch.nan, torch.inf])
+def test_one_missing_response_costs_a_voxel_that_image_and_no_more(tmp_path, missing):
+    """It cost the voxel its whole start, and with it the fit."""
+    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
+    gaps = toy_dataset()
+    gaps.responses[gaps.splits["train"][3], 2] = missing
+    whole, holed = (fitted(tmp_path, *words, data=data, max_epochs=1) for data in (toy_dataset(), gaps))
+    expected, found = (model.predict_index(gaps.splits["test"])[:, 2] for model in (whole, holed))
+    assert expected.std() > 0.1
+    assert (found - expected).std() < 0.25 * expected.std()
+
+
 class Trained(torch.nn.Module):
     """A backbone as users write them: a module that nobody put in evaluation mode."""
 

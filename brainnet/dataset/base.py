@@ -102,13 +102,14 @@ class ResponseDataset(Dataset):
         low, high = (self.responses.amin(0), self.responses.amax(0)) if n_images else (torch.zeros(n_voxels),) * 2
         finite, constant = torch.isfinite(low) & torch.isfinite(high), low == high
         self.usable = finite & ~constant
-        """(n_voxels,) bool: finite everywhere and not constant; the other voxels' scores are NaN."""
+        """(n_voxels,) bool: finite everywhere and not constant."""
         if not self.usable.all():
             n_nan, n_constant = int((~finite).sum()), int((finite & constant).sum())
             warn_once(
                 f"{type(self).__name__} {n_nan}/{n_constant}/{n_voxels}",
                 f"{type(self).__name__}: of {n_voxels} voxels {n_nan} hold NaN or infinity, {n_constant} are constant. "
-                "They are kept and their scores are NaN; `dataset.usable` is the mask of the others.",
+                "They are kept. Ridge leaves them out; a map trains such a voxel on the responses there are, and has no "
+                "score where a test response is missing. `dataset.usable` is the mask of the others.",
             )
 
     def _check_ceiling(self, ceiling: Tensor, name: str) -> None:
