@@ -38,13 +38,30 @@ class Clock:
         self._wall, self._cpu = wall, cpu
 
 
-def opening(packages: Sequence[str]) -> dict[str, Any]:
-    """The first entries of a card: format, time, command, versions, source and machine.
+def refuse_others(out: Path, *kinds: str) -> None:
+    """Refuses a folder whose run card is not of one of these kinds: its files would be replaced, or pass for ours."""
+    card, kind = out / "run.json", None
+    if card.is_file():
+        try:
+            found = json.loads(card.read_text())
+        except ValueError:
+            found = None
+        found = found if isinstance(found, dict) else {}
+        kind = found.get("kind", "fit" if "backbone" in found else "something else")
+    elif (out / "config.yaml").is_file():
+        kind = "fit"  # begun, and not finished yet
+    if kind is not None and kind not in kinds:
+        raise FileExistsError(f"{out} holds the results of `brainnet {kind}`; choose another --out.")
 
-    >>> sorted(opening(["numpy"])["versions"])
+
+def opening(kind: str, packages: Sequence[str]) -> dict[str, Any]:
+    """The first entries of a card: kind, format, time, command, versions, source and machine.
+
+    >>> sorted(opening("fit", ["numpy"])["versions"])
     ['brainnet', 'numpy', 'python']
     """
     return {
+        "kind": kind,
         "format": CARD_FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": " ".join(sys.argv),

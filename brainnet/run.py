@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from brainnet._card import Clock, closing, opening, sha256, write_json
+from brainnet._card import Clock, closing, opening, refuse_others, sha256, write_json
 from brainnet._checks import Interrupted
 from brainnet._checks import progress as progress_bar
 from brainnet.config import config_keys, load_config, parse_config
@@ -130,7 +130,7 @@ def predict(run: str | Path, images: Any, out: str | Path, *, batch_size: int = 
         images: folder, zip or list of images.
         out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, NaN for voxels
             that could not be trained, and ``images.txt``, one image id per row; a file that is there is replaced
-            once the new one is whole.
+            once the new one is whole. A folder of another command's results is refused.
         batch_size: images per forward pass.
         progress: show a progress bar.
 
@@ -140,6 +140,7 @@ def predict(run: str | Path, images: Any, out: str | Path, *, batch_size: int = 
     model = load_model(run)
     photographs = Images(images)
     out = Path(out)
+    refuse_others(out, "fit")
     out.mkdir(parents=True, exist_ok=True)
     target = out / "predictions.npy"
     unfinished = out / "predictions.npy.part"
@@ -226,6 +227,7 @@ def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: b
     """Makes the run folder, or says why it will not touch the one that is there."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"--out {out} is a file; name a folder.")
+    refuse_others(out, "fit")
     if resume:
         if not last.is_file():
             raise FileNotFoundError(f"nothing to resume in {out}: no {last.relative_to(out)}. Start without --resume.")
@@ -490,7 +492,7 @@ def _run_card(
     cfg: CfgNode, dataset: ResponseDataset, model: PLModel, metrics: dict[str, Any], clock: Clock
 ) -> dict[str, Any]:
     return {
-        **opening(PACKAGES),
+        **opening("fit", PACKAGES),
         "seed": cfg.SEED,
         "config": config_keys(cfg),
         **data_card(cfg.DATASET.NAME, dataset),

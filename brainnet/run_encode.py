@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from brainnet._card import Clock, closing, opening, sha256, write_json
+from brainnet._card import Clock, closing, opening, refuse_others, sha256, write_json
 from brainnet._checks import Interrupted, locked, nearest, require
 from brainnet._checks import progress as progress_bar
 from brainnet.config import changed, config_keys
@@ -105,7 +105,7 @@ def encode_subjects(
     Raises:
         ValueError: an unknown method, layer, control or subject key; a network that has no random twin; a run of other
             data or another split.
-        FileExistsError: ``out`` is a file, or holds a run of another kind.
+        FileExistsError: ``out`` is a file, or holds the results of another command.
         FileNotFoundError: no finished run in one of ``runs``.
     """
     out, clock = Path(out), Clock()
@@ -150,8 +150,7 @@ def encode_subjects(
             f"encoding was interrupted; tokens and finished jobs are kept: the same command goes on in {out}."
         ) from None
     card = {
-        **opening((*PACKAGES, "himalaya", "pandas", "joblib", "nibabel")),
-        "kind": KIND,
+        **opening(KIND, (*PACKAGES, "himalaya", "pandas", "joblib", "nibabel")),
         "seed": seed,
         "config": config_keys(cfg),
         "settings": {
@@ -200,10 +199,7 @@ def _check_words(methods: Sequence[str], pool: str, controls: Sequence[str]) -> 
 def _open_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"--out {out} is a file; name a folder.")
-    if (out / "model.ckpt").exists() or (out / "config.yaml").exists():
-        raise FileExistsError(f"{out} holds a run of `brainnet fit`; choose another --out.")
-    if (out / "run.json").is_file() and _read_card(out / "run.json").get("kind") != KIND:
-        raise FileExistsError(f"{out} holds a run of another kind; choose another --out.")
+    refuse_others(out, KIND)
     out.mkdir(parents=True, exist_ok=True)
 
 

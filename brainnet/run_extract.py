@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._card import Clock, closing, opening, write_json
+from brainnet._card import Clock, closing, opening, refuse_others, write_json
 from brainnet._checks import nearest
 from brainnet._checks import progress as progress_bar
 from brainnet.backbone import build_backbone
@@ -71,6 +71,7 @@ def extract_features(
     clock, out = Clock(), Path(out)
     if out.is_file():
         raise FileExistsError(f"--out {out} is a file; name a folder.")
+    refuse_others(out, "extract")
     if (out / "run.json").is_file() and not overwrite:
         raise FileExistsError(f"{out} holds results already: replace them with --overwrite, or choose another --out.")
     pictures = Images(source)
@@ -98,7 +99,7 @@ def extract_features(
     (out / "images.txt").write_text("".join(f"{name}\n" for name in pictures.ids))
     clock.lap("files")
     card = {
-        **opening(PACKAGES),
+        **opening("extract", PACKAGES),
         "source": {"path": str(source), "backbone": backbone, "fingerprint": store.fingerprint},
         "settings": {"pool": pool, "grid": list(grid), "layers": list(written), "format": file_format},
         "files": [path.name for path in written.values()],

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._card import Clock, closing, opening, sha256, write_json
+from brainnet._card import Clock, closing, opening, refuse_others, sha256, write_json
 from brainnet._checks import progress as progress_bar
 from brainnet.dataset.images import Images, natural_sort
 from brainnet.rsa import (
@@ -78,7 +78,7 @@ def write_rdms(
     Returns:
         One RDM per layer; also in ``rdms.npz``.
     """
-    clock, out = Clock(), _folder(out)
+    clock, out = Clock(), _folder(out, "rdm")
     features, conditions, origin = _features(Path(source), backbone, layers, pool, grid, progress)
     clock.lap("features")
     found = [
@@ -93,7 +93,7 @@ def write_rdms(
     _draw_geometry(rdms, out)
     clock.lap("files and figures")
     card = {
-        **opening(PACKAGES),
+        **opening("rdm", PACKAGES),
         "source": {"path": str(source), **origin},
         "settings": {"metric": metric, "pool": pool, "grid": list(grid), "layers": list(rdms.names)},
         "n_conditions": rdms.n_conditions,
@@ -133,7 +133,7 @@ def compare_rdms(
     """
     import pandas as pd
 
-    clock, out = Clock(), _folder(out)
+    clock, out = Clock(), _folder(out, "rsa")
     regions, networks = _regions(subjects, key), _named(models, key)
     clock.lap("reading")
     rows = []
@@ -189,7 +189,7 @@ def compare_over_time(
     """
     from brainnet import plot
 
-    clock, out = Clock(), _folder(out)
+    clock, out = Clock(), _folder(out, "rsa")
     courses, networks = _courses(subjects, key), _models_of(models, key)
     lengths = {name: len(course) for name, course in courses.items()}
     if len(set(lengths.values())) > 1:
@@ -256,7 +256,7 @@ def fit_rdms(
 
     from brainnet import plot
 
-    clock, out = Clock(), _folder(out)
+    clock, out = Clock(), _folder(out, "rsa")
     regions, networks = _regions(subjects, key), _models_of(models, key)
     clock.lap("reading")
     scores, mixtures = [], []
@@ -336,7 +336,7 @@ def partition_rdms(
 
     if method not in ("spearman", "pearson"):
         raise ValueError(f"a partition takes method 'spearman' (of ranks) or 'pearson', got {method!r}.")
-    clock, out = Clock(), _folder(out)
+    clock, out = Clock(), _folder(out, "rsa")
     regions, sets = _regions(subjects, key), _models_of(models, key)
     clock.lap("reading")
     parts = []
@@ -399,7 +399,7 @@ def search(
     """
     from brainnet import plot
 
-    clock, out = Clock(), _folder(out)
+    clock, out = Clock(), _folder(out, "searchlight")
     networks = _named(models, key)
     if not networks:
         raise ValueError("give at least one file of model RDMs.")
@@ -426,7 +426,7 @@ def search(
     plot.searchlight(maps).savefig(out / "maps.png", dpi=DPI)
     clock.lap("files and figures")
     card = {
-        **opening(PACKAGES),
+        **opening("searchlight", PACKAGES),
         "patterns": {"files": [str(path) for path in patterns], "sha256": _sha(data), "n_voxels": space.n_voxels},
         "models": {name: _digest(rdms) for name, rdms in networks.items()},
         "settings": {**maps.settings, "seed": seed, "min_size": min_size, "n_centres": len(lights)},
@@ -456,9 +456,9 @@ def search_group(
     """
     from brainnet import plot
 
-    clock, out = Clock(), _folder(out)
-    if out.resolve() in {Path(path).resolve() for path in subjects}:
+    if Path(out).resolve() in {Path(path).resolve() for path in subjects}:
         raise ValueError(f"--out {out} is one of the subjects' folders; name another, or its maps would be replaced.")
+    clock, out = Clock(), _folder(out, "searchlight --group")
     maps = [SearchlightMaps.load(path) for path in subjects]
     clock.lap("reading")
     generator = torch.Generator().manual_seed(seed)
@@ -471,7 +471,7 @@ def search_group(
     clock.lap("files and figures")
     least = found.test.p_max if found.best_test is not None else found.test.p_fdr
     card = {
-        **opening(PACKAGES),
+        **opening("searchlight --group", PACKAGES),
         "subjects": [
             {"folder": str(path), "fingerprint": one.settings.get("fingerprint"), "sha256": _sha(one.score)}
             for path, one in zip(subjects, maps, strict=True)
@@ -488,7 +488,7 @@ def search_group(
 # ---- reading ------------------------------------------------------------------------------------------------------
 
 
-def _folder(out: str | Path) -> Path:
+def _folder(out: str | Path, kind: str) -> Path:
     """A folder that can be made once there is something to write: a call that fails leaves none behind."""
     out = Path(out)
     if out.is_file():
@@ -496,6 +496,7 @@ def _folder(out: str | Path) -> Path:
     above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise PermissionError(f"--out {out} cannot be made: {above} is no folder that you may write to.")
+    refuse_others(out, kind)
     return out
 
 
@@ -716,7 +717,7 @@ def _finish(out: Path, tables: dict[str, pd.DataFrame], card: dict[str, Any], cl
     for name, table in tables.items():
         table.to_csv(out / f"{name}.csv", index=False)
     clock.lap("files and figures")
-    write_json(out / "run.json", {**opening(PACKAGES), **card, **closing(clock)})
+    write_json(out / "run.json", {**opening("rsa", PACKAGES), **card, **closing(clock)})
     return tables
 
 

@@ -390,7 +390,7 @@ def test_runs_of_other_data_or_another_split_are_refused(trained, folders, tmp_p
         run_grid(folders[0], tmp_path, runs=[run], overrides=["SEED", "3"])
     with pytest.raises(FileNotFoundError, match="no finished run in"):
         run_grid(folders[0], tmp_path, runs=[tmp_path])
-    with pytest.raises(FileExistsError, match="holds a run of `brainnet fit`"):
+    with pytest.raises(FileExistsError, match="holds the results of `brainnet fit`"):
         run_grid(folders[0], run)
     assert not Blur.built or all(backbone.calls == 0 for backbone in Blur.built)  # said before any token was computed
 
@@ -421,7 +421,7 @@ def test_a_run_with_a_broken_card_is_one_line(trained, folders, tmp_path, card):
 
 def test_a_folder_with_results_of_another_kind_is_left_alone(folders, tmp_path):
     (tmp_path / "run.json").write_text('{"kind": "rsa"}')
-    with pytest.raises(FileExistsError, match="a run of another kind; choose another --out"):
+    with pytest.raises(FileExistsError, match="holds the results of `brainnet rsa`; choose another --out"):
         run_grid(folders[0], tmp_path)
     assert json.loads((tmp_path / "run.json").read_text()) == {"kind": "rsa"}
 

@@ -108,8 +108,8 @@ class ResponseDataset(Dataset):
             warn_once(
                 f"{type(self).__name__} {n_nan}/{n_constant}/{n_voxels}",
                 f"{type(self).__name__}: of {n_voxels} voxels {n_nan} hold NaN or infinity, {n_constant} are constant. "
-                "They are kept. Ridge leaves them out; a map trains such a voxel on the responses there are, and has no "
-                "score where a test response is missing. `dataset.usable` is the mask of the others.",
+                "They are kept. Ridge leaves them out; a map trains such a voxel on the responses there are, and it "
+                "has no score where a test response is missing. `dataset.usable` is the mask of the others.",
             )
 
     def _check_ceiling(self, ceiling: Tensor, name: str) -> None:
