@@ -33,7 +33,7 @@ app = typer.Typer(
     help="Maps deep networks onto brains: which [bold]layer[/], [bold]space[/], [bold]scale[/] and [bold]channel[/] "
     "of a network predicts each voxel best?\n\nStart with [cyan]brainnet demo[/]: it needs no data and no download.",
 )
-out_console = Console()
+out_console = Console(width=None if sys.stdout.isatty() else 140)  # a file or a pipe is as wide as a table needs
 err_console = Console(stderr=True)
 
 Overrides = Annotated[
@@ -77,7 +77,9 @@ def _common(
 @app.command()
 def demo(
     overrides: Overrides = None,
-    out: Out = Path("demo"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the results: demo, or demo_shuffled.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of subject, backbone, noise and training.")] = 0,
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="Negative control: responses permuted per voxel.")
@@ -87,6 +89,7 @@ def demo(
     """Find planted maps again: a simulated subject on the real cortex, a learning-free network, half a minute."""
     from brainnet.config import load_config
 
+    out = out or Path("demo_shuffled" if shuffled else "demo")
     cfg = load_config("demo", ["SEED", str(seed), "DATASET.SHUFFLED", str(shuffled), *(overrides or [])])
     saved = out / "config.yaml"
     replaceable = not saved.is_file() or load_config(saved).DATASET.NAME == "simulated"  # a demo, but no work of yours
@@ -122,7 +125,7 @@ def fit(
     if keys:
         table, meaning = Table("setting", "value", "meaning", box=None), config_help()
         for key, value in config_keys(cfg).items():
-            table.add_row(Text(key, no_wrap=True), repr(value), meaning[key])
+            table.add_row(Text(key, overflow="fold"), repr(value), meaning[key])
         out_console.print(table)
         return
     with _loading():
@@ -520,7 +523,7 @@ def _list(registry, kind: str) -> None:
 def _report(metrics: dict, out: Path) -> None:
     """What a person wants to know at once; everything else is in the folder."""
     summary = metrics["test"]["all"]
-    table = Table("region", "voxels", "r", "R2", "r / ceiling", box=None)
+    table = Table("region", "voxels", "mean r", "mean R2", "mean r / mean ceiling", box=None)
     for name, row in metrics["test"].items():
         ratio = row.get("mean_r_over_mean_ceiling")
         table.add_row(
@@ -567,9 +570,9 @@ def _report_encoding(encoding) -> None:
         "images",
         "r",
         "95 %",
-        "/ ceiling",
+        "mean of r / ceiling",
     ):
-        shown.add_column(name, no_wrap=True)
+        shown.add_column(name, no_wrap=name in ("r", "95 %"), overflow="fold")
     ceilings = rows[rows.index.get_level_values("method") == "noise ceiling"].index
     for key in sorted([*ceilings, *encoding.headline()], key=lambda key: list(encoding.subjects).index(key[1])):
         for row in rows.loc[[tuple(key)]].itertuples(index=False):

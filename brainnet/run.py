@@ -204,6 +204,8 @@ def redraw(run: str | Path) -> list[Path]:
     saved = run / "config.yaml"
     cfg = load_config(saved) if saved.is_file() else None
     title = None if cfg is None else cfg.DESCRIPTION
+    if cfg is not None and cfg.DATASET.SHUFFLED:
+        title = f"{title}. NEGATIVE CONTROL: responses shuffled" if title else "NEGATIVE CONTROL: responses shuffled"
     figure = plot.selectors(
         selectors,
         space,

@@ -621,6 +621,9 @@ def _features(
     first = next(iter(conditions.values()))
     if any(other != first for other in conditions.values()):
         raise ValueError(f"the feature files in {source} name different conditions; every layer needs the same.")
+    listed = source / "images.txt"  # of `brainnet extract`
+    if first is None and listed.is_file():
+        first = tuple(listed.read_text().splitlines())
     return {name: (lambda a=part[0]: a) for name, part in chosen.items()}, first, {"files": list(chosen)}
 
 
