@@ -256,12 +256,16 @@ class Encoding:
         }
 
     def best_layers(self, model: str, subject: str, method: str = "ridge") -> tuple[Tensor, list[str]]:
-        """Per voxel the layer with the best score on training images: (n_voxels,) indices, -1 for none, and names."""
+        """Per voxel the layer with the best score on training images: (n_voxels,) indices, and the layers' names.
+
+        -1 where no layer has a score, or all have the same one, as in a voxel that nothing predicts.
+        """
         found = self.layer_scores(model, subject, method)
         if not found:
             raise ValueError(f"no layers of {model!r} were fitted to {subject!r} by {method!r}.")
         scores = torch.stack(list(found.values())).nan_to_num(nan=-torch.inf)
-        return torch.where(scores.isneginf().all(0), -1, scores.argmax(0)), list(found)
+        even = (scores == scores[0]).all(0) & (len(scores) > 1)
+        return torch.where(scores.isneginf().all(0) | even, -1, scores.argmax(0)), list(found)
 
     def headline(self, subject: str | None = None) -> list[FitKey]:
         """The fits that speak for a method: the layer best on training images, or the one fit that reads all layers.

@@ -245,7 +245,8 @@ def best_layer(
     if not names:
         raise ValueError("layer_scores names no layers.")
     values = np.where(np.isnan(values), -np.inf, values)
-    best = np.where(np.isneginf(values).all(0), -1, values.argmax(0))
+    even = (values == values[0]).all(0) & (len(values) > 1)  # as of a unit that no layer predicts: none is the best
+    best = np.where(np.isneginf(values).all(0) | even, -1, values.argmax(0))
     canvas = canvas_of(space)
     if canvas is None:
         return _units_by_layer(values, best, names, title)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainnet.plot._colours import FAINT, INK, SEQUENTIAL
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, plain
+from brainnet.plot._figure import LETTER, add_axes, colour_bar, new_figure, plain
 from brainnet.plot.geometry import MARKERS, _contrasting, _title
 
 if TYPE_CHECKING:
@@ -64,10 +64,14 @@ def rsa_bars(
     subjects = _subject_scores(evaluation)
     width = 0.84 / len(keys)
     inches = min(13.0, max(0.9 + len(rois) * (0.3 + 0.26 * len(keys)), 2.6))
-    figure = new_figure((inches + 0.1, 3.35 + (0.25 if title else 0)))
+    letters = max(len(roi) for roi in rois)
+    # names (of 8 points) that would run into each other are slanted
+    crowded = 8 / 7 * LETTER * (letters + 1) > (inches - 0.72) / len(rois)
+    below = 0.42 + crowded * 0.5 * LETTER * letters
+    figure = new_figure((inches + 0.1, 2.93 + below + (0.25 if title else 0)))
     if title:
         _title(figure, title)
-    ax = add_axes(figure, (0.62, 0.42, inches - 0.72, 2.45))
+    ax = add_axes(figure, (0.62, below, inches - 0.72, 2.45))
     colours = _contrasting(len(keys))
     tops = {}
     for place, roi in enumerate(rois):
@@ -99,7 +103,9 @@ def rsa_bars(
     ax.axhline(0, color=FAINT, linewidth=0.6)
     ax.set(xlim=(-0.6, len(rois) - 0.4), ylim=(low, max(high, max(top for _, top in tops.values()) + 0.4 * step)))
     plain(ax, "", score_name or _score_name(table))
-    ax.set_xticks(range(len(rois)), [roi or "brain" for roi in rois], rotation=0 if len(rois) <= 12 else 45)
+    ax.set_xticks(range(len(rois)), [roi or "brain" for roi in rois])
+    if crowded:
+        ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")
     ax.tick_params(axis="x", length=0, labelsize=8)
     _legend(ax, "noise ceiling" if "ceiling_upper" in table and table["ceiling_upper"].notna().any() else None)
     return figure

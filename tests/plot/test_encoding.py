@@ -120,11 +120,11 @@ def test_many_rois_become_a_matrix_of_scores(table):
 
 def test_the_best_layer_of_each_unit_is_counted(space):
     nan = math.nan
-    layers = {"early": torch.tensor([0.5, 0.1, nan, 0.2]), "late": torch.tensor([0.4, 0.3, nan, 0.6])}
+    layers = {"early": torch.tensor([0.5, 0.1, nan, 0.0]), "late": torch.tensor([0.4, 0.3, nan, 0.0])}
     bars, heat, _ = plot.best_layer(layers, space, title="subject").axes
-    assert [bar.get_height() for bar in bars.patches] == [1, 2]
-    assert bars.get_title(loc="left") == "best layer of 3 units"  # one has no scores
-    assert heat.images[0].get_array().shape[:2] == (3, 2)
+    assert [bar.get_height() for bar in bars.patches] == [1, 1]
+    assert bars.get_title(loc="left") == "best layer of 2 units"  # one has no scores, of one no layer is the best
+    assert heat.images[0].get_array().shape[:2] == (2, 2)
     assert [tick.get_text() for tick in heat.get_xticklabels()] == ["early", "late"]
     with pytest.raises(ValueError, match=r"early has shape \(3,\), expected \(4,\)"):
         plot.best_layer({"early": torch.ones(3)}, space)

@@ -158,3 +158,14 @@ def test_legends_of_several_rows_stay_inside_the_figure(title):
     assert legend.y1 <= figure.bbox.y1 - (figure.texts[0].get_window_extent().height if title else 0)
     height = figure.axes[0].get_position().height
     assert height * figure.get_figheight() == pytest.approx(2.1)  # axes keep their size
+
+
+def test_names_of_rois_do_not_run_into_each_other():
+    table = pd.DataFrame({"roi": ["fmri_EVC_RDMs", "fmri_IT_RDMs"], "model": "net", "score": [0.1, 0.2]})
+    figure = plot.rsa_bars(table)
+    figure.draw_without_rendering()
+    first, second = (label.get_window_extent() for label in figure.axes[0].get_xticklabels())
+    assert figure.axes[0].get_xticklabels()[0].get_rotation() == 30
+    assert first.x1 < second.x1 - 20
+    assert first.y0 >= 0
+    assert plot.rsa_bars(table.assign(roi=["V1", "V2"])).axes[0].get_xticklabels()[0].get_rotation() == 0
