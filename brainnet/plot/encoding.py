@@ -302,7 +302,8 @@ def _units_by_layer(values: np.ndarray, best: np.ndarray, names: list[str], titl
     if n_units > MOST_ROWS:  # neighbours averaged here, as matplotlib would blur across layers too
         edges = np.linspace(0, n_units, MOST_ROWS + 1).astype(int)[1:-1]
         shown = np.stack([rows.mean(0) for rows in np.split(shown, edges)])
-    heat.imshow(shown, extent=(-0.5, n_layers - 0.5, n_units, 0), aspect="auto", interpolation="nearest")
+    if n_units:
+        heat.imshow(shown, extent=(-0.5, n_layers - 0.5, n_units, 0), aspect="auto", interpolation="nearest")
     plain(heat, "", "units, sorted by best layer")
     heat.set_xticks(range(n_layers), names, rotation=45, ha="right")
     bar = add_axes(figure, (0.7 + 0.15 * width, 0.36, 0.7 * width, 0.1))

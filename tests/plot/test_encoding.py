@@ -132,6 +132,12 @@ def test_the_best_layer_of_each_unit_is_counted(space):
         plot.best_layer({}, space)
 
 
+def test_no_unit_may_have_a_best_layer(space):
+    bars, heat, _ = plot.best_layer({"early": torch.ones(4), "late": torch.ones(4)}, space).axes
+    assert bars.get_title(loc="left") == "best layer of 0 units"
+    assert not heat.images
+
+
 def test_many_units_keep_their_layers_apart():
     generator = torch.Generator().manual_seed(0)
     layers = {"early": torch.rand(1500, generator=generator), "late": torch.rand(1500, generator=generator)}
