@@ -39,7 +39,9 @@ class Clock:
 
 
 def refuse_others(out: Path, *kinds: str) -> None:
-    """Refuses a folder whose run card is not of one of these kinds: its files would be replaced, or pass for ours."""
+    """Refuses a file, and a folder whose run card is of no such kind: its files would be replaced, or pass for ours."""
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out} is a file; name a folder.")
     card, kind = out / "run.json", None
     if card.is_file():
         try:

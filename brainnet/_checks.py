@@ -41,6 +41,19 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
+def check_word(what: str, given: str, known: Iterable[str]) -> None:
+    """Refuses a word that is none of the known ones, and names the nearest.
+
+    >>> check_word("pool", "men", ("mean", "flatten"))
+    Traceback (most recent call last):
+    ValueError: Unknown pool 'men'. Did you mean 'mean'? Known: mean, flatten.
+    """
+    if given not in known:
+        close = nearest(given, known)
+        hint = f" Did you mean {close!r}?" if close else ""
+        raise ValueError(f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}.")
+
+
 def require(module: str, needed_by: str, package: str | None = None) -> ModuleType:
     """The imported module, or one line that says what needs it and how to install it.
 

@@ -227,8 +227,6 @@ def redraw(run: str | Path) -> list[Path]:
 
 def _open_folder(out: Path, cfg: CfgNode, last: Path, resume: bool, overwrite: bool) -> None:
     """Makes the run folder, or says why it will not touch the one that is there."""
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out {out} is a file; name a folder.")
     refuse_others(out, "fit")
     if resume:
         if not last.is_file():

@@ -29,7 +29,7 @@ import torch
 from yacs.config import CfgNode
 
 from brainnet._card import Clock, closing, opening, refuse_others, sha256, write_json
-from brainnet._checks import Interrupted, locked, nearest, require
+from brainnet._checks import Interrupted, check_word, locked, require
 from brainnet._checks import progress as progress_bar
 from brainnet.config import changed, config_keys
 from brainnet.datamodule import BrainDataModule
@@ -40,12 +40,12 @@ from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
 from brainnet.run import PACKAGES, data_card, load_model
 from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore, fingerprint_of
+from brainnet.tokens import POOLS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEARNED = "FactorTopy"  # what a PLModel's rows are called in the table
-POOLS = ("flatten", "mean", "global", "both")
 TRAIN = ("train", "val")
 KIND = "encode"
 _COMPARED = ("model", "method", "control")
@@ -189,16 +189,12 @@ def _save(
 
 def _check_words(methods: Sequence[str], pool: str, controls: Sequence[str]) -> None:
     find_estimators(methods)
-    for word, known, what in [(pool, POOLS, "pool"), *((control, CONTROLS, "control") for control in controls)]:
-        if word not in known:
-            close = nearest(word, known)
-            hint = f" Did you mean {close!r}?" if close else ""
-            raise ValueError(f"Unknown {what} {word!r}.{hint} Known: {', '.join(known)}.")
+    check_word("pool", pool, POOLS)
+    for control in controls:
+        check_word("control", control, CONTROLS)
 
 
 def _open_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out {out} is a file; name a folder.")
     refuse_others(out, KIND)
     out.mkdir(parents=True, exist_ok=True)
 

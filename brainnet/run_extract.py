@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from brainnet._card import Clock, closing, opening, refuse_others, write_json
-from brainnet._checks import nearest
+from brainnet._checks import check_word
 from brainnet._checks import progress as progress_bar
-from brainnet.backbone import build_backbone
+from brainnet.backbone import backbone_of
 from brainnet.dataset.images import Images
 from brainnet.store import TokenStore
+from brainnet.tokens import POOLS
 
 PACKAGES = ("torch", "torchvision", "numpy", "timm", "open_clip_torch", "h5py", "scipy")
-POOLS = ("flatten", "mean", "global", "both")
 ROWS = 256  # pictures written at a time
 Parts = Iterator[Tensor]
 
@@ -66,18 +66,14 @@ def extract_features(
         ValueError: an unknown backbone, layer, pool or format, or another backbone, other layers or other pictures than
             those an unfinished extraction in ``out`` was begun with.
     """
-    _one_of("format", file_format, WRITERS)
-    _one_of("pool", pool, POOLS)
+    check_word("format", file_format, WRITERS)
+    check_word("pool", pool, POOLS)
     clock, out = Clock(), Path(out)
-    if out.is_file():
-        raise FileExistsError(f"--out {out} is a file; name a folder.")
     refuse_others(out, "extract")
     if (out / "run.json").is_file() and not overwrite:
         raise FileExistsError(f"{out} holds results already: replace them with --overwrite, or choose another --out.")
     pictures = Images(source)
-    name, _, weights = backbone.partition("=")
-    choices = {"layers": None if layers is None else list(layers), "weights": weights or None}
-    network = build_backbone(name, **{choice: value for choice, value in choices.items() if value is not None})
+    network = backbone_of(backbone, layers)
     tokens = out / "tokens.bin"
     try:
         store = TokenStore.build(network, pictures, path=tokens, grid=grid, dtype=torch.float32, batch_size=batch_size,
@@ -120,13 +116,6 @@ def _clear(out: Path) -> None:
         for name in json.loads(card.read_text()).get("files", ()):
             (out / name).unlink(missing_ok=True)
         card.unlink()
-
-
-def _one_of(what: str, given: str, known: Iterable[str]) -> None:
-    if given not in known:
-        close = nearest(given, known)
-        hint = f" Did you mean {close!r}?" if close else ""
-        raise ValueError(f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}")
 
 
 # ---------------------------------------------------------------------- formats: path, parts of rows, names of the rows

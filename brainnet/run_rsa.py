@@ -491,12 +491,10 @@ def search_group(
 def _folder(out: str | Path, kind: str) -> Path:
     """A folder that can be made once there is something to write: a call that fails leaves none behind."""
     out = Path(out)
-    if out.is_file():
-        raise FileExistsError(f"--out {out} is a file; name a folder.")
+    refuse_others(out, kind)
     above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise PermissionError(f"--out {out} cannot be made: {above} is no folder that you may write to.")
-    refuse_others(out, kind)
     return out
 
 
@@ -595,12 +593,10 @@ def _features(
     """Layer -> a function that reads its features; the names of the conditions; where they came from."""
     wanted = None if layers is None else list(layers)
     if backbone is not None:
-        from brainnet.backbone import build_backbone
+        from brainnet.backbone import backbone_of
 
         images = Images(source)
-        name, _, weights = backbone.partition("=")
-        choices = {"layers": wanted, "weights": weights or None}
-        network = build_backbone(name, **{choice: value for choice, value in choices.items() if value is not None})
+        network = backbone_of(backbone, wanted)
         store = TokenStore.build(network, images, grid=grid, dtype=torch.float32, progress=progress)
         return _of_store(store, pool, None), images.ids, {"backbone": backbone, "fingerprint": store.fingerprint}
     if source.is_dir():

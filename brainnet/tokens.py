@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from brainnet._registry import Registry
 
+POOLS = ("flatten", "mean", "global", "both")  # how a layer's tokens become one row of features
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 

@@ -293,6 +293,7 @@ def test_a_model_that_predicted_in_inference_mode_can_be_trained(rng):
     with torch.inference_mode():
         model(*tokens)
     model(*tokens)[0].sum().backward()
+    assert model.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("window", ["point", "gaussian"])

@@ -4,9 +4,17 @@
 with ``get_tokens(images)`` is one. Heavy packages are imported by the family that needs them, when it is used.
 """
 
-from brainnet.backbone.base import FrozenBackbone, HookedBackbone, build_backbone
+from brainnet.backbone.base import FrozenBackbone, HookedBackbone, backbone_of, build_backbone
 from brainnet.backbone.openclip import ModifiedCLIP
 from brainnet.backbone.weights import load_weights
 from brainnet.tokens import BACKBONES
 
-__all__ = ["BACKBONES", "build_backbone", "FrozenBackbone", "HookedBackbone", "load_weights", "ModifiedCLIP"]
+__all__ = [
+    "BACKBONES",
+    "backbone_of",
+    "build_backbone",
+    "FrozenBackbone",
+    "HookedBackbone",
+    "load_weights",
+    "ModifiedCLIP",
+]

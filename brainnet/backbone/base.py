@@ -40,6 +40,17 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
     return BACKBONES.build(name, **kwargs)
 
 
+def backbone_of(text: str, layers: Iterable[str | int] | None = None) -> Backbone:
+    """A backbone from one word of a command line, "family:variant" or "family:variant=weights".
+
+    >>> backbone_of("torchvision:squeezenet1_0=random", ["features.3"]).layers
+    ('features.3',)
+    """
+    name, _, weights = text.partition("=")
+    choices = {"layers": None if layers is None else list(layers), "weights": weights or None}
+    return build_backbone(name, **{choice: value for choice, value in choices.items() if value is not None})
+
+
 def choose_layers(
     available: Sequence[str],
     layers: Iterable[str | int] | None = None,
