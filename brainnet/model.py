@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainnet._position_code import PositionalEncoding
-from brainnet._token_transform import RunningMoments, TokenTransform, module_key
 from brainnet.selection import MAX_WIDTH, MIN_WIDTH, Selectors, read_out
-from brainnet.tokens import Tokens
+from brainnet.tokens import RunningMoments, Tokens, TokenTransform
+from brainnet.tokens.transform import module_key
 
 __all__ = ["Contributions", "FactorTopy", "PositionalEncoding", "Selectors", "TokenTransform"]
 

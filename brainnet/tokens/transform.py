@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from brainnet.tokens import Tokens
+from brainnet.tokens.tokens import Tokens
 
 SAME_AS_MEAN = 0.02  # share of variance by which a global token may differ from the mean local one: rounding, resizing
 RELATIVE_FLOOR = 1e-6  # a channel or component this much smaller than the layer's largest SD is constant up to rounding
