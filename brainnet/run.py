@@ -34,11 +34,11 @@ from brainnet._checks import Interrupted
 from brainnet._checks import progress as progress_bar
 from brainnet.config import config_keys, load_config, parse_config
 from brainnet.dataset import ResponseDataset
-from brainnet.dataset.images import Images
 from brainnet.plmodel import CHECKPOINT_KEY, PLModel, build_backbone_of, build_dataset
 from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
+from brainnet.stimuli import Images
 
 log = logging.getLogger(__name__)
 

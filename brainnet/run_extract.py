@@ -16,7 +16,7 @@ from brainnet._card import Clock, closing, opening, refuse_others, write_json
 from brainnet._checks import check_word
 from brainnet._checks import progress as progress_bar
 from brainnet.backbone import backbone_of
-from brainnet.dataset.images import Images
+from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import POOLS
 

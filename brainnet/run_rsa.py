@@ -18,7 +18,6 @@ from torch import Tensor
 
 from brainnet._card import Clock, closing, opening, refuse_others, sha256, write_json
 from brainnet._checks import progress as progress_bar
-from brainnet.dataset.images import Images, natural_sort
 from brainnet.rsa import (
     GroupMaps,
     RDMs,
@@ -39,6 +38,7 @@ from brainnet.rsa.files import FORMATS
 from brainnet.rsa.rdms import pairs_of
 from brainnet.rsa.significance import holm
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.stimuli import Images, natural_sort
 from brainnet.store import TokenStore
 
 if TYPE_CHECKING:

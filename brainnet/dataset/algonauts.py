@@ -20,9 +20,8 @@ from torch import Tensor
 
 from brainnet._checks import warn_once
 from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
-from brainnet.dataset.images import Images
-from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.surface import surface_space
+from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
+from brainnet.stimuli import Images
 from brainnet.tokens import Preprocessing
 
 HEMISPHERES = ("lh", "rh")

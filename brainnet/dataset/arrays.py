@@ -19,9 +19,9 @@ from torch import Tensor
 
 from brainnet._checks import nearest
 from brainnet.dataset.base import DATASETS, SPLITS, ResponseDataset, check_splits, random_splits
-from brainnet.dataset.images import Images, is_picture, natural_sort
 from brainnet.scores import ceiling_from_split_half
 from brainnet.space import BrainSpace
+from brainnet.stimuli import Images, is_picture, natural_sort
 from brainnet.tokens import Preprocessing
 
 ORIENTATIONS = ("images,voxels", "voxels,images")
@@ -35,7 +35,7 @@ class ArrayDataset(ResponseDataset):
 
     Args:
         images: a folder, a .zip, a list of paths or PIL images, or pixels (n, 3, H, W), see
-            :class:`~brainnet.dataset.images.Images`. Files are taken in natural order.
+            :class:`~brainnet.stimuli.images.Images`. Files are taken in natural order.
         responses: an array, or a .npy, .npz or .csv file. A .csv may name its images (in its first column, or in its
             header where columns are images); rows are then matched by name. None averages ``repeats``.
         orientation: "images,voxels" (one row per image) or "voxels,images".

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from brainnet.selection import Selectors, read_out
-from brainnet.space import VERTICES_PER_HEMISPHERE
-from brainnet.surface import load_mesh
+from brainnet.space import VERTICES_PER_HEMISPHERE, load_mesh
 from brainnet.tokens import Tokens
 
 N_COMPONENTS = 24  # with fewer, neighbouring layers share more of the variance planted

@@ -27,7 +27,7 @@ from brainnet.dataset.planting import (
 from brainnet.dataset.recovery import recovery
 from brainnet.dataset.scenes import scene
 from brainnet.selection import Selectors
-from brainnet.surface import occipital_vertices, surface_space
+from brainnet.space import occipital_vertices, surface_space
 from brainnet.tokens import BACKBONES, Backbone, Preprocessing, Tokens, check_tokens
 
 GRID = (8, 8)

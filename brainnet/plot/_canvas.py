@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from brainnet.plot._colours import BLANK, FAINT, INK
-from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.surface import HEMISPHERES, flat_triangles, load_mesh, sulcal_depth
+from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, flat_triangles, load_mesh, sulcal_depth
 
 PIXELS_WIDE = 800
 MARGIN = 13.0  # mm of cortex shown around the data

@@ -96,7 +96,7 @@ def selectors(
         ValueError: something has another length than the space.
 
     >>> import torch
-    >>> from brainnet.surface import occipital_vertices, surface_space
+    >>> from brainnet.space import occipital_vertices, surface_space
     >>> space = surface_space(occipital_vertices(15))
     >>> n = space.n_voxels
     >>> chosen = Selectors(torch.zeros(n, 2), torch.full((n, 4), 0.25), torch.full((n, 1), 0.5))

@@ -59,7 +59,7 @@ def flatmap(
     Raises:
         ValueError: the space has no surface, or the values another length.
 
-    >>> from brainnet.surface import occipital_vertices, surface_space
+    >>> from brainnet.space import occipital_vertices, surface_space
     >>> space = surface_space(occipital_vertices(20))
     >>> figure = flatmap(space.coords[:, 2], space, label="height on the sphere (mm)")
     >>> len(figure.axes)

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.surface import HEMISPHERES, load_mesh
+from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, load_mesh
 
 UNITS = ("mm", "voxels")
 AT_ONCE = 2**24  # entries of a temporary

@@ -29,12 +29,11 @@ from brainnet._checks import parallel
 from brainnet._checks import progress as progress_bar
 from brainnet.rsa.compare import COMPARISONS, compare
 from brainnet.rsa.distances import DISTANCES
-from brainnet.rsa.mapfiles import load_maps, save_map
 from brainnet.rsa.neighbourhoods import Neighbourhoods
 from brainnet.rsa.products import draw_orders, embed, is_product, permuted, similarities
 from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, check_conditions
 from brainnet.scores import VoxelTest, fdr
-from brainnet.space import BrainSpace
+from brainnet.space import BrainSpace, load_maps, save_map
 
 log = logging.getLogger(__name__)
 

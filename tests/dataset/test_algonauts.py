@@ -10,7 +10,7 @@ import torch
 
 from brainnet.dataset import BrainDataset
 from brainnet.dataset.algonauts import ROI_GROUPS, ROI_LABELS
-from brainnet.surface import sphere_coords
+from brainnet.space import sphere_coords
 from brainnet.tokens import Preprocessing
 from tests.algonauts_folder import write_algonauts_folder
 

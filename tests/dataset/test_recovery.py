@@ -10,7 +10,7 @@ import torch
 from brainnet.dataset.planting import patch_coordinates, planted_selectors
 from brainnet.dataset.recovery import recovery
 from brainnet.selection import Selectors
-from brainnet.surface import occipital_vertices
+from brainnet.space import occipital_vertices
 
 
 @pytest.fixture(scope="module")

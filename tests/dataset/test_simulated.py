@@ -12,7 +12,7 @@ from torch import nn
 from brainnet.dataset import SimulatedSubject, planting
 from brainnet.dataset.planting import patch_coordinates, planted_selectors, planted_weights, whitened_components
 from brainnet.selection import read_out
-from brainnet.surface import load_mesh, occipital_vertices
+from brainnet.space import load_mesh, occipital_vertices
 from brainnet.tokens import Preprocessing, Tokens
 
 

@@ -4,8 +4,7 @@ import torch
 from matplotlib.path import Path
 
 from brainnet.plot._canvas import canvas_of
-from brainnet.space import BrainSpace
-from brainnet.surface import load_mesh, occipital_vertices, surface_space
+from brainnet.space import BrainSpace, load_mesh, occipital_vertices, surface_space
 
 
 @pytest.fixture(scope="module")

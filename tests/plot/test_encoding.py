@@ -154,7 +154,7 @@ def test_many_units_keep_their_layers_apart():
 
 def test_the_best_layer_is_painted_on_the_cortex_in_the_colours_of_layers():
     from brainnet.plot._colours import layer_colours
-    from brainnet.surface import occipital_vertices, surface_space
+    from brainnet.space import occipital_vertices, surface_space
 
     cortex = surface_space(occipital_vertices(15))
     upper = cortex.coords[:, 2] > cortex.coords[:, 2].median()

@@ -9,8 +9,7 @@ from brainnet import plot
 from brainnet.plot._canvas import canvas_of
 from brainnet.plot._colours import cluster_colours, layer_colours, position_colours
 from brainnet.selection import Selectors
-from brainnet.space import BrainSpace
-from brainnet.surface import occipital_vertices, surface_space
+from brainnet.space import BrainSpace, occipital_vertices, surface_space
 
 N_LAYERS = 4
 

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from brainnet import plot
 from brainnet.plot._canvas import canvas_of
 from brainnet.plot._colours import cluster_colours
-from brainnet.space import BrainSpace
-from brainnet.surface import occipital_vertices, surface_space
+from brainnet.space import BrainSpace, occipital_vertices, surface_space
 
 
 @pytest.fixture(scope="module")

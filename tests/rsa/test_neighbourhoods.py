@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, geodesic_graph, spheres
-from brainnet.space import BrainSpace
-from brainnet.surface import load_mesh
+from brainnet.space import BrainSpace, load_mesh
 
 OBLIQUE = np.array([[2.5, 0.3, 0.0, -20.0], [-0.3, 2.5, 0.2, 10.0], [0.0, -0.2, 3.1, 5.0], [0, 0, 0, 1.0]])
 ISOTROPIC = np.diag([-3.0, 3.0, 3.0, 1.0])

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import nearest
-from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 HEMISPHERES = ("left", "right")
 SURFACES = {"sphere": "sphere", "inflated": "infl", "pial": "pial", "white": "white", "flat": "flat"}

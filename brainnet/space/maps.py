@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 
 def save_map(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from brainnet.dataset.images import Images, natural_sort
+from brainnet.stimuli import Images, natural_sort
 
 NAMES = ["im1.png", "im2.png", "im10.png"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.space import BrainSpace
-from brainnet.surface import (
+from brainnet.space import (
+    BrainSpace,
     flat_triangles,
     load_mesh,
     occipital_vertices,

@@ -2,7 +2,7 @@
 
 A ``BrainSpace`` carries coordinates, regions of interest and the way back to a mesh or a volume, so that values and
 their place travel together through subsetting, training and plotting. It holds no responses, loads no meshes
-(``brainnet.surface`` does) and draws nothing (``brainnet.plot`` does).
+(``brainnet.space.surface`` does) and draws nothing (``brainnet.plot`` does).
 """
 
 from __future__ import annotations

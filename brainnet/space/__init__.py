@@ -1,0 +1,41 @@
+"""Space: where a response column lives. Values and their place travel together.
+
+``BrainSpace`` holds the place of every column; ``surface`` knows the fsaverage meshes; ``maps`` writes and reads NIfTI and
+GIfTI files.
+"""
+
+from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.maps import load_maps, save_map
+from brainnet.space.surface import (
+    HEMISPHERES,
+    SURFACES,
+    Coarsening,
+    Mesh,
+    flat_triangles,
+    load_mesh,
+    occipital_vertices,
+    sphere_coords,
+    subdivide,
+    sulcal_depth,
+    surface_space,
+    to_fsaverage5,
+)
+
+__all__ = [
+    "VERTICES_PER_HEMISPHERE",
+    "BrainSpace",
+    "HEMISPHERES",
+    "SURFACES",
+    "Coarsening",
+    "Mesh",
+    "flat_triangles",
+    "load_mesh",
+    "occipital_vertices",
+    "sphere_coords",
+    "subdivide",
+    "sulcal_depth",
+    "surface_space",
+    "to_fsaverage5",
+    "load_maps",
+    "save_map",
+]
