@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.partition import Subset, partition_of
 from brainnet.ridge.banded import BandedRidgeCV
 from brainnet.ridge.folds import make_folds
 from brainnet.scores import r2
+from brainnet.scores.partitioning import Subset, partition_of
 
 
 def variance_partition(
@@ -22,7 +22,7 @@ def variance_partition(
     """What each feature space explains alone and what is shared, per voxel, in R2 of images not fitted.
 
     Every subset of the spaces is fitted by banded ridge, so each model in the comparison has its best penalties; the
-    out-of-fold predictions of all images give its R2, and :func:`brainnet.partition.partition` the parts.
+    out-of-fold predictions of all images give its R2, and :func:`brainnet.scores.partitioning.partition` the parts.
 
     Args:
         spaces: name -> (n_images, n_features).

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import progress as progress_bar
-from brainnet.partition import Subset, partition, subsets
 from brainnet.rsa.fitting import (
     PENALTIES,
     Split,
@@ -34,6 +33,7 @@ from brainnet.rsa.fitting import (
 from brainnet.rsa.products import draw_orders, permuted
 from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms, n_conditions_of, pair_index
 from brainnet.rsa.weighted import check_usable, p_value
+from brainnet.scores.partitioning import Subset, partition, subsets
 
 SCHEMES = ("cross-validated", "dwivedi2021")
 PERMUTED_AT_ONCE = 2**24  # float64 entries: 128 MB

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from brainnet.partition import partition, partition_of, subsets
+from brainnet.scores.partitioning import partition, partition_of, subsets
 
 
 @pytest.mark.parametrize("n_spaces", [1, 2, 3, 4, 5])
