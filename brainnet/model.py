@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainnet._position_code import PositionalEncoding
-from brainnet.selection import MAX_WIDTH, MIN_WIDTH, Selectors, read_out
+from brainnet.selection import Selectors, read_out
+from brainnet.selection.definition import MAX_WIDTH, MIN_WIDTH
 from brainnet.tokens import RunningMoments, Tokens, TokenTransform
 from brainnet.tokens.transform import module_key
 

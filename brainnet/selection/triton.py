@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from brainnet._cells import Cells
+from brainnet.selection.cells import Cells
 
 TILE_BYTES = (
     2**15

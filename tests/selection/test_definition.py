@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses import FakeTensorMode
 
-from brainnet import _cells
+from brainnet.selection import cells as _cells
 from brainnet.selection import read_out
 
 FAST = ["cells"]

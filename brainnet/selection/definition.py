@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from brainnet._cells import gaussian_window, read_cells
+from brainnet.selection.cells import gaussian_window, read_cells
 
 MIN_WIDTH, MAX_WIDTH = 0.08, 3.0  # half-widths of the image: from a third of a token (8x8) to practically flat
 
@@ -93,7 +93,7 @@ def read_out(
     elif implementation == "triton":
         if width is not None:
             raise ValueError("implementation='triton' samples points; a Gaussian window is fastest with 'cells'.")
-        from brainnet._triton import read_triton
+        from brainnet.selection.triton import read_triton
 
         summed = read_triton(*tensors, precision)
     else:
@@ -105,7 +105,7 @@ def read_out(
 def _runs_triton(local: Tensor, precision: str) -> bool:
     if not local.is_cuda or find_spec("triton") is None:
         return False
-    from brainnet._triton import supports
+    from brainnet.selection.triton import supports
 
     return supports(local.shape[1], local.shape[2], torch.bfloat16 if precision == "bf16" else local.dtype)
 
