@@ -5,7 +5,7 @@ with ``get_tokens(images)`` is one. Heavy packages are imported by the family th
 """
 
 from brainnet.backbone.base import FrozenBackbone, HookedBackbone, backbone_of, build_backbone
-from brainnet.backbone.openclip import ModifiedCLIP
+from brainnet.backbone.families.clip import ModifiedCLIP
 from brainnet.backbone.weights import load_weights
 from brainnet.tokens import BACKBONES
 

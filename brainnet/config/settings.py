@@ -180,8 +180,8 @@ def config_help() -> dict[str, str]:
 
 def config_files() -> dict[str, Path]:
     """The YAML files that come with brainnet, by name."""
-    here = Path(__file__).resolve().parent
-    folders = [here / "configs", here.parent / "configs"]  # installed, or a source checkout
+    package = Path(__file__).resolve().parents[1]
+    folders = [package / "configs", package.parent / "configs"]  # installed, or a source checkout
     return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from brainnet.config import config_files, config_help, config_keys, get_cfg_defaults, load_config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_defaults_are_those_of_the_original():

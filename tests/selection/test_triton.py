@@ -12,7 +12,7 @@ import torch
 
 from brainnet.selection import read_out
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("triton")
 
 

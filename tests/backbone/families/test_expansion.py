@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from brainnet.backbone import build_backbone
-from brainnet.backbone import expansion as expansion_module
-from brainnet.backbone.expansion import Expansion, curvature_bank, gabor_bank
+from brainnet.backbone.families import expansion as expansion_module
+from brainnet.backbone.families.expansion import Expansion, curvature_bank, gabor_bank
 
 
 @pytest.fixture(scope="module")

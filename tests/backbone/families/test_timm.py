@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from brainnet.backbone import build_backbone
-from brainnet.backbone.timm import _native_names
+from brainnet.backbone.families.timm import _native_names
 
 
 def assert_same_output(found, expected):

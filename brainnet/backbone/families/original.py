@@ -7,7 +7,7 @@ from typing import Any
 from brainnet._registry import Registry
 
 ORIGINALS = Registry("original backbone")
-ORIGINALS.lazy("clip", "brainnet.backbone.openclip:ModifiedCLIP")
+ORIGINALS.lazy("clip", "brainnet.backbone.families.clip:ModifiedCLIP")
 
 
 def variants() -> list[str]:
