@@ -4,9 +4,9 @@
 to know of backbones' insides, models or training.
 """
 
-from brainnet.dataset.algonauts import BrainDataset
 from brainnet.dataset.arrays import ArrayDataset
 from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
-from brainnet.dataset.simulated import SimulatedSubject
+from brainnet.dataset.readers.algonauts import BrainDataset
+from brainnet.dataset.simulation.subject import SimulatedSubject
 
 __all__ = ["DATASETS", "ResponseDataset", "BrainDataset", "ArrayDataset", "SimulatedSubject", "random_splits"]

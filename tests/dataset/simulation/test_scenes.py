@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainnet.dataset import scenes
-from brainnet.dataset.scenes import dead_leaves, photo_crop, scene
+from brainnet.dataset.simulation import scenes
+from brainnet.dataset.simulation.scenes import dead_leaves, photo_crop, scene
 
 
 @pytest.mark.parametrize(

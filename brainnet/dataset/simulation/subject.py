@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from brainnet._checks import progress as progress_bar
 from brainnet.dataset.base import DATASETS, ResponseDataset
-from brainnet.dataset.planting import (
+from brainnet.dataset.simulation.planting import (
     ROI_BANDS,
     PlantedTruth,
     patch_coordinates,
@@ -24,8 +24,8 @@ from brainnet.dataset.planting import (
     planted_weights,
     whitened_components,
 )
-from brainnet.dataset.recovery import recovery
-from brainnet.dataset.scenes import scene
+from brainnet.dataset.simulation.recovery import recovery
+from brainnet.dataset.simulation.scenes import scene
 from brainnet.selection import Selectors
 from brainnet.space import occipital_vertices, surface_space
 from brainnet.tokens import BACKBONES, Backbone, Preprocessing, Tokens, check_tokens
@@ -63,7 +63,7 @@ class SimulatedSubject(ResponseDataset):
         progress: show the progress bar.
 
     Attributes:
-        truth: what was planted, a :class:`~brainnet.dataset.planting.PlantedTruth`.
+        truth: what was planted, a :class:`~brainnet.dataset.simulation.planting.PlantedTruth`.
         noise_ceiling: exact: SD(signal) / sqrt(var(signal) + var(noise) / n_repeats) over the test images.
         test_repeats: (n_test, n_repeats, n_voxels) single presentations, to estimate a ceiling from.
         space: sphere coordinates and five bands of cortex named "V1", "V2", "V3", "V4" and "IT".
@@ -183,7 +183,7 @@ class SimulatedSubject(ResponseDataset):
     def recovery(
         self, selectors: Selectors, layer_gain: Tensor | None = None, scale_gain: Tensor | None = None
     ) -> dict[str, Any]:
-        """How much of the planted maps ``selectors`` found, see :func:`brainnet.dataset.recovery.recovery`."""
+        """How much of the planted maps ``selectors`` found, see :func:`brainnet.dataset.simulation.recovery.recovery`."""
         return recovery(self.truth.selectors, selectors, self.space.hemisphere, layer_gain, scale_gain)
 
     def shuffled(self, seed: int = 0, per_voxel: bool = True) -> SimulatedSubject:

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from brainnet.dataset.planting import patch_coordinates, planted_selectors
-from brainnet.dataset.recovery import recovery
+from brainnet.dataset.simulation.planting import patch_coordinates, planted_selectors
+from brainnet.dataset.simulation.recovery import recovery
 from brainnet.selection import Selectors
 from brainnet.space import occipital_vertices
 

@@ -9,8 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from brainnet.dataset import SimulatedSubject, planting
-from brainnet.dataset.planting import patch_coordinates, planted_selectors, planted_weights, whitened_components
+from brainnet.dataset import SimulatedSubject
+from brainnet.dataset.simulation import planting
+from brainnet.dataset.simulation.planting import (
+    patch_coordinates,
+    planted_selectors,
+    planted_weights,
+    whitened_components,
+)
 from brainnet.selection import read_out
 from brainnet.space import load_mesh, occipital_vertices
 from brainnet.tokens import Preprocessing, Tokens
