@@ -25,8 +25,8 @@ from torch import Tensor
 
 from brainnet._checks import locked, read_ahead
 from brainnet._checks import progress as progress_bar
-from brainnet._store_extract import Images, choose_preprocessing, extract, fingerprint_of, sha256
-from brainnet._store_file import (
+from brainnet.store.extraction import Images, choose_preprocessing, extract, fingerprint_of, sha256
+from brainnet.store.file import (
     CHUNK_IMAGES,
     DTYPES,
     Buffers,

@@ -22,9 +22,9 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from brainnet import _store_file
-from brainnet import store as store_module
 from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
+from brainnet.store import file as _store_file
+from brainnet.store import store as store_module
 from brainnet.tokens import Preprocessing, Tokens
 
 
