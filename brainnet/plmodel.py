@@ -31,7 +31,8 @@ from brainnet._graph import GraphedObjective
 from brainnet.config import config_keys, parse_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
 from brainnet.dataset import DATASETS, ResponseDataset
-from brainnet.model import Contributions, FactorTopy, TokenTransform
+from brainnet.model import Contributions, FactorTopy
+from brainnet.model.factortopy import TokenTransform
 from brainnet.ridge import WindowRidgeCV
 from brainnet.scores import ScoreSums, normalise
 from brainnet.selection import Selectors

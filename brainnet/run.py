@@ -377,7 +377,7 @@ def _write_results(
     out: Path, model: PLModel, dataset: ResponseDataset, validation: dict[str, float] | None
 ) -> dict[str, Any]:
     """Scores the test images and writes scores.csv, selectors.npz and metrics.json; returns the metrics."""
-    from brainnet.channels import cluster_channels
+    from brainnet.model import cluster_channels
 
     unusable = ~model.usable
     scored = {split: _score_split(model, dataset, split) for split in ("test", *_further_splits(dataset))}

@@ -11,7 +11,7 @@ import torch
 from brainnet import plmodel
 from brainnet.config import load_config
 from brainnet.datamodule import BrainDataModule
-from brainnet.model import TokenTransform
+from brainnet.model.factortopy import TokenTransform
 from brainnet.plmodel import PLModel
 from brainnet.scores import pearson_r, r2
 from brainnet.store import TokenStore

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from brainnet._position_code import PositionalEncoding
+from brainnet.model.position_code import PositionalEncoding
 from brainnet.selection import Selectors, read_out
 from brainnet.selection.definition import MAX_WIDTH, MIN_WIDTH
 from brainnet.tokens import RunningMoments, Tokens, TokenTransform

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
-from brainnet.channels import _in_metric, _weighted_ward, as_colours, cluster_channels, project, top_channels
+from brainnet.model import as_colours, cluster_channels, project, top_channels
+from brainnet.model.channels import _in_metric, _weighted_ward
 from brainnet.tokens import Tokens
 
 

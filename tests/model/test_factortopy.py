@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from brainnet.model import FactorTopy, PositionalEncoding, TokenTransform
+from brainnet.model import FactorTopy, PositionalEncoding
+from brainnet.model.factortopy import TokenTransform
 from brainnet.tokens import Tokens
 
 

@@ -1,0 +1,16 @@
+"""Read-outs: from a backbone's tokens to a prediction per voxel, by what each voxel selects."""
+
+from brainnet.model.channels import ChannelDirections, as_colours, cluster_channels, project, top_channels
+from brainnet.model.factortopy import Contributions, FactorTopy
+from brainnet.model.position_code import PositionalEncoding
+
+__all__ = [
+    "ChannelDirections",
+    "as_colours",
+    "cluster_channels",
+    "project",
+    "top_channels",
+    "Contributions",
+    "FactorTopy",
+    "PositionalEncoding",
+]
