@@ -20,7 +20,7 @@ from scipy.spatial.distance import pdist
 
 from benchmarks import measure, ratio, report, seconds, table
 from brainnet.rsa import RDMs, cka, compare, rdm
-from brainnet.rsa.bootstrap import Draws, bootstrap
+from brainnet.rsa.inference.bootstrap import Draws, bootstrap
 
 HEADER = ["work", "brainnet", "peer", "peer / brainnet (CPU)", "wall", "difference"]
 

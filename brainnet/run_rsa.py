@@ -35,8 +35,8 @@ from brainnet.rsa import (
     weighted_rsa,
 )
 from brainnet.rsa.files import FORMATS
+from brainnet.rsa.inference.significance import holm
 from brainnet.rsa.rdms import pairs_of
-from brainnet.rsa.significance import holm
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.stimuli import Images, natural_sort
 from brainnet.store import TokenStore

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from brainnet import cli
 from brainnet.rsa import RDMs, by_time, compare, evaluate, fusion, rdm, rdm_regression, weighted_rsa
-from brainnet.rsa.significance import holm
+from brainnet.rsa.inference.significance import holm
 from brainnet.run_rsa import (
     compare_over_time,
     compare_rdms,

@@ -5,19 +5,19 @@ and h5py are loaded by the function that needs them.
 """
 
 from brainnet.rsa.ceilings import NoiseCeiling, explained, noise_ceiling, pool, reliability
-from brainnet.rsa.cka import cka, minibatch_cka, procrustes
-from brainnet.rsa.compare import COMPARISONS, compare
+from brainnet.rsa.comparisons import COMPARISONS, compare
 from brainnet.rsa.create import rdm
 from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
 from brainnet.rsa.distributions import distributional_distance
-from brainnet.rsa.group import GroupMaps, group_searchlight
-from brainnet.rsa.inference import Evaluation, evaluate
-from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
+from brainnet.rsa.feature_similarity import cka, minibatch_cka, procrustes
+from brainnet.rsa.inference.evaluation import Evaluation, evaluate
+from brainnet.rsa.mixing.regression import RDMRegression, StackedLayers, rdm_regression, stack_layers
+from brainnet.rsa.mixing.weighted import WeightedRSA, feature_rdms, weighted_rsa
 from brainnet.rsa.rdms import RDMs
-from brainnet.rsa.regression import RDMRegression, StackedLayers, rdm_regression, stack_layers
-from brainnet.rsa.searchlight import SearchlightMaps, searchlight
+from brainnet.rsa.search.group import GroupMaps, group_searchlight
+from brainnet.rsa.search.neighbourhoods import Neighbourhoods, discs, spheres
+from brainnet.rsa.search.subject import SearchlightMaps, searchlight
 from brainnet.rsa.temporal import ModelTimeRSA, by_time, ct_rsa, fusion
-from brainnet.rsa.weighted import WeightedRSA, feature_rdms, weighted_rsa
 
 __all__ = [
     "RDMs",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened
+from brainnet.rsa.comparisons import COMPARISONS, _centred, _u_centred, _unit, _whitened
 from brainnet.rsa.ranks import rank
 from brainnet.rsa.rdms import RDMs, as_rdms
 

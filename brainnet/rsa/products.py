@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet.rsa.compare import COMPARISONS, _centred, _u_centred, _unit, _whitened
+from brainnet.rsa.comparisons import COMPARISONS, _centred, _u_centred, _unit, _whitened
 from brainnet.rsa.ranks import rank
 from brainnet.rsa.rdms import n_conditions_of, pairs_of
 

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import spearmanr
 
 from brainnet.rsa import RDMs, compare, evaluate, pool
-from brainnet.rsa.fitting import condition_splits
+from brainnet.rsa.mixing.fitting import condition_splits
 from brainnet.rsa.rdms import pair_index
 from brainnet.rsa.temporal import by_time, ct_rsa, fusion
 

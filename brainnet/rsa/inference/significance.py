@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from brainnet.rsa.compare import COMPARISONS
+from brainnet.rsa.comparisons import COMPARISONS
 from brainnet.rsa.products import draw_orders, embed, is_product, permuted
 from brainnet.scores import fdr
 

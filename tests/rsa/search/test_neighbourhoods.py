@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, geodesic_graph, spheres
+from brainnet.rsa import Neighbourhoods, discs, spheres
+from brainnet.rsa.search.neighbourhoods import geodesic_graph
 from brainnet.space import BrainSpace, load_mesh
 
 OBLIQUE = np.array([[2.5, 0.3, 0.0, -20.0], [-0.3, 2.5, 0.2, 10.0], [0.0, -0.2, 3.1, 5.0], [0, 0, 0, 1.0]])

@@ -50,7 +50,7 @@ def test_t_and_p_equal_scipy(scores):
 def test_family_wise_p_is_that_of_the_largest_t_over_centres(scores, monkeypatch):
     signs = torch.tensor([[1 if i >> s & 1 else -1 for s in range(N_SUBJECTS)] for i in range(2**N_SUBJECTS)])
     t = torch.stack([torch.from_numpy(stats.ttest_1samp((scores * s[:, None, None]).numpy(), 0)[0]) for s in signs])
-    monkeypatch.setattr("brainnet.rsa.group.AT_ONCE", 2 * 3 * 2**N_SUBJECTS)  # two centres at a time
+    monkeypatch.setattr("brainnet.rsa.search.group.AT_ONCE", 2 * 3 * 2**N_SUBJECTS)  # two centres at a time
     found = group_searchlight(map(_maps, scores), n_permutations=1000, generator=torch.Generator())
     for m in range(2):
         expected = (t[:, m].amax(1)[:, None] >= found.test.statistic[m] - 1e-9).double().mean(0)

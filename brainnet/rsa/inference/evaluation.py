@@ -15,12 +15,18 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import progress as progress_bar
-from brainnet.rsa.bootstrap import Bootstrap, Draws, bootstrap, bootstrap_draws, condition_variance, contrast_variance
 from brainnet.rsa.ceilings import NoiseCeiling, noise_ceiling
-from brainnet.rsa.compare import COMPARISONS, compare
-from brainnet.rsa.components import KNOWN, Components, component_error, variance_components
-from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
-from brainnet.rsa.significance import (
+from brainnet.rsa.comparisons import COMPARISONS, compare
+from brainnet.rsa.inference.bootstrap import (
+    Bootstrap,
+    Draws,
+    bootstrap,
+    bootstrap_draws,
+    condition_variance,
+    contrast_variance,
+)
+from brainnet.rsa.inference.components import KNOWN, Components, component_error, variance_components
+from brainnet.rsa.inference.significance import (
     CORRECTIONS,
     Null,
     _check_alternative,
@@ -30,6 +36,7 @@ from brainnet.rsa.significance import (
     sign_flip_null,
     t_test,
 )
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from brainnet.rsa.ceilings import _poolable
-from brainnet.rsa.compare import COMPARISONS, NEEDS_ALL_PAIRS
+from brainnet.rsa.comparisons import COMPARISONS, NEEDS_ALL_PAIRS
 from brainnet.rsa.ranks import find_places, weighted_rank
 from brainnet.rsa.rdms import n_conditions_of, pairs_of, squareform
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainnet._checks import progress as progress_bar
 from brainnet.rsa.ceilings import NoiseCeiling, noise_ceiling
-from brainnet.rsa.fitting import PENALTIES, Split, check_weights, condition_splits, fit, whole, z_scored
+from brainnet.rsa.mixing.fitting import PENALTIES, Split, check_weights, condition_splits, fit, whole, z_scored
 from brainnet.rsa.products import PRODUCTS, draw_orders, embed, permuted
 from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, pairs_of
 

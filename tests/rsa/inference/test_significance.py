@@ -6,8 +6,16 @@ import torch
 from scipy import stats
 
 from brainnet.rsa import compare, evaluate, rdm
+from brainnet.rsa.inference.significance import (
+    Null,
+    corrected,
+    holm,
+    p_values,
+    permutation_null,
+    sign_flip_null,
+    t_test,
+)
 from brainnet.rsa.products import permuted
-from brainnet.rsa.significance import Null, corrected, holm, p_values, permutation_null, sign_flip_null, t_test
 
 N = 8
 

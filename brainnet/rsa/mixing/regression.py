@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import progress as progress_bar
-from brainnet.rsa.fitting import (
+from brainnet.rsa.mixing.fitting import (
     PENALTIES,
     Split,
     check_weights,
@@ -30,9 +30,9 @@ from brainnet.rsa.fitting import (
     nonnegative,
     z_scored,
 )
+from brainnet.rsa.mixing.weighted import check_usable, p_value
 from brainnet.rsa.products import draw_orders, permuted
 from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms, n_conditions_of, pair_index
-from brainnet.rsa.weighted import check_usable, p_value
 from brainnet.scores.partitioning import Subset, partition, subsets
 
 SCHEMES = ("cross-validated", "dwivedi2021")

@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 from brainnet.rsa import RDMs, compare, evaluate, noise_ceiling, rdm
-from brainnet.rsa.bootstrap import Draws, bootstrap, contrast_variance
+from brainnet.rsa.inference.bootstrap import Draws, bootstrap, contrast_variance
 
 N_SUBJECTS, N_CONDITIONS = 7, 12
 

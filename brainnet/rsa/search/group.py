@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import progress as progress_bar
-from brainnet.rsa.searchlight import SearchlightMaps, p_from_counts
-from brainnet.rsa.significance import flipped_t, sign_flips, t_test
+from brainnet.rsa.inference.significance import flipped_t, sign_flips, t_test
+from brainnet.rsa.search.subject import SearchlightMaps, p_from_counts
 from brainnet.scores import VoxelTest, fdr
 from brainnet.space import BrainSpace
 

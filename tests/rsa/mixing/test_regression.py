@@ -7,10 +7,10 @@ from scipy.optimize import minimize
 from scipy.stats import zscore
 from sklearn.linear_model import LinearRegression
 
-from brainnet.rsa import RDMs, rdm
-from brainnet.rsa.fitting import condition_splits
+from brainnet.rsa import RDMs, rdm, rdm_regression, stack_layers
+from brainnet.rsa.mixing.fitting import condition_splits
+from brainnet.rsa.mixing.regression import simplex_weights
 from brainnet.rsa.rdms import pair_index
-from brainnet.rsa.regression import rdm_regression, simplex_weights, stack_layers
 
 N, PAIRS = 18, 153
 

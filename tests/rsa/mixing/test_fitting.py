@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import nnls
 from sklearn.linear_model import LinearRegression, Ridge
 
-from brainnet.rsa.fitting import condition_splits, fit, least_squares, nonnegative, ridge, whole
+from brainnet.rsa.mixing.fitting import condition_splits, fit, least_squares, nonnegative, ridge, whole
 from brainnet.rsa.rdms import pair_index
 
 

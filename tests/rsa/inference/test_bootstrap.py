@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from brainnet.rsa import COMPARISONS, noise_ceiling
-from brainnet.rsa.bootstrap import Draws, bootstrap, bootstrap_draws, condition_variance, contrast_variance
+from brainnet.rsa.inference.bootstrap import Draws, bootstrap, bootstrap_draws, condition_variance, contrast_variance
 
 pytest.importorskip("rsatoolbox", reason="the oracle of these numbers is rsatoolbox")
 from rsatoolbox.inference import eval_dual_bootstrap, evaluate

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from brainnet.rsa import compare, evaluate, rdm
-from brainnet.rsa.compare import COMPARISONS
-from brainnet.rsa.components import KNOWN, component_error, variance_components
+from brainnet.rsa import COMPARISONS, compare, evaluate, rdm
+from brainnet.rsa.inference.components import KNOWN, component_error, variance_components
 
 N_CONDITIONS, N_SUBJECTS, N_FEATURES = 14, 6, 25
 

@@ -6,10 +6,10 @@ import torch
 from scipy.optimize import nnls
 from scipy.stats import pearsonr, spearmanr, zscore
 
-from brainnet.rsa import RDMs, rdm
-from brainnet.rsa.fitting import condition_splits
+from brainnet.rsa import RDMs, feature_rdms, rdm, weighted_rsa
+from brainnet.rsa.mixing.fitting import condition_splits
+from brainnet.rsa.mixing.weighted import p_value
 from brainnet.rsa.rdms import pair_index
-from brainnet.rsa.weighted import feature_rdms, p_value, weighted_rsa
 
 N, PAIRS = 18, 153
 

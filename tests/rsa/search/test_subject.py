@@ -11,13 +11,11 @@ import torch
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
-from brainnet.rsa import RDMs, compare, rdm
-from brainnet.rsa.neighbourhoods import Neighbourhoods, discs, spheres
+from brainnet.rsa import Neighbourhoods, RDMs, compare, discs, rdm, searchlight, spheres
 from brainnet.rsa.products import PRODUCTS, draw_orders, embed, permuted
-from brainnet.rsa.searchlight import searchlight
 from brainnet.space import BrainSpace
 
-module = sys.modules["brainnet.rsa.searchlight"]
+module = sys.modules["brainnet.rsa.search.subject"]
 N = 10  # conditions
 
 

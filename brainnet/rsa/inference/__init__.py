@@ -1,0 +1,1 @@
+"""How sure a comparison of RDMs is: intervals over subjects and conditions, p-values, corrections for many cells."""

@@ -1,0 +1,1 @@
+"""Mixtures of model RDMs: weights fitted on some conditions and scored on others, and the variance that sets share."""
