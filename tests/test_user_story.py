@@ -13,7 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from tests.algonauts_folder import write_algonauts_folder
+from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 
 from brainnet.dataset import DATASETS
 from brainnet.tokens import Preprocessing
-from tests.algonauts_folder import write_algonauts_folder
+from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 
 
 class Filters:

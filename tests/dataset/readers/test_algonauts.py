@@ -7,12 +7,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tests.algonauts_folder import write_algonauts_folder
 
 from brainnet.dataset import BrainDataset
 from brainnet.dataset.readers.algonauts import ROI_GROUPS, ROI_LABELS
 from brainnet.space import sphere_coords
 from brainnet.tokens import Preprocessing
+from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 
 
 def test_columns_are_left_then_right_with_the_images_in_order(tmp_path):
