@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import measure, peak_memory, ratio, report, seconds, table
-from brainnet._graph import GraphedObjective
 from brainnet.model import FactorTopy
+from brainnet.plmodel.graph import GraphedObjective
 from brainnet.tokens import Tokens
 
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from brainnet import cli, plmodel
+from brainnet import cli
 from brainnet import run as runs
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
 from brainnet.plmodel import PLModel
+from brainnet.plmodel import module as plmodel
 from brainnet.scores import pearson_r, r2
 from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing

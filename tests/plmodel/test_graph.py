@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from brainnet._graph import GraphedObjective
 from brainnet.plmodel import PLModel
+from brainnet.plmodel.graph import GraphedObjective
 from brainnet.tokens import Tokens
 from tests.toys import ToyBackbone, toy_config, toy_dataset
 

@@ -27,12 +27,12 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
-from brainnet._graph import GraphedObjective
 from brainnet.config import config_keys, parse_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
 from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.model import Contributions, FactorTopy
 from brainnet.model.factortopy import TokenTransform
+from brainnet.plmodel.graph import GraphedObjective
 from brainnet.ridge import WindowRidgeCV
 from brainnet.scores import ScoreSums, normalise
 from brainnet.selection import Selectors

@@ -8,11 +8,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from brainnet import plmodel
 from brainnet.config import load_config
 from brainnet.datamodule import BrainDataModule
 from brainnet.model.factortopy import TokenTransform
 from brainnet.plmodel import PLModel
+from brainnet.plmodel import module as plmodel
 from brainnet.scores import pearson_r, r2
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing

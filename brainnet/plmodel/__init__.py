@@ -1,0 +1,5 @@
+"""PLModel: the LightningModule that trains a read-out over a frozen backbone's tokens."""
+
+from brainnet.plmodel.module import PLModel, build_backbone_of, build_dataset
+
+__all__ = ["PLModel", "build_backbone_of", "build_dataset"]
