@@ -94,7 +94,7 @@ def demo(
     saved = out / "config.yaml"
     replaceable = not saved.is_file() or load_config(saved).DATASET.NAME == "simulated"  # a demo, but no work of yours
     with _loading():
-        from brainnet.run import fit as fit_run
+        from brainnet.run.training import fit as fit_run
 
     metrics = fit_run(cfg, out, overwrite=replaceable, progress=not quiet)
     _report(metrics, out)
@@ -129,7 +129,7 @@ def fit(
         out_console.print(table)
         return
     with _loading():
-        from brainnet.run import fit as fit_run
+        from brainnet.run.training import fit as fit_run
 
     metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, progress=not quiet)
     if metrics:  # empty in all but the first of several processes
@@ -146,7 +146,7 @@ def predict(
 ) -> None:
     """Predict every voxel's response to new images."""
     with _loading():
-        from brainnet.run import predict as predict_run
+        from brainnet.run.training import predict as predict_run
 
     path = predict_run(run, images, out, batch_size=batch_size, progress=not quiet)
     out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
@@ -175,7 +175,7 @@ def extract(
     The same line goes on where an interrupted one stopped.
     """
     with _loading():
-        from brainnet.run_extract import extract_features
+        from brainnet.run.extraction import extract_features
 
     written = extract_features(
         images, out, backbone, layers=layer, pool=pool, grid=grid, file_format=file_format, batch_size=batch_size,
@@ -188,7 +188,7 @@ def extract(
 def plot(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
     """Draw the maps of a finished run again."""
     with _loading():
-        from brainnet.run import redraw
+        from brainnet.run.training import redraw
 
     for path in redraw(run):
         out_console.print(str(path), highlight=False)
@@ -249,7 +249,7 @@ def encode(
 
     cfg = load_config(config, overrides or [])
     with _loading():
-        from brainnet.run_encode import encode_subjects
+        from brainnet.run.encoding import encode_subjects
 
     encoding = encode_subjects(
         cfg, out, methods=method or ("ridge",), backbones=backbone or (),
@@ -317,7 +317,7 @@ def rdm(
     brainnet rdm images/ --backbone torchvision:squeezenet1_0 --out rdms
     """
     with _loading():
-        from brainnet.run_rsa import write_rdms
+        from brainnet.run.rsa import write_rdms
 
     rdms = write_rdms(source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, progress=not quiet)
     out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
@@ -382,7 +382,7 @@ def rsa(
     common = {"models": model or (), "key": key, "seed": seed, "progress": not quiet}
     if fit or partition:
         with _loading():
-            from brainnet.run_rsa import fit_rdms, partition_rdms
+            from brainnet.run.rsa import fit_rdms, partition_rdms
 
         common |= {"method": method, "n_folds": folds, "n_permutations": 1000 if permutations is None else permutations}
         tables = fit_rdms(subjects, out, weights=fit, **common) if fit else partition_rdms(subjects, out, **common)
@@ -396,7 +396,7 @@ def rsa(
     common |= {} if permutations is None else {"n_permutations": permutations}
     if time:
         with _loading():
-            from brainnet.run_rsa import compare_over_time
+            from brainnet.run.rsa import compare_over_time
 
         tables = compare_over_time(subjects, out, method=method, span=span, pooled=fusion, **common)
         _print_roles(out)
@@ -404,7 +404,7 @@ def rsa(
         out_console.print(f"\ntables, figure and run card in {out}", highlight=False)
         return
     with _loading():
-        from brainnet.run_rsa import compare_rdms
+        from brainnet.run.rsa import compare_rdms
 
     tables = compare_rdms(subjects, out, method=method, squared=squared, pooling=pooling, **common)
     _print_roles(out)
@@ -455,7 +455,7 @@ def searchlight(
     if group:
         _refuse_unread(context, "model mask mesh radius unit k min_size metric method jobs key", "--group")
         with _loading():
-            from brainnet.run_rsa import search_group
+            from brainnet.run.rsa import search_group
 
         found = search_group(
             patterns, out, contrast=contrast, n_permutations=permutations, seed=seed, progress=not quiet
@@ -464,7 +464,7 @@ def searchlight(
         return
     _refuse_unread(context, "contrast", "a single subject's maps")
     with _loading():
-        from brainnet.run_rsa import search
+        from brainnet.run.rsa import search
 
     maps = search(
         patterns, model or (), out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size,

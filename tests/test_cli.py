@@ -8,9 +8,10 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from brainnet import cli, run
+from brainnet import cli
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
+from brainnet.run import training as run
 
 COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets"]
 
@@ -63,7 +64,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, monkeypatch
 
 def test_help_of_encode_shows_a_line_that_works(monkeypatch):
     """The example in the help: its options are parsed and reach the function behind the command."""
-    from brainnet import run_encode
+    from brainnet.run import encoding as run_encode
 
     shown = " ".join(CliRunner().invoke(cli.app, ["encode", "--help"]).output.replace("│", " ").split())
     words = shown.partition("and a control: brainnet encode")[2].partition("Training and")[0].split()

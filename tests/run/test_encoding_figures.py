@@ -9,7 +9,7 @@ import torch
 from brainnet import plot
 from brainnet.dataset.base import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, Fit, FitKey
-from brainnet.encode_figures import draw
+from brainnet.run.encoding_figures import draw
 from brainnet.space import BrainSpace
 
 VOXELS, LAYERS = 6, ("conv/1", "conv2")

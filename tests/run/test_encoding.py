@@ -15,15 +15,16 @@ from PIL import Image
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from brainnet import cli, run_encode
-from brainnet import run as runs
+from brainnet import cli
 from brainnet._checks import Interrupted, locked
 from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
 from brainnet.encode import Encoding, Fit, FitKey, encode
 from brainnet.ridge import RidgeCV
-from brainnet.run import fit
-from brainnet.run_encode import encode_subjects
+from brainnet.run import encoding as run_encode
+from brainnet.run import training as runs
+from brainnet.run.encoding import encode_subjects
+from brainnet.run.training import fit
 from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore
 from brainnet.tokens import BACKBONES, Preprocessing

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from brainnet import cli
-from brainnet import run as runs
 from brainnet._checks import Interrupted
 from brainnet.config import load_config
 from brainnet.plmodel import PLModel
 from brainnet.plmodel import module as plmodel
+from brainnet.run import training as runs
 from brainnet.scores import pearson_r, r2
 from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing
@@ -109,8 +109,8 @@ def test_further_splits_are_scored_where_they_have_responses(tmp_path, monkeypat
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_is_not_written_over_by_another_command(finished, tmp_path, begun):
-    from brainnet.run_extract import extract_features
-    from brainnet.run_rsa import compare_rdms, write_rdms
+    from brainnet.run.extraction import extract_features
+    from brainnet.run.rsa import compare_rdms, write_rdms
 
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from scipy.io import loadmat
 
-from brainnet import run_extract
 from brainnet.backbone import build_backbone
-from brainnet.run_extract import extract_features
-from brainnet.run_rsa import write_rdms
+from brainnet.run import extraction as run_extract
+from brainnet.run.extraction import extract_features
+from brainnet.run.rsa import write_rdms
 from brainnet.store import TokenStore
 
 READERS = {

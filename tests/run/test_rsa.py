@@ -13,15 +13,7 @@ from typer.testing import CliRunner
 from brainnet import cli
 from brainnet.rsa import RDMs, by_time, compare, evaluate, fusion, rdm, rdm_regression, weighted_rsa
 from brainnet.rsa.inference.significance import holm
-from brainnet.run_rsa import (
-    compare_over_time,
-    compare_rdms,
-    fit_rdms,
-    partition_rdms,
-    search,
-    search_group,
-    write_rdms,
-)
+from brainnet.run.rsa import compare_over_time, compare_rdms, fit_rdms, partition_rdms, search, search_group, write_rdms
 
 
 def invoke(*words):
@@ -391,7 +383,7 @@ def test_wrong_files_are_one_clear_line(files, volume, tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(files, monkeypatch):
-    monkeypatch.setattr("brainnet.run_rsa._named", lambda *_: pytest.fail("read before"))
+    monkeypatch.setattr("brainnet.run.rsa._named", lambda *_: pytest.fail("read before"))
     monkeypatch.setattr("os.access", lambda *_: False)  # as for a user who may not write there
     with pytest.raises(PermissionError, match=r"--out .* is no folder that you may write to"):
         compare_rdms([files / "brain_V1.npz"], files / "new" / "results")

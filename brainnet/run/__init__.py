@@ -1,0 +1,25 @@
+"""From settings to a folder of results: one public function for every command."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_FILES = {
+    "training": ("fit", "load_model", "predict", "redraw"),
+    "encoding": ("encode_subjects",),
+    "extraction": ("extract_features",),
+    "rsa": ("compare_over_time", "compare_rdms", "fit_rdms", "partition_rdms", "search", "search_group", "write_rdms"),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
+
+__all__ = list(_FILE_OF)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FILE_OF:
+        raise AttributeError(f"module 'brainnet.run' has no attribute {name!r}; it has {', '.join(sorted(_FILE_OF))}")
+    return getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_FILE_OF])
