@@ -15,8 +15,8 @@ from PIL import Image
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from brainnet import cli
 from brainnet._checks import Interrupted, locked
+from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
 from brainnet.encode import Encoding, Fit, FitKey, encode

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from brainnet import cli
+from brainnet.cli import app as cli
 from brainnet.rsa import RDMs, by_time, compare, evaluate, fusion, rdm, rdm_regression, weighted_rsa
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.rsa import compare_over_time, compare_rdms, fit_rdms, partition_rdms, search, search_group, write_rdms

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from brainnet import cli
 from brainnet._checks import Interrupted
+from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.plmodel import PLModel
 from brainnet.plmodel import module as plmodel

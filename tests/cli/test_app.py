@@ -8,8 +8,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from brainnet import cli
 from brainnet._checks import Interrupted
+from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.run import training as run
 

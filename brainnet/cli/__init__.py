@@ -1,0 +1,1 @@
+"""The command line: each command parses its words and calls one public function of ``brainnet.run``."""
