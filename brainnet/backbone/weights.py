@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainnet._download import cache_dir, fetch
+from brainnet._files import cache_dir, fetch
 
 FORMATS = (".npz", ".safetensors", ".pth", ".pt", ".th", ".bin")
 HUB = "https://huggingface.co"
