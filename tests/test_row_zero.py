@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from brainnet import _checks, _download
+from brainnet import _checks, _files
 from brainnet._registry import Registry
 
 
@@ -69,22 +69,22 @@ def server(tmp_path):
 def test_a_file_is_fetched_once_and_checked(server, tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINNET_HOME", str(tmp_path / "home"))
     checksum = hashlib.sha256(b"1234").hexdigest()
-    path = _download.fetch(f"{server}/weights.bin", checksum)
+    path = _files.fetch(f"{server}/weights.bin", checksum)
     assert path.read_bytes() == b"1234"
-    assert _download.fetch("http://127.0.0.1:9/weights.bin", checksum) == path  # from the cache: nobody listens there
+    assert _files.fetch("http://127.0.0.1:9/weights.bin", checksum) == path  # from the cache: nobody listens there
 
 
 def test_a_wrong_checksum_keeps_nothing(server, tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINNET_HOME", str(tmp_path / "home"))
     with pytest.raises(ValueError, match="nothing was kept"):
-        _download.fetch(f"{server}/weights.bin", "00")
+        _files.fetch(f"{server}/weights.bin", "00")
     assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_offline_says_address_target_and_checksum(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINNET_HOME", str(tmp_path))
     with pytest.raises(ConnectionError, match=r"(?s)127\.0\.0\.1:9/w\.bin.*sha256:ab.*put it at .*w\.bin"):
-        _download.fetch("http://127.0.0.1:9/w.bin", "ab")
+        _files.fetch("http://127.0.0.1:9/w.bin", "ab")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,6 +103,6 @@ def test_a_connection_that_breaks_off_is_no_file(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         with pytest.raises(ConnectionError, match="broke off|IncompleteRead|could not download"):
-            _download.fetch(f"http://127.0.0.1:{running.server_port}/weights.bin")
+            _files.fetch(f"http://127.0.0.1:{running.server_port}/weights.bin")
         running.shutdown()
     assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,7 @@
 """Space: where a response column lives. Values and their place travel together.
 
-``BrainSpace`` holds the place of every column; ``surface`` knows the fsaverage meshes; ``maps`` writes and reads NIfTI and
-GIfTI files.
+``BrainSpace`` holds the place of every column; ``surface`` knows the fsaverage meshes; ``maps`` writes and reads
+NIfTI and GIfTI files.
 """
 
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace

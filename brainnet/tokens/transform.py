@@ -198,6 +198,7 @@ class RunningMoments:
         self.scatter: Tensor | float = 0.0
 
     def update(self, rows: Tensor) -> None:
+        """Takes in further rows, (m, ...) or (m, C)."""
         rows = rows.double()
         mean, n = rows.mean(0), len(rows)
         rows = rows - mean
@@ -208,7 +209,9 @@ class RunningMoments:
         self.mean, self.count = self.mean + delta * (n / total), total
 
     def sd(self) -> Tensor:
+        """Standard deviation over all rows so far, divided by n."""
         return ((self.scatter.diagonal() if self.full else self.scatter) / self.count).sqrt()
 
     def covariance(self) -> Tensor:
+        """Covariance (C, C) over all rows so far, divided by n; needs ``full``."""
         return self.scatter / self.count

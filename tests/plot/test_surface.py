@@ -166,7 +166,7 @@ import matplotlib, torch
 before = matplotlib.rcParams.copy()
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
-from brainnet.surface import surface_space
+from brainnet.space import surface_space
 space = surface_space(torch.arange(2000, 2600))
 chosen = Selectors(torch.zeros(600, 2), torch.full((600, 3), 1 / 3), torch.zeros(600, 1))
 for _ in range(2):  # the name stays a function after its module is loaded

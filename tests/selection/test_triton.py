@@ -18,7 +18,8 @@ pytest.importorskip("triton")
 
 def run_kernels(interpret, select):
     """The checks of triton_kernels.py, which pytest does not collect by itself."""
-    command = [sys.executable, "-m", "pytest", "tests/triton_kernels.py", "-q", "-p", "no:cacheprovider", "-m", select]
+    checks = "tests/selection/triton_kernels.py"
+    command = [sys.executable, "-m", "pytest", checks, "-q", "-p", "no:cacheprovider", "-m", select]
     environment = os.environ | {"TRITON_INTERPRET": "1" if interpret else "0", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout[-4000:]

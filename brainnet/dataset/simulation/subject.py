@@ -183,7 +183,7 @@ class SimulatedSubject(ResponseDataset):
     def recovery(
         self, selectors: Selectors, layer_gain: Tensor | None = None, scale_gain: Tensor | None = None
     ) -> dict[str, Any]:
-        """How much of the planted maps ``selectors`` found, see :func:`brainnet.dataset.simulation.recovery.recovery`."""
+        """How much of the planted maps ``selectors`` found, see ``brainnet.dataset.simulation.recovery``."""
         return recovery(self.truth.selectors, selectors, self.space.hemisphere, layer_gain, scale_gain)
 
     def shuffled(self, seed: int = 0, per_voxel: bool = True) -> SimulatedSubject:

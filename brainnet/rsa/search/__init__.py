@@ -1,1 +1,1 @@
-"""Searchlights: RDMs of neighbourhoods in a volume or on a surface, compared with models; one subject, then the group."""
+"""Searchlights: RDMs of neighbourhoods in a volume or on a surface, compared with models."""
