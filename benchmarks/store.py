@@ -20,9 +20,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from benchmarks import measure, ratio, report, seconds, table
+from brainnet.backbone import BACKBONES
 from brainnet.datamodule import BatchLoader, EpochSampler, TokenBatches
 from brainnet.store import TokenStore, fingerprint_of
-from brainnet.tokens import BACKBONES, Preprocessing, Tokens
+from brainnet.tokens import Preprocessing, Tokens
 
 LAYERS, WIDTH, NATIVE, GRID = 12, 768, 14, 8
 

@@ -1,15 +1,22 @@
 """Names to factories: the one mechanism behind ``build_backbone("clip:ViT-B-16")`` and its siblings.
 
-A registry holds factories that are either given (``register``), named by an import path that is followed on
-first use (``lazy``), or announced by another installed package (an entry-point group). Looking a name up is
-the only moment at which a family's module, and the heavy package behind it, is imported.
+An entry is found in one of four ways: it was given (``register``); it is a file in the registry's folder, one file for
+one name; another installed package announced it under the registry's entry-point group; or the user named a file of
+their own, ``"mine.py:Net"``. A file or package is imported only when its name is looked up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
 from brainnet._checks import nearest
@@ -21,6 +28,8 @@ class Registry:
     Args:
         kind: what the entries are, for messages ("backbone", "dataset", "distance").
         group: entry-point group under which other packages announce entries, or None.
+        folder: package whose files are entries, a file a name (``"brainnet.backbone.families"``), or None.
+        pick: the entry in such a file: a name in it, or a function of the module.
 
     >>> shapes = Registry("shape")
     >>> @shapes.register("square")
@@ -33,11 +42,16 @@ class Registry:
     ValueError: Unknown shape 'sqare'. Did you mean 'square'? Known: square
     """
 
-    def __init__(self, kind: str, group: str | None = None):
-        self.kind = kind
-        self.group = group
+    def __init__(
+        self,
+        kind: str,
+        group: str | None = None,
+        folder: str | None = None,
+        pick: str | Callable[[ModuleType], Any] = "build",
+    ):
+        self.kind, self.group, self.folder, self.pick = kind, group, folder, pick
         self._entries: dict[str, Any] = {}
-        self._announced: dict[str, Any] | None = None
+        self._found: dict[str, Callable[[], Any]] | None = None  # name -> what imports the entry
 
     def register(self, name: str) -> Callable:
         """A decorator that files its function or class under ``name``; a taken name is an error."""
@@ -50,16 +64,22 @@ class Registry:
 
         return file
 
-    def lazy(self, name: str, path: str) -> None:
-        """Files ``path`` ("package.module:attribute") under ``name``; it is imported on first use."""
-        self._entries[name] = path
+    @contextmanager
+    def temporarily(self, name: str, entry: Any) -> Iterator[None]:
+        """Files an entry for as long as the context lasts, also under a name that is taken; for tests and notebooks."""
+        before = dict(self._entries)
+        self._entries[name] = entry
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def names(self) -> list[str]:
         """Every known name, sorted."""
-        return sorted({*self._entries, *self._entry_points()})
+        return sorted({*self._entries, *self._others()})
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._entry_points()
+        return name in self._entries or name in self._others()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -68,32 +88,121 @@ class Registry:
         return len(self.names())
 
     def __getitem__(self, name: str) -> Any:
-        entry = self._entries.get(name)
-        if entry is None and name in self._entry_points():
-            entry = self._entries[name] = self._entry_points()[name].load()
-        if entry is None:
-            close = nearest(name, self.names())
-            hint = f" Did you mean {close!r}?" if close else ""
-            raise ValueError(f"Unknown {self.kind} {name!r}.{hint} Known: {', '.join(self.names())}")
-        if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = self._entries[name] = getattr(import_module(module), attribute)
-        return entry
+        """The entry of that name; ``"mine.py:Net"`` is ``Net`` of the file ``mine.py``.
 
-    def build(self, name: str, **kwargs: Any) -> Any:
-        """What the factory of ``"family:variant"`` makes; the variant is None where none is named."""
+        Raises:
+            ValueError: an unknown name (names the nearest known one), or a file without that entry.
+            FileNotFoundError: no such file.
+        """
+        if name in self._entries:
+            return self._entries[name]
+        if name in self._others():
+            entry = self._entries[name] = self._others()[name]()
+            return entry
+        path, _, attribute = name.rpartition(":")
+        if path.endswith(".py"):
+            return _from_file(Path(path), attribute, self.kind)
+        close = nearest(name, self.names())
+        hint = f" Did you mean {close!r}?" if close else ""
+        raise ValueError(f"Unknown {self.kind} {name!r}.{hint} Known: {', '.join(self.names())}")
+
+    def build(self, name: str, **options: Any) -> Any:
+        """What the factory of ``"family:variant"`` makes; the variant is None where none is named.
+
+        The factory of ``"mine.py:Net"`` is called with the options alone.
+
+        Raises:
+            ValueError: an unknown name, or an option that the factory does not take (names those it takes).
+        """
         if not isinstance(name, str):
             raise TypeError(f"a {self.kind} is named by a string such as 'family:variant', got {type(name).__name__}")
         family, _, variant = name.partition(":")
-        return self[family](variant or None, **kwargs)
+        own = name.rpartition(":")[0].endswith(".py")
+        factory = self[name if own else family]
+        check_options(factory, options, f"{self.kind} {name!r}")
+        return factory(**options) if own else factory(variant or None, **options)
 
     def variants(self, name: str) -> list[str] | None:
         """The variants a family lists: what ``variants()`` gives in the module of its factory; None without that."""
         listed = getattr(import_module(self[name].__module__), "variants", None)
         return None if listed is None else list(listed())
 
-    def _entry_points(self) -> dict[str, Any]:
-        if self._announced is None:
-            found = entry_points(group=self.group) if self.group else ()
-            self._announced = {point.name: point for point in found}
-        return self._announced
+    def _others(self) -> dict[str, Callable[[], Any]]:
+        """What the folder and other packages offer: name to a function that imports it; looked up once."""
+        if self._found is None:
+            points = entry_points(group=self.group) if self.group else ()
+            self._found = {point.name: point.load for point in points}
+            if self.folder is not None:
+                places = find_spec(self.folder).submodule_search_locations
+                names = [module.name for module in iter_modules(places) if not module.name.startswith("_")]
+                self._found |= {name: lambda name=name: self._of_folder(name) for name in names}
+        return self._found
+
+    def _of_folder(self, name: str) -> Any:
+        module = import_module(f"{self.folder}.{name}")
+        return getattr(module, self.pick) if isinstance(self.pick, str) else self.pick(module)
+
+
+def takes_options_of(target: Callable, *further: str) -> Callable:
+    """A decorator for ``build(variant, **options)`` that hands its options on: it shows the target's as its own.
+
+    >>> @takes_options_of(sorted)
+    ... def build(variant, **options):
+    ...     return sorted(variant, **options)
+    >>> str(inspect.signature(build))
+    '(variant, *, key=None, reverse=False)'
+    """
+
+    def show(build: Callable) -> Callable:
+        own = list(inspect.signature(build).parameters.values())
+        handed_on = [
+            parameter
+            for parameter in inspect.signature(target).parameters.values()
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD) or parameter.name in further
+        ]
+        mine = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+        names = {parameter.name for parameter in mine}
+        shown = [*mine, *(p.replace(kind=max(p.kind, p.KEYWORD_ONLY)) for p in handed_on if p.name not in names)]
+        build.__signature__ = inspect.Signature(shown)
+        return build
+
+    return show
+
+
+def check_options(factory: Callable, options: Mapping[str, Any], what: str) -> None:
+    """Refuses an option that ``factory`` does not take, and names those it takes.
+
+    >>> check_options(lambda variant, *, layers=None: None, {"layer": 3}, "backbone 'toy'")
+    Traceback (most recent call last):
+    ValueError: backbone 'toy' takes no option 'layer'. Did you mean 'layers'? It takes: layers.
+    """
+    parameters = inspect.signature(factory).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "variant"]
+    for name in options:
+        if name not in known:
+            close = nearest(name, known)
+            hint = f" Did you mean {close!r}?" if close else ""
+            raise ValueError(f"{what} takes no option {name!r}.{hint} It takes: {', '.join(known) or 'none'}.")
+
+
+def _from_file(path: Path, attribute: str, kind: str) -> Any:
+    """``attribute`` of a user's own Python file, run as a module of its own."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}: a {kind} of your own is named FILE.py:NAME.")
+    name = f"brainnet_user_{path.stem}_{abs(hash(str(path.resolve()))):x}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, path)
+        module = module_from_spec(spec)
+        sys.modules[name] = module  # before it runs, so that its classes can be pickled
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    module = sys.modules[name]
+    if not hasattr(module, attribute):
+        known = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == name]
+        raise ValueError(f"{path} defines no {attribute!r}; it defines {', '.join(known) or 'nothing to call'}.")
+    return getattr(module, attribute)

@@ -15,13 +15,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "brainnet"
 ROWS = {
     "tools": 0,  # the private files at the top: _registry, _checks, _files, _work
     "tokens": 1, "stimuli": 1, "space": 1, "scores": 1, "selection": 1, "config": 1,
-    "backbone": 2, "dataset": 2, "store": 2, "model": 2, "ridge": 2, "rsa": 2,
-    "datamodule": 3, "encode": 3,
-    "plot": 4,
-    "plmodel": 5,
-    "run": 6,
-    "cli": 7,
-    "__main__": 8,
+    "backbone": 2, "store": 2, "model": 2, "ridge": 2, "rsa": 2,
+    "dataset": 3,  # above backbone: a simulated subject is planted in one
+    "datamodule": 4, "encode": 4,
+    "plot": 5,
+    "plmodel": 6,
+    "run": 7,
+    "cli": 8,
+    "__main__": 9,
 }  # fmt: skip
 READS_CONFIG = {"config", "plmodel", "run", "cli"}
 HEAVY = {"open_clip", "timm", "segment_anything", "nilearn", "plotly", "himalaya", "matplotlib", "sklearn", "pandas",

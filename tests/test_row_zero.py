@@ -13,11 +13,31 @@ from brainnet import _checks, _files
 from brainnet._registry import Registry
 
 
-def test_lazy_entries_are_imported_on_first_use():
+def test_a_file_of_the_folder_is_an_entry():
+    registry = Registry("thing", folder="email", pick="__name__")
+    assert {"message", "parser"} <= set(registry.names())
+    assert registry["message"] == "email.message"
+    assert not any(name.startswith("_") for name in registry.names())
+
+
+def test_an_entry_from_a_users_own_file(tmp_path):
+    (tmp_path / "mine.py").write_text("class Net:\n    def __init__(self, depth=1):\n        self.depth = depth\n")
+    registry = Registry("network")
+    assert registry.build(f"{tmp_path}/mine.py:Net", depth=3).depth == 3
+    with pytest.raises(ValueError, match="'dept'.*'depth'"):
+        registry.build(f"{tmp_path}/mine.py:Net", dept=3)
+    with pytest.raises(ValueError, match="'Nett'.*Net"):
+        registry[f"{tmp_path}/mine.py:Nett"]
+    with pytest.raises(FileNotFoundError, match=r"none\.py"):
+        registry[f"{tmp_path}/none.py:Net"]
+
+
+def test_an_entry_for_the_time_being():
     registry = Registry("thing")
-    registry.lazy("join", "os.path:join")
-    assert registry.names() == ["join"]
-    assert registry["join"]("a", "b") == "a/b"
+    registry.register("a")(int)
+    with registry.temporarily("a", str), registry.temporarily("b", float):
+        assert (registry["a"], registry.names()) == (str, ["a", "b"])
+    assert (registry["a"], registry.names()) == (int, ["a"])
 
 
 def test_a_taken_name_is_refused():

@@ -5,9 +5,9 @@ with ``get_tokens(images)`` is one. Heavy packages are imported by the family th
 """
 
 from brainnet.backbone.base import FrozenBackbone, HookedBackbone, backbone_of, build_backbone
+from brainnet.backbone.catalogue import BACKBONES
 from brainnet.backbone.families.clip import ModifiedCLIP
 from brainnet.backbone.weights import load_weights
-from brainnet.tokens import BACKBONES
 
 __all__ = [
     "BACKBONES",

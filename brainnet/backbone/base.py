@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import nearest
+from brainnet.backbone.catalogue import BACKBONES
 from brainnet.backbone.weights import weights_hash
-from brainnet.tokens import BACKBONES, Backbone, Preprocessing, Tokens
+from brainnet.tokens import Backbone, Preprocessing, Tokens
 
 
 def build_backbone(name: str, **kwargs: Any) -> Backbone:

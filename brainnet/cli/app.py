@@ -273,7 +273,7 @@ def backbones(
     brainnet backbones timm --like dinov2
     """
     with _loading():
-        from brainnet.tokens import BACKBONES
+        from brainnet.backbone import BACKBONES
 
     if family is None:
         _list(BACKBONES, "backbone")

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
+from brainnet.backbone import BACKBONES
 from brainnet.config import config_keys, parse_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
 from brainnet.dataset import DATASETS, ResponseDataset
@@ -38,7 +39,7 @@ from brainnet.scores import ScoreSums, normalise
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 from brainnet.store import TokenStore, fingerprint_of
-from brainnet.tokens import BACKBONES, Preprocessing, Tokens, check_tokens
+from brainnet.tokens import Preprocessing, Tokens, check_tokens
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import brainnet.rsa.decoding  # noqa: F401  (files itself under its name)
 from brainnet.rsa.distances import BLOCK_BYTES, DISTANCES
 from brainnet.rsa.rdms import RDMs, _few, as_float_tensor, check_conditions, squareform
 from brainnet.rsa.streaming import stream_distances

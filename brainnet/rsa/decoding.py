@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.rsa.distances import BLOCK_BYTES
+from brainnet.rsa.distances import BLOCK_BYTES, DISTANCES
 from brainnet.rsa.rdms import pairs_of
 
 
+@DISTANCES.register("decoding")  # takes trials instead of patterns
 def decoding(
     trials: Tensor,
     labels: Iterable,

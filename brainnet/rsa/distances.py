@@ -17,7 +17,6 @@ from brainnet._registry import Registry
 from brainnet.rsa.rdms import pairs_of
 
 DISTANCES = Registry("distance", group="brainnet.distances")
-DISTANCES.lazy("decoding", "brainnet.rsa.decoding:decoding")  # takes trials instead of patterns
 
 BAND = 96  # rows of the square matrix computed at a time: keeps BLAS busy and leaves most of the lower triangle out
 SLICE = 512  # features at a time: some hundred patterns of them stay in cache between centring and multiplying

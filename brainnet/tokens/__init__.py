@@ -5,7 +5,6 @@ files or training.
 """
 
 from brainnet.tokens.tokens import (
-    BACKBONES,
     IMAGENET_MEAN,
     IMAGENET_SD,
     POOLS,
@@ -18,7 +17,6 @@ from brainnet.tokens.tokens import (
 from brainnet.tokens.transform import RunningMoments, TokenTransform
 
 __all__ = [
-    "BACKBONES",
     "IMAGENET_MEAN",
     "IMAGENET_SD",
     "POOLS",

@@ -15,21 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from brainnet._registry import Registry
-
 POOLS = ("flatten", "mean", "global", "both")  # how a layer's tokens become one row of features
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
-
-BACKBONES = Registry("backbone", group="brainnet.backbones")
-for _family, _module in {
-    "original": "original",
-    "expansion": "expansion",
-    "torchvision": "torchvision",
-    "timm": "timm",
-    "clip": "openclip",
-}.items():
-    BACKBONES.lazy(_family, f"brainnet.backbone.{_module}:build")
 
 
 @runtime_checkable

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from brainnet.backbone import HookedBackbone, build_backbone
+from brainnet.backbone import BACKBONES, HookedBackbone, build_backbone
 from brainnet.backbone.base import choose_layers, token_grid
-from brainnet.tokens import BACKBONES, Preprocessing
+from brainnet.tokens import Preprocessing
 
 
 class Sequences(nn.Module):
@@ -205,7 +205,6 @@ def test_fingerprint_sees_every_number(rng):
 
 
 def test_another_packages_family_is_built_by_name():
-    @BACKBONES.register("constant")
     def constant(variant, **kwargs):
         class Constant:
             def get_tokens(self, images):
@@ -213,10 +212,8 @@ def test_another_packages_family_is_built_by_name():
 
         return Constant()
 
-    try:
+    with BACKBONES.temporarily("constant", constant):
         local, _ = build_backbone("constant:here").get_tokens(torch.zeros(1, 3, 2, 2))
-    finally:
-        del BACKBONES._entries["constant"]
     assert list(local) == ["here"]
 
 

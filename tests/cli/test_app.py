@@ -18,7 +18,7 @@ COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa",
 
 def brainnet(*words: str) -> tuple[int, str, str]:
     """Exit code, output and messages of one command, as a shell would see them."""
-    code = "import sys; from brainnet.cli import command_line; sys.argv[0] = 'brainnet'; command_line()"
+    code = "import sys; from brainnet.cli.app import command_line; sys.argv[0] = 'brainnet'; command_line()"
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
@@ -210,7 +210,7 @@ def test_what_stops_a_command_decides_its_exit_code(error, code, message, monkey
 def test_the_end_comes_at_once_but_handlers_and_threads_finish(word, exit_code):
     code = f"""
 import atexit, os, sys, threading, time
-from brainnet import cli
+from brainnet.cli import app as cli
 class Slow:
     def __del__(self):
         os.write(1, b"taken apart")
@@ -246,7 +246,7 @@ def test_arrays_freed_are_kept_for_the_next_ones():
     code = """
 import resource, sys
 import numpy as np
-from brainnet import cli
+from brainnet.cli import app as cli
 sys.argv = ["brainnet", "--version"]
 try:
     cli.main()

@@ -322,35 +322,41 @@ def test_half_precision_rounds_no_place(rng, window):
             assert error < 0.02, f"{key}: {error:.4f}"
 
 
-def test_trajectories_of_reference_and_cells_agree_to_five_digits(rng):
-    """200 steps of training from planted responses; test R2 is the same, bfloat16 included to three digits."""
+def test_trajectories_of_reference_and_cells_agree(rng):
+    """200 steps of training from planted responses: test R2 is the same, to rounding in float64.
+
+    In float32 the two sum in another order, and training carries the difference on, by how much depends on the
+    processor: 2e-6 to 1.2e-5 were seen.
+    """
     teacher = make_model(rng, n=60, bottleneck_dim=8, head="sum")
     train, test = make_tokens(rng, batch=96), make_tokens(rng, batch=64)
     with torch.no_grad():
         responses, wanted = teacher(*train)[0], teacher(*test)[0]
     start = {k: v.clone() for k, v in make_model(rng, n=60, bottleneck_dim=8, awake=False).state_dict().items()}
-    scores = {}
-    for name, options in {
-        "reference": {"implementation": "reference"},
-        "cells": {"implementation": "cells"},
-        "bf16": {"precision": "bf16"},
-    }.items():
+
+    def trained(dtype=torch.float32, **options) -> float:
         model = FactorTopy(teacher.layers, [6] * 3, 60, teacher.coords, bottleneck_dim=8, head="sum", **options)
         model.load_state_dict(start)
+        model.to(dtype)
+        tokens, unseen = train.map(lambda t: t.to(dtype)), test.map(lambda t: t.to(dtype))
         optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
         for step in range(200):
             rows = slice(16 * (step % 6), 16 * (step % 6) + 16)
-            prediction, regulariser = model(*train.map(lambda t, rows=rows: t[rows]))
-            loss = nn.functional.smooth_l1_loss(prediction, responses[rows], beta=0.1) + 0.01 * regulariser
+            prediction, regulariser = model(*tokens.map(lambda t, rows=rows: t[rows]))
+            loss = nn.functional.smooth_l1_loss(prediction, responses[rows].to(dtype), beta=0.1) + 0.01 * regulariser
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            residual = (model(*test)[0] - wanted).square().sum(0)
-        scores[name] = (1 - residual / (wanted - wanted.mean(0)).square().sum(0)).mean().item()
-    assert scores["reference"] > 0.5
-    assert scores["cells"] == pytest.approx(scores["reference"], abs=1e-5)
-    assert scores["bf16"] == pytest.approx(scores["reference"], abs=0.02)
+            residual = (model(*unseen)[0] - wanted).square().sum(0)
+        return (1 - residual / (wanted - wanted.mean(0)).square().sum(0)).mean().item()
+
+    exact = trained(torch.float64, implementation="reference")
+    assert exact > 0.5
+    assert trained(torch.float64, implementation="cells") == pytest.approx(exact, abs=1e-9)
+    assert trained(implementation="reference") == pytest.approx(exact, abs=1e-4)
+    assert trained(implementation="cells") == pytest.approx(exact, abs=1e-4)
+    assert trained(precision="bf16") == pytest.approx(exact, abs=0.02)
 
 
 # Contributions and the closed-form start -----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from contextlib import ExitStack
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from brainnet._checks import Interrupted, locked
+from brainnet.backbone import BACKBONES
 from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
@@ -27,7 +29,7 @@ from brainnet.run.encoding import encode_subjects
 from brainnet.run.training import fit
 from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore
-from brainnet.tokens import BACKBONES, Preprocessing
+from brainnet.tokens import Preprocessing
 from tests.toys import ToyBackbone
 
 N, VOXELS = 80, 6
@@ -64,9 +66,11 @@ class Unweighted(Blur):
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
-    for name, kind in {"toy": Blur, "other": Blur, "plain": Unweighted}.items():
-        monkeypatch.setitem(BACKBONES._entries, name, kind)
     monkeypatch.setattr(Blur, "built", [])
+    with ExitStack() as stack:
+        for name, kind in {"toy": Blur, "other": Blur, "plain": Unweighted}.items():
+            stack.enter_context(BACKBONES.temporarily(name, kind))
+        yield
 
 
 def save_subject(folder, seed, repeats=True):
@@ -116,8 +120,7 @@ def pick(table, **wanted):
 def finished(folders, tmp_path_factory):
     """One line for two subjects, three methods and both controls."""
     out = tmp_path_factory.mktemp("grid") / "encoding"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES._entries, "toy", Blur)
+    with BACKBONES.temporarily("toy", Blur):
         words = ["encode", "DATASET.NAME", "array", "BACKBONE.NAME", "toy", "MODEL.GRID", "(8, 8)", "--method", "ridge",
                  "--method", "banded", "--method", "window", "--controls", "shuffled, random", "--resamples", "50",
                  "--subjects", f"DATASET.DATA_DIR={folders[0]},{folders[1]}", "--out", out, "--quiet"]  # fmt: skip
@@ -287,16 +290,16 @@ def test_networks_stand_side_by_side(folders, tmp_path):
 
 
 def test_each_network_takes_the_layers_it_has(folders, tmp_path, monkeypatch):
-    monkeypatch.setitem(BACKBONES._entries, "other", lambda variant: Blur(layers=("b", "c")))
-    encoding = run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["a", "b"])
-    layers = {(key.model, key.layer) for key in encoding.fits if key.layer != "best"}
-    assert layers == {("toy", "a"), ("toy", "b"), ("other", "b")}
-    with pytest.raises(ValueError, match="no network has a layer 'd': toy has a, b; other has b, c"):
-        run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["a", "d"])
-    with pytest.raises(ValueError, match="other has none of the layers a; it has b, c"):
-        run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["a"])
-    lone = run_grid(folders[0], tmp_path / "lone", layers=["z"])  # any module of a lone network
-    assert {key.layer for key in lone.fits} == {"z", "best"}
+    with BACKBONES.temporarily("other", lambda variant: Blur(layers=("b", "c"))):
+        encoding = run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["a", "b"])
+        layers = {(key.model, key.layer) for key in encoding.fits if key.layer != "best"}
+        assert layers == {("toy", "a"), ("toy", "b"), ("other", "b")}
+        with pytest.raises(ValueError, match="no network has a layer 'd': toy has a, b; other has b, c"):
+            run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["a", "d"])
+        with pytest.raises(ValueError, match="other has none of the layers a; it has b, c"):
+            run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["a"])
+        lone = run_grid(folders[0], tmp_path / "lone", layers=["z"])  # any module of a lone network
+        assert {key.layer for key in lone.fits} == {"z", "best"}
 
 
 def test_the_random_twin_is_the_same_network_with_seeded_weights(folders, tmp_path):
@@ -333,8 +336,7 @@ def trained(folders, tmp_path_factory):
     out = tmp_path_factory.mktemp("fit") / "map"
     more = ["MODEL.BOTTLENECK_DIM", "4", "MODEL.WINDOW", "gaussian", "MODEL.START", "ridge", "MODEL.HEAD", "sum",
             "TOKENS.STANDARDIZE", "True", "RESPONSES.STANDARDIZE", "True", "TRAINER.MAX_EPOCHS", "1"]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES._entries, "toy", Blur)
+    with BACKBONES.temporarily("toy", Blur):
         metrics = fit(settings(folders[0], *more), out, progress=False)
     return out, metrics
 

@@ -228,7 +228,7 @@ import socket
 def refuse(*args, **kwargs):
     raise OSError("no network in this test")
 socket.socket.connect = socket.getaddrinfo = refuse
-from brainnet import surface
+from brainnet.space import surface
 for kind in surface.SURFACES:
     surface.load_mesh("fsaverage5", kind)
 surface.sulcal_depth()

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from brainnet._checks import nearest, require, warn_once
+from brainnet._registry import takes_options_of
 from brainnet.backbone.base import HookedBackbone, choose_layers
 from brainnet.backbone.weights import (
     fit_weights,
@@ -108,6 +109,7 @@ class ModifiedCLIP(CLIPBackbone):
         self.name = "ModifiedCLIP" if variant == "ViT-B-16" else f"ModifiedCLIP:{variant}"
 
 
+@takes_options_of(CLIPBackbone)
 def build(variant: str | None, **kwargs: Any) -> CLIPBackbone:
     """A CLIP image tower as a backbone; ``"clip"`` alone is ``"clip:ViT-B-16"``. See :class:`CLIPBackbone`."""
     return CLIPBackbone(variant or "ViT-B-16", **kwargs)

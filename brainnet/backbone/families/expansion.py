@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brainnet._registry import takes_options_of
 from brainnet.backbone.base import FrozenBackbone, choose_layers
 from brainnet.backbone.convolution import filter_and_pool, filter_spectrum, spectral_convolution
 from brainnet.backbone.weights import fit_weights, load_weights, weights_path
@@ -269,6 +270,7 @@ class Expansion(FrozenBackbone):
         return {**self.__dict__, "_kept_spectrum": None}
 
 
+@takes_options_of(Expansion, "widths")
 def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Expansion:
     """An expansion network as a backbone.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from brainnet._registry import Registry
+from brainnet._registry import Registry, takes_options_of
+from brainnet.backbone.families.clip import ModifiedCLIP
 
 ORIGINALS = Registry("original backbone")
-ORIGINALS.lazy("clip", "brainnet.backbone.families.clip:ModifiedCLIP")
+ORIGINALS.register("clip")(ModifiedCLIP)
 
 
 def variants() -> list[str]:
@@ -15,6 +16,7 @@ def variants() -> list[str]:
     return ORIGINALS.names()
 
 
+@takes_options_of(ModifiedCLIP)
 def build(variant: str | None, **kwargs: Any):
     """A backbone of the original FactorTopy, with ImageNet's mean and SD; ``"original"`` alone is ``"original:clip"``.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import nearest, require
+from brainnet._registry import takes_options_of
 from brainnet.backbone.base import FrozenBackbone, choose_layers
 from brainnet.backbone.weights import (
     fit_weights,
@@ -113,6 +114,7 @@ class TimmBackbone(FrozenBackbone):
         return Tokens({k: found[k][0] for k in self.layers}, {k: found[k][1] for k in self.layers})
 
 
+@takes_options_of(TimmBackbone)
 def build(variant: str | None, **kwargs: Any) -> TimmBackbone:
     """A timm network as a backbone; see :class:`TimmBackbone`."""
     if variant is None:

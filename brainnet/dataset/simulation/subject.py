@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import progress as progress_bar
+from brainnet.backbone import BACKBONES
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.simulation.planting import (
     ROI_BANDS,
@@ -28,7 +29,7 @@ from brainnet.dataset.simulation.recovery import recovery
 from brainnet.dataset.simulation.scenes import scene
 from brainnet.selection import Selectors
 from brainnet.space import occipital_vertices, surface_space
-from brainnet.tokens import BACKBONES, Backbone, Preprocessing, Tokens, check_tokens
+from brainnet.tokens import Backbone, Preprocessing, Tokens, check_tokens
 
 GRID = (8, 8)
 IMAGE_SIZE = 128

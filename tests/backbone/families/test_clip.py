@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from brainnet.backbone import ModifiedCLIP, build_backbone
+from brainnet.backbone import BACKBONES, ModifiedCLIP, build_backbone
 from brainnet.backbone import weights as weights_module
-from brainnet.tokens import BACKBONES, Preprocessing
+from brainnet.tokens import Preprocessing
 
 TINY = "clip:ViT-S-32-alt"
 
