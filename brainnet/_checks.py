@@ -1,30 +1,12 @@
-"""Small checks at the door: names nearly right, packages not installed, warnings said once, one progress bar.
-
-And three ways to work beside others: what is read next is read while this is used; jobs go to whatever backend there
-is; a path has one writer at a time.
-"""
+"""Small checks at the door: names nearly right, packages not installed, warnings said once."""
 
 from __future__ import annotations
 
 import difflib
-import logging
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-class Interrupted(Exception):
-    """Work was stopped by the user; the message says what is kept and how to go on."""
-
 
 _already_warned: set[str] = set()
 
@@ -78,72 +60,3 @@ def warn_once(key: str, message: str) -> None:
     if key not in _already_warned:
         _already_warned.add(key)
         warnings.warn(message, UserWarning, stacklevel=3)
-
-
-def progress(
-    iterable: Iterable[Item], description: str, total: int | None = None, enabled: bool = True
-) -> Iterator[Item]:
-    """Yields the items behind one progress bar on stderr; silent where stderr is no terminal.
-
-    >>> list(progress(range(3), "counting", enabled=False))
-    [0, 1, 2]
-    """
-    if not enabled or not sys.stderr.isatty():
-        if enabled:
-            logging.getLogger("brainnet").info("%s ...", description)
-        yield from iterable
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    if total is None and hasattr(iterable, "__len__"):
-        total = len(iterable)  # type: ignore[arg-type]
-    yield from track(iterable, description, total=total, console=Console(stderr=True), transient=True)
-
-
-def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``read(item)`` for every item in order; a thread reads the next one while the caller uses this one.
-
-    >>> list(read_ahead(str.upper, "abc"))
-    ['A', 'B', 'C']
-    """
-    with ThreadPoolExecutor(1) as reader:
-        coming = None
-        for item in items:
-            ready, coming = coming, reader.submit(read, item)
-            if ready is not None:
-                yield ready.result()
-        if coming is not None:
-            yield coming.result()
-
-
-def parallel(n_jobs: int | None):
-    """``joblib.Parallel`` over the backend in use; results come one by one, but for backends that give all at the end.
-
-    Those are joblib's own multiprocessing, and ray.
-
-    >>> list(parallel(1)([(abs, (-1,), {}), (abs, (2,), {})]))
-    [1, 2]
-    """
-    import joblib
-
-    backend, _ = joblib.parallel.get_active_backend()
-    one_by_one = getattr(backend, "supports_return_generator", False)
-    return joblib.Parallel(n_jobs=n_jobs, return_as="generator" if one_by_one else "list")
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One writer of a path at a time; the kernel lets go of the lock when its holder ends, even by a kill."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock: there, let one process write
-        yield
-        return
-    with path.with_name(path.name + ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.getLogger("brainnet").info("another process is writing %s: waiting for it", path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

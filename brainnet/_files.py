@@ -1,15 +1,281 @@
-"""The one door to the network: a file by address, checked, put in place whole, kept in one cache."""
+"""Files: names, digests, whole writes, locks, results that can be verified, and the one door to the network.
+
+A file of a result is whole or absent: :func:`writing` lets a caller fill a file under another name and puts it in
+place when it is complete. What is kept to go on from after an interruption is *sealed*: it carries what it was made
+from and a checksum, so that a damaged, foreign or stale file is never believed, only made again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import logging
+import math
 import os
+import re
 import shutil
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 120  # characters of a file name made from names; file systems allow 255 bytes
+_digests: dict[tuple[str, int, int, int], str] = {}  # of files read in this process, by path, size, time and inode
+
+
+# ---------------------------------------------------------------------- names and digests
+
+
+def slug(*parts: str) -> str:
+    """A readable file name for some names; other names never give the same one.
+
+    Letters, digits, dots and dashes stay; a digest of the names themselves tells "a b" and "a_b" apart. Where a single
+    name is a safe file name already, it stays as it is.
+
+    >>> slug("timm:vit", "", "subj01"), slug("layer4.1"), slug("a b"), slug("con")
+    ('timm-vit_subj01_d628b9', 'layer4.1', 'a-b_541e27', 'con_c7f22b')
+    """
+    if len(parts) == 1 and _is_safe(parts[0]):
+        return parts[0]
+    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts if part)[:LONGEST_NAME].lstrip(".")
+    return f"{name}_{sha256(json.dumps(list(parts)))[:6]}"
+
+
+def _is_safe(name: str) -> bool:
+    """Whether a name is a file name on every system, and none that :func:`slug` makes of another name."""
+    reserved = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name)
+    made = re.search(r"_[0-9a-f]{6}$", name)
+    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name)) and not (reserved or made or name.endswith("."))
+
+
+def sha256(*parts: bytes | str) -> str:
+    """Hexadecimal digest of bytes or texts, one after another.
+
+    >>> sha256("ab") == sha256("a", b"b")
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()
+
+
+def array_digest(array: Any) -> str:
+    """Digest of an array's or a tensor's type, shape and numbers; where they lie in memory does not matter.
+
+    >>> array_digest(np.arange(6).reshape(2, 3)) == array_digest(np.arange(6))
+    False
+    """
+    if hasattr(array, "detach"):  # a tensor; torch takes a second to import, and a list of commands needs none of it
+        import torch
+
+        array = array.detach().cpu()
+        array = array.view(torch.int16).numpy() if array.dtype is torch.bfloat16 else array.numpy()
+    array = np.ascontiguousarray(array)
+    return sha256(f"{array.dtype.str} {array.shape} ", memoryview(array.reshape(-1).view(np.uint8)))
+
+
+def file_digest(path: str | Path) -> str:
+    """Digest of all bytes of a file; computed once a process for a path, size and time of change."""
+    path = Path(path)
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    if key not in _digests:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        _digests[key] = digest.hexdigest()
+    return _digests[key]
+
+
+# ---------------------------------------------------------------------- whole or absent
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """A path to fill, beside ``path`` and with its suffix; it takes the place of ``path`` when the block ends.
+
+    After an exception nothing of it is left, and what ``path`` held before stays. The bytes are on the disk before the
+    name is: a machine that loses power has the old file or the new one.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; names the path.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with writing(folder / "numbers.txt") as unfinished:
+    ...     _ = unfinished.write_text("1 2 3")
+    >>> [file.name for file in folder.iterdir()]
+    ['numbers.txt']
+    """
+    path = Path(path)
+    suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".gz") else path.suffix
+    unfinished = path.with_name(f".{path.name[:LONGEST_NAME]}.{os.getpid()}.part{suffix}")
+    try:
+        yield unfinished
+        with contextlib.suppress(OSError), unfinished.open("rb+") as file:  # a file system may not know fsync
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename is None:  # as of a full disk, in the middle of a write
+            raise type(error)(error.errno, f"{error.strerror or error} (while writing {path})") from None
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """A text file in UTF-8, whole or absent."""
+    with writing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """A JSON file, whole or absent; NaN and infinity become null, which other languages read as well."""
+    write_text(path, json.dumps(_plain(value), indent=2) + "\n")
+
+
+def write_csv(path: str | Path, table: Any) -> None:
+    """A pandas table as CSV, whole or absent; a text that a spreadsheet would run as a formula gets an apostrophe."""
+    import pandas as pd
+
+    table = table.copy()
+    for place, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            table.isetitem(place, table.iloc[:, place].map(_inert))
+    table.columns = [_inert(name) for name in table.columns]
+    with writing(path) as unfinished:
+        table.to_csv(unfinished, index=False)
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], compressed: bool = False) -> None:
+    """Arrays by name as ``.npz``, whole or absent; the same arrays give the same bytes."""
+    with writing(path) as unfinished, unfinished.open("wb") as file:
+        (np.savez_compressed if compressed else np.savez)(file, **arrays)
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "detach"):
+        return _plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The object in a JSON file that somebody else may have written.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not JSON, or no object; names the file.
+    """
+    path = Path(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it is no JSON ({str(error).splitlines()[0]}).") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it holds {type(found).__name__}, expected an object.")
+    return found
+
+
+# ---------------------------------------------------------------------- sealed: written whole, verified, or made again
+
+
+def write_sealed(path: str | Path, identity: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays with what they were made from and a checksum over both, for :func:`read_sealed`; whole or absent."""
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    described = json.dumps(_plain(identity), sort_keys=True)
+    write_npz(path, {**arrays, "identity": np.array(described), "checksum": np.array(_seal(described, arrays))})
+
+
+def read_sealed(path: str | Path, identity: Mapping[str, Any] | None = None) -> dict[str, np.ndarray] | None:
+    """The arrays of a sealed file, or None where it is absent, damaged, or made from something else.
+
+    Args:
+        path: written by :func:`write_sealed`.
+        identity: what the arrays must have been made from; None takes any.
+
+    >>> path = Path(tempfile.mkdtemp()) / "part.npz"
+    >>> write_sealed(path, {"seed": 1}, {"x": np.arange(3)})
+    >>> read_sealed(path, {"seed": 1})["x"], read_sealed(path, {"seed": 2})
+    (array([0, 1, 2]), None)
+    """
+    path = Path(path)
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        described, checksum = str(arrays.pop("identity")), str(arrays.pop("checksum"))
+        whole = checksum == _seal(described, arrays)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError,
+            NotImplementedError, IndexError, OverflowError, SyntaxError):  # fmt: skip
+        whole = False
+    if not whole:
+        log.warning("%s is damaged and is made again.", path)
+        return None
+    wanted = None if identity is None else json.dumps(_plain(identity), sort_keys=True)
+    return arrays if wanted in (None, described) else None
+
+
+def _seal(described: str, arrays: Mapping[str, np.ndarray]) -> str:
+    return sha256(described, *(f"{name} {array_digest(arrays[name])} " for name in sorted(arrays)))
+
+
+# ---------------------------------------------------------------------- one writer at a time
+
+
+@contextmanager
+def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
+    """One writer of a path at a time; the kernel lets go of the lock when its holder ends, even by a kill.
+
+    Args:
+        path: of a file or folder whose parent exists; the lock is the file ``<path>.lock`` beside it.
+        wait: until the other writer has ended; False says at once that there is one.
+
+    Raises:
+        BlockingIOError: another process is writing the path, and ``wait`` is False.
+    """
+    path = Path(path)
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock: there, let one process write
+        yield
+        return
+    with path.with_name(path.name + ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise BlockingIOError(f"another process is writing {path}: wait until it has ended.") from None
+            log.info("another process is writing %s: waiting for it", path)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+# ---------------------------------------------------------------------- the network
 
 
 def cache_dir() -> Path:
@@ -31,7 +297,7 @@ def fetch(url: str, sha256: str | None = None, filename: str | None = None, time
         ValueError: the file's checksum is not the expected one; the file is not kept.
     """
     target = cache_dir() / (filename or Path(urlparse(url).path).name)
-    if target.exists() and (sha256 is None or _sha256(target) == sha256):
+    if target.exists() and (sha256 is None or file_digest(target) == sha256):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".partial")
@@ -41,7 +307,7 @@ def fetch(url: str, sha256: str | None = None, filename: str | None = None, time
             expected = response.headers.get("Content-Length")
         if expected is not None and Path(partial).stat().st_size != int(expected):
             raise OSError(f"the connection broke off after {Path(partial).stat().st_size:,} of {int(expected):,} bytes")
-        if sha256 is not None and (found := _sha256(Path(partial))) != sha256:
+        if sha256 is not None and (found := file_digest(partial)) != sha256:
             raise ValueError(f"{url} has checksum sha256:{found}, expected sha256:{sha256}; nothing was kept.")
         os.replace(partial, target)  # whole or not at all
     except (urllib.error.URLError, OSError) as error:
@@ -52,11 +318,3 @@ def fetch(url: str, sha256: str | None = None, filename: str | None = None, time
     finally:
         Path(partial).unlink(missing_ok=True)
     return target
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

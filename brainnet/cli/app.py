@@ -630,7 +630,7 @@ def command_line() -> None:
 
 def main() -> None:
     """Runs the app, and turns a user's mistake into one line and exit code 2."""
-    from brainnet._checks import Interrupted
+    from brainnet._work import Interrupted
 
     _keep_freed_memory()
     verbose = any(word in ("-v", "--verbose") for word in sys.argv[1:])

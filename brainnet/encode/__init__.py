@@ -11,7 +11,6 @@ from brainnet.encode.grid import (
     FitKey,
     encode,
     find_estimators,
-    slug,
     write_map,
 )
 
@@ -26,6 +25,5 @@ __all__ = [
     "FitKey",
     "encode",
     "find_estimators",
-    "slug",
     "write_map",
 ]

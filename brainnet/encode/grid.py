@@ -11,8 +11,6 @@ import copy
 import hashlib
 import json
 import logging
-import os
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +23,10 @@ import torch
 from torch import Tensor
 
 from brainnet import __version__
-from brainnet._checks import nearest, parallel, require
-from brainnet._checks import progress as show_progress
+from brainnet._checks import nearest, require
+from brainnet._files import slug, write_npz
+from brainnet._work import parallel
+from brainnet._work import progress as show_progress
 from brainnet.dataset.base import ResponseDataset
 from brainnet.ridge import BandedRidgeCV, RidgeCV, StackedRegressionCV, WindowRidgeCV
 from brainnet.scores import (
@@ -299,7 +299,7 @@ class Encoding:
                     found = {"p": test.p, "p_fdr": test.p_fdr, "p_max": test.p_max}
                     arrays |= {f"{name}_{score}_{split}": values.numpy() for name, values in found.items()}
             stem = out / "voxels" / slug(*key)
-            _save_npz(stem.with_name(f"{stem.name}.npz"), arrays)
+            write_npz(stem.with_name(f"{stem.name}.npz"), arrays)
             for split in fit.predictions:
                 place = stem if split == "test" else stem.with_name(f"{stem.name}_{split}")
                 write_map(torch.from_numpy(arrays[f"r_{split}"]), dataset.space, place)
@@ -459,7 +459,7 @@ def _run(folder: Path | None, key: FitKey, source, data: _Data, estimator, layer
     if path is not None:
         arrays = {f"prediction_{split}": part.numpy() for split, part in predictions.items()}
         details = {f"detail_{name}": value for name, value in fit.details.items()}
-        _save_npz(path, {"card": np.array(card), "selection": fit.selection.numpy(), **arrays, **details})
+        write_npz(path, {"card": np.array(card), "selection": fit.selection.numpy(), **arrays, **details})
         return _read_fit(path)
     return fit
 
@@ -637,15 +637,6 @@ def _read_fit(path: Path) -> Fit:
         return Fit(_SavedPredictions(path), torch.from_numpy(saved["selection"]), details)
 
 
-def _save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
-        np.savez(partial, **arrays)
-        os.replace(partial, path)  # whole or not at all
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_map(values: Tensor, space: Any, stem: Path) -> None:
     """One value per voxel as NIfTI, or as one GIfTI per hemisphere; nothing for units that have no place."""
     nibabel = require("nibabel", needed_by="maps of encode")
@@ -682,13 +673,3 @@ def _described(value: Any) -> str:
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
-
-
-def slug(*parts: str) -> str:
-    """A readable file name for some names, told apart from its neighbours by a digest.
-
-    >>> slug("timm:vit", "", "subj01")
-    'timm-vit_subj01_d628b9'
-    """
-    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts if part)
-    return f"{name}_{hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()[:6]}"

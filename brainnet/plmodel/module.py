@@ -12,10 +12,8 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
+from brainnet._work import at_work
 from brainnet.backbone import BACKBONES
 from brainnet.config import config_keys, parse_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
@@ -249,7 +248,7 @@ class PLModel(pl.LightningModule):
     def setup_store(self, data: BrainDataModule) -> None:
         """Computes every image's tokens, once, where they are wanted and not there yet."""
         if self.cached and data.store is None:
-            with _moved(self.backbone, self._gpu()):
+            with at_work(self.backbone, self._gpu()):
                 data.store = TokenStore.build(
                     self.backbone,
                     data.dataset,
@@ -680,21 +679,6 @@ class PLModel(pl.LightningModule):
         self.identity = self.identity or dict(saved["backbone"])
         self.history = list(saved.get("history", ()))
         self._started = True
-
-
-@contextmanager
-def _moved(backbone: Any, device: torch.device | None) -> Iterator[None]:
-    """A backbone that is a module works on another device for a while: on a GPU, tokens take minutes, not hours."""
-    part = next(chain(backbone.parameters(), backbone.buffers()), None) if isinstance(backbone, nn.Module) else None
-    if part is None or device is None:
-        yield
-        return
-    home = part.device
-    backbone.to(device)
-    try:
-        yield
-    finally:
-        backbone.to(home)
 
 
 def _space_of(state: dict[str, Any]) -> BrainSpace:

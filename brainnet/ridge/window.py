@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet._checks import progress as show_progress
+from brainnet._work import progress as show_progress
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
 from brainnet.scores import r2
 from brainnet.tokens import Tokens

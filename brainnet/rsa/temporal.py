@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet._checks import progress as progress_bar
+from brainnet._work import progress as progress_bar
 from brainnet.rsa.ceilings import pool
 from brainnet.rsa.comparisons import compare
 from brainnet.rsa.inference.evaluation import Evaluation, evaluate

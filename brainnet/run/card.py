@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import platform
 import resource
@@ -16,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from brainnet import __version__
@@ -77,28 +74,6 @@ def closing(clock: Clock) -> dict[str, Any]:
     """The last entries: time by part, and the most memory this process has held (GB)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {"time": clock.parts, "peak_memory_gb": round(peak, 2)}
-
-
-def sha256(data: bytes) -> str:
-    """Hexadecimal digest of some bytes."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """JSON without NaN (null instead): other languages refuse it."""
-    path.write_text(json.dumps(_plain(value), indent=2) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

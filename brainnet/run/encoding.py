@@ -28,14 +28,16 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from brainnet._checks import Interrupted, check_word, locked, require
-from brainnet._checks import progress as progress_bar
+from brainnet._checks import check_word, require
+from brainnet._files import locked, sha256, slug, write_json
+from brainnet._work import Interrupted
+from brainnet._work import progress as progress_bar
 from brainnet.config import changed, config_keys
 from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import ResponseDataset
-from brainnet.encode import ALL_LAYERS, BEST_LAYER, CONTROLS, Encoding, Fit, FitKey, encode, find_estimators, slug
+from brainnet.encode import ALL_LAYERS, BEST_LAYER, CONTROLS, Encoding, Fit, FitKey, encode, find_estimators
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
-from brainnet.run.card import Clock, closing, opening, refuse_others, sha256, write_json
+from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.run.encoding_figures import draw
 from brainnet.run.training import PACKAGES, data_card, load_model
 from brainnet.scores import VoxelTest

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from brainnet import plot
-from brainnet._checks import progress as progress_bar
+from brainnet._work import progress as progress_bar
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
 from brainnet.scores import normalise
 

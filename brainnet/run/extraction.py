@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import check_word
-from brainnet._checks import progress as progress_bar
+from brainnet._files import write_json
+from brainnet._work import progress as progress_bar
 from brainnet.backbone import backbone_of
-from brainnet.run.card import Clock, closing, opening, refuse_others, write_json
+from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import POOLS

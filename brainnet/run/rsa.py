@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._checks import progress as progress_bar
+from brainnet._files import sha256, write_json
+from brainnet._work import progress as progress_bar
 from brainnet.rsa import (
     GroupMaps,
     RDMs,
@@ -36,7 +37,7 @@ from brainnet.rsa import (
 from brainnet.rsa.files import FORMATS
 from brainnet.rsa.inference.significance import holm
 from brainnet.rsa.rdms import pairs_of
-from brainnet.run.card import Clock, closing, opening, refuse_others, sha256, write_json
+from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.stimuli import Images, natural_sort
 from brainnet.store import TokenStore

@@ -29,13 +29,14 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from brainnet._checks import Interrupted
-from brainnet._checks import progress as progress_bar
+from brainnet._files import sha256, write_json
+from brainnet._work import Interrupted
+from brainnet._work import progress as progress_bar
 from brainnet.config import config_keys, load_config, parse_config
 from brainnet.dataset import ResponseDataset
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
 from brainnet.plmodel.module import CHECKPOINT_KEY
-from brainnet.run.card import Clock, closing, opening, refuse_others, sha256, write_json
+from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import warn_once
+from brainnet._work import at_work
 from brainnet.tokens import Preprocessing, Tokens, check_tokens
 
 SAMPLED_IMAGES = 16
@@ -188,7 +188,7 @@ def extract(
         workers: decoding threads; None takes one per core, at most 8; 0 decodes in this thread.
     """
     layers = None
-    with _at_work(backbone, device) as device:
+    with at_work(backbone, device) as device:
         for images in _decoded(load, batches, workers, pin=device.type == "cuda"):
             with torch.no_grad():  # not around the loop: a generator would leave it on for whoever iterates
                 output = backbone.get_tokens(images.to(device, non_blocking=True))
@@ -198,24 +198,6 @@ def extract(
                 tokens = tokens.map(lambda v: v.contiguous(memory_format=torch.channels_last) if v.ndim == 4 else v)
                 tokens = tokens.resize(grid, resize)
             yield tokens
-
-
-@contextmanager
-def _at_work(backbone: Any, device: str | torch.device | None) -> Iterator[torch.device]:
-    """The device a backbone works on; for a module also eval mode, with every submodule's own mode put back after."""
-    if not isinstance(backbone, nn.Module):
-        yield torch.device(device or getattr(backbone, "device", None) or "cpu")
-        return
-    if device is not None:
-        backbone.to(device)
-    modes = [(module, module.training) for module in backbone.modules()]
-    backbone.eval()
-    try:
-        some = next(iter([*backbone.parameters(), *backbone.buffers()]), None)
-        yield torch.device(device or "cpu") if some is None else some.device
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _decoded(

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._work import free_bytes, size
 from brainnet.tokens import Tokens
 
 log = logging.getLogger("brainnet.store")
@@ -403,34 +404,6 @@ def refuse_differing(path: Path, found: Mapping[str, str], expected: Mapping[str
             f"\n  {name}: {_short(found.get(name))} there, {_short(expected[name])} now" for name in differing
         )
         raise ValueError(f"the token store {path} was made from something else:{lines}\nGive another path.")
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Memory that a new tensor on ``device`` may take; None where the system does not say."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, to hand out again
-        return torch.cuda.mem_get_info(device)[0] + kept
-    if device.type != "cpu":
-        return None
-    known = []
-    meminfo, limit, used = (
-        Path(p) for p in ("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
-    )
-    if meminfo.is_file():
-        known += [int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if "MemAvailable" in line]
-    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
-        known.append(int(most) - int(used.read_text()))  # a container may have less than its machine
-    return min(known, default=None)
-
-
-def size(n_bytes: float) -> str:
-    """A number of bytes for people.
-
-    >>> size(11_790_000_000)
-    '11.8 GB'
-    """
-    power = min(4, (len(str(int(n_bytes))) - 1) // 3)
-    return f"{n_bytes / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _announce(manifest: Manifest, need: int, free: int | None, where: str) -> None:

@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._checks import locked, read_ahead
-from brainnet._checks import progress as progress_bar
+from brainnet._files import locked
+from brainnet._work import free_bytes, read_ahead, size
+from brainnet._work import progress as progress_bar
 from brainnet.store.extraction import Images, choose_preprocessing, extract, fingerprint_of, sha256
 from brainnet.store.file import (
     CHUNK_IMAGES,
@@ -35,9 +36,7 @@ from brainnet.store.file import (
     Manifest,
     MemorySink,
     fill,
-    free_bytes,
     refuse_differing,
-    size,
 )
 from brainnet.tokens import Backbone, Preprocessing, Tokens
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from brainnet._checks import Interrupted
+from brainnet._work import Interrupted
 from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.run import training as run

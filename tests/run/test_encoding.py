@@ -16,7 +16,8 @@ from PIL import Image
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from brainnet._checks import Interrupted, locked
+from brainnet._files import locked
+from brainnet._work import Interrupted
 from brainnet.backbone import BACKBONES
 from brainnet.cli import app as cli
 from brainnet.config import load_config

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from brainnet._checks import Interrupted
+from brainnet._work import Interrupted
 from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.plmodel import PLModel

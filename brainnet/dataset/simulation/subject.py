@@ -6,14 +6,14 @@ never recover. Its images, maps and noise follow from one seed; nothing here is 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from brainnet._checks import progress as progress_bar
+from brainnet._work import at_work
+from brainnet._work import progress as progress_bar
 from brainnet.backbone import BACKBONES
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.simulation.planting import (
@@ -145,7 +145,7 @@ class SimulatedSubject(ResponseDataset):
             return torch.stack([preprocessing(self.load_image(int(i))) for i in rows])
 
         kept: Tokens | None = None
-        with _evaluating(backbone), torch.no_grad():
+        with at_work(backbone), torch.no_grad():
             drawn = progress_bar(
                 map(draw, batches), f"Tokens of {len(image_ids):,} simulated images", len(batches), progress
             )
@@ -206,16 +206,3 @@ def _as_float16(value: Tensor) -> Tensor:
 
 def _fingerprint(backbone: Any) -> dict[str, str]:
     return backbone.fingerprint() if callable(getattr(backbone, "fingerprint", None)) else {}
-
-
-@contextmanager
-def _evaluating(backbone: Any):
-    """A module in evaluation mode for a while, and then as it was."""
-    training = [part for part in backbone.modules() if part.training] if isinstance(backbone, nn.Module) else []
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from brainnet._checks import progress as progress_bar
+from brainnet._work import progress as progress_bar
 from brainnet.rsa.ceilings import NoiseCeiling, noise_ceiling
 from brainnet.rsa.comparisons import COMPARISONS, compare
 from brainnet.rsa.inference.bootstrap import (

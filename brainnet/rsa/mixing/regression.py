@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet._checks import progress as progress_bar
+from brainnet._work import progress as progress_bar
 from brainnet.rsa.mixing.fitting import (
     PENALTIES,
     Split,

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet._checks import progress as progress_bar
+from brainnet._work import progress as progress_bar
 from brainnet.rsa.ceilings import NoiseCeiling, noise_ceiling
 from brainnet.rsa.mixing.fitting import PENALTIES, Split, check_weights, condition_splits, fit, whole, z_scored
 from brainnet.rsa.products import PRODUCTS, draw_orders, embed, permuted

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from brainnet._checks import progress as progress_bar
+from brainnet._work import progress as progress_bar
 from brainnet.rsa.inference.significance import flipped_t, sign_flips, t_test
 from brainnet.rsa.search.subject import SearchlightMaps, p_from_counts
 from brainnet.scores import VoxelTest, fdr

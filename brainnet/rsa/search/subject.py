@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._checks import parallel
-from brainnet._checks import progress as progress_bar
+from brainnet._work import parallel
+from brainnet._work import progress as progress_bar
 from brainnet.rsa.comparisons import COMPARISONS, compare
 from brainnet.rsa.distances import DISTANCES
 from brainnet.rsa.products import draw_orders, embed, is_product, permuted, similarities

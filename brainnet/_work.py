@@ -1,0 +1,168 @@
+"""How work is done: with a progress bar, beside other work, in other processes, in eval mode, within memory."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+says_progress = logging.getLogger("brainnet.progress")  # the command line shows it also where it shows no other line
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+LINE_EVERY = 30.0  # seconds between lines of progress where there is no terminal to draw a bar on
+
+
+class Interrupted(Exception):
+    """Work was stopped by the user; the message says what is kept and how to go on."""
+
+
+def progress(
+    iterable: Iterable[Item], description: str, total: int | None = None, enabled: bool = True
+) -> Iterator[Item]:
+    """Yields the items behind one progress bar on stderr; where that is no terminal, with a line every half minute.
+
+    >>> list(progress(range(3), "counting", enabled=False))
+    [0, 1, 2]
+    """
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)  # type: ignore[arg-type]
+    if not enabled:
+        yield from iterable
+    elif not sys.stderr.isatty():
+        yield from _with_lines(iterable, description, total)
+    else:
+        from rich.console import Console
+        from rich.progress import track
+
+        yield from track(iterable, description, total=total, console=Console(stderr=True), transient=True)
+
+
+def _with_lines(iterable: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    began = said = time.monotonic()
+    for done, item in enumerate(iterable):
+        now = time.monotonic()
+        if now - said > LINE_EVERY:
+            said = now
+            left = "" if not total or not done else f", about {duration((now - began) / done * (total - done))} left"
+            says_progress.info("%s: %d%s done%s", description, done, f" of {total}" if total else "", left)
+        yield item
+
+
+def duration(seconds: float) -> str:
+    """A time span for people.
+
+    >>> duration(42.4), duration(150), duration(9000)
+    ('42 s', '2.5 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.3g} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"
+
+
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``read(item)`` for every item in order; a thread reads the next one while the caller uses this one.
+
+    >>> list(read_ahead(str.upper, "abc"))
+    ['A', 'B', 'C']
+    """
+    with ThreadPoolExecutor(1) as reader:
+        coming = None
+        for item in items:
+            ready, coming = coming, reader.submit(read, item)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
+
+
+def parallel(n_jobs: int | None):
+    """``joblib.Parallel`` over the backend in use; results come one by one, but for backends that give all at the end.
+
+    Those are joblib's own multiprocessing, and ray.
+
+    >>> list(parallel(1)([(abs, (-1,), {}), (abs, (2,), {})]))
+    [1, 2]
+    """
+    import joblib
+
+    backend, _ = joblib.parallel.get_active_backend()
+    one_by_one = getattr(backend, "supports_return_generator", False)
+    return joblib.Parallel(n_jobs=n_jobs, return_as="generator" if one_by_one else "list")
+
+
+@contextmanager
+def at_work(network: Any, device: str | torch.device | None = None) -> Iterator[torch.device]:
+    """A network in eval mode, and on ``device`` where one is named, for a while; then in the mode and place it had.
+
+    Every submodule gets its own mode back, also after an exception. What is no module is left as it is.
+
+    Yields:
+        The device its input belongs on.
+
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(3).eval())
+    >>> with at_work(network):
+    ...     network.training, network[0].training
+    (False, False)
+    >>> network.training, network[0].training, network[1].training
+    (True, True, False)
+    """
+    import torch
+
+    if not isinstance(network, torch.nn.Module):
+        yield torch.device(device or getattr(network, "device", None) or "cpu")
+        return
+    training = [module for module in network.modules() if module.training]
+    some = next(iter([*network.parameters(), *network.buffers()]), None)
+    home = None if some is None else some.device
+    try:
+        for module in training:
+            module.training = False
+        if device is not None:
+            network.to(device)
+        yield torch.device(device or home or "cpu")
+    finally:
+        for module in training:
+            module.training = True
+        if device is not None and home is not None:
+            network.to(home)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that a new tensor on ``device`` may take; None where the system does not say."""
+    if device.type == "cuda":
+        import torch
+
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, to hand out again
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type != "cpu":
+        return None
+    known = []
+    meminfo, limit, used = (
+        Path(p) for p in ("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
+    )
+    if meminfo.is_file():
+        known += [int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if "MemAvailable" in line]
+    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
+        known.append(int(most) - int(used.read_text()))  # a container may have less than its machine
+    return min(known, default=None)
+
+
+def size(n_bytes: float) -> str:
+    """A number of bytes for people.
+
+    >>> size(11_790_000_000)
+    '11.8 GB'
+    """
+    power = min(4, (len(str(int(n_bytes))) - 1) // 3)
+    return f"{n_bytes / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
