@@ -99,8 +99,8 @@ class Registry:
         if name in self._others():
             entry = self._entries[name] = self._others()[name]()
             return entry
-        path, _, attribute = name.rpartition(":")
-        if path.endswith(".py"):
+        if _is_own(name):
+            path, _, attribute = name.rpartition(":")
             return _from_file(Path(path), attribute, self.kind)
         close = nearest(name, self.names())
         hint = f" Did you mean {close!r}?" if close else ""
@@ -114,13 +114,15 @@ class Registry:
         Raises:
             ValueError: an unknown name, or an option that the factory does not take (names those it takes).
         """
+        factory = self.factory(name)
+        check_options(factory, options, f"{self.kind} {name!r}")
+        return factory(**options) if _is_own(name) else factory(name.partition(":")[2] or None, **options)
+
+    def factory(self, name: str) -> Callable:
+        """What builds ``"family:variant"``, the family; of ``"mine.py:Net"`` it is ``Net``."""
         if not isinstance(name, str):
             raise TypeError(f"a {self.kind} is named by a string such as 'family:variant', got {type(name).__name__}")
-        family, _, variant = name.partition(":")
-        own = name.rpartition(":")[0].endswith(".py")
-        factory = self[name if own else family]
-        check_options(factory, options, f"{self.kind} {name!r}")
-        return factory(**options) if own else factory(variant or None, **options)
+        return self[name if _is_own(name) else name.partition(":")[0]]
 
     def variants(self, name: str) -> list[str] | None:
         """The variants a family lists: what ``variants()`` gives in the module of its factory; None without that."""
@@ -169,6 +171,19 @@ def takes_options_of(target: Callable, *further: str) -> Callable:
     return show
 
 
+def options_of(factory: Callable) -> set[str] | None:
+    """The names of the options a factory takes; None where it takes any.
+
+    >>> sorted(options_of(lambda variant, *, layers=None, seed=0: None))
+    ['layers', 'seed']
+    """
+    parameters = inspect.signature(factory).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name for p in parameters if p.kind in kinds and p.name not in ("variant", "data_dir")}
+
+
 def check_options(factory: Callable, options: Mapping[str, Any], what: str) -> None:
     """Refuses an option that ``factory`` does not take, and names those it takes.
 
@@ -176,15 +191,17 @@ def check_options(factory: Callable, options: Mapping[str, Any], what: str) -> N
     Traceback (most recent call last):
     ValueError: backbone 'toy' takes no option 'layer'. Did you mean 'layers'? It takes: layers.
     """
-    parameters = inspect.signature(factory).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "variant"]
-    for name in options:
+    known = options_of(factory)
+    for name in options if known is not None else ():
         if name not in known:
             close = nearest(name, known)
             hint = f" Did you mean {close!r}?" if close else ""
-            raise ValueError(f"{what} takes no option {name!r}.{hint} It takes: {', '.join(known) or 'none'}.")
+            raise ValueError(f"{what} takes no option {name!r}.{hint} It takes: {', '.join(sorted(known)) or 'none'}.")
+
+
+def _is_own(name: str) -> bool:
+    """Whether a name is a user's own file, ``"mine.py:Net"``."""
+    return name.rpartition(":")[0].endswith(".py")
 
 
 def _from_file(path: Path, attribute: str, kind: str) -> Any:

@@ -32,12 +32,14 @@ _C.DATASET.BATCH_SIZE = 8  # images per optimiser step
 _C.DATASET.N_TRAIN = 1056  # images; "simulated" only
 _C.DATASET.N_TEST = 100  # images; "simulated" only
 _C.DATASET.N_VOXELS = 0  # evenly spaced vertices kept, 0 keeps all 2,364; "simulated" only
+_C.DATASET.OPTIONS = CfgNode(new_allowed=True)  # what the data set named takes beyond these, e.g. OPTIONS.test 0.1
 _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own
 
 _C.BACKBONE = CfgNode()
 _C.BACKBONE.NAME = "original:clip"  # "family:variant", see `brainnet backbones`; unused where a backbone is passed
 _C.BACKBONE.WEIGHTS = ""  # a file, "random", or a published name; "" takes the family's default
 _C.BACKBONE.PRECISION = "fp32"  # of "expansion": "fp32", "bf16", or "auto": bf16 where the processor has it
+_C.BACKBONE.OPTIONS = CfgNode(new_allowed=True)  # what the family named takes beyond these, e.g. OPTIONS.seed 3
 
 _C.TOKENS = CfgNode()
 _C.TOKENS.STORE = ""  # file that keeps tokens between runs; "" keeps them in memory (`encode`: several in --out)
@@ -88,6 +90,8 @@ _C.TRAINER.ACCELERATOR = "auto"  # Lightning's: "auto", "cpu", "gpu", ...
 _C.TRAINER.DEVICES = 1  # processes or GPUs
 _C.TRAINER.STRATEGY = "auto"  # Lightning's: "auto", "ddp", ...
 _C.TRAINER.CUDA_GRAPH = False  # replay one captured training step; on a single GPU
+
+OPEN_SECTIONS = ("DATASET.OPTIONS", "BACKBONE.OPTIONS")  # their keys are those of the target's signature
 
 _CHOICES = {
     "MODEL.RESIZE": ("mean", "bilinear"),
@@ -208,6 +212,11 @@ def _flatten(node: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
+    section, _, name = key.rpartition(".")
+    if section in OPEN_SECTIONS:
+        group, leaf = section.split(".")
+        cfg[group][leaf][name] = _literal(value)
+        return
     known = config_keys()
     if key not in known:
         same_leaf = [k for k in known if k.split(".")[-1] == key.split(".")[-1].upper()]
@@ -230,11 +239,8 @@ def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
 
 def _coerce(value: Any, default: Any) -> Any:
     """``value`` as the kind of ``default``, or None where it is of another kind."""
-    if isinstance(value, str) and not isinstance(default, str):
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            value = {"true": True, "false": False}.get(value.lower(), value)
+    if not isinstance(default, str):
+        value = _literal(value)
     if isinstance(default, bool):
         return value if isinstance(value, bool) else None
     if isinstance(default, float):
@@ -244,6 +250,20 @@ def _coerce(value: Any, default: Any) -> Any:
     if isinstance(default, list | tuple):
         return type(default)(value) if isinstance(value, list | tuple) else None
     return str(value) if isinstance(value, str | int | float) else None
+
+
+def _literal(value: Any) -> Any:
+    """The number, list or truth value that a text writes; a text that writes none stays one.
+
+    >>> _literal("0.5"), _literal("true"), _literal("V1")
+    (0.5, True, 'V1')
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "none": None, "null": None}.get(value.lower(), value)
 
 
 def _kind(default: Any) -> str:

@@ -178,6 +178,13 @@ class ArrayDataset(ResponseDataset):
         return self.images[index]
 
     @classmethod
+    def from_settings(
+        cls, data_dir: str, seed: int, *, session: str = "", test: float | int = 0.2, val: float | int = 0.1
+    ) -> ArrayDataset:
+        """The folder ``data_dir``, see :meth:`from_folder`; where it names no splits, these shares are drawn."""
+        return cls.from_folder(data_dir, session=session or None, seed=seed, test=test, val=val)
+
+    @classmethod
     def from_folder(cls, root: str | os.PathLike, session: str | int | None = None, **kwargs: Any) -> ArrayDataset:
         """The dataset of a folder laid out in one of two ways.
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +17,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from brainnet._checks import warn_once
-from brainnet._registry import Registry
+from brainnet._registry import Registry, options_of
 from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing
 
-DATASETS = Registry("dataset", group="brainnet.datasets")
+
+def _dataset_of(module: ModuleType) -> type[ResponseDataset]:
+    """The data set that a file of ``readers/`` defines."""
+    return next(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, ResponseDataset)
+                and v.__module__ == module.__name__)  # fmt: skip
+
+
+DATASETS = Registry("dataset", group="brainnet.datasets", folder="brainnet.dataset.readers", pick=_dataset_of)
 SPLITS = ("train", "val", "test")
 _ALSO_CALLED = {"train": {"training"}, "val": {"valid", "validation"}, "test": {"testing"}}
 
@@ -75,6 +84,17 @@ class ResponseDataset(Dataset):
         self.n_repeats = int(n_repeats)
         self.preprocessing = preprocessing
         self._check()
+
+    @classmethod
+    def from_settings(cls, data_dir: str, seed: int, **options: Any) -> ResponseDataset:
+        """The data set that a config describes; a subclass says by its own signature which options it takes.
+
+        Args:
+            data_dir: ``DATASET.DATA_DIR``, the folder of the data.
+            seed: ``SEED``, of whatever is drawn.
+            options: ``DATASET.OPTIONS``. One called ``backbone`` is filled with the config's network.
+        """
+        return cls(data_dir, **({"seed": seed} if "seed" in (options_of(cls) or ()) else {}), **options)
 
     def _check(self) -> None:
         if self.responses.ndim != 2:

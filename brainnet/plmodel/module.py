@@ -26,19 +26,18 @@ from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
 from brainnet._work import at_work
-from brainnet.backbone import BACKBONES
 from brainnet.config import config_keys, parse_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
-from brainnet.dataset import DATASETS, ResponseDataset
+from brainnet.dataset import ResponseDataset
 from brainnet.model import Contributions, FactorTopy
-from brainnet.model.factortopy import TokenTransform
+from brainnet.plmodel.build import build_dataset
 from brainnet.plmodel.graph import GraphedObjective
 from brainnet.ridge import WindowRidgeCV
 from brainnet.scores import ScoreSums, normalise
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 from brainnet.store import TokenStore, fingerprint_of
-from brainnet.tokens import Preprocessing, Tokens, check_tokens
+from brainnet.tokens import Preprocessing, Tokens, TokenTransform, check_tokens
 
 log = logging.getLogger(__name__)
 
@@ -51,37 +50,6 @@ LEAST_SHARE = 1e-3  # a layer without any could not come back: its gradient is p
 # settings that change what the same weights predict, or which weights there are
 DECIDE_THE_FORWARD = ("MODEL.GRID", "MODEL.RESIZE", "MODEL.WINDOW", "MODEL.HEAD", "MODEL.WIDTH_INIT",
                       "MODEL.BOTTLENECK_DIM", "TOKENS.STANDARDIZE", "TOKENS.PCA")  # fmt: skip
-
-
-def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
-    """The data set that ``cfg.DATASET`` names; a simulated subject is planted in ``backbone``."""
-    factory = DATASETS[cfg.DATASET.NAME]
-    if cfg.DATASET.NAME == "simulated":
-        dataset = factory(
-            seed=cfg.SEED,
-            n_train=cfg.DATASET.N_TRAIN,
-            n_test=cfg.DATASET.N_TEST,
-            n_voxels=cfg.DATASET.N_VOXELS or None,
-            backbone=cfg.BACKBONE.NAME if backbone is None else backbone,
-        )
-    elif cfg.DATASET.NAME == "algonauts":
-        dataset = factory(cfg.DATASET.DATA_DIR, tuple(cfg.DATASET.RESOLUTION), seed=cfg.SEED)
-    elif cfg.DATASET.NAME == "array":
-        dataset = factory.from_folder(cfg.DATASET.DATA_DIR, session=cfg.DATASET.SESSION or None, seed=cfg.SEED)
-    else:  # announced by another package
-        dataset = factory(cfg.DATASET.DATA_DIR)
-    return dataset.shuffled(seed=cfg.SEED) if cfg.DATASET.SHUFFLED else dataset
-
-
-def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:
-    """The backbone that ``cfg.BACKBONE`` names; further options go to its family."""
-    if cfg.BACKBONE.WEIGHTS:
-        options["weights"] = cfg.BACKBONE.WEIGHTS
-    if cfg.MODEL.LAYERS:
-        options["layers"] = list(cfg.MODEL.LAYERS)
-    if cfg.BACKBONE.PRECISION != "fp32":
-        options["precision"] = cfg.BACKBONE.PRECISION
-    return BACKBONES.build(cfg.BACKBONE.NAME, **options)
 
 
 class PLModel(pl.LightningModule):

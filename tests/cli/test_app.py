@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from brainnet._work import Interrupted
 from brainnet.cli import app as cli
+from brainnet.cli import networks
+from brainnet.cli.process import loading
 from brainnet.config import load_config
 from brainnet.run import training as run
 
@@ -232,11 +234,11 @@ def test_networks_of_a_family_are_listed_by_part_of_their_names():
     found = CliRunner().invoke(cli.app, ["backbones", "torchvision", "--like", "SQUEEZE"])
     assert found.output.split() == ["torchvision:squeezenet1_0", "torchvision:squeezenet1_1"]
     with pytest.raises(ValueError, match="none of the 2 networks of expansion is like 'huge'"):
-        cli.backbones("expansion", "huge")
+        networks.backbones("expansion", "huge")
 
 
 def test_modules_load_without_a_search_for_garbage():
-    with cli._loading():
+    with loading():
         assert not gc.isenabled()
     assert gc.isenabled()
 

@@ -8,7 +8,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from brainnet.config import load_config
 from brainnet.datamodule import BrainDataModule
 from brainnet.model.factortopy import TokenTransform
 from brainnet.plmodel import PLModel
@@ -401,69 +400,6 @@ def test_an_interrupted_training_still_predicts_from_untransformed_tokens(tmp_pa
 
 
 # ------------------------------------------------------------------ every setting arrives
-
-
-class Noted:
-    """Stands for a registry: notes what it is asked to build."""
-
-    def __init__(self, answer=None):
-        self.answer, self.calls = answer, []
-
-    def __getitem__(self, name):
-        def factory(*args, **options):
-            self.calls.append((name, args, options))
-            return self.answer
-
-        factory.from_folder = factory
-        return factory
-
-    def build(self, name, **options):
-        self.calls.append((name, (), options))
-        return self.answer
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (
-            ("DATASET.NAME", "simulated", "SEED", "5", "DATASET.N_TRAIN", "11", "DATASET.N_TEST", "12",
-             "DATASET.N_VOXELS", "13"),
-            ((), {"seed": 5, "n_train": 11, "n_test": 12, "n_voxels": 13, "backbone": "original:clip"}),
-        ),
-        (
-            ("DATASET.NAME", "algonauts", "SEED", "5", "DATASET.DATA_DIR", "/there", "DATASET.RESOLUTION", "(6,7)"),
-            (("/there", (6, 7)), {"seed": 5}),
-        ),
-        (
-            ("DATASET.NAME", "array", "SEED", "5", "DATASET.DATA_DIR", "/there", "DATASET.SESSION", "s1"),
-            (("/there",), {"session": "s1", "seed": 5}),
-        ),
-        (("DATASET.NAME", "foreign", "DATASET.DATA_DIR", "/there"), (("/there",), {})),
-    ],
-)  # fmt: skip
-def test_a_data_set_is_built_as_the_config_says(words, expected, monkeypatch):
-    registry = Noted()
-    monkeypatch.setattr(plmodel, "DATASETS", registry)
-    plmodel.build_dataset(load_config(None, words))
-    assert registry.calls == [(words[1], *expected)]
-
-
-def test_the_negative_control_is_shuffled_by_the_seed(monkeypatch):
-    data = toy_dataset()
-    monkeypatch.setattr(plmodel, "DATASETS", Noted(data))
-    found = plmodel.build_dataset(load_config(None, ["DATASET.SHUFFLED", "True", "SEED", "5"]))
-    assert torch.equal(found.responses, data.shuffled(seed=5).responses)
-    assert plmodel.build_dataset(load_config(None)) is data
-
-
-def test_a_backbone_is_built_as_the_config_says(monkeypatch):
-    registry = Noted()
-    monkeypatch.setattr(plmodel, "BACKBONES", registry)
-    words = ["BACKBONE.NAME", "a:b", "BACKBONE.WEIGHTS", "w", "BACKBONE.PRECISION", "bf16", "MODEL.LAYERS", "[1,2]"]
-    plmodel.build_backbone_of(load_config(None, words))
-    plmodel.build_backbone_of(load_config(None))
-    assert registry.calls[0] == ("a:b", (), {"weights": "w", "precision": "bf16", "layers": [1, 2]})
-    assert registry.calls[1] == ("original:clip", (), {})
 
 
 def test_model_and_loaders_are_built_as_the_config_says():

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from brainnet.cli import app as cli
+from brainnet.cli.shared import print_table
 from brainnet.rsa import RDMs, by_time, compare, evaluate, fusion, rdm, rdm_regression, weighted_rsa
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.rsa import compare_over_time, compare_rdms, fit_rdms, partition_rdms, search, search_group, write_rdms
@@ -420,7 +421,7 @@ def test_a_folder_keeps_nothing_of_an_earlier_comparison(files):
 
 def test_no_p_is_printed_as_zero_and_no_value_as_nan(capsys):
     table = pd.DataFrame({"score": [0.00001, float("nan")], "p_corrected": [1e-9, 0.0123]})
-    cli._print_table(table, "scores")
+    print_table(table, "scores")
     assert capsys.readouterr().out.split() == ["scores", "score", "p_corrected", "0.0000", "<0.0001", "0.0123"]
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from brainnet._work import Interrupted
-from brainnet.cli import app as cli
+from brainnet.cli.fit import _report
 from brainnet.config import load_config
 from brainnet.plmodel import PLModel
 from brainnet.plmodel import module as plmodel
@@ -103,7 +103,7 @@ def test_further_splits_are_scored_where_they_have_responses(tmp_path, monkeypat
     assert summary["all"]["r_interval"]["lower"] <= summary["all"]["r"]["mean"] <= summary["all"]["r_interval"]["upper"]
     card = json.loads((tmp_path / "run.json").read_text())
     assert card["further_splits"]["sketches"] == summary["all"]
-    cli._report(metrics, tmp_path)
+    _report(metrics, tmp_path)
     assert f"mean sketches r {found['r'].mean():.3f}" in capsys.readouterr().out
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import warn_once
-from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
+from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
 from brainnet.stimuli import Images
 from brainnet.tokens import Preprocessing
@@ -58,7 +58,6 @@ _FMRI = "training_split/training_fmri"
 _IMAGES = "training_split/training_images"
 
 
-@DATASETS.register("algonauts")
 class BrainDataset(ResponseDataset):
     """One subject of the Algonauts 2023 challenge.
 
@@ -84,6 +83,13 @@ class BrainDataset(ResponseDataset):
         FileNotFoundError: not such a folder; the message names the nearest one that is.
         ValueError: files whose sizes disagree.
     """
+
+    @classmethod
+    def from_settings(
+        cls, data_dir: str, seed: int, *, resolution: tuple[int, int] | None = (224, 224)
+    ) -> BrainDataset:
+        """The subject in ``data_dir``; ``resolution`` is the height and width of its images in pixels."""
+        return cls(data_dir, None if resolution is None else tuple(resolution), seed=seed)
 
     def __init__(
         self,

@@ -70,6 +70,24 @@ class SimulatedSubject(ResponseDataset):
         space: sphere coordinates and five bands of cortex named "V1", "V2", "V3", "V4" and "IT".
     """
 
+    @classmethod
+    def from_settings(
+        cls,
+        data_dir: str,
+        seed: int,
+        *,
+        backbone: str | Backbone = "expansion:small",
+        n_train: int = 1056,
+        n_val: int = 50,
+        n_test: int = 100,
+        n_voxels: int = 0,
+        snr: float = 0.6,
+        n_repeats: int = 3,
+    ) -> SimulatedSubject:
+        """The subject of that seed; ``data_dir`` is not used, and 0 for ``n_voxels`` keeps all of them."""
+        counts = {"n_train": n_train, "n_val": n_val, "n_test": n_test, "n_voxels": n_voxels or None}
+        return cls(seed, **counts, backbone=backbone, snr=snr, n_repeats=n_repeats)
+
     def __init__(
         self,
         seed: int = 0,

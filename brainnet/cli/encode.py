@@ -1,0 +1,109 @@
+"""The command encode, and the table it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from brainnet.cli.process import loading
+from brainnet.cli.shared import Out, Overrides, Quiet, app, out_console
+
+
+@app.command()
+def encode(
+    overrides: Overrides = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="YAML file, or the name of one that comes with brainnet.")
+    ] = None,
+    out: Out = Path("encoding"),
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="ridge, banded, stacked or window; repeat for more. Default: ridge."),
+    ] = None,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights; repeat for more networks."),
+    ] = None,
+    subjects: Annotated[
+        str | None,
+        typer.Option(help="KEY=v1,v2: one setting of the data, a subject for each value.", metavar="KEY=v1,v2,..."),
+    ] = None,
+    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer to fit; repeat for more.")] = None,
+    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
+    controls: Annotated[
+        str | None,
+        typer.Option(
+            help="shuffled (responses permuted per voxel), random (same networks, random weights), or both.",
+            metavar="shuffled,random",
+        ),
+    ] = None,
+    run: Annotated[
+        list[Path] | None, typer.Option("--run", help="Folder of a finished `brainnet fit` on the same data.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of controls, resampling and random weights.")] = 0,
+    resamples: Annotated[int, typer.Option(min=20, help="Of the images, for intervals and p-values.")] = 1000,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every voxel by ridge and its kin, beside controls and noise ceilings.
+
+    brainnet encode --config folder DATASET.DATA_DIR my_folder --out encoding
+
+    Two subjects, three methods and a control:
+
+    brainnet encode --config v4_squeezenet DATASET.DATA_DIR v4
+    --subjects DATASET.SESSION=201025,210325
+    --method ridge --method banded --method window --controls shuffled
+
+    Training and validation images are fitted on, all others are scored.
+    Penalty, layer and window are chosen on training images.
+    The same line goes on where an interrupted one stopped.
+    A map that was trained on the same images joins the table: --run run
+    """
+    from brainnet.config import load_config
+
+    cfg = load_config(config, overrides or [])
+    with loading():
+        from brainnet.run.encoding import encode_subjects
+
+    encoding = encode_subjects(
+        cfg, out, methods=method or ("ridge",), backbones=backbone or (),
+        subjects=subjects, layers=layer or (), pool=pool,
+        controls=[word.strip() for word in (controls or "").split(",") if word.strip()],
+        runs=run or (), n_jobs=jobs, seed=seed, n_resamples=resamples, progress=not quiet,
+    )  # fmt: skip
+    _report_encoding(encoding)
+    out_console.print(f"\ntables, maps, figures and run card in {out}", highlight=False)
+
+
+def _report_encoding(encoding) -> None:
+    """Per subject the mean test r of every method, its interval, and its share of the noise ceiling."""
+    rows = encoding.table
+    rows = rows[(rows["roi"] == "all") & (rows["score"] == "r")].set_index(
+        ["model", "subject", "method", "layer", "control"]
+    )
+    several = len({key.model for key in encoding.fits}) > 1
+    shown = Table(box=None)
+    for name in (
+        "subject",
+        *(["network"] if several else []),
+        "method",
+        "best layer",
+        "images",
+        "r",
+        "95 %",
+        "mean of r / ceiling",
+    ):
+        shown.add_column(name, no_wrap=name in ("r", "95 %"), overflow="fold")
+    ceilings = rows[rows.index.get_level_values("method") == "noise ceiling"].index
+    for key in sorted([*ceilings, *encoding.headline()], key=lambda key: list(encoding.subjects).index(key[1])):
+        for row in rows.loc[[tuple(key)]].itertuples(index=False):
+            shown.add_row(
+                key[1], *([key[0]] if several else []), ", ".join(filter(None, (key[2], key[4]))), row.chosen_layer,
+                row.split, f"{row.mean:.3f}", "" if row.lower != row.lower else f"{row.lower:.3f}-{row.upper:.3f}",
+                "" if row.normalised != row.normalised else f"{row.normalised:.3f}",
+            )  # fmt: skip
+    out_console.print(shown)

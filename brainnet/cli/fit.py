@@ -1,0 +1,145 @@
+"""Commands that train a map and use it: demo, fit, predict, plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from brainnet.cli.process import loading
+from brainnet.cli.shared import Out, Overrides, Overwrite, Quiet, app, out_console
+
+
+@app.command()
+def demo(
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the results: demo, or demo_shuffled.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of subject, backbone, noise and training.")] = 0,
+    shuffled: Annotated[
+        bool, typer.Option("--shuffled", help="Negative control: responses permuted per voxel.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find planted maps again: a simulated subject on the real cortex, a learning-free network, half a minute."""
+    from brainnet.config import load_config
+
+    out = out or Path("demo_shuffled" if shuffled else "demo")
+    cfg = load_config("demo", ["SEED", str(seed), "DATASET.SHUFFLED", str(shuffled), *(overrides or [])])
+    saved = out / "config.yaml"
+    replaceable = not saved.is_file() or load_config(saved).DATASET.NAME == "simulated"  # a demo, but no work of yours
+    with loading():
+        from brainnet.run.training import fit as fit_run
+
+    metrics = fit_run(cfg, out, overwrite=replaceable, progress=not quiet)
+    _report(metrics, out)
+
+
+@app.command()
+def fit(
+    overrides: Overrides = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="YAML file, or the name of one that comes with brainnet.")
+    ] = None,
+    out: Out = Path("run"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run in --out stopped.")] = False,
+    overwrite: Overwrite = False,
+    draw: Annotated[bool, typer.Option("--draw", help="Save a picture of the maps at every validation.")] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="List every setting with its value and meaning, and stop.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train and score one map, and fill a run folder with it.
+
+    brainnet fit --config algonauts_clip DATASET.DATA_DIR /data/subj01 --out run
+    """
+    from brainnet.config import config_help, config_keys, load_config
+
+    cfg = load_config(config, overrides or [])
+    if keys:
+        table, meaning = Table("setting", "value", "meaning", box=None), config_help()
+        for key, value in config_keys(cfg).items():
+            table.add_row(Text(key, overflow="fold"), repr(value), meaning[key])
+        out_console.print(table)
+        return
+    with loading():
+        from brainnet.run.training import fit as fit_run
+
+    metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, progress=not quiet)
+    if metrics:  # empty in all but the first of several processes
+        _report(metrics, out)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or its model.ckpt.")],
+    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    out: Out = Path("predictions"),
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    quiet: Quiet = False,
+) -> None:
+    """Predict every voxel's response to new images."""
+    with loading():
+        from brainnet.run.training import predict as predict_run
+
+    path = predict_run(run, images, out, batch_size=batch_size, progress=not quiet)
+    out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
+
+
+@app.command()
+def plot(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
+    """Draw the maps of a finished run again."""
+    with loading():
+        from brainnet.run.training import redraw
+
+    for path in redraw(run):
+        out_console.print(str(path), highlight=False)
+
+
+def _report(metrics: dict, out: Path) -> None:
+    """What a person wants to know at once; everything else is in the folder."""
+    summary = metrics["test"]["all"]
+    table = Table("region", "voxels", "mean r", "mean R2", "mean r / mean ceiling", box=None)
+    for name, row in metrics["test"].items():
+        ratio = row.get("mean_r_over_mean_ceiling")
+        table.add_row(
+            name, str(row["n_scored"]), f"{row['r']['mean']:.3f}", f"{row['r2']['mean']:.3f}",
+            "" if ratio is None else f"{ratio:.3f}",
+        )  # fmt: skip
+    out_console.print(table)
+    low, high = summary["r_interval"]["lower"], summary["r_interval"]["upper"]
+    out_console.print(
+        f"mean test r {summary['r']['mean']:.3f} (95 % interval over images {low:.3f} to {high:.3f}), "
+        f"{metrics['n_test_images']} images, {summary['n_scored']} of {summary['n']} voxels",
+        highlight=False,
+    )
+    for split, means in metrics.get("further_splits", {}).items():
+        row = means["all"]
+        ratio = row.get("mean_r_over_mean_ceiling")
+        out_console.print(
+            f"mean {split} r {row['r']['mean']:.3f} ({row['r_interval']['lower']:.3f} to "
+            f"{row['r_interval']['upper']:.3f}){'' if ratio is None else f', {ratio:.3f} of the ceiling'}, "
+            f"{means['n_images']} images",
+            highlight=False,
+        )
+    recovery = metrics.get("recovery")
+    if recovery:
+        _report_recovery(recovery)
+    out_console.print(
+        f"\nmaps    {out / 'maps.png'}\nnumbers {out / 'metrics.json'}, {out / 'scores.csv'}", highlight=False
+    )
+
+
+def _report_recovery(recovery: dict) -> None:
+    table = Table("planted truth, found again", "raw", "gain-corrected", "constant guess", box=None)
+    for name, row in recovery.items():
+        if isinstance(row, dict):
+            cells = [row.get(k) for k in ("raw", "gain_corrected", "constant_guess")]
+            table.add_row(name, *("" if c is None else f"{c:.3f}" for c in cells))
+    out_console.print(table)
+    out_console.print(recovery["not_identifiable"], style="dim", highlight=False)

@@ -1,0 +1,91 @@
+"""Commands about networks and data: extract, backbones, datasets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from brainnet.cli.process import loading
+from brainnet.cli.shared import Out, Overwrite, Quiet, app, out_console
+
+
+@app.command()
+def extract(
+    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    backbone: Annotated[
+        str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
+    ],
+    out: Out = Path("features"),
+    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
+    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
+    grid: Annotated[tuple[int, int], typer.Option(help="Token grid of flattened features.", metavar="H W")] = (8, 8),
+    file_format: Annotated[str, typer.Option("--format", "-f", help="npy, csv, h5, mat or pt.")] = "npy",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    keep_tokens: Annotated[bool, typer.Option("--keep-tokens", help="Leave the token store, tokens.bin.")] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a network's features of images, a file per layer.
+
+    brainnet extract images/ --backbone torchvision:squeezenet1_0 --pool mean --out features
+
+    The same line goes on where an interrupted one stopped.
+    """
+    with loading():
+        from brainnet.run.extraction import extract_features
+
+    written = extract_features(
+        images, out, backbone, layers=layer, pool=pool, grid=grid, file_format=file_format, batch_size=batch_size,
+        keep_tokens=keep_tokens, overwrite=overwrite, progress=not quiet,
+    )  # fmt: skip
+    out_console.print("\n".join(str(path) for path in [*written.values(), out / "images.txt"]), highlight=False)
+
+
+@app.command()
+def backbones(
+    family: Annotated[
+        str | None, typer.Argument(help="A family, whose networks are listed.", show_default=False)
+    ] = None,
+    like: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
+) -> None:
+    """List the families of networks brainnet knows, or the networks of one.
+
+    brainnet backbones timm --like dinov2
+    """
+    with loading():
+        from brainnet.backbone import BACKBONES
+
+    if family is None:
+        _list(BACKBONES, "backbone")
+        return
+    known = BACKBONES.variants(family)
+    if known is None:
+        raise ValueError(f"the family {family!r} does not list its networks.")
+    found = [name for name in known if like.lower() in name.lower()]
+    if not found:
+        raise ValueError(f"none of the {len(known):,} networks of {family} is like {like!r}.")
+    for name in found:
+        out_console.print(f"{family}:{name}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets brainnet reads."""
+    with loading():
+        from brainnet.dataset import DATASETS
+
+    _list(DATASETS, "data set")
+
+
+def _list(registry, kind: str) -> None:
+    table = Table(kind, "what it is", box=None)
+    for name in registry:
+        entry = registry[name]
+        lines = (entry.__doc__ or "").strip().splitlines()
+        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], lines[0] if lines else "")
+        table.add_row(f"[cyan]{name}[/]", said)
+    out_console.print(table)

@@ -1,0 +1,106 @@
+"""Settings to objects: what a config says arrives, and what a target does not take is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from brainnet.backbone import BACKBONES
+from brainnet.config import load_config
+from brainnet.dataset import DATASETS, ArrayDataset, BrainDataset, SimulatedSubject
+from brainnet.plmodel import build_backbone_of, build_dataset
+from tests.toys import toy_dataset
+
+
+def noting(kind, calls):
+    """The class with its own ``from_settings``, whose constructor notes what arrives instead of reading data."""
+
+    class Noting(kind):
+        def __init__(self, *args, **options):
+            calls.append((args, options))
+
+        @classmethod
+        def from_folder(cls, root, **options):
+            calls.append(((root,), options))
+
+    return Noting
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words", "expected"),
+    [
+        (
+            "simulated", SimulatedSubject,
+            ("DATASET.N_TRAIN", "11", "DATASET.N_TEST", "12", "DATASET.N_VOXELS", "13", "DATASET.OPTIONS.snr", "0.3"),
+            ((5,), {"n_train": 11, "n_val": 50, "n_test": 12, "n_voxels": 13, "backbone": "original:clip", "snr": 0.3,
+                    "n_repeats": 3}),
+        ),
+        ("algonauts", BrainDataset, ("DATASET.RESOLUTION", "(6,7)"), (("/there", (6, 7)), {"seed": 5})),
+        (
+            "array", ArrayDataset, ("DATASET.SESSION", "s1", "DATASET.OPTIONS.test", "0.3"),
+            (("/there",), {"session": "s1", "seed": 5, "test": 0.3, "val": 0.1}),
+        ),
+    ],
+)  # fmt: skip
+def test_a_data_set_is_built_as_the_config_says(name, kind, words, expected):
+    calls = []
+    words = ["DATASET.NAME", name, "SEED", "5", "DATASET.DATA_DIR", "/there", *words]
+    with DATASETS.temporarily(name, noting(kind, calls)):
+        build_dataset(load_config(None, words))
+    assert calls == [expected]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("DATASET.OPTIONS.snrr", "1"), ("'snrr'", "'snr'")),
+        (("DATASET.SESSION", "s1"), ("DATASET.SESSION",)),
+    ],
+)
+def test_what_a_data_set_does_not_take_is_refused(words, named):
+    with pytest.raises(ValueError, match="simulated") as refused:
+        build_dataset(load_config(None, ["DATASET.NAME", "simulated", *words]))
+    assert all(name in str(refused.value) for name in named)
+
+
+def test_the_negative_control_is_shuffled_by_the_seed():
+    data = toy_dataset()
+
+    class Toy(type(data)):
+        @classmethod
+        def from_settings(cls, data_dir, seed):
+            return data
+
+    with DATASETS.temporarily("toy", Toy):
+        found = build_dataset(load_config(None, ["DATASET.NAME", "toy", "DATASET.SHUFFLED", "True", "SEED", "5"]))
+        assert torch.equal(found.responses, data.shuffled(seed=5).responses)
+        assert build_dataset(load_config(None, ["DATASET.NAME", "toy"])) is data
+
+
+def test_a_backbone_is_built_as_the_config_says():
+    calls = []
+
+    def family(variant, *, weights="w0", precision="fp32", layers=None, depth=1):
+        calls.append((variant, weights, precision, layers, depth))
+
+    words = ["BACKBONE.NAME", "a:b", "BACKBONE.WEIGHTS", "w", "BACKBONE.PRECISION", "bf16", "MODEL.LAYERS", "[1,2]",
+             "BACKBONE.OPTIONS.depth", "3"]  # fmt: skip
+    with BACKBONES.temporarily("a", family):
+        build_backbone_of(load_config(None, words))
+        build_backbone_of(load_config(None, ["BACKBONE.NAME", "a"]))
+    assert calls == [("b", "w", "bf16", [1, 2], 3), (None, "w0", "fp32", None, 1)]
+
+
+@pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:resnet10t", "clip:RN50", "expansion:small"])
+def test_the_demo_takes_any_family(name):
+    """One family's option does not travel to another."""
+    backbone = build_backbone_of(load_config("demo", ["BACKBONE.NAME", name, "BACKBONE.WEIGHTS", "random"]))
+    assert backbone.layers
+
+
+def test_a_precision_or_option_that_a_family_does_not_know_is_refused():
+    words = ["BACKBONE.NAME", "torchvision:squeezenet1_1", "BACKBONE.WEIGHTS", "random"]
+    with pytest.raises(ValueError, match="'precision'"):
+        build_backbone_of(load_config(None, [*words, "BACKBONE.PRECISION", "bf16"]))
+    with pytest.raises(ValueError, match="'filters_5'"):
+        build_backbone_of(load_config(None, [*words, "BACKBONE.OPTIONS.filters_5", "3"]))
