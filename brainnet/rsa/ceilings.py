@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.rsa.comparisons import COMPARISONS, _centred, _u_centred, _unit, _whitened
+from brainnet.rsa.comparisons import COMPARISONS
 from brainnet.rsa.ranks import rank
 from brainnet.rsa.rdms import RDMs, as_rdms
+from brainnet.rsa.vectors import centred, u_centred, unit, whitened
 
 
 class NoiseCeiling(NamedTuple):
@@ -74,7 +75,7 @@ def noise_ceiling(
         raise ValueError(f"a noise ceiling compares subjects: got {len(values)} RDM, at least 2 are needed.")
     _check_complete(subjects)
     comparison = COMPARISONS[method]
-    parts = _poolable(values, method, pooling, options)
+    parts = poolable(values, method, pooling, options)
     total = parts.sum(0, keepdim=True)
     upper = comparison(total, values, **options)[0]
     lower = torch.stack([comparison(total - parts[s], values[s : s + 1], **options)[0, 0] for s in range(len(values))])
@@ -100,8 +101,10 @@ def pool(
     """
     rdms = as_rdms(rdms)
     _check_complete(rdms)
-    parts = _poolable(rdms.values, method, pooling, options)
-    return replace(rdms, values=parts.mean(0, keepdim=True), metric=f"{method} group of {rdms.metric}", names=(name,))
+    parts = poolable(rdms.values, method, pooling, options)
+    return replace(
+        rdms, values=parts.mean(0, keepdim=True), metric=f"{method} group of {rdms.metric}", names=(name,), axes=None
+    )
 
 
 def explained(score: Any, ceiling: NoiseCeiling | Any, bound: str = "upper", floor: float = 0.0) -> Explained:
@@ -174,30 +177,30 @@ def reliability(
 
 
 def _unit_mean_square(values: Tensor) -> Tensor:
-    return _unit(values) * values.shape[1] ** 0.5
+    return unit(values) * values.shape[1] ** 0.5
 
 
-def _poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any]) -> Tensor:
+def poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any]) -> Tensor:
     """(n_rdms, n_pairs) whose mean is the group RDM."""
     if pooling == "mean":
         return values
     if pooling != "optimal":
         raise ValueError(f"pooling must be 'optimal' or 'mean', got {pooling!r}.")
     if method.startswith("whitened"):
-        values = _centred(values) if method == "whitened-pearson" else values
-        return values / _whitened(values, options.get("noise_covariance")).norm(dim=1, keepdim=True)
+        values = centred(values) if method == "whitened-pearson" else values
+        return values / whitened(values, options.get("noise_covariance")).norm(dim=1, keepdim=True)
     return _POOLABLE.get(method, _unit_mean_square)(values)
 
 
 _POOLABLE: dict[str, Callable[[Tensor], Tensor]] = {
-    "pearson": lambda values: _unit(_centred(values)),
-    "regression": lambda values: _unit(_centred(values)),
+    "pearson": lambda values: unit(centred(values)),
+    "regression": lambda values: unit(centred(values)),
     "spearman": rank,
     "rho-a": rank,
     "kendall": rank,
     "tau-a": rank,
-    "cka": lambda values: values / _u_centred(values).norm(dim=1, keepdim=True),
-    "distance-correlation": lambda values: values / _u_centred(values).norm(dim=1, keepdim=True),
+    "cka": lambda values: values / u_centred(values).norm(dim=1, keepdim=True),
+    "distance-correlation": lambda values: values / u_centred(values).norm(dim=1, keepdim=True),
 }
 
 

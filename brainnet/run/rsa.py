@@ -36,7 +36,7 @@ from brainnet.rsa import (
 )
 from brainnet.rsa.files import FORMATS
 from brainnet.rsa.inference.significance import holm
-from brainnet.rsa.rdms import pairs_of
+from brainnet.rsa.pairs import pairs_of
 from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.stimuli import Images, natural_sort

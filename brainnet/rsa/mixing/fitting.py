@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from brainnet.rsa.rdms import n_conditions_of, pair_index
+from brainnet.rsa.pairs import n_conditions_of, pair_index
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 5))  # relative to the mean variance of the predictors
 SMALLEST_FOLD = 4  # conditions: six pairs, the least of which a correlation says anything

@@ -31,8 +31,9 @@ from brainnet.rsa.mixing.fitting import (
     z_scored,
 )
 from brainnet.rsa.mixing.weighted import check_usable, p_value
+from brainnet.rsa.pairs import n_conditions_of, pair_index
 from brainnet.rsa.products import draw_orders, permuted
-from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms, n_conditions_of, pair_index
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 from brainnet.scores.partitioning import Subset, partition, subsets
 
 SCHEMES = ("cross-validated", "dwivedi2021")

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from brainnet._work import progress as progress_bar
 from brainnet.rsa.ceilings import NoiseCeiling, noise_ceiling
+from brainnet.rsa.checks import as_float_tensor
 from brainnet.rsa.mixing.fitting import PENALTIES, Split, check_weights, condition_splits, fit, whole, z_scored
+from brainnet.rsa.pairs import pairs_of
 from brainnet.rsa.products import PRODUCTS, draw_orders, embed, permuted
-from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, pairs_of
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 
 TARGETS_AT_ONCE = 2**25  # float64 entries of permuted RDMs: 256 MB
 

@@ -27,10 +27,11 @@ from torch import Tensor
 
 from brainnet._work import parallel
 from brainnet._work import progress as progress_bar
+from brainnet.rsa.checks import as_float_tensor, check_conditions
 from brainnet.rsa.comparisons import COMPARISONS, compare
 from brainnet.rsa.distances import DISTANCES
 from brainnet.rsa.products import draw_orders, embed, is_product, permuted, similarities
-from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, check_conditions
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 from brainnet.rsa.search.neighbourhoods import Neighbourhoods
 from brainnet.scores import VoxelTest, fdr
 from brainnet.space import BrainSpace, load_maps, save_map

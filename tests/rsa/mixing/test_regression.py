@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from brainnet.rsa import RDMs, rdm, rdm_regression, stack_layers
 from brainnet.rsa.mixing.fitting import condition_splits
 from brainnet.rsa.mixing.regression import simplex_weights
-from brainnet.rsa.rdms import pair_index
+from brainnet.rsa.pairs import pair_index
 
 N, PAIRS = 18, 153
 
