@@ -11,6 +11,7 @@ from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
 from brainnet.rsa.distributions import distributional_distance
 from brainnet.rsa.feature_similarity import cka, minibatch_cka, procrustes
 from brainnet.rsa.inference.evaluation import Evaluation, evaluate
+from brainnet.rsa.inference.settings import Inference
 from brainnet.rsa.mixing.regression import RDMRegression, StackedLayers, rdm_regression, stack_layers
 from brainnet.rsa.mixing.weighted import WeightedRSA, feature_rdms, weighted_rsa
 from brainnet.rsa.rdms import RDMs
@@ -37,6 +38,7 @@ __all__ = [
     "reliability",
     "evaluate",
     "Evaluation",
+    "Inference",
     "Neighbourhoods",
     "discs",
     "spheres",

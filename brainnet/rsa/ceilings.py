@@ -7,14 +7,13 @@ Pearson, unit vectors for cosine, the same after whitening for the whitened ones
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.rsa.comparisons import COMPARISONS
+from brainnet.rsa.comparisons import COMPARISONS, without_nan
 from brainnet.rsa.ranks import rank
 from brainnet.rsa.rdms import RDMs, as_rdms
 from brainnet.rsa.vectors import centred, u_centred, unit, whitened
@@ -43,7 +42,13 @@ class Reliability(NamedTuple):
 
 
 def noise_ceiling(
-    subjects: RDMs | Any, method: str = "spearman", *, pooling: str = "optimal", squared: bool = False, **options: Any
+    subjects: RDMs | Any,
+    method: str = "spearman",
+    *,
+    pooling: str = "optimal",
+    squared: bool = False,
+    nan: str = "raise",
+    **options: Any,
 ) -> NoiseCeiling:
     """Bounds on the mean score over subjects that any model RDM could reach.
 
@@ -54,6 +59,7 @@ def noise_ceiling(
             distributional comparisons an approximation); or "mean" of the RDMs as they are, as in the Algonauts
             challenge and Net2Brain.
         squared: average squared similarities, the unit of the Algonauts challenge. Signs are lost.
+        nan: "raise" on undefined pairs, or "omit" those that are NaN in any subject.
         **options: of the comparison.
 
     Returns:
@@ -61,7 +67,7 @@ def noise_ceiling(
         upper: mean similarity of each subject to the group RDM of *all*, itself included (over-estimates).
 
     Raises:
-        ValueError: fewer than two subjects (leave-one-out is undefined), NaN dissimilarities.
+        ValueError: fewer than two subjects (leave-one-out is undefined), NaN without ``nan="omit"``.
 
     Reference: Nili et al. (2014), PLoS Comput Biol 10(4), e1003553, section on the noise ceiling.
 
@@ -73,7 +79,10 @@ def noise_ceiling(
     values = subjects.values
     if len(values) < 2:
         raise ValueError(f"a noise ceiling compares subjects: got {len(values)} RDM, at least 2 are needed.")
-    _check_complete(subjects)
+    if nan == "omit":
+        values, _ = without_nan(subjects, subjects, values, values, nan, method)
+    else:
+        _check_complete(subjects, ", or pass nan='omit'")
     comparison = COMPARISONS[method]
     parts = poolable(values, method, pooling, options)
     total = parts.sum(0, keepdim=True)
@@ -102,9 +111,7 @@ def pool(
     rdms = as_rdms(rdms)
     _check_complete(rdms)
     parts = poolable(rdms.values, method, pooling, options)
-    return replace(
-        rdms, values=parts.mean(0, keepdim=True), metric=f"{method} group of {rdms.metric}", names=(name,), axes=None
-    )
+    return RDMs(parts.mean(0), f"{method} group of {rdms.metric}", (name,), rdms.conditions)
 
 
 def explained(score: Any, ceiling: NoiseCeiling | Any, bound: str = "upper", floor: float = 0.0) -> Explained:
@@ -204,8 +211,10 @@ _POOLABLE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _check_complete(rdms: RDMs) -> None:
+def _check_complete(rdms: RDMs, otherwise: str = "") -> None:
     if bool(rdms.values.isnan().any()):
         bad = rdms.values.isnan().any(1).nonzero()[:, 0].tolist()
         names = ", ".join(repr(rdms.names[i]) for i in bad[:4])
-        raise ValueError(f"RDM {names} holds NaN; drop its undefined conditions with .subset() first.")
+        raise ValueError(
+            f"RDM {names} holds NaN; drop its undefined conditions with .subset() first{otherwise and ', '}{otherwise}."
+        )

@@ -65,7 +65,7 @@ def compare(
         )
     dtype = torch.promote_types(a.values.dtype, b.values.dtype)
     first, second = a.values.to(dtype), b.values.to(dtype).to(a.values.device)
-    first, second = _without_nan(a, b, first, second, nan, method)
+    first, second = without_nan(a, b, first, second, nan, method)
     similarity = comparison(first, second, **options)
     undefined = similarity.isnan()
     if bool(undefined.any()):
@@ -84,7 +84,8 @@ def compare(
     return similarity
 
 
-def _without_nan(a: RDMs, b: RDMs, first: Tensor, second: Tensor, nan: str, method: str) -> tuple[Tensor, Tensor]:
+def without_nan(a: RDMs, b: RDMs, first: Tensor, second: Tensor, nan: str, method: str) -> tuple[Tensor, Tensor]:
+    """Values of both sides over the pairs that are defined in every RDM; or the error that says which are not."""
     if nan not in ("raise", "omit"):
         raise ValueError(f"nan must be 'raise' or 'omit', got {nan!r}.")
     missing = first.isnan().any(0) | second.isnan().any(0)

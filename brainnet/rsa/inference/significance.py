@@ -129,7 +129,7 @@ def p_values(null: Null, alternative: str = "greater", family: bool = False) -> 
     >>> p_values(null)
     tensor([0.5000], dtype=torch.float64)
     """
-    _check_alternative(alternative)
+    check_alternative(alternative)
     observed, chance = null.observed.double(), null.chance.double()
     if family:
         everything = chance if null.exhaustive else torch.cat([observed[None], chance])  # else the observed is no equal
@@ -153,7 +153,7 @@ def t_test(mean: Tensor, standard_error: Tensor, dof: Tensor | float, alternativ
     """
     from scipy.stats import t as student
 
-    _check_alternative(alternative)
+    check_alternative(alternative)
     mean, standard_error = mean.double(), standard_error.double()
     dof = torch.as_tensor(dof).cpu().numpy()
     statistic = (mean / standard_error.masked_fill(standard_error == 0, torch.nan)).cpu().numpy()
@@ -193,6 +193,7 @@ def corrected(p: Tensor, correction: str, null: Null | None = None, alternative:
     return flat.reshape(p.shape)
 
 
-def _check_alternative(alternative: str) -> None:
+def check_alternative(alternative: str) -> None:
+    """Refuses a word that is no alternative hypothesis."""
     if alternative not in ALTERNATIVES:
         raise ValueError(f"alternative must be 'greater' or 'two-sided', got {alternative!r}.")
