@@ -64,6 +64,15 @@ def permuted(values: Tensor, orders: Tensor) -> Tensor:
     return values[:, low * (2 * n - low - 1) // 2 + high - low - 1]
 
 
-def draw_orders(n_conditions: int, n_permutations: int, generator: torch.Generator) -> Tensor:
-    """(n_permutations, n_conditions) random orders from a seeded CPU generator."""
-    return torch.stack([torch.randperm(n_conditions, generator=generator) for _ in range(n_permutations)])
+def draw_orders(n_conditions: int, n_permutations: int, generator: torch.Generator | None) -> Tensor:
+    """(n_permutations, n_conditions) random orders from a seeded CPU generator, which none need.
+
+    Raises:
+        ValueError: a negative number, or no generator.
+    """
+    if n_permutations < 0:
+        raise ValueError(f"n_permutations must be 0 or more, got {n_permutations}.")
+    if n_permutations and generator is None:
+        raise ValueError("permutations are drawn from a generator: pass generator=torch.Generator().manual_seed(0).")
+    orders = [torch.randperm(n_conditions, generator=generator) for _ in range(n_permutations)]
+    return torch.stack(orders) if orders else torch.empty(0, n_conditions, dtype=torch.long)

@@ -102,6 +102,8 @@ def sign_flips(n_subjects: int, n_permutations: int, generator: torch.Generator)
             [ 1, -1],
             [-1, -1]]), True)
     """
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations must be at least 1 sign flip, got {n_permutations}.")
     if n_subjects < 31 and 2**n_subjects <= n_permutations:
         bits = torch.arange(2**n_subjects)[:, None] >> torch.arange(n_subjects)[None]
         return 1 - 2 * (bits & 1), True
