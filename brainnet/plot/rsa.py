@@ -107,7 +107,7 @@ def rsa_bars(
     if crowded:
         ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")
     ax.tick_params(axis="x", length=0, labelsize=8)
-    _legend(ax, "noise ceiling" if "ceiling_upper" in table and table["ceiling_upper"].notna().any() else None)
+    _legend(ax, "noise ceiling" if "ceiling_high" in table and table["ceiling_high"].notna().any() else None)
     return figure
 
 
@@ -348,14 +348,15 @@ def _subject_scores(evaluation: Any) -> Mapping[tuple[str, str, str], np.ndarray
     if not hasattr(evaluation, "cells"):
         return {}
     return {
-        (cell.roi, model, layer): cell.similarity[k].numpy()
+        (cell.roi, model, layer): cell.scores[k].numpy()
         for cell in evaluation.cells
         for k, (model, layer) in enumerate(evaluation.models)
     }
 
 
 def _score_name(table: pd.DataFrame) -> str:
-    return f"{table.attrs['method']} similarity" if "method" in table.attrs else "score"
+    squared = "squared " if table.attrs.get("squared") else ""
+    return f"{squared}{table.attrs['method']} similarity" if "method" in table.attrs else "score"
 
 
 def _significant(row: Any, alpha: float) -> bool:
@@ -394,7 +395,7 @@ def _finish(
             ax.set_ylabel(score_name, fontsize=8, color=INK)
         if number >= len(axes) - columns:
             ax.set_xlabel(x_name, fontsize=8, color=INK)
-    ceiling = "ceiling_upper" in table and table["ceiling_upper"].notna().any()
+    ceiling = "ceiling_high" in table and table["ceiling_high"].notna().any()
     if n_keys > 1 or ceiling:
         _legend(axes[0], "noise ceiling" if ceiling else None, raised=True)
 
@@ -433,17 +434,17 @@ def _grow(figure: Figure, inches: float) -> None:
 
 def _ceiling_band(ax: Axes, row: Any, left: float, right: float) -> None:
     """The noise ceiling as a grey box, no thinner than a line."""
-    if "ceiling_upper" not in row or not np.isfinite(row["ceiling_upper"]):
+    if "ceiling_high" not in row or not np.isfinite(row["ceiling_high"]):
         return
-    low, high = row["ceiling_lower"], row["ceiling_upper"]
+    low, high = row["ceiling_low"], row["ceiling_high"]
     ax.fill_between([left, right], [low] * 2, [high] * 2, color=CEILING, linewidth=0.8, zorder=0.5)
 
 
 def _ceiling_course(ax: Axes, rows: pd.DataFrame) -> None:
-    if "ceiling_upper" not in rows or rows["ceiling_upper"].isna().all():
+    if "ceiling_high" not in rows or rows["ceiling_high"].isna().all():
         return
     course = rows.drop_duplicates("time").sort_values("time")
-    times, low, high = (course[name].to_numpy(float) for name in ("time", "ceiling_lower", "ceiling_upper"))
+    times, low, high = (course[name].to_numpy(float) for name in ("time", "ceiling_low", "ceiling_high"))
     ax.fill_between(times, low, high, color=CEILING, linewidth=0, zorder=0.5)
 
 

@@ -11,7 +11,9 @@ from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
 from brainnet.rsa.distributions import distributional_distance
 from brainnet.rsa.feature_similarity import cka, minibatch_cka, procrustes
 from brainnet.rsa.inference.evaluation import Evaluation, evaluate
-from brainnet.rsa.mixing.regression import RDMRegression, StackedLayers, rdm_regression, stack_layers
+from brainnet.rsa.inference.settings import Inference
+from brainnet.rsa.mixing.regression import RDMRegression, rdm_regression
+from brainnet.rsa.mixing.stacking import StackedLayers, stack_layers
 from brainnet.rsa.mixing.weighted import WeightedRSA, feature_rdms, weighted_rsa
 from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.search.group import GroupMaps, group_searchlight
@@ -37,6 +39,7 @@ __all__ = [
     "reliability",
     "evaluate",
     "Evaluation",
+    "Inference",
     "Neighbourhoods",
     "discs",
     "spheres",

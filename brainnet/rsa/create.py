@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 import brainnet.rsa.decoding  # noqa: F401  (files itself under its name)
+from brainnet.rsa.checks import as_float_tensor, check_conditions, few
 from brainnet.rsa.distances import BLOCK_BYTES, DISTANCES
-from brainnet.rsa.rdms import RDMs, _few, as_float_tensor, check_conditions, squareform
+from brainnet.rsa.pairs import squareform
+from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.streaming import stream_distances
 
 POOLS = ("mean", "max", "first", "last", "flatten")
@@ -117,7 +119,7 @@ def _named(values: Tensor, metric: str, conditions: Iterable | None, names: Iter
         labels = rdms.conditions or tuple(f"row {i}" for i in range(rdms.n_conditions))
         warnings.warn(
             f"{metric} distance is undefined for constant patterns; pairs with"
-            f" {_few([labels[i] for i in undefined])} are NaN. Leave them out with .subset() before comparing.",
+            f" {few([labels[i] for i in undefined])} are NaN. Leave them out with .subset() before comparing.",
             stacklevel=3,
         )
     return rdms
@@ -152,7 +154,7 @@ def _check_finite(patterns: Tensor, conditions: Iterable | None) -> None:
         rows = bad.nonzero()[:, 0].tolist()
         known = None if conditions is None else list(map(str, conditions))
         which = [known[i] if known and i < len(known) else f"row {i}" for i in rows]
-        raise ValueError(f"features are NaN or infinite for {_few(which)}; drop or fill these before computing an RDM.")
+        raise ValueError(f"features are NaN or infinite for {few(which)}; drop or fill these before computing an RDM.")
 
 
 def _average_repeats(

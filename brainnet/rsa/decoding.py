@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from brainnet.rsa.distances import BLOCK_BYTES, DISTANCES
-from brainnet.rsa.rdms import pairs_of
+from brainnet.rsa.pairs import pairs_of
 
 
 @DISTANCES.register("decoding")  # takes trials instead of patterns

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brainnet._registry import Registry
-from brainnet.rsa.rdms import pairs_of
+from brainnet.rsa.pairs import pairs_of
 
 DISTANCES = Registry("distance", group="brainnet.distances")
 

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from brainnet.rsa.checks import as_float_tensor
 from brainnet.rsa.distances import manhattan, poisson
-from brainnet.rsa.rdms import as_float_tensor, pairs_of, upper_triangle
+from brainnet.rsa.pairs import pairs_of, upper_triangle
 
 STREAMED = ("correlation", "cosine", "euclidean", "sqeuclidean", "manhattan", "poisson", "gaussian")
 

@@ -39,7 +39,7 @@ def test_bars_have_the_heights_intervals_and_subjects_of_the_table(evaluation):
     assert len(stars) == (evaluation.table["p_corrected"] < 0.05).sum()
     assert len({bar.get_hatch() for bar in ax.patches}) == 3  # told apart in grey
     bands = [band.get_paths()[0].get_extents() for band in ax.collections]
-    assert sorted(band.y1 for band in bands) == pytest.approx(sorted(evaluation.table["ceiling_upper"].unique()))
+    assert sorted(band.y1 for band in bands) == pytest.approx(sorted(evaluation.table["ceiling_high"].unique()))
 
 
 def test_brackets_join_models_that_differ(evaluation):
@@ -83,7 +83,7 @@ def test_courses_carry_marks_where_and_only_where_significant():
     table = pd.DataFrame(
         {"roi": "MEG", "model": ["a"] * 5 + ["b"] * 5, "layer": "", "time": [*times, *times],
          "score": np.arange(10.0), "p_corrected": [1, 0.01, 0.01, 1, 1, 1, 1, 1, 1, 0.04],
-         "ceiling_lower": 8.0, "ceiling_upper": 9.0}
+         "ceiling_low": 8.0, "ceiling_high": 9.0}
     )  # fmt: skip
     ax = plot.rsa_time(table).axes[0]
     courses = [line for line in ax.lines if len(line.get_xdata()) == 5]

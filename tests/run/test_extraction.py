@@ -15,7 +15,7 @@ from scipy.io import loadmat
 from brainnet.backbone import build_backbone
 from brainnet.run import extraction as run_extract
 from brainnet.run.extraction import extract_features
-from brainnet.run.rsa import write_rdms
+from brainnet.run.rdms import write_rdms
 from brainnet.store import TokenStore
 
 READERS = {

@@ -27,10 +27,11 @@ from torch import Tensor
 
 from brainnet._work import parallel
 from brainnet._work import progress as progress_bar
+from brainnet.rsa.checks import as_float_tensor, check_conditions
 from brainnet.rsa.comparisons import COMPARISONS, compare
 from brainnet.rsa.distances import DISTANCES
 from brainnet.rsa.products import draw_orders, embed, is_product, permuted, similarities
-from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, check_conditions
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 from brainnet.rsa.search.neighbourhoods import Neighbourhoods
 from brainnet.scores import VoxelTest, fdr
 from brainnet.space import BrainSpace, load_maps, save_map
@@ -307,9 +308,7 @@ def _prepare(
     if constant:
         raise ValueError(f"model {constant[0]!r} has the same dissimilarity everywhere: there is nothing to compare.")
     compare(values, values[:1], method, **options)  # refuses NaN, two conditions and wrong options, in its own words
-    if n_permutations and generator is None:
-        raise ValueError("permutations are drawn from a generator: pass generator=torch.Generator().manual_seed(0).")
-    orders = draw_orders(n_conditions, n_permutations, generator) if n_permutations else torch.empty(0, n_conditions)
+    orders = draw_orders(n_conditions, n_permutations, generator)
     if residuals is not None:
         residuals = as_float_tensor(residuals, "residuals").to(patterns)
         if residuals.ndim != 2 or residuals.shape[1] != n_voxels or not bool(residuals.isfinite().all()):
