@@ -15,7 +15,9 @@ def listed_tables() -> dict[str, set[str]]:
     tables: dict[str, set[str]] = {}
     for section in re.split(r"^### ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         heading, _, body = section.partition("\n")
-        columns = {name for cell in re.findall(r"^\| (`.*?) \|", body, re.MULTILINE) for name in re.findall("`(.+?)`", cell)}
+        columns = {
+            name for cell in re.findall(r"^\| (`.*?) \|", body, re.MULTILINE) for name in re.findall("`(.+?)`", cell)
+        }
         for pattern in re.findall(r"`(.+?)`", heading):
             tables[pattern] = tables.get(pattern, set()) | columns
     return tables
@@ -24,8 +26,8 @@ def listed_tables() -> dict[str, set[str]]:
 def unlisted_columns(folder: Path) -> dict[str, list[str]]:
     """File -> the columns of it that the page does not explain, for every CSV file a command wrote below a folder.
 
-    A column listed as ``<name>`` stands for any column, such as one for each layer. A file of no listed name has all its
-    columns unlisted.
+    A column listed as ``<name>`` stands for any column, such as one for each layer. A file of no listed name has all
+    its columns unlisted.
     """
     tables, found = listed_tables(), {}
     for path in sorted(folder.rglob("*.csv")):

@@ -65,7 +65,10 @@ def folder(installed, tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_package_its_configs_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {Path(name).parts[0] for name in names} == {"brainnet", next(n for n in names if "dist-info" in n).split("/")[0]}
+    assert {Path(name).parts[0] for name in names} == {
+        "brainnet",
+        next(n for n in names if "dist-info" in n).split("/")[0],
+    }
     configs = {Path(name).name for name in names if name.startswith("brainnet/configs/")}
     assert configs == {path.name for path in (ROOT / "configs").glob("*.yaml")}
     sources = {name for name in names if name.endswith(".py")}
