@@ -64,8 +64,9 @@ for module in pkgutil.walk_packages(brainnet.__path__, "brainnet."):
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [('{"kind": "encode", "format": 1}', "encode"),
-     ('{\n  "kind": "searchlight --group",\n  "form', "searchlight --group"), ('{"backbone": {}}', "fit"), ("", ""), ("[1, 2]", ""), ('{"title": "mine"}', ""), ("\x00\x01", "")],
+    [('{"kind": "encode", "format": 1}', "encode"), ('{"backbone": {}}', "fit"), ("", ""), ("[1, 2]", ""),
+     ('{\n  "kind": "searchlight --group",\n  "form', "searchlight --group"), ('{"title": "mine"}', ""),
+     ("\x00\x01", "")],
 )  # fmt: skip
 def test_a_folder_says_by_which_command_it_was_filled(text, kind, tmp_path):
     assert card.kind_of(tmp_path) is None
