@@ -49,12 +49,12 @@ def write_toy_files(folder: Path) -> None:
     """Everything the README's lines read: pictures, responses, RDMs of brains, patterns in a volume, weights."""
     random = np.random.default_rng(0)
     (folder / "images").mkdir(parents=True)
-    _pictures(folder / "images", N_CONDITIONS, random)
+    write_pictures(folder / "images", N_CONDITIONS, random)
     (folder / "new_images").mkdir()
-    _pictures(folder / "new_images", 3, random)
+    write_pictures(folder / "new_images", 3, random)
 
     (folder / "my_folder" / "images").mkdir(parents=True)
-    brightness = _pictures(folder / "my_folder" / "images", N_IMAGES, random)
+    brightness = write_pictures(folder / "my_folder" / "images", N_IMAGES, random)
     responses = brightness[:, None] * random.uniform(0.5, 1.5, 6) + 0.1 * random.normal(size=(N_IMAGES, 6))
     np.save(folder / "my_folder" / "responses.npy", responses)
     np.save(folder / "my_folder" / "repeats.npy", responses[..., None] + 0.1 * random.normal(size=(N_IMAGES, 6, 3)))
@@ -64,7 +64,7 @@ def write_toy_files(folder: Path) -> None:
     for session, n_units in (("201025", 5), ("210325", 4)):
         pictures = folder / session
         pictures.mkdir()
-        brightness = _pictures(pictures, N_IMAGES, random)
+        brightness = write_pictures(pictures, N_IMAGES, random)
         with zipfile.ZipFile(folder / "v4_folder" / f"images_{session}.zip", "w") as archive:
             for path in sorted(pictures.iterdir()):
                 archive.write(path, path.name)
@@ -81,7 +81,7 @@ def write_toy_files(folder: Path) -> None:
     _write_weights(folder / "weights.npz")
 
 
-def _pictures(folder: Path, n: int, random: np.random.Generator) -> np.ndarray:
+def write_pictures(folder: Path, n: int, random: np.random.Generator) -> np.ndarray:
     """Pictures in a folder, and how bright each is."""
     from PIL import Image
 
