@@ -10,16 +10,17 @@ from pathlib import Path
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
 
 
-def listed_tables() -> dict[str, set[str]]:
-    """Pattern of a file name -> its columns, as docs/tables.md lists them: a heading, then a row for each column."""
-    tables: dict[str, set[str]] = {}
+def listed_tables() -> list[tuple[list[str], set[str]]]:
+    """For each table that docs/tables.md lists, the patterns of its file names and its columns.
+
+    A table is a heading ``### `file.csv` ...`` and a row for each column.
+    """
+    tables = []
     for section in re.split(r"^### ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         heading, _, body = section.partition("\n")
-        columns = {
-            name for cell in re.findall(r"^\| (`.*?) \|", body, re.MULTILINE) for name in re.findall("`(.+?)`", cell)
-        }
-        for pattern in re.findall(r"`(.+?)`", heading):
-            tables[pattern] = tables.get(pattern, set()) | columns
+        body = body.partition("\n## ")[0]
+        cells = re.findall(r"^\| (`.*?) \|", body, flags=re.MULTILINE)
+        tables.append((re.findall("`(.+?)`", heading), set(re.findall("`(.+?)`", " ".join(cells)))))
     return tables
 
 
@@ -27,12 +28,14 @@ def unlisted_columns(folder: Path) -> dict[str, list[str]]:
     """File -> the columns of it that the page does not explain, for every CSV file a command wrote below a folder.
 
     A column listed as ``<name>`` stands for any column, such as one for each layer. A file of no listed name has all
-    its columns unlisted.
+    its columns unlisted. Files in a folder without run card are not a command's.
     """
-    tables, found = listed_tables(), {}
+    found = {}
     for path in sorted(folder.rglob("*.csv")):
+        if not any((above / "run.json").is_file() for above in path.parents):
+            continue
         name = path.relative_to(folder).as_posix()
-        known = [columns for pattern, columns in tables.items() if fnmatch(name, f"*{pattern}")]
+        known = [columns for patterns, columns in listed_tables() if any(fnmatch(name, f"*{p}") for p in patterns)]
         with path.open(encoding="utf-8", newline="") as file:
             header = next(csv.reader(file))
         wanted = min(known, key=lambda columns: len(set(header) - columns), default=set())
