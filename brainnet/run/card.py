@@ -37,14 +37,28 @@ class Clock:
 
 
 def refuse_others(out: Path, *kinds: str) -> None:
-    """Refuses a file, and a folder whose run card is of no such kind: its files would be replaced, or pass for ours."""
+    """Refuses a file, a place that cannot be written, and a folder whose run card is of no such kind.
+
+    The files of another command would be replaced, or pass for this one's.
+    """
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"--out {out} is a file; name a folder.")
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise PermissionError(
+            f"--out {out} cannot be written: {above} is no folder that you may write to.{_container_hint()}"
+        )
     kind = kind_of(out)
     if kind == "":
         raise FileExistsError(f"{out / 'run.json'} is no run card of brainnet; choose another --out.")
     if kind is not None and kind not in kinds:
         raise FileExistsError(f"{out} holds the results of `brainnet {kind}`; choose another --out.")
+
+
+def _container_hint() -> str:
+    if not Path("/.dockerenv").exists():
+        return ""
+    return ' In Docker, make the folder before you mount it, and run with --user "$(id -u):$(id -g)".'
 
 
 def kind_of(out: Path) -> str | None:

@@ -87,3 +87,14 @@ def test_the_folder_of_another_command_is_refused(tmp_path):
     (tmp_path / "run.json").write_text("notes of mine")
     with pytest.raises(FileExistsError, match=r"run\.json"):
         card.refuse_others(tmp_path, "rsa")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(card.os, "access", lambda path, mode: False)  # as for a folder that Docker made as root
+    for out in (tmp_path, tmp_path / "a" / "b"):
+        with pytest.raises(PermissionError) as refused:
+            card.refuse_others(out, "fit")
+        assert str(tmp_path) in str(refused.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError):
+        card.refuse_others(tmp_path / "file" / "b", "fit")
