@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from brainnet.cli.listing import described
 from brainnet.cli.process import loading
 from brainnet.cli.shared import Out, Overwrite, Quiet, app, out_console
 
@@ -56,12 +58,12 @@ def backbones(
 
     brainnet backbones timm --like dinov2
     """
+    if family is None:
+        _list(described("backbone", "BACKBONES", "families", "brainnet.backbones"), "backbone")
+        return
     with loading():
         from brainnet.backbone import BACKBONES
 
-    if family is None:
-        _list(BACKBONES, "backbone")
-        return
     known = BACKBONES.variants(family)
     if known is None:
         raise ValueError(f"the family {family!r} does not list its networks.")
@@ -75,17 +77,12 @@ def backbones(
 @app.command()
 def datasets() -> None:
     """List the data sets brainnet reads."""
-    with loading():
-        from brainnet.dataset import DATASETS
-
-    _list(DATASETS, "data set")
+    _list(described("dataset", "DATASETS", "readers", "brainnet.datasets"), "data set")
 
 
-def _list(registry, kind: str) -> None:
+def _list(entries: Mapping[str, str], kind: str) -> None:
     table = Table(kind, "what it is", box=None)
-    for name in registry:
-        entry = registry[name]
-        lines = (entry.__doc__ or "").strip().splitlines()
-        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], lines[0] if lines else "")
+    for name, line in entries.items():
+        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], line)
         table.add_row(f"[cyan]{name}[/]", said)
     out_console.print(table)
