@@ -17,8 +17,9 @@ from brainnet.rsa.mixing.stacking import StackedLayers, stack_layers
 from brainnet.rsa.mixing.weighted import WeightedRSA, feature_rdms, weighted_rsa
 from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.search.group import GroupMaps, group_searchlight
+from brainnet.rsa.search.maps import SearchlightMaps
 from brainnet.rsa.search.neighbourhoods import Neighbourhoods, discs, spheres
-from brainnet.rsa.search.subject import SearchlightMaps, searchlight
+from brainnet.rsa.search.subject import searchlight
 from brainnet.rsa.temporal import ModelTimeRSA, by_time, ct_rsa, fusion
 
 __all__ = [

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet.stimuli import natural_sort
+
 
 def as_float_tensor(values: Any, what: str) -> Tensor:
     """A floating-point tensor that shares memory where it can; integers become the default dtype, halves float32."""
@@ -68,3 +70,18 @@ def few(names: Iterable[str], limit: int = 4) -> str:
     return (
         ", ".join(map(repr, names[:limit])) + (f", ... ({len(names)} in all)" if len(names) > limit else "") or "none"
     )
+
+
+def in_order(labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The different labels in the order a person counts, as files are sorted, and which of them each entry is.
+
+    >>> in_order(["img10", "img2", "img1", "img2"])[0].tolist(), in_order([10, 2])[1].tolist()
+    (['img1', 'img2', 'img10'], [1, 0])
+    """
+    known, which = np.unique(np.asarray(labels), return_inverse=True)
+    if known.dtype.kind not in "US":
+        return known, which
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in known]
+    place = {name: i for i, name in enumerate(natural_sort(names))}
+    order = np.array([place[name] for name in names])
+    return known[np.argsort(order)], order[which]

@@ -7,6 +7,7 @@ another order are an error until the caller asks for alignment by name. Methods 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -352,6 +353,9 @@ def align_conditions(a: RDMs, b: RDMs, align: bool = False) -> tuple[RDMs, RDMs]
 
     Raises:
         ValueError: another number of conditions, other names, or another order without ``align=True``.
+
+    Warns:
+        UserWarning: only one side has names, so that their order is unknown.
     """
     if a.n_conditions != b.n_conditions or (a.conditions and b.conditions and set(a.conditions) != set(b.conditions)):
         if a.conditions and b.conditions:
@@ -360,6 +364,13 @@ def align_conditions(a: RDMs, b: RDMs, align: bool = False) -> tuple[RDMs, RDMs]
         else:
             detail = "the same conditions are needed on both sides."
         raise ValueError(f"RDMs over {a.n_conditions} and {b.n_conditions} conditions cannot be compared: {detail}")
+    if (a.conditions is None) != (b.conditions is None):
+        named = few((a.conditions or b.conditions)[:3])
+        warnings.warn(
+            f"only one side names its conditions ({named}, ...), so their order cannot be checked; make sure that the"
+            " rows of both stand in the same order.",
+            stacklevel=3,
+        )
     if a.conditions is None or b.conditions is None or a.conditions == b.conditions:
         return a, b
     if not align:

@@ -122,3 +122,30 @@ def test_wrong_patterns_are_one_clear_line(volume, tmp_path):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             call()
         assert not (tmp_path / "o").exists(), message  # a call that fails leaves no folder
+
+
+def test_a_mask_that_lies_elsewhere_is_refused(volume):
+    mask = nibabel.load(volume / "mask.nii.gz")
+    for affine in (np.diag([3.0, 3.0, 3.0, 1.0]), np.diag([2.0, 2.0, 2.0, 1.0]) + np.eye(4, k=3)):
+        nibabel.save(nibabel.Nifti1Image(np.asarray(mask.dataobj), affine), volume / "moved.nii.gz")
+        with pytest.raises(ValueError, match="the mask lies elsewhere than the patterns"):
+            search([volume / "betas.nii.gz"], [volume / "models.npz"], volume / "o", mask=volume / "moved.nii.gz")
+    assert not (volume / "o").exists()
+
+
+def test_maps_of_one_folder_must_lie_in_one_place(volume):
+    search([volume / "betas.nii.gz"], [volume / "models.npz"], volume / "maps", radius=4, progress=False)
+    size = nibabel.load(volume / "maps" / "score.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(size.get_fdata(), np.eye(4)), volume / "maps" / "score.nii.gz")
+    with pytest.raises(ValueError, match="the map 'score' .* lies elsewhere"):
+        search_group([volume / "maps"] * 2, volume / "group")
+
+
+def test_hemispheres_in_the_wrong_order_are_refused(tmp_path, rng):
+    for side in ("Left", "Right"):
+        arrays = [nibabel.gifti.GiftiDataArray(np.zeros(10242, dtype=np.float32)) for _ in range(4)]
+        meta = nibabel.gifti.GiftiMetaData({"AnatomicalStructurePrimary": f"Cortex{side}"})
+        nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays, meta=meta), tmp_path / f"{side}.func.gii")
+    RDMs(torch.rand(1, 6, generator=rng)).save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match="Right.func.gii says that it is CortexRight; give the left"):
+        search([tmp_path / "Right.func.gii", tmp_path / "Left.func.gii"], [tmp_path / "model.npz"], tmp_path / "o")
