@@ -506,7 +506,7 @@ def _differences(encoding: Encoding, n_resamples: int, progress: bool) -> tuple[
             whole = roi == "all"
             rows.append(
                 {"subject": a.subject, **names, "split": split, "roi": roi, "mean": values[known].mean().item()}
-                | {"lower": found.mean.lower if whole else np.nan, "upper": found.mean.upper if whole else np.nan}
+                | {"low": found.mean.low if whole else np.nan, "high": found.mean.high if whole else np.nan}
                 | {"n_voxels": int(known.sum()), "share_a_better": (values[known] > 0).double().mean().item()}
                 | {"n_a_better_fdr05": int(((p <= 0.05) & (values > 0)).sum())}
                 | {"n_b_better_fdr05": int(((p <= 0.05) & (values < 0)).sum())}

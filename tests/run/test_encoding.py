@@ -143,7 +143,7 @@ def test_one_line_gives_the_numbers_of_encode(finished, folders):
         for roi in ("all", "V4"):
             found = pick(table, subject="subj02", method=method, layer=layer, roi=roi)
             assert found["mean"] == pytest.approx(pick(expected, method=method, layer=layer, roi=roi)["mean"], abs=1e-6)
-            assert found["lower"] < found["mean"] < found["upper"]
+            assert found["low"] < found["mean"] < found["high"]
     assert abs(pick(table, subject="subj01", method="window", control="shuffled")["mean"]) < 0.3  # 16 images, 6 voxels
     random, trained = (pick(table, subject="subj01", method="ridge", layer="b", control=c) for c in ("random", ""))
     assert random["mean"] != trained["mean"]
@@ -165,7 +165,7 @@ def test_the_folder_holds_tables_maps_figures_and_card(finished):
     best = [row for row in card["scores"] if (row["subject"], row["method"], row["control"], row["score"]) ==
             ("subj01", "ridge", "", "r")]  # fmt: skip
     assert [row["layer"] for row in best] == ["best"]
-    assert best[0]["lower"] < best[0]["mean"] < best[0]["upper"]
+    assert best[0]["low"] < best[0]["mean"] < best[0]["high"]
     assert f"{best[0]['mean']:.3f}" in printed
     assert "shuffled" in printed
 
@@ -177,7 +177,7 @@ def test_the_folder_holds_tables_maps_figures_and_card(finished):
         np.load(path, allow_pickle=False) for path in (out / "voxels").glob("toy_subj01_window_all_[0-9a-f]*.npz")
     ]
     tested = next(arrays for arrays in voxels if (arrays["p_fdr_r_test"] <= 0.05).sum() == row["n_fdr05"])
-    assert {"r_test", "r2_test", "noise_ceiling", "position", "p_max_r_test"} <= set(tested.files)
+    assert {"r_test", "r2_test", "ceiling", "position", "p_max_r_test"} <= set(tested.files)
 
     differences = pd.read_csv(out / "differences.csv").fillna("")
     whole = differences[(differences["roi"] == "all") & (differences["subject"] == "subj01")]
@@ -196,7 +196,7 @@ def test_every_figure_has_its_numbers_beside_it(finished):
         *(f"{kind}_{subject}{network}" for subject in ("subj01", "subj02")
           for kind, network in (("scores", ""), ("layers", "_toy"), ("best_layer", "_toy"), ("variance", "_toy"),
                                 ("joint", "_ridge_banded"), ("joint", "_ridge_window"))),
-        "normalised_subj01",
+        "ceiling_share_subj01",
     }  # fmt: skip
     for path in pictures:
         assert path.with_suffix(".svg").is_file()
@@ -207,9 +207,9 @@ def test_every_figure_has_its_numbers_beside_it(finished):
     assert bars.loc[("banded", "V4"), "mean"] == pytest.approx(
         pick(table, subject="subj01", method="banded", roi="V4")["mean"]
     )
-    shares = pd.read_csv(out / "figures" / "normalised_subj01.csv").set_index(["method", "roi"])
+    shares = pd.read_csv(out / "figures" / "ceiling_share_subj01.csv").set_index(["method", "roi"])
     assert shares.loc[("ridge", "all"), "mean"] == pytest.approx(
-        pick(table, subject="subj01", method="ridge", layer="best")["normalised"]
+        pick(table, subject="subj01", method="ridge", layer="best")["ceiling_share"]
     )
     split = pd.read_csv(out / "figures" / "variance_subj01_toy.csv").set_index(["roi", "space"])["r2"]
     with np.load(next((out / "voxels").glob("toy_subj01_banded_all_??????.npz")), allow_pickle=False) as saved:
@@ -472,8 +472,8 @@ def test_further_splits_are_scored_and_drawn_under_their_names(folders, tmp_path
         assert pick(encoding.table, method=method, layer=layer, split="sketches")["mean"] > 0.2
     names = {path.stem for path in (tmp_path / "out" / "figures").glob("*sketches.png")}
     assert names == {"scores_subject_sketches", "layers_subject_toy_sketches", "joint_subject_ridge_banded_sketches",
-                     "variance_subject_toy_sketches", "normalised_subject_sketches"}  # fmt: skip
-    ceiling = pd.read_csv(tmp_path / "out" / "figures" / "scores_subject_sketches.csv")["mean_noise_ceiling"]
+                     "variance_subject_toy_sketches", "ceiling_share_subject_sketches"}  # fmt: skip
+    ceiling = pd.read_csv(tmp_path / "out" / "figures" / "scores_subject_sketches.csv")["ceiling"]
     assert ceiling[0] == pytest.approx(pick(encoding.table, method="noise ceiling", split="sketches")["mean"])
     assert ceiling[0] != pytest.approx(pick(encoding.table, method="noise ceiling")["mean"])
     assert "split sketches" in (tmp_path / "out" / "figures" / "scores_subject_sketches.svg").read_text()
