@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
-import threading
+import weakref
 from contextlib import ExitStack
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ from brainnet.ridge import RidgeCV
 from brainnet.run import encoding as run_encode
 from brainnet.run import training as runs
 from brainnet.run.encoding import encode_subjects
+from brainnet.run.encoding_comparisons import significance_table
+from brainnet.run.encoding_networks import check_networks, plan_networks
 from brainnet.run.training import fit
 from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore
@@ -242,18 +245,42 @@ def test_the_same_call_goes_on_where_it_stopped(folders, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(again.table, unbroken.table)
 
 
-def test_two_calls_do_not_write_results_at_once(folders, tmp_path, monkeypatch):
-    tested, compare = threading.Event(), run_encode._differences
-    monkeypatch.setattr(run_encode, "_differences", lambda *pair: (compare(*pair), tested.set())[0])
-    call = threading.Thread(target=run_grid, args=(folders[0], tmp_path))
-    with locked(tmp_path / "encoding.csv"):
-        call.start()
-        assert tested.wait(60)
-        call.join(1)
-        assert call.is_alive()
-        assert not (tmp_path / "encoding.csv").exists()
-    call.join(60)
+def test_a_second_call_into_a_folder_says_at_once_that_there_is_one(folders, tmp_path):
+    with locked(tmp_path / "run.json"), pytest.raises(BlockingIOError, match="another process is writing"):
+        run_grid(folders[0], tmp_path)
+    assert not (tmp_path / "encoding.csv").exists()
+    assert all(backbone.calls == 0 for backbone in Blur.built)
+    run_grid(folders[0], tmp_path)
     assert (tmp_path / "run.json").is_file()
+
+
+def test_networks_are_built_one_at_a_time_and_let_go(folders, tmp_path, monkeypatch):
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(Blur):
+        def __init__(self, variant=None, **options):
+            gc.collect()
+            most.append(len(alive))
+            super().__init__(variant, **options)
+            self.built.clear()
+            alive.add(self)
+
+    fitted = []
+
+    def watched_fit(self, X, Y, groups=None):
+        gc.collect()
+        fitted.append(len(alive))
+        return plain(self, X, Y, groups)
+
+    plain = RidgeCV.fit
+    monkeypatch.setattr(RidgeCV, "fit", watched_fit)
+    with BACKBONES.temporarily("toy", Watched), BACKBONES.temporarily("other", Watched):
+        run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["b"], controls=["random"])
+        assert max(most) <= 1  # the twin is checked beside its network, whose twin it must not be
+        assert len(most) >= 4
+        run_grid(folders[0], tmp_path / "lone", layers=["b"])
+    assert fitted
+    assert set(fitted) == {0}
 
 
 def test_results_of_an_earlier_call_do_not_stay_behind(folders, tmp_path):
@@ -320,12 +347,15 @@ def test_a_twin_keeps_activation_layers_and_image_statistics_of_its_network(tmp_
     cfg = load_config(None, ["BACKBONE.NAME", "clip:ViT-S-32-alt"])
     from brainnet.backbone import build_backbone
 
-    mine = Preprocessing(size=(64, 64))
+    mine, plain = Preprocessing(size=(64, 64)), BACKBONES["clip"]
     trained = build_backbone(
         "clip:ViT-S-32-alt", weights="random", seed=5, quick_gelu=True, layers=["3"], preprocessing=mine
     )
-    network = run_encode._Network("clip", cfg, trained)  # as if these were published weights
-    twin = run_encode._with_twin(network, seed=1).twin
+    with BACKBONES.temporarily(
+        "clip", lambda variant, **options: trained if options.get("weights") != "random" else plain(variant, **options)
+    ):  # as if these were published weights
+        (network,), _ = check_networks(plan_networks(cfg, ()), (), True, seed=1)
+        twin = network.twin.build()
     assert twin.settings == {"quick_gelu": True}
     assert (twin.layers, twin.preprocessing) == (("3",), mine)
     assert twin.fingerprint()["weights"] != trained.fingerprint()["weights"]
@@ -381,7 +411,7 @@ def test_family_wise_significance_is_counted_from_corrected_p(monkeypatch):
     monkeypatch.setattr(Encoding, "regions", lambda self, subject: {"all": torch.ones(4, dtype=torch.bool)})
     encoding = Encoding({})
     encoding.fits[FitKey("net", "s", "ridge", "late")] = Fit({"test": torch.zeros(2, 4)}, torch.zeros(4))
-    found = run_encode._significance(encoding, 20, progress=False).iloc[0]
+    found = significance_table(encoding, 20, progress=False).iloc[0]
     assert (found["n_tested"], found["n_fdr05"], found["n_max05"]) == (3, 2, 1)
     assert found["share_fdr05"] == pytest.approx(2 / 3)
 
@@ -418,7 +448,7 @@ def test_a_run_with_a_broken_card_is_one_line(trained, folders, tmp_path, card):
     run = tmp_path / "map"
     shutil.copytree(trained[0], run)
     (run / "run.json").write_text(card)
-    with pytest.raises(ValueError, match="run.json is no run card") as caught:
+    with pytest.raises(ValueError, match="run.json") as caught:
         run_grid(folders[0], tmp_path / "out", runs=[run])
     assert "\n" not in str(caught.value)
 
