@@ -156,10 +156,10 @@ def layers(
             ax.plot(x, line["mean"], ls=styles[control], color=colours[number], lw=0.9 if control else 1.4, marker="o",
                     markersize=2 if control else 3, label=label)  # fmt: skip
             if not control:
-                ax.fill_between(x, line["lower"], line["upper"], color=colours[number], alpha=0.15, linewidth=0)
+                ax.fill_between(x, line["low"], line["high"], color=colours[number], alpha=0.15, linewidth=0)
         for _, row in others[others["roi"] == roi].iterrows():
             x = len(names) + 0.4 + labels.index(_method_label(row)) + 0.12 * (number - (len(rois) - 1) / 2)
-            ax.plot([x, x], [row["lower"], row["upper"]], color=colours[number], linewidth=1.0)
+            ax.plot([x, x], [row["low"], row["high"]], color=colours[number], linewidth=1.0)
             ax.plot([x], [row["mean"]], "D", color=colours[number], markersize=4)
         if roi in ceilings:
             ax.axhline(ceilings[roi], color=colours[number], linewidth=1.2, linestyle=":")

@@ -75,7 +75,7 @@ def table():
         ]
     ]
     table = pandas.DataFrame(rows).assign(model="net", subject="s", split="test", roi="all", score="r")
-    return table.assign(lower=table["mean"] - 0.02, upper=table["mean"] + 0.02)
+    return table.assign(low=table["mean"] - 0.02, high=table["mean"] + 0.02)
 
 
 def test_layers_are_lines_and_methods_over_all_layers_points(table):
@@ -92,9 +92,7 @@ def test_layers_are_lines_and_methods_over_all_layers_points(table):
 def test_the_noise_ceiling_is_a_dotted_line_and_no_layer(table):
     import pandas
 
-    ceiling = table.iloc[[0]].assign(
-        model="", method="noise ceiling", layer="", mean=0.7, lower=math.nan, upper=math.nan
-    )
+    ceiling = table.iloc[[0]].assign(model="", method="noise ceiling", layer="", mean=0.7, low=math.nan, high=math.nan)
     ax = plot.layers(pandas.concat([ceiling, table])).axes[0]
     assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":" and len(line.get_ydata())] == [0.7]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["early", "late", "best: late", "banded"]
