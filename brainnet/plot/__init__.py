@@ -14,6 +14,7 @@ _TOPICS = {
     "geometry": ("rdms", "condition_map", "tree", "model_similarity"),
     "rsa": ("rsa_bars", "rsa_layers", "rsa_time", "rsa_parts", "time_by_time"),
     "search": ("searchlight",),
+    "saving": ("save",),
 }
 _TOPIC_OF = {name: topic for topic, names in _TOPICS.items() for name in names}
 

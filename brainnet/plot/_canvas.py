@@ -1,8 +1,8 @@
 """Where on the paper each voxel lies: flat maps of the cortex, or slices of a volume, as one grid of pixels.
 
 A canvas is computed once for a space; after that a map costs one gather. A pixel of a flat map mixes the vertices of
-the triangle it lies in; a pixel of a slice is one voxel. The one idea: values are interpolated first and coloured then,
-so every colour in a map is one of its legend, and missing values spread no further than half-way to their neighbours.
+the triangle it lies in; a pixel of a slice is one voxel. The one idea: values are interpolated first and colored then,
+so every color in a map is one of its legend, and missing values spread no further than half-way to their neighbours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from brainnet.plot._colours import BLANK, FAINT, INK
+from brainnet.plot._colors import BLANK, FAINT, INK
 from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, flat_triangles, load_mesh, sulcal_depth
 
 PIXELS_WIDE = 800
@@ -81,7 +81,7 @@ class Canvas:
 
         Args:
             ax: matplotlib axes; its frame and ticks are taken away.
-            rgb: colours in 0..1.
+            rgb: colors in 0..1.
             alpha: (n_voxels,) opacity in 0..1; None is opaque.
             directions: whether to write more than left and right.
         """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainnet.plot._colours import FAINT, INK, continuous_colours
+from brainnet.plot._colors import FAINT, INK, continuous_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,11 +43,11 @@ def add_axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
     return figure.add_axes((left / width, bottom / height, across / width, up / height))
 
 
-def colour_bar(
+def color_bar(
     ax: Axes, cmap: str | Colormap, vmin: float, vmax: float, label: str | None = None, ticks: Mapping | None = None
 ) -> None:
-    """Fills the axes with a horizontal colour bar; ``ticks`` maps values to texts."""
-    gradient = continuous_colours(np.linspace(vmin, vmax, 256)[None], cmap, vmin, vmax)
+    """Fills the axes with a horizontal color bar; ``ticks`` maps values to texts."""
+    gradient = continuous_colors(np.linspace(vmin, vmax, 256)[None], cmap, vmin, vmax)
     span = (vmin, vmax) if vmax > vmin else (vmin - 0.5, vmin + 0.5)
     ax.imshow(gradient, extent=(*span, 0, 1), aspect="auto")
     digits = 2 - int(np.floor(np.log10(vmax - vmin))) if vmax > vmin else 6
@@ -56,15 +56,15 @@ def colour_bar(
     style_legend(ax, label)
 
 
-def patches(ax: Axes, colours: np.ndarray, names: list[str], label: str | None = None) -> None:
-    """Fills the axes with one named patch of colour a row entry."""
-    ax.imshow(colours[None], extent=(0, len(colours), 0, 1), aspect="auto")
+def patches(ax: Axes, colors: np.ndarray, names: list[str], label: str | None = None) -> None:
+    """Fills the axes with one named patch of color a row entry."""
+    ax.imshow(colors[None], extent=(0, len(colors), 0, 1), aspect="auto")
     locate = ax.get_axes_locator()  # of axes inside others
     inches = (locate(ax, None) if locate else ax.get_position()).width * ax.figure.get_figwidth()
     every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) * LETTER / inches)))  # names that fit below
     shown = [*range(0, len(names), every)]
     ax.set_xticks([place + 0.5 for place in shown], [names[place] for place in shown])
-    for edge in range(1, len(colours)):
+    for edge in range(1, len(colors)):
         ax.axvline(edge, color="white", linewidth=0.8)
     style_legend(ax, label)
 

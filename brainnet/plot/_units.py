@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainnet.plot._colours import FAINT, INK, SEQUENTIAL, cluster_colours, continuous_colours, layer_colours
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches, plain
+from brainnet.plot._colors import FAINT, INK, SEQUENTIAL, cluster_colors, continuous_colors, layer_colors
+from brainnet.plot._figure import add_axes, color_bar, new_figure, patches, plain
 from brainnet.selection import Selectors
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def units_figure(
         given: any of "scores", "noise_ceiling", "width", "clusters", each (n,).
         layer_names: one for each layer.
         title: text above.
-        score_limits: scores of the lowest and highest colour.
+        score_limits: scores of the lowest and highest color.
         score_name: what the score is.
         head: inches left free at the top.
     """
@@ -62,9 +62,9 @@ def units_figure(
     heat = add_axes(figure, (LEFT, FLOOR, heat_width, tall))
     bar = add_axes(figure, (LEFT + 0.25 * heat_width, 0.30, 0.5 * heat_width, 0.09))
     _layer_weights(heat, bar, selectors.layer, layer_names, given.get("clusters"))
-    coloured = f"colour: {score_name}" if scores is not None else "colour: layer of largest weight"
+    colored = f"color: {score_name}" if scores is not None else "color: layer of largest weight"
     circles = "; circle: window, one SD" if "width" in given else ""
-    ax = cell(0, 0, "Space", f"place in the image; {coloured}{circles}")
+    ax = cell(0, 0, "Space", f"place in the image; {colored}{circles}")
     _positions(ax, selectors, layer_names, scores, given.get("width"), score_limits)
     ax = cell(0, 1, "Scale", "0: one place, 1: the whole image")
     histogram(ax, selectors.scale[:, 0], (0.0, 1.0), "scale", "units")
@@ -114,7 +114,7 @@ def _layer_weights(heat: Axes, bar: Axes, layer: np.ndarray, names: list[str], c
     order = layer_centre(layer).argsort(kind="stable")
     top = min(1.0, 3 / n_layers)  # a rule, not the data: even weights are a third of the bar on every figure
     heat.imshow(
-        continuous_colours(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, n_units, 0), aspect="auto",
+        continuous_colors(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, n_units, 0), aspect="auto",
         interpolation="nearest" if n_units <= 400 else "antialiased",
     )  # fmt: skip
     every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) / 36)))
@@ -123,14 +123,14 @@ def _layer_weights(heat: Axes, bar: Axes, layer: np.ndarray, names: list[str], c
     plain(heat, "", "unit")
     if clusters is not None:
         labels = clusters.astype(np.int64)[order]
-        colours = cluster_colours(max(int(labels.max()) + 1, 1))
+        colors = cluster_colors(max(int(labels.max()) + 1, 1))
         strip = heat.inset_axes((1.015, 0, 0.035, 1))
-        rgb = np.where((labels >= 0)[:, None], colours[labels], 1.0)
+        rgb = np.where((labels >= 0)[:, None], colors[labels], 1.0)
         strip.imshow(rgb[:, None], aspect="auto", interpolation="nearest")
         strip.set_axis_off()
         heat.text(1.06, 1, "cluster", transform=heat.transAxes, fontsize=6.5, rotation=90, va="top", color=FAINT)
     ticks = {0: "0", 1 / n_layers: "even", top: "1" if top == 1 else f"≥ {top:.2g}"}
-    colour_bar(bar, WEIGHTS, 0, top, ticks=ticks if n_layers > 1 else None)
+    color_bar(bar, WEIGHTS, 0, top, ticks=ticks if n_layers > 1 else None)
 
 
 def _positions(
@@ -143,10 +143,10 @@ def _positions(
 ) -> None:
     x, y = selectors.space.T
     if scores is None:
-        colours = layer_colours(selectors.layer.shape[1])[np.nan_to_num(selectors.layer).argmax(axis=1)]
+        colors = layer_colors(selectors.layer.shape[1])[np.nan_to_num(selectors.layer).argmax(axis=1)]
         order = np.arange(len(x))
     else:
-        colours = np.nan_to_num(continuous_colours(scores, SEQUENTIAL, *limits), nan=0.8)
+        colors = np.nan_to_num(continuous_colors(scores, SEQUENTIAL, *limits), nan=0.8)
         order = np.nan_to_num(scores, nan=-2).argsort(kind="stable")  # the well predicted on top
     if width is not None:
         from matplotlib.collections import EllipseCollection
@@ -155,11 +155,11 @@ def _positions(
         ax.add_collection(
             EllipseCollection(
                 diameter, diameter, np.zeros(len(x)), units="xy", offsets=selectors.space[order],
-                offset_transform=ax.transData, facecolors="none", edgecolors=colours[order],
+                offset_transform=ax.transData, facecolors="none", edgecolors=colors[order],
                 linewidths=0.6, alpha=min(0.6, max(25 / len(x), 0.05)), rasterized=len(x) > 2000,
             )
         )  # fmt: skip
-    ax.scatter(x[order], y[order], s=14 if len(x) <= 500 else 5, c=colours[order], linewidths=0.3, edgecolors="white",
+    ax.scatter(x[order], y[order], s=14 if len(x) <= 500 else 5, c=colors[order], linewidths=0.3, edgecolors="white",
                rasterized=len(x) > 2000, zorder=3)  # fmt: skip
     ax.set(xlim=(-1, 1), ylim=(1, -1), aspect="equal", anchor="W")  # y grows downwards, as in the image
     for tick, align in zip(ax.set_xticks([-1, 0, 1], ["left", "0", "right"]), ("left", "center", "right"), strict=True):
@@ -170,9 +170,9 @@ def _positions(
         spine.set(linewidth=0.6, color=FAINT)
     bar = ax.inset_axes((0.25, -0.17, 0.5, 0.035))
     if scores is None:
-        patches(bar, layer_colours(len(layer_names)), layer_names)
+        patches(bar, layer_colors(len(layer_names)), layer_names)
     else:
-        colour_bar(bar, SEQUENTIAL, *limits)
+        color_bar(bar, SEQUENTIAL, *limits)
 
 
 def histogram(
@@ -184,12 +184,12 @@ def histogram(
     ceiling: np.ndarray | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """How many of ``what`` have which value (n,), in the colours of the score where ``limits`` are given."""
+    """How many of ``what`` have which value (n,), in the colors of the score where ``limits`` are given."""
     values = values[np.isfinite(values)]
     counts, edges = np.histogram(values.clip(*span), bins=25, range=span)
     middle = (edges[1:] + edges[:-1]) / 2
-    colours = "0.6" if limits is None else continuous_colours(middle, SEQUENTIAL, *limits)
-    ax.bar(middle, counts, width=np.diff(edges), color=colours, edgecolor="white", linewidth=0.4)
+    colors = "0.6" if limits is None else continuous_colors(middle, SEQUENTIAL, *limits)
+    ax.bar(middle, counts, width=np.diff(edges), color=colors, edgecolor="white", linewidth=0.4)
     if ceiling is not None:
         ceiling = ceiling[np.isfinite(ceiling)]
         top = max(counts.max(), 1)

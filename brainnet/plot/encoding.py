@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet.plot._canvas import Canvas, canvas_of, to_numpy
-from brainnet.plot._colours import FAINT, INK, SEQUENTIAL, cluster_colours, continuous_colours, layer_colours
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches, plain
+from brainnet.plot._colors import FAINT, INK, SEQUENTIAL, cluster_colors, continuous_colors, layer_colors
+from brainnet.plot._figure import add_axes, color_bar, new_figure, patches, plain
 from brainnet.plot.surface import regions as named_regions
 from brainnet.space import BrainSpace
 
@@ -76,12 +76,12 @@ def scores(
     else:
         columns = 4
     width = 0.8 / len(models)
-    colours = np.roll(cluster_colours(max(len(models), 8)), 4, axis=0)  # blue and orange first
+    colors = np.roll(cluster_colors(max(len(models), 8)), 4, axis=0)  # blue and orange first
     for number, (name, values) in enumerate(models.items()):
         for place, known in _finite(values, regions):
             x = place - 0.4 + (number + 0.5) * width
             label = name if name and not place else None
-            ax.bar(x, known.mean(), width=0.92 * width, color=colours[number], label=label)
+            ax.bar(x, known.mean(), width=0.92 * width, color=colors[number], label=label)
             middle = np.percentile(known, [25, 75])
             ax.plot([x, x], middle, color="white", linewidth=2.0)  # else lost on a dark bar
             ax.plot([x, x], middle, color=INK, linewidth=0.8)
@@ -148,21 +148,21 @@ def layers(
         across = min(12.0, 0.8 + 0.5 * (len(names) + len(labels)))
         figure = new_figure((0.7 + across + 1.35, 3.3))
         ax = add_axes(figure, (0.7, 0.85, across, 2.1))
-    colours = np.roll(cluster_colours(max(len(rois), 8)), 4, axis=0)
+    colors = np.roll(cluster_colors(max(len(rois), 8)), 4, axis=0)
     for number, roi in enumerate(rois):
         for (method, control), line in single[single["roi"] == roi].groupby(["method", "control"], sort=False):
             x = [names.index(layer) for layer in line["layer"]]
             label = None if control else " ".join(filter(None, [roi, method if single["method"].nunique() > 1 else ""]))
-            ax.plot(x, line["mean"], ls=styles[control], color=colours[number], lw=0.9 if control else 1.4, marker="o",
+            ax.plot(x, line["mean"], ls=styles[control], color=colors[number], lw=0.9 if control else 1.4, marker="o",
                     markersize=2 if control else 3, label=label)  # fmt: skip
             if not control:
-                ax.fill_between(x, line["lower"], line["upper"], color=colours[number], alpha=0.15, linewidth=0)
+                ax.fill_between(x, line["lower"], line["upper"], color=colors[number], alpha=0.15, linewidth=0)
         for _, row in others[others["roi"] == roi].iterrows():
             x = len(names) + 0.4 + labels.index(_method_label(row)) + 0.12 * (number - (len(rois) - 1) / 2)
-            ax.plot([x, x], [row["lower"], row["upper"]], color=colours[number], linewidth=1.0)
-            ax.plot([x], [row["mean"]], "D", color=colours[number], markersize=4)
+            ax.plot([x, x], [row["lower"], row["upper"]], color=colors[number], linewidth=1.0)
+            ax.plot([x], [row["mean"]], "D", color=colors[number], markersize=4)
         if roi in ceilings:
-            ax.axhline(ceilings[roi], color=colours[number], linewidth=1.2, linestyle=":")
+            ax.axhline(ceilings[roi], color=colors[number], linewidth=1.2, linestyle=":")
     for control in controls:
         ax.plot([], [], ls=styles[control], color=INK, lw=0.9, marker="o", markersize=2, label=control)
     if len(ceilings):
@@ -181,7 +181,7 @@ def _layer_matrix(
     single: DataFrame, others: DataFrame, rois: Sequence[str], names: list[str], labels: list[str], score: str,
     title: str | None,
 ) -> Figure:  # fmt: skip
-    """Many ROIs: a row each, a column per layer and method, colours for scores; a dot on each row's best layer."""
+    """Many ROIs: a row each, a column per layer and method, colors for scores; a dot on each row's best layer."""
     table = np.full((len(rois), len(names) + len(labels)), np.nan)
     for rows, columns in ((single[single["control"] == ""], names), (others, labels)):
         for _, row in rows.iterrows():
@@ -191,7 +191,7 @@ def _layer_matrix(
     figure = new_figure((across + 1.5, height + 1.75))
     ax = add_axes(figure, (1.25, 1.35, across, height))
     low, high = min(0.0, float(np.nanmin(table))), float(np.nanmax(table))
-    ax.imshow(np.nan_to_num(continuous_colours(table, SEQUENTIAL, low, high), nan=1.0), aspect="auto")
+    ax.imshow(np.nan_to_num(continuous_colors(table, SEQUENTIAL, low, high), nan=1.0), aspect="auto")
     for place, row in enumerate(table[:, : len(names)]):
         if np.isfinite(row).any():
             ax.plot(
@@ -201,7 +201,7 @@ def _layer_matrix(
     plain(ax, "", "")
     ax.set_yticks(range(len(rois)), rois)
     ax.set_xticks(range(table.shape[1]), [*names, *labels], rotation=45, ha="right", rotation_mode="anchor")
-    colour_bar(add_axes(figure, (1.25 + 0.2 * across, 0.36, 0.6 * across, 0.1)), SEQUENTIAL, low, high, f"mean {score}")
+    color_bar(add_axes(figure, (1.25 + 0.2 * across, 0.36, 0.6 * across, 0.1)), SEQUENTIAL, low, high, f"mean {score}")
     if title:
         ax.set_title(title, fontsize=10, color=INK, loc="left")
     return figure
@@ -265,14 +265,14 @@ def _layer_map(
     height, above = width / canvas.aspect, 0.1 + 0.3 * (title is not None)
     figure = new_figure((width + 0.3, 0.8 + height + above))
     ax = add_axes(figure, (0.15, 0.8, width, height))
-    colours = layer_colours(len(names))
+    colors = layer_colors(len(names))
     votes = canvas.vote(best)
-    canvas.paint(ax, np.where((votes >= 0)[..., None], colours[votes], np.nan), alpha)
+    canvas.paint(ax, np.where((votes >= 0)[..., None], colors[votes], np.nan), alpha)
     for name, mask in outlines.items():
         canvas.border(mask).draw(ax, name)
     if title:
         ax.set_title(title, fontsize=10, color=INK)
-    patches(add_axes(figure, (0.15 + 0.15 * width, 0.37, 0.7 * width, 0.15)), colours, names, "best layer")
+    patches(add_axes(figure, (0.15 + 0.15 * width, 0.37, 0.7 * width, 0.15)), colors, names, "best layer")
     return figure
 
 
@@ -287,7 +287,7 @@ def _units_by_layer(values: np.ndarray, best: np.ndarray, names: list[str], titl
     figure = new_figure((width + 1.0, tall + 2.55 + 0.3 * (title is not None)))
     counts = np.bincount(best[known], minlength=n_layers)
     ax = add_axes(figure, (0.7, tall + 1.3, width, 0.9))
-    ax.bar(np.arange(n_layers), counts, 0.8, color=layer_colours(n_layers))
+    ax.bar(np.arange(n_layers), counts, 0.8, color=layer_colors(n_layers))
     for place, count in enumerate(counts):
         ax.text(place, count, f"{count:,}", ha="center", va="bottom", fontsize=6.5, color=INK)
     ax.set_xlim(-0.5, n_layers - 0.5)
@@ -297,7 +297,7 @@ def _units_by_layer(values: np.ndarray, best: np.ndarray, names: list[str], titl
     heat = add_axes(figure, (0.7, 1.2, width, tall))
     worst = gap[np.isfinite(gap).any(1)]
     lowest = min(-0.01, float(np.median(np.nanmin(worst, axis=1)))) if len(worst) else -1.0  # a typical unit's range
-    shown = continuous_colours(gap, SEQUENTIAL, lowest, 0.0)
+    shown = continuous_colors(gap, SEQUENTIAL, lowest, 0.0)
     shown = np.nan_to_num(shown, nan=1.0)
     if n_units > MOST_ROWS:  # neighbours averaged here, as matplotlib would blur across layers too
         edges = np.linspace(0, n_units, MOST_ROWS + 1).astype(int)[1:-1]
@@ -307,7 +307,7 @@ def _units_by_layer(values: np.ndarray, best: np.ndarray, names: list[str], titl
     plain(heat, "", "units, sorted by best layer")
     heat.set_xticks(range(n_layers), names, rotation=45, ha="right")
     bar = add_axes(figure, (0.7 + 0.15 * width, 0.36, 0.7 * width, 0.1))
-    colour_bar(bar, SEQUENTIAL, lowest, 0.0, "training score less the unit's best")
+    color_bar(bar, SEQUENTIAL, lowest, 0.0, "training score less the unit's best")
     if title:
         figure.text(0.5, 1 - 0.08 / figure.get_figheight(), title, ha="center", va="top", fontsize=10, color=INK)
     return figure
@@ -353,7 +353,7 @@ def joint_histogram(
     if bins is None and len(a) < FEW_VOXELS:
         margin = 0.03 * (high - low) or 0.5
         low, high = low - margin, high + margin  # a point on the edge would be cut in half
-        ax.scatter(a, b, s=9, color=cluster_colours(8)[4], alpha=0.7, linewidths=0, zorder=3)
+        ax.scatter(a, b, s=9, color=cluster_colors(8)[4], alpha=0.7, linewidths=0, zorder=3)
         ax.set_xlim(low, high)
         ax.set_ylim(low, high)
         ax.set_aspect("equal")
@@ -392,7 +392,7 @@ def variance_split(
     Args:
         parts: name -> (n_voxels,), what each space adds to the R2: shares of banded ridge, or parts of a partition.
         space: whose ROIs to show.
-        ordered: whether the spaces have an order, as layers do, which the colours then follow from dark to light.
+        ordered: whether the spaces have an order, as layers do, which the colors then follow from dark to light.
         ax: axes to draw on; by default a new figure.
         title: text above.
 
@@ -416,11 +416,11 @@ def variance_split(
         figure = new_figure((0.7 + across + 1.35, 3.0))
         ax = add_axes(figure, (0.7, 0.6, across, 2.05))
     means = np.array([[part[mask].mean() for mask in regions.values()] for part in values.values()])
-    colours = layer_colours(len(values)) if ordered or len(values) > 8 else cluster_colours(8)
+    colors = layer_colors(len(values)) if ordered or len(values) > 8 else cluster_colors(8)
     for number, (name, heights) in enumerate(zip(values, means, strict=True)):
         before = means[:number]
         base = np.where(heights >= 0, np.where(before > 0, before, 0).sum(0), np.where(before < 0, before, 0).sum(0))
-        ax.bar(np.arange(len(regions)), heights, 0.7, bottom=base, color=colours[number], label=name)
+        ax.bar(np.arange(len(regions)), heights, 0.7, bottom=base, color=colors[number], label=name)
     ax.axhline(0, color=FAINT, linewidth=0.6)
     plain(ax, "", "R2")
     ax.set_xticks(range(len(regions)), [f"{name}\n{mask.sum():,}" for name, mask in regions.items()])

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainnet.plot._colours import FAINT, INK, SEQUENTIAL, cluster_colours
-from brainnet.plot._figure import add_axes, colour_bar, new_figure
+from brainnet.plot._colors import FAINT, INK, SEQUENTIAL, cluster_colors
+from brainnet.plot._figure import add_axes, color_bar, new_figure
 from brainnet.rsa import RDMs, compare
 from brainnet.rsa.rdms import as_rdms
 
@@ -36,13 +36,13 @@ def rdms(
     size: float | None = None,
     title: str | None = None,
 ) -> Figure:
-    """A figure of RDMs as matrices, one panel each, on one colour scale.
+    """A figure of RDMs as matrices, one panel each, on one color scale.
 
     Args:
         rdms: up to about twenty RDMs over the same conditions.
         images: one per condition, PIL or (H, W[, 3]) arrays; shown along the sides, staggered where they are many.
         groups: the group of each condition; conditions are brought together by group, named and separated by lines.
-        ranked: colour by percentile of dissimilarity within each RDM rather than by its value.
+        ranked: color by percentile of dissimilarity within each RDM rather than by its value.
         columns: panels in a row.
         size: inches of a panel; by default 2.6, or 3.4 with images.
         title: text above.
@@ -52,7 +52,7 @@ def rdms(
 
     >>> import torch
     >>> figure = rdms(torch.rand(2, 28, generator=torch.Generator().manual_seed(0)))
-    >>> len(figure.axes)    # two matrices and a colour bar
+    >>> len(figure.axes)    # two matrices and a color bar
     3
     """
     rdms = as_rdms(rdms)
@@ -96,7 +96,7 @@ def rdms(
     bar = add_axes(figure, (0.08 + side, 0.32, min(size, 2.2), 0.08))
     ticks = {0: "0", 50: "50", 100: "100"} if ranked else None
     unit = "percentile of dissimilarity" if ranked else f"{rdms.metric} distance"
-    colour_bar(bar, SEQUENTIAL, low, high, unit, ticks)
+    color_bar(bar, SEQUENTIAL, low, high, unit, ticks)
     return figure
 
 
@@ -116,7 +116,7 @@ def condition_map(
     Args:
         rdm: one RDM without NaN.
         images: one per condition, drawn at their places; otherwise points, or names for at most 40 conditions.
-        groups: the group of each condition, as colour and marker (frame, with images).
+        groups: the group of each condition, as color and marker (frame, with images).
         size: inches of the square.
         title: text above.
 
@@ -137,23 +137,23 @@ def condition_map(
     if title:
         _title(figure, title)
     kinds = list(dict.fromkeys(groups)) if groups is not None else [""]
-    colours = _contrasting(len(kinds))
+    colors = _contrasting(len(kinds))
     kind_of = np.zeros(n, dtype=int) if groups is None else np.array([kinds.index(group) for group in groups])
     for kind, name in enumerate(kinds):
         some = places[kind_of == kind]
         ax.scatter(
-            *some.T, s=26, color=colours[kind], marker=MARKERS[kind % len(MARKERS)], edgecolors="white",
+            *some.T, s=26, color=colors[kind], marker=MARKERS[kind % len(MARKERS)], edgecolors="white",
             linewidths=0.5, label=name, zorder=3, alpha=0.0 if images is not None else 1.0,
         )  # fmt: skip
     if images is not None:
         width = float(np.clip(0.55 * (size - 0.2) / np.sqrt(n), THUMBNAIL, 0.6))
         for place, image, kind in zip(places, images, kind_of, strict=True):
-            _picture(ax, image, place, width, colours[kind] if groups is not None else None)
+            _picture(ax, image, place, width, colors[kind] if groups is not None else None)
     elif groups is None and n <= 40:
         for place, name in zip(places, rdm.conditions or map(str, range(1, n + 1)), strict=True):
             ax.annotate(name, place, (3, 3), textcoords="offset points", fontsize=6, color=INK)
     if len(kinds) > 1:
-        _legend_of_kinds(ax, kinds, colours)
+        _legend_of_kinds(ax, kinds, colors)
     reach = np.abs(places).max() * 1.12
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set(color="0.85", linewidth=0.6)
@@ -176,7 +176,7 @@ def tree(
     Args:
         rdm: one RDM without NaN.
         images: one per condition, below the leaves.
-        groups: the group of each condition; leaves are coloured, and branches within one group take its colour.
+        groups: the group of each condition; leaves are colored, and branches within one group take its color.
         linkage: "average", "complete", "single" or "ward", as scipy.
         title: text above.
 
@@ -209,7 +209,7 @@ def tree(
         _title(figure, title)
     ax = add_axes(figure, (0.6, foot + 0.06, width, 2.2))
     kinds = list(dict.fromkeys(groups)) if groups is not None else []
-    colours = dict(zip(kinds, _contrasting(len(kinds)), strict=True))
+    colors = dict(zip(kinds, _contrasting(len(kinds)), strict=True))
     below = _groups_below(links, groups) if groups is not None else None
     segments, paint = [], []
     for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True):
@@ -221,7 +221,7 @@ def tree(
         for y in drawn["dcoord"]:
             kind = heights[round(float(max(y)), 9)]
             only = next(iter(kind)) if len(kind) == 1 else None
-            paint.append(colours.get(only, (0.45, 0.45, 0.45)))
+            paint.append(colors.get(only, (0.45, 0.45, 0.45)))
     ax.add_collection(LineCollection(segments, colors=paint or [(0.3, 0.3, 0.3)], linewidths=1.0, capstyle="round"))
     ax.set(xlim=(-0.6, n - 0.4), ylim=(0, links[:, 2].max() * 1.04))
     ax.spines[["top", "right", "bottom"]].set_visible(False)
@@ -237,9 +237,9 @@ def tree(
     if kinds:
         for place, leaf in enumerate(leaves):
             kind = groups[leaf]
-            ax.plot(place, 0, MARKERS[kinds.index(kind) % len(MARKERS)], color=colours[kind], markersize=4.5,
+            ax.plot(place, 0, MARKERS[kinds.index(kind) % len(MARKERS)], color=colors[kind], markersize=4.5,
                     clip_on=False, markeredgewidth=0, zorder=4)  # fmt: skip
-        _legend_of_kinds(ax, kinds, np.array([colours[kind] for kind in kinds]))
+        _legend_of_kinds(ax, kinds, np.array([colors[kind] for kind in kinds]))
     return figure
 
 
@@ -288,7 +288,7 @@ def model_similarity(
     ax.tick_params(labelsize=7 if n <= 24 else max(3.5, 60 * cell), length=0, pad=3, colors=INK)
     ax.spines[:].set_visible(False)
     bar = add_axes(figure, (side, 0.33, min(1.8, n * cell), 0.08))
-    colour_bar(bar, SEQUENTIAL, low, 1.0, f"{method} similarity")
+    color_bar(bar, SEQUENTIAL, low, 1.0, f"{method} similarity")
     return figure
 
 
@@ -439,11 +439,11 @@ def _pixels(image: Any, most: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _legend_of_kinds(ax: Axes, kinds: Sequence[str], colours: np.ndarray) -> None:
+def _legend_of_kinds(ax: Axes, kinds: Sequence[str], colors: np.ndarray) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=colours[i], markersize=5, label=str(kind))
+        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=colors[i], markersize=5, label=str(kind))
         for i, kind in enumerate(kinds)
     ]
     ax.legend(handles=handles, fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(kinds),
@@ -451,8 +451,8 @@ def _legend_of_kinds(ax: Axes, kinds: Sequence[str], colours: np.ndarray) -> Non
 
 
 def _contrasting(count: int) -> np.ndarray:
-    """Colours of categories, blue and orange first."""
-    return np.roll(cluster_colours(max(count, 8)), 4, axis=0)[:count] if count <= 8 else cluster_colours(count)
+    """Colors of categories, blue and orange first."""
+    return np.roll(cluster_colors(max(count, 8)), 4, axis=0)[:count] if count <= 8 else cluster_colors(count)
 
 
 def _inches(ax: Axes) -> Any:

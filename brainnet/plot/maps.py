@@ -1,6 +1,6 @@
 """The maps of FactorTopy: which layer, place in the image, scale and channels predict each voxel, and how well.
 
-Colour limits are fixed (layers first to last, scale 0 to 1, score 0 to 1 unless told otherwise), so that the maps of a
+Color limits are fixed (layers first to last, scale 0 to 1, score 0 to 1 unless told otherwise), so that the maps of a
 model trained on shuffled responses look as flat as they are.
 """
 
@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet.plot._canvas import Canvas, canvas_of, to_numpy
-from brainnet.plot._colours import (
+from brainnet.plot._colors import (
     DIVERGING,
     FAINT,
     INK,
     SEQUENTIAL,
-    cluster_colours,
-    continuous_colours,
+    cluster_colors,
+    continuous_colors,
     darken,
-    layer_colours,
+    layer_colors,
     layer_entropy,
-    position_colours,
+    position_colors,
 )
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches, plain, style_legend
+from brainnet.plot._figure import add_axes, color_bar, new_figure, patches, plain, style_legend
 from brainnet.plot._units import ceiling_scatter, histogram, summary, units_figure
 from brainnet.plot.surface import regions
 from brainnet.selection import Selectors
@@ -45,7 +45,7 @@ HEADER, LEGEND, EDGE, CURVES = 0.42, 0.98, 0.12, 1.9  # inches
 
 @dataclass(frozen=True)
 class _Panel:
-    """One map: its title, a line that explains it, its colours pixel by pixel, and its legend."""
+    """One map: its title, a line that explains it, its colors pixel by pixel, and its legend."""
 
     title: str
     meaning: str
@@ -71,7 +71,7 @@ def selectors(
 ) -> Figure:
     """One figure of all that was learned about every voxel, each map with its legend.
 
-    *Layer*: the layer of largest weight, darker the more evenly the weights are spread. *Space*: the colour of the
+    *Layer*: the layer of largest weight, darker the more evenly the weights are spread. *Space*: the color of the
     place in the image. *Scale*: local to global. *Score* and *channels*, where given. Surface spaces become flat maps,
     volume spaces slices; units without a place a sorted picture of layer weights, positions, scales and scores.
 
@@ -85,8 +85,8 @@ def selectors(
         layer_names: one for each layer, by default 1, 2, ...
         title: text above.
         alpha_by_score: whether maps fade where the score falls below 0.2; needs ``scores``.
-        score_limits: scores of the lowest and highest colour.
-        score_name: what the score is, at its colour bar.
+        score_limits: scores of the lowest and highest color.
+        score_name: what the score is, at its color bar.
         outlines: regions to outline: True for all of the space, their names, or name -> (n,) bool.
 
     Returns:
@@ -200,17 +200,17 @@ def _opacity(scores: np.ndarray) -> np.ndarray:
 
 
 def _layer_panel(layer: np.ndarray, names: list[str]) -> _Panel:
-    colours = layer_colours(len(names))
+    colors = layer_colors(len(names))
     best = np.where(np.isnan(layer).any(axis=1), -1, np.nan_to_num(layer).argmax(axis=1))
 
     def picture(canvas: Canvas) -> np.ndarray:
         votes, entropy = canvas.vote(best), canvas.interpolate(layer_entropy(layer))
-        return np.where((votes >= 0)[..., None], darken(colours[votes], entropy), np.nan)
+        return np.where((votes >= 0)[..., None], darken(colors[votes], entropy), np.nan)
 
     def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
         left, bottom, across, up = box
         ax = add_axes(figure, (left + 0.20 * across, bottom + 0.35 * up, 0.60 * across, 0.40 * up))
-        shades = darken(colours[None], np.linspace(0, 1, 128)[:, None])
+        shades = darken(colors[None], np.linspace(0, 1, 128)[:, None])
         ax.imshow(shades, extent=(0, len(names), 0, 1), aspect="auto", interpolation="nearest")
         every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) / 34)))
         shown = [*range(0, len(names), every)]
@@ -229,7 +229,7 @@ def _space_panel(position: np.ndarray) -> _Panel:
         side = 0.56 * up
         ax = add_axes(figure, (left + (across - side) / 2, bottom + 0.17 * up, side, side))
         x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
-        ax.imshow(position_colours(np.stack([x, y], axis=-1)), extent=(-1, 1, 1, -1))
+        ax.imshow(position_colors(np.stack([x, y], axis=-1)), extent=(-1, 1, 1, -1))
         ax.set(xticks=[], yticks=[])
         for spine in ax.spines.values():
             spine.set(linewidth=0.5, color=FAINT)
@@ -241,7 +241,7 @@ def _space_panel(position: np.ndarray) -> _Panel:
         ):
             ax.text(x_place, y_place, text, transform=ax.transAxes, fontsize=6.5, ha=align, va=vertical, color=INK)
 
-    return _Panel("Space", "place in the image", lambda canvas: position_colours(canvas.interpolate(position)), legend)
+    return _Panel("Space", "place in the image", lambda canvas: position_colors(canvas.interpolate(position)), legend)
 
 
 def _scale_panel(scale: np.ndarray) -> _Panel:
@@ -266,10 +266,10 @@ def _bar_panel(
     def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
         left, bottom, across, up = box
         ax = add_axes(figure, (left + 0.22 * across, bottom + 0.55 * up, 0.56 * across, 0.16 * up))
-        colour_bar(ax, cmap, *limits, label=label, ticks=ticks)
+        color_bar(ax, cmap, *limits, label=label, ticks=ticks)
 
     def picture(canvas: Canvas) -> np.ndarray:
-        return continuous_colours(canvas.interpolate(values), cmap, *limits)
+        return continuous_colors(canvas.interpolate(values), cmap, *limits)
 
     return _Panel(title, meaning, picture, legend, fades)
 
@@ -277,18 +277,18 @@ def _bar_panel(
 def _cluster_panel(clusters: np.ndarray) -> _Panel:
     clusters = clusters.astype(np.int64)
     n_clusters = max(int(clusters.max()) + 1, 1)
-    colours = cluster_colours(n_clusters)
+    colors = cluster_colors(n_clusters)
 
     def picture(canvas: Canvas) -> np.ndarray:
         votes = canvas.vote(clusters)
-        return np.where((votes >= 0)[..., None], colours[votes], np.nan)
+        return np.where((votes >= 0)[..., None], colors[votes], np.nan)
 
     def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
         left, bottom, across, up = box
         ax = add_axes(figure, (left + 0.14 * across, bottom + 0.55 * up, 0.72 * across, 0.16 * up))
-        patches(ax, colours, [str(number) for number in range(1, n_clusters + 1)], "cluster of read-out weights")
+        patches(ax, colors, [str(number) for number in range(1, n_clusters + 1)], "cluster of read-out weights")
 
-    return _Panel("Channels", "voxels that read alike share a colour", picture, legend)
+    return _Panel("Channels", "voxels that read alike share a color", picture, legend)
 
 
 # ---------------------------------------------------------------------- figures
@@ -353,12 +353,12 @@ def _draw_curves(figure: Figure, history: Sequence[Mapping[str, float]]) -> None
     rows = [(row.get("epoch", number), row) for number, row in enumerate(history)]
     keys = sorted({key for row in history for key in row} - {"epoch"})
     groups = (("loss", [key for key in keys if "loss" in key]), ("score", [key for key in keys if "loss" not in key]))
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#505050")
+    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#505050")
     for side, (label, names) in enumerate(groups):
         ax = add_axes(figure, (side * half + 0.65, height - CURVES + 0.5, half - 0.9, CURVES - 0.65))
-        for name, colour in zip(names, colours, strict=False):
+        for name, color in zip(names, colors, strict=False):
             epochs, values = zip(*((epoch, row[name]) for epoch, row in rows if name in row), strict=True)
-            ax.plot(epochs, values, color=colour, linewidth=1.4, marker="o" if len(values) < 30 else "", markersize=3,
+            ax.plot(epochs, values, color=color, linewidth=1.4, marker="o" if len(values) < 30 else "", markersize=3,
                     label=f"{name.replace('_', ' ')} {values[-1]:.3g}")  # fmt: skip
         if names:
             ax.legend(fontsize=7.5, frameon=False, loc=("upper right", "lower right")[side], labelcolor=INK)

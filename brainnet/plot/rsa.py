@@ -2,7 +2,7 @@
 
 All read the tidy table of ``rsa.evaluate`` (or any DataFrame with its columns), draw what it says and compute nothing:
 intervals are its ``low`` and ``high``, marks its ``p_corrected``, bands its noise ceilings. Models differ by hatch,
-line and marker as well as by colour, so that a figure survives grey print.
+line and marker as well as by color, so that a figure survives grey print.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainnet.plot._colours import FAINT, INK, SEQUENTIAL
-from brainnet.plot._figure import LETTER, add_axes, colour_bar, new_figure, plain
+from brainnet.plot._colors import FAINT, INK, SEQUENTIAL
+from brainnet.plot._figure import LETTER, add_axes, color_bar, new_figure, plain
 from brainnet.plot.geometry import MARKERS, _contrasting, _title
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rsa_bars(
     if title:
         _title(figure, title)
     ax = add_axes(figure, (0.62, below, inches - 0.72, 2.45))
-    colours = _contrasting(len(keys))
+    colors = _contrasting(len(keys))
     tops = {}
     for place, roi in enumerate(rois):
         rows = table[table["roi"] == roi]
@@ -81,7 +81,7 @@ def rsa_bars(
             number = keys.index(key)
             x = place + (number - (len(keys) - 1) / 2) * width
             ax.bar(
-                x, row["score"], 0.9 * width, color=colours[number], edgecolor="white", hatch=HATCHES[number % 8],
+                x, row["score"], 0.9 * width, color=colors[number], edgecolor="white", hatch=HATCHES[number % 8],
                 linewidth=0.0, label=None if place else key, zorder=2,
             )  # fmt: skip
             dots = subjects.get((roi, row["model"], row["layer"]), np.empty(0))
@@ -135,7 +135,7 @@ def rsa_layers(
     rois, models = (list(dict.fromkeys(table[name])) for name in ("roi", "model"))
     longest = max((table[table["model"] == model]["layer"].drop_duplicates().tolist() for model in models), key=len)
     figure, axes = _panels(len(rois), columns, (2.6, 1.9), title, foot=_names_foot(longest))
-    colours = _contrasting(len(models))
+    colors = _contrasting(len(models))
     for ax, roi in zip(axes, rois, strict=True):
         rows = table[table["roi"] == roi]
         ax.axhline(0, color=FAINT, linewidth=0.6)
@@ -143,7 +143,7 @@ def rsa_layers(
             some = rows[rows["model"] == model]
             # models of different depth share the axis from first to last layer
             x = np.linspace(0, len(longest) - 1, len(some)) if len(some) > 1 else np.array([0.0])
-            _course(ax, x, some, colours[number], number, model, alpha, marked=True)
+            _course(ax, x, some, colors[number], number, model, alpha, marked=True)
         _ceiling_band(ax, rows.iloc[0], -0.4, len(longest) - 0.6)
         ax.set_xlim(-0.4, len(longest) - 0.6)
         ax.set_title(roi, fontsize=8.5, color=INK, loc="left")
@@ -191,7 +191,7 @@ def rsa_time(
     rois, keys = list(dict.fromkeys(table["roi"])), list(dict.fromkeys(keys_of))
     columns = min(columns, len(rois))
     figure, axes = _panels(len(rois), columns, (3.9, 2.1), title, foot=0.45)
-    colours = _contrasting(len(keys))
+    colors = _contrasting(len(keys))
     for ax, roi in zip(axes, rois, strict=True):
         rows = table[table["roi"] == roi]
         times = np.array(sorted(rows["time"].unique()), dtype=float)
@@ -199,8 +199,8 @@ def rsa_time(
         _ceiling_course(ax, rows)
         for number, key in enumerate(keys):
             some = rows[keys_of[rows.index] == key].sort_values("time")
-            _course(ax, some["time"].to_numpy(float), some, colours[number], number, key, alpha, marked=False)
-        _significance_bars(ax, rows, keys_of, keys, colours, times, alpha)
+            _course(ax, some["time"].to_numpy(float), some, colors[number], number, key, alpha, marked=False)
+        _significance_bars(ax, rows, keys_of, keys, colors, times, alpha)
         if times[0] < 0 < times[-1]:
             ax.axvline(0, color=FAINT, linewidth=0.6, linestyle=":")
         ax.set_xlim(times[0], times[-1])
@@ -256,7 +256,7 @@ def time_by_time(
         ax.axvline(0, color="white", linewidth=0.8, linestyle=":")
     plain(ax, brain_name, model_name)
     bar = add_axes(figure, (0.62, 0.33, 1.8, 0.09))
-    colour_bar(bar, SEQUENTIAL, low, high, score_name)
+    color_bar(bar, SEQUENTIAL, low, high, score_name)
     return figure
 
 
@@ -290,7 +290,7 @@ def rsa_parts(table: pd.DataFrame, *, alpha: float = 0.05, title: str | None = N
     if title:
         _title(figure, title)
     ax = add_axes(figure, (0.7, 0.4, across, 2.35))
-    colours = _contrasting(len(names))
+    colors = _contrasting(len(names))
     for place, roi in enumerate(rois):
         rows = pieces[pieces["roi"] == roi].set_index(["part", "sets"])
         bottom = {True: 0.0, False: 0.0}
@@ -298,7 +298,7 @@ def rsa_parts(table: pd.DataFrame, *, alpha: float = 0.05, title: str | None = N
             row = rows.loc[name]
             height = float(row["r2"])
             base = bottom[height >= 0]
-            ax.bar(place, height, 0.62, bottom=base, color=colours[number], hatch=HATCHES[number % 8], linewidth=0,
+            ax.bar(place, height, 0.62, bottom=base, color=colors[number], hatch=HATCHES[number % 8], linewidth=0,
                    edgecolor="white", label=None if place else " ".join(name), zorder=2)  # fmt: skip
             bottom[height >= 0] += height
             if row.get("p", np.nan) < alpha:
@@ -456,25 +456,25 @@ def _interval(ax: Axes, row: Any, x: float) -> float:
 
 
 def _course(
-    ax: Axes, x: np.ndarray, rows: pd.DataFrame, colour: np.ndarray, number: int, name: str, alpha: float, marked: bool
+    ax: Axes, x: np.ndarray, rows: pd.DataFrame, color: np.ndarray, number: int, name: str, alpha: float, marked: bool
 ) -> None:
     """One line with its interval; with markers, hollow where not significant."""
     score = rows["score"].to_numpy(float)
     if "low" in rows and rows["low"].notna().any():
         low, high = (rows[side].to_numpy(float) for side in ("low", "high"))
-        ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
+        ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0, zorder=1)
     style = LINES[number % len(LINES)]
     marker = MARKERS[number % len(MARKERS)] if marked else None
-    ax.plot(x, score, style, color=colour, linewidth=1.4, marker=marker, markersize=4, label=name, zorder=3,
+    ax.plot(x, score, style, color=color, linewidth=1.4, marker=marker, markersize=4, label=name, zorder=3,
             markeredgewidth=0.9)  # fmt: skip
     if marked and "p_corrected" in rows:
         hollow = ~(rows["p_corrected"].to_numpy(float) < alpha)
         ax.plot(x[hollow], score[hollow], linestyle="", marker=marker, markersize=4, markerfacecolor="white",
-                markeredgecolor=colour, markeredgewidth=0.9, zorder=4)  # fmt: skip
+                markeredgecolor=color, markeredgewidth=0.9, zorder=4)  # fmt: skip
 
 
 def _significance_bars(
-    ax: Axes, rows: pd.DataFrame, keys_of: Any, keys: list[str], colours: np.ndarray, times: np.ndarray, alpha: float
+    ax: Axes, rows: pd.DataFrame, keys_of: Any, keys: list[str], colors: np.ndarray, times: np.ndarray, alpha: float
 ) -> None:
     """One lane below the courses for each model, filled where its corrected p is below alpha."""
     if "p_corrected" not in rows:
@@ -485,7 +485,7 @@ def _significance_bars(
         some = rows[keys_of[rows.index] == key]
         y = low - (number + 0.5) * lane
         for time in some["time"][some["p_corrected"] < alpha]:
-            ax.plot([time - step / 2, time + step / 2], [y, y], color=colours[number], linewidth=2.4,
+            ax.plot([time - step / 2, time + step / 2], [y, y], color=colors[number], linewidth=2.4,
                     solid_capstyle="butt", zorder=3)  # fmt: skip
     ax.set_ylim(low - (len(keys) + 0.4) * lane, high)
 

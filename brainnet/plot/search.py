@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet.plot._canvas import canvas_of, to_numpy
-from brainnet.plot._colours import DIVERGING, INK, SEQUENTIAL
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches
+from brainnet.plot._colors import DIVERGING, INK, SEQUENTIAL
+from brainnet.plot._figure import add_axes, color_bar, new_figure, patches
 from brainnet.plot.geometry import _contrasting
 from brainnet.plot.surface import flatmap, slices
 from brainnet.rsa import SearchlightMaps
@@ -61,12 +61,12 @@ def searchlight(
         low, high = min(low, -high), max(high, -low)
         cmap, name = DIVERGING, f"difference in {name}"
     draw(score, maps.space, ax=left, cmap=cmap, vmin=low, vmax=high, alpha=opacity, title=heading, colorbar=False)
-    colour_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), cmap, low, high, name)
+    color_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), cmap, low, high, name)
     if not several:
         return figure
-    colours = _contrasting(len(maps.models))
-    rgb = np.where((best >= 0)[:, None], colours[best], np.nan)
+    colors = _contrasting(len(maps.models))
+    rgb = np.where((best >= 0)[:, None], colors[best], np.nan)
     right = add_axes(figure, (0.4 + wide, 0.75, wide, tall))
     draw(rgb, maps.space, ax=right, alpha=opacity, title="Model with the highest score", colorbar=False)
-    patches(add_axes(figure, (0.4 + 1.05 * wide, 0.42, 0.9 * wide, 0.1)), colours, list(maps.models))
+    patches(add_axes(figure, (0.4 + 1.05 * wide, 0.42, 0.9 * wide, 0.1)), colors, list(maps.models))
     return figure

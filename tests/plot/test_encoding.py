@@ -32,11 +32,11 @@ def test_models_stand_side_by_side_below_their_ceiling(space):
     assert set(labels) == {"FactorTopy", "ridge", "mean noise ceiling"}
     dashes = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert dashes == pytest.approx([(0.8 + 0.6 + 0.9) / 3, 0.7, 0.9])
-    colours = {bar.get_facecolor() for bar in ax.patches}
-    assert len(colours) == 2
+    colors = {bar.get_facecolor() for bar in ax.patches}
+    assert len(colors) == 2
 
 
-def test_the_middle_half_of_the_voxels_can_be_seen_on_bars_of_any_colour():
+def test_the_middle_half_of_the_voxels_can_be_seen_on_bars_of_any_color():
     values = torch.linspace(0, 1, 101)
     models = dict.fromkeys("abcdefgh", values)
     ax = plot.scores({"a": values} | models, BrainSpace.free(101)).axes[0]
@@ -114,7 +114,7 @@ def test_many_rois_become_a_matrix_of_scores(table):
     ]  # the late layer is best in every ROI, and method columns have no dot
     picture = ax.images[0].get_array()
     assert picture.shape[:2] == (12, 4)
-    early, late, best, banded = (tuple(colour) for colour in picture[0].round(6).tolist())
+    early, late, best, banded = (tuple(color) for color in picture[0].round(6).tolist())
     assert early != late == best != banded  # a column per layer, then one per method
 
 
@@ -146,27 +146,27 @@ def test_many_units_keep_their_layers_apart():
     assert picture.get_array().shape[:2] == (400, 2)
     assert picture.get_interpolation() == "nearest"  # any other blurs one layer into the next
     assert picture.get_extent() == [-0.5, 1.5, 1500, 0]
-    best = [tuple(colour) for colour in picture.get_array()[[0, 399], [0, 1]].round(6).tolist()]
+    best = [tuple(color) for color in picture.get_array()[[0, 399], [0, 1]].round(6).tolist()]
     assert best[0] == best[1]  # first units read the early layer, last ones the late
     early = (picture.get_array()[:, 0].round(6) == best[0]).all(1).argmin()  # the first row that is not of the early
     assert early == pytest.approx((layers["early"] > layers["late"]).sum().item() / 1500 * 400, abs=1)
 
 
-def test_the_best_layer_is_painted_on_the_cortex_in_the_colours_of_layers():
-    from brainnet.plot._colours import layer_colours
+def test_the_best_layer_is_painted_on_the_cortex_in_the_colors_of_layers():
+    from brainnet.plot._colors import layer_colors
     from brainnet.space import occipital_vertices, surface_space
 
     cortex = surface_space(occipital_vertices(15))
     upper = cortex.coords[:, 2] > cortex.coords[:, 2].median()
     scores = {"early": torch.where(upper, 0.1, 0.5), "middle": torch.full((cortex.n_voxels,), 0.2), "late": upper * 0.6}
     figure = plot.best_layer(scores, cortex, title="subject")
-    early, middle, late = (tuple(colour) for colour in (255 * layer_colours(3)).round().astype(int).tolist())
-    colours = lambda figure: {tuple(c) for c in figure.axes[0].images[0].get_array()[..., :3].reshape(-1, 3).tolist()}  # noqa: E731
-    painted = colours(figure)
+    early, middle, late = (tuple(color) for color in (255 * layer_colors(3)).round().astype(int).tolist())
+    colors = lambda figure: {tuple(c) for c in figure.axes[0].images[0].get_array()[..., :3].reshape(-1, 3).tolist()}  # noqa: E731
+    painted = colors(figure)
     near = lambda wanted: any(max(abs(a - b) for a, b in zip(wanted, c, strict=True)) <= 1 for c in painted)  # noqa: E731
-    assert [near(colour) for colour in (early, middle, late)] == [True, False, True]
+    assert [near(color) for color in (early, middle, late)] == [True, False, True]
     assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == ["early", "middle", "late"]
-    painted = colours(plot.best_layer(scores, cortex, alpha=torch.full((cortex.n_voxels,), 0.2)))
+    painted = colors(plot.best_layer(scores, cortex, alpha=torch.full((cortex.n_voxels,), 0.2)))
     assert not near(early)
 
 
@@ -256,10 +256,10 @@ def test_layers_show_the_rows_of_one_split_and_score_with_their_intervals(table)
 def test_units_of_one_layer_begin_with_the_best_predicted():
     layers = {"early": torch.tensor([0.2, 0.9, 0.4]), "late": torch.tensor([0.18, 0.2, 0.35])}
     _, heat, _ = plot.best_layer(layers, BrainSpace.free(3)).axes
-    from brainnet.plot._colours import SEQUENTIAL, continuous_colours
+    from brainnet.plot._colors import SEQUENTIAL, continuous_colors
 
     gaps = torch.tensor([[0, -0.7], [0, -0.05], [0, -0.02]]).numpy()  # of units 1, 2 and 0
-    expected = continuous_colours(gaps, SEQUENTIAL, -0.05, 0.0)
+    expected = continuous_colors(gaps, SEQUENTIAL, -0.05, 0.0)
     np.testing.assert_allclose(heat.images[0].get_array(), expected, rtol=0, atol=1 / 255)
 
 

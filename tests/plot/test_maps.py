@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from brainnet import plot
 from brainnet.plot._canvas import canvas_of
-from brainnet.plot._colours import cluster_colours, layer_colours, position_colours
+from brainnet.plot._colors import cluster_colors, layer_colors, position_colors
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace, occipital_vertices, surface_space
 
@@ -55,7 +55,7 @@ def titles(figure):
 
 
 def alike(seen, expected, tolerance=0.06):
-    """The fraction of voxels drawn in their colour, of those drawn."""
+    """The fraction of voxels drawn in their color, of those drawn."""
     on_map = ~np.isnan(seen).any(axis=1)
     assert on_map.mean() > 0.9
     return (np.abs(seen - expected).max(axis=1) < tolerance)[on_map].mean()
@@ -68,28 +68,28 @@ def test_every_map_shows_its_selector(space, planted):
     assert "planted" in [text.get_text() for text in figure.texts]
     chosen = planted["selectors"]
     best = chosen.layer.argmax(dim=1)
-    assert alike(drawn(figure, "Layer", space), layer_colours(N_LAYERS)[best]) > 0.97
-    assert alike(drawn(figure, "Space", space), position_colours(chosen.space.numpy())) > 0.97
+    assert alike(drawn(figure, "Layer", space), layer_colors(N_LAYERS)[best]) > 0.97
+    assert alike(drawn(figure, "Space", space), position_colors(chosen.space.numpy())) > 0.97
     assert alike(drawn(figure, "Scale", space), colormaps["PuOr"](chosen.scale[:, 0].numpy())[:, :3]) > 0.97
     assert alike(drawn(figure, "Score", space), colormaps["viridis"](planted["scores"].numpy())[:, :3]) > 0.97
-    assert alike(drawn(figure, "Channels", space), cluster_colours(5)[planted["clusters"]]) > 0.97
+    assert alike(drawn(figure, "Channels", space), cluster_colors(5)[planted["clusters"]]) > 0.97
 
 
-def test_legends_carry_the_colours_and_names_of_the_maps(space, planted):
+def test_legends_carry_the_colors_and_names_of_the_maps(space, planted):
     names = ["conv1", "conv2", "conv3", "conv4"]
     figure = plot.selectors(**planted, space=space, layer_names=names, score_name="test r")
     legends = {tuple(tick.get_text() for tick in ax.get_xticklabels()): ax for ax in figure.axes}
     layers = np.asarray(legends[tuple(names)].images[0].get_array())
-    assert np.allclose(layers[0], layer_colours(N_LAYERS))  # the top row: one layer alone
+    assert np.allclose(layers[0], layer_colors(N_LAYERS))  # the top row: one layer alone
     assert layers[-1].max() < 0.13  # the bottom row: all alike
     assert ("local 0", "0.5", "1 global") in legends
     assert legends[("0", "0.5", "1")].get_xlabel() == "test r"
     clusters = legends[tuple("12345")]
-    assert np.allclose(np.asarray(clusters.images[0].get_array())[0], cluster_colours(5))
+    assert np.allclose(np.asarray(clusters.images[0].get_array())[0], cluster_colors(5))
     wheel = next(ax for ax in figure.axes if ax.images and ax.images[0].get_extent() == [-1, 1, 1, -1])
     square = np.asarray(wheel.images[0].get_array())
-    assert np.allclose(square[0, 0], position_colours(np.array([-1.0, -1.0])))  # upper left
-    assert np.allclose(square[-1, 0], position_colours(np.array([-1.0, 1.0])))  # lower left
+    assert np.allclose(square[0, 0], position_colors(np.array([-1.0, -1.0])))  # upper left
+    assert np.allclose(square[-1, 0], position_colors(np.array([-1.0, 1.0])))  # lower left
     assert {"left", "right", "top of the image", "bottom"} <= {text.get_text() for text in wheel.texts}
     assert any("fade where the score is below 0.2" in text.get_text() for text in figure.texts)
 
@@ -210,7 +210,7 @@ def test_a_volume_is_drawn_in_slices(planted):
     figure = plot.selectors(Selectors(torch.zeros(n, 2), layer, scale), volume)
     assert titles(figure) == ["Layer", "Space", "Scale"]
     assert alike(drawn(figure, "Scale", volume), colormaps["PuOr"](scale[:, 0].numpy())[:, :3], 0.01) == 1
-    assert alike(drawn(figure, "Layer", volume), layer_colours(N_LAYERS)[np.arange(n) % N_LAYERS], 0.01) == 1
+    assert alike(drawn(figure, "Layer", volume), layer_colors(N_LAYERS)[np.arange(n) % N_LAYERS], 0.01) == 1
 
 
 @pytest.fixture

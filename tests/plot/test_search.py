@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from brainnet import plot
-from brainnet.plot._colours import DIVERGING
+from brainnet.plot._colors import DIVERGING
 from brainnet.rsa import Neighbourhoods, RDMs, group_searchlight, searchlight, spheres
 from brainnet.space import BrainSpace
 
@@ -23,7 +23,7 @@ def test_one_model_has_one_map(rng):
     space = BrainSpace(mask=torch.ones(4, 4, 3).bool(), affine=torch.eye(4).double())
     model, patterns = RDMs(torch.rand(1, 28, generator=rng), names=("edges",)), torch.randn(8, 48, generator=rng)
     figure = plot.searchlight(searchlight(patterns, model, spheres(space, 1.5, min_size=4)))
-    assert [ax.get_title() for ax in figure.axes] == ["edges", ""]  # the map and its colour bar
+    assert [ax.get_title() for ax in figure.axes] == ["edges", ""]  # the map and its color bar
 
 
 def test_a_contrast_is_drawn_about_zero(rng, monkeypatch):

@@ -1,4 +1,4 @@
-"""Colours that mean the same in every figure, chosen to survive colour blindness and, where there is an order, grey."""
+"""Colors that mean the same in every figure, chosen to survive color blindness and, where there is an order, grey."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ DIVERGING = "PuOr"  # scale: 0 local, 1 global
 BLANK = np.array([1.0, 1.0, 1.0])
 INK = "0.25"  # text
 FAINT = "0.5"  # second text
-# Okabe & Ito (2008), which colour-blind readers tell apart; its black is dark grey here, to stay apart from outlines
+# Okabe & Ito (2008), which color-blind readers tell apart; its black is dark grey here, to stay apart from outlines
 _OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#505050")
-_DARKEST = 0.12  # brightness of a layer's colour where the weights are spread evenly
+_DARKEST = 0.12  # brightness of a layer's color where the weights are spread evenly
 
 
-def position_colours(position: np.ndarray) -> np.ndarray:
+def position_colors(position: np.ndarray) -> np.ndarray:
     """RGB (..., 3) in 0..1 of image positions (..., 2) in [-1, 1]; the centre is grey, NaN stays NaN.
 
     Left is blue and right is yellow-brown, a difference every reader sees; top and bottom differ in redness and, for
     those who do not see red and green apart and for grey print, in lightness.
 
-    >>> position_colours(np.zeros(2)).round(2).tolist()
+    >>> position_colors(np.zeros(2)).round(2).tolist()
     [0.62, 0.62, 0.62]
     """
     x, y = np.moveaxis(np.clip(position, -1, 1), -1, 0)
@@ -44,10 +44,10 @@ def _oklab_to_rgb(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.nda
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def layer_colours(n_layers: int) -> np.ndarray:
+def layer_colors(n_layers: int) -> np.ndarray:
     """(n_layers, 3) RGB from dark blue (first) over red to yellow (last), lighter with every layer.
 
-    >>> layer_colours(4).shape
+    >>> layer_colors(4).shape
     (4, 3)
     """
     from matplotlib import colormaps
@@ -68,19 +68,19 @@ def layer_entropy(layer: np.ndarray) -> np.ndarray:
     return np.abs((layer * logs).sum(-1)) / np.log(n_layers)
 
 
-def darken(colours: np.ndarray, entropy: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) darkened by entropy (...,) in 0..1, slowly at first: real layer weights are never sharp."""
+def darken(colors: np.ndarray, entropy: np.ndarray) -> np.ndarray:
+    """Colors (..., 3) darkened by entropy (...,) in 0..1, slowly at first: real layer weights are never sharp."""
     brightness = 1 - (1 - _DARKEST) * np.clip(entropy, 0, 1) ** 4
-    return colours * brightness[..., None]
+    return colors * brightness[..., None]
 
 
-def cluster_colours(n_clusters: int) -> np.ndarray:
+def cluster_colors(n_clusters: int) -> np.ndarray:
     """(n_clusters, 3) RGB: Okabe and Ito's up to 8, those of tab20 and tab20b up to 40, a hue circle beyond."""
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb
 
     if n_clusters <= len(_OKABE_ITO):
-        return np.array([to_rgb(colour) for colour in _OKABE_ITO[:n_clusters]]).reshape(-1, 3)
+        return np.array([to_rgb(color) for color in _OKABE_ITO[:n_clusters]]).reshape(-1, 3)
     if n_clusters <= 40:
         strong_first = np.concatenate([np.arange(0, 20, 2), np.arange(1, 20, 2), np.arange(20, 40)])
         listed = np.concatenate([colormaps["tab20"].colors, colormaps["tab20b"].colors])
@@ -88,7 +88,7 @@ def cluster_colours(n_clusters: int) -> np.ndarray:
     return colormaps["hsv"](np.arange(n_clusters) / n_clusters)[:, :3]
 
 
-def continuous_colours(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:
+def continuous_colors(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:
     """RGB (..., 3) of values (...,) between vmin and vmax, clipped to the ends; NaN becomes NaN."""
     from matplotlib import colormaps
     from matplotlib.colors import Colormap
