@@ -11,6 +11,13 @@ INK = "0.25"  # text
 FAINT = "0.5"  # second text
 # Okabe & Ito (2008), which color-blind readers tell apart; its black is dark grey here, to stay apart from outlines
 _OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#505050")
+# each the farthest, in OKLab as seen with and without red or green cones, from all before it
+_FURTHER = (
+    "#20008F", "#80FFFF", "#0000FF", "#600000", "#80CF9F", "#8F70FF", "#402050", "#9F1000", "#3040AF", "#40FFAF",
+    "#AFCFFF", "#FF5070", "#9F5080", "#604080", "#DF00CF", "#AF5040", "#BFCF60", "#FF80CF", "#800020", "#FFAFCF",
+    "#204040", "#DF8010", "#8F8FFF", "#BF9F9F", "#DF109F", "#0000CF", "#8FBF60", "#5050FF", "#103070", "#AF0060",
+    "#4080CF", "#9FEF80",
+)  # fmt: skip
 _DARKEST = 0.12  # brightness of a layer's color where the weights are spread evenly
 
 
@@ -75,17 +82,24 @@ def darken(colors: np.ndarray, entropy: np.ndarray) -> np.ndarray:
 
 
 def cluster_colors(n_clusters: int) -> np.ndarray:
-    """(n_clusters, 3) RGB: Okabe and Ito's up to 8, those of tab20 and tab20b up to 40, a hue circle beyond."""
+    """(n_clusters, 3) RGB that color-blind readers tell apart: Okabe and Ito's, then the farthest of these; up to 40.
+
+    More clusters take a circle of hues, in which neighbours are alike.
+    """
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb
 
-    if n_clusters <= len(_OKABE_ITO):
-        return np.array([to_rgb(color) for color in _OKABE_ITO[:n_clusters]]).reshape(-1, 3)
-    if n_clusters <= 40:
-        strong_first = np.concatenate([np.arange(0, 20, 2), np.arange(1, 20, 2), np.arange(20, 40)])
-        listed = np.concatenate([colormaps["tab20"].colors, colormaps["tab20b"].colors])
-        return listed[strong_first[:n_clusters]]
+    listed = (*_OKABE_ITO, *_FURTHER)
+    if n_clusters <= len(listed):
+        return np.array([to_rgb(color) for color in listed[:n_clusters]]).reshape(-1, 3)
     return colormaps["hsv"](np.arange(n_clusters) / n_clusters)[:, :3]
+
+
+def contrasting_colors(count: int) -> np.ndarray:
+    """(count, 3) RGB of categories, blue and orange first."""
+    blue_first = [4, 5, 2, 6, 0, 1, 7, 3]
+    listed = cluster_colors(max(count, 8))
+    return np.concatenate([listed[blue_first], listed[8:]])[:count]
 
 
 def continuous_colors(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:

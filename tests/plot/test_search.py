@@ -14,7 +14,8 @@ def test_both_maps_are_drawn_and_pale_where_chance(rng):
     found = searchlight(patterns, models, spheres(space, 1.5, min_size=4), n_permutations=19, generator=rng)
     figure = plot.searchlight(found, title="noise")
     titles = [ax.get_title() for ax in figure.axes]
-    assert "Highest score; pale: p > 0.05, family-wise" in titles
+    assert "Highest score" in titles
+    assert [text.get_text() for text in figure.texts] == ["noise", "Pale: p > 0.05, family-wise."]
     assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == ["edges", "depth"]
     assert len(figure.axes) == 4
 
