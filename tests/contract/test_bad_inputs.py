@@ -24,8 +24,32 @@ from brainnet.cli import app as cli
 from tests.contract.toy_inputs import lines, write_inputs
 
 MANY = int(os.environ.get("BRAINNET_TEST_BAD_INPUTS", "120"))
-JUNK = ["", " ", "-1", "0", "nan", "1e999", "[", "{}", "None", "no such thing", "../..", "/", "a:b:c", "=", "x" * 5000,
-        "\u00fc\u4e2d", "$x$ {y} \\z", "line\nbreak", "--", "--nonesuch", "=1+1", "true", "(0, 0)", "a.py:B"]  # fmt: skip
+JUNK = [
+    "",
+    " ",
+    "-1",
+    "0",
+    "nan",
+    "1e999",
+    "[",
+    "{}",
+    "None",
+    "no such thing",
+    "../..",
+    "/",
+    "a:b:c",
+    "=",
+    "x" * 5000,
+    "\u00fc\u4e2d",
+    "$x$ {y} \\z",
+    "line\nbreak",
+    "--",
+    "--nonesuch",
+    "=1+1",
+    "true",
+    "(0, 0)",
+    "a.py:B",
+]
 TEXT = st.one_of(st.sampled_from(JUNK), st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"),
                                                 max_size=12))  # fmt: skip
 WORDS = lines(Path("INPUTS"))
