@@ -132,6 +132,8 @@ def group_searchlight(
         **{key: first.settings[key] for key in ("metric", "method", "neighbourhoods") if key in first.settings},
         "n_subjects": n_subjects, "statistic": "Student's t over subjects, above 0", "n_sign_flips": len(signs),
         **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
+        **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
+        **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
         "least_p": 1 / (len(signs) + 1) if len(signs) else 0.0,
         "centres_lost": [len(maps.size) - n_centres for maps in subjects],
         **({} if contrast is None else {"contrast": list(contrast)}),
