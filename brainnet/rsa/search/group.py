@@ -134,6 +134,7 @@ def group_searchlight(
         **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
         **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
         **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
+        **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
         "least_p": 1 / (len(signs) + 1) if len(signs) else 0.0,
         "centres_lost": [len(maps.size) - n_centres for maps in subjects],
         **({} if contrast is None else {"contrast": list(contrast)}),

@@ -15,7 +15,7 @@ from brainnet.space import BrainSpace, load_maps, save_map
 
 TEST_MAPS = ("p", "p_fdr", "p_max")
 TIE = {torch.float32: 1e-6, torch.float64: 1e-12}  # a permutation that reproduces the data must tie with it
-ENOUGH_FOR_A_TAIL = 1000  # permutations: a tail from 200 rejected 15 % of noise maps, one from 1000 about 5 %
+ENOUGH_FOR_A_TAIL = 1000  # permutations: a tail fitted to 200 made three times the false claims, one to 1000 did not
 FEW_EXCEED = 10  # permutations that reach a score: below, their count is too coarse for a false discovery rate
 
 
