@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import array_digest, read_json, read_sealed, sha256, write_json, write_sealed
+from brainnet._files import array_digest, file_digest, read_json, read_sealed, sha256, write_json, write_sealed
 from brainnet._work import parallel
 from brainnet.rsa.checks import as_float_tensor, check_conditions
 from brainnet.rsa.comparisons import COMPARISONS, compare
@@ -75,6 +75,8 @@ class Work:
         arrays = [self.patterns, self.residuals, self.models, self.orders, self.neighbourhoods.centres]
         arrays += [self.neighbourhoods.starts, self.neighbourhoods.members]
         digests = [array_digest(array) for array in arrays if array is not None]
+        files = [name.rpartition(":")[0] for name in (self.how.metric, self.how.method)]
+        digests += [file_digest(file) for file in files if file.endswith(".py")]  # a function of the user's own
         return sha256(repr((*settings, self.centres_per_chunk)), *digests)
 
     @classmethod
