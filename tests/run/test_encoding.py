@@ -351,9 +351,11 @@ def test_a_twin_keeps_activation_layers_and_image_statistics_of_its_network(tmp_
     trained = build_backbone(
         "clip:ViT-S-32-alt", weights="random", seed=5, quick_gelu=True, layers=["3"], preprocessing=mine
     )
-    with BACKBONES.temporarily(
-        "clip", lambda variant, **options: trained if options.get("weights") != "random" else plain(variant, **options)
-    ):  # as if these were published weights
+
+    def published(variant, **options):  # as if the trained one came with published weights
+        return plain(variant, **options) if options.get("weights") == "random" else trained
+
+    with BACKBONES.temporarily("clip", published):
         (network,), _ = check_networks(plan_networks(cfg, ()), (), True, seed=1)
         twin = network.twin.build()
     assert twin.settings == {"quick_gelu": True}
