@@ -7,7 +7,6 @@ no score: it picks what ``Encoding`` holds and hands it to ``brainnet.plot``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from brainnet import plot
+from brainnet._files import slug, write_csv, writing
 from brainnet._work import progress as progress_bar
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
 from brainnet.scores import normalise
@@ -45,20 +45,24 @@ def draw(encoding: Encoding, folder: str | Path, progress: bool = True) -> list[
         folder: made where it does not exist.
         progress: show a progress bar.
     """
+    from matplotlib import rc_context
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [picture for subject in encoding.subjects for picture in _pictures(encoding, subject)]
     written = []
     used: set[str] = set()
-    for i, picture in enumerate(pictures):  # two subjects may differ in a character that no file name keeps
+    for i, picture in enumerate(pictures):  # two names may differ in the case of a letter, or in where a part ends
         taken = picture.name.lower() in used
         pictures[i] = picture = picture._replace(name=f"{picture.name}_{i}") if taken else picture
         used.add(picture.name.lower())
     for picture in progress_bar(pictures, "Figures", len(pictures), progress):
-        picture.numbers.to_csv(folder / f"{picture.name}.csv", index=False)
+        write_csv(folder / f"{picture.name}.csv", picture.numbers)
         figure = picture.draw()
-        for suffix in ("png", "svg"):
-            figure.savefig(folder / f"{picture.name}.{suffix}", dpi=DPI)
+        with rc_context({"svg.hashsalt": "brainnet"}):  # the same figure gives the same bytes
+            for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
+                with writing(folder / f"{picture.name}.{suffix}") as unfinished:
+                    figure.savefig(unfinished, dpi=DPI, metadata=metadata)
         written.append(folder / f"{picture.name}.png")
     return written
 
@@ -220,4 +224,4 @@ def _title(subject: str, split: str, model: str = "") -> str:
 
 def _file(*parts: str) -> str:
     """A file name of some words; the usual split, test, is not named."""
-    return "_".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in parts if part not in ("", "test"))
+    return "_".join(slug(part) for part in parts if part not in ("", "test"))
