@@ -80,7 +80,8 @@ def _cells(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) 
     layers = style.layer_names if "layer" in style.kept else None
     cells = []
     if "space" in style.kept:
-        colored = f"color: {label(name)}" if scores is not None else "color: layer of largest weight" if layers else ""
+        colored = "color: layer of largest weight" if layers else ""
+        colored = colored if scores is None else f"color: {label(name, 14)}"
         circles = "circle: window, one SD" if "width" in given else ""
         meaning = "; ".join(filter(None, ["place in the image", colored, circles]))
         draw = partial(_positions, selectors=selectors, names=layers, scores=scores, width=given.get("width"),
