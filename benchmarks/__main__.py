@@ -10,7 +10,7 @@ import benchmarks
 
 
 def main(argv: list[str]) -> int:
-    """Hands the arguments after the name to that module's ``main``."""
+    """Hands the arguments after the name to that module's ``main``; gives its exit code."""
     names = sorted(module.name for module in iter_modules(benchmarks.__path__) if not module.name.startswith("_"))
     if not argv or argv[0] not in names:
         known = "\n".join(
@@ -18,8 +18,7 @@ def main(argv: list[str]) -> int:
         )
         print(f"usage: python -m benchmarks NAME [options]\n{known}", file=sys.stderr)
         return 0 if argv in ([], ["--help"], ["-h"]) else 2
-    import_module(f"benchmarks.{argv[0]}").main(argv[1:])
-    return 0
+    return import_module(f"benchmarks.{argv[0]}").main(argv[1:]) or 0
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ on 8 x 8, 37,984 voxels) and scales it to an epoch of 9,000 images. Tokens and r
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 
 import torch
 
 from benchmarks import report, seconds, table
+from brainnet.run.card import peak_memory
 
 N_TRAIN = 9_000  # training images of an Algonauts subject
 
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
             table(["part", "wall", "share", "per step"], rows),
             f"Scaled to an epoch of {N_TRAIN:,} images: {seconds(epoch * N_TRAIN / chosen.images)}. "
             f"{'The parts are times of the host, which does not wait for the GPU. ' if on_gpu(chosen) else ''}"
-            f"Peak resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB.",
+            f"Peak resident memory {(peak_memory() or 0) / 1e9:.1f} GB.",
         ],
         out=chosen.out,
     )

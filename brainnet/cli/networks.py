@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from brainnet.cli.listing import described
 from brainnet.cli.process import loading
 from brainnet.cli.shared import Out, Overwrite, Quiet, app, out_console
 
@@ -22,9 +24,21 @@ def extract(
     out: Out = Path("features"),
     layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
     pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
-    grid: Annotated[tuple[int, int], typer.Option(help="Token grid of flattened features.", metavar="H W")] = (8, 8),
+    grid: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Average larger token maps down to this grid. Default: each layer's own.", metavar="H W"),
+    ] = None,
     file_format: Annotated[str, typer.Option("--format", "-f", help="npy, csv, h5, mat or pt.")] = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. Default: CUDA where there is one.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16. Default: what the network has.")] = None,
+    image_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Height and width in pixels. Default: what the weights were trained with.", metavar="H W"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of random weights.")] = None,
     keep_tokens: Annotated[bool, typer.Option("--keep-tokens", help="Leave the token store, tokens.bin.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -33,14 +47,17 @@ def extract(
 
     brainnet extract images/ --backbone torchvision:squeezenet1_0 --pool mean --out features
 
+    Features are exact activations, C * H * W of each layer's own token map; --grid or --pool make them fewer.
+
     The same line goes on where an interrupted one stopped.
     """
     with loading():
         from brainnet.run.extraction import extract_features
 
     written = extract_features(
-        images, out, backbone, layers=layer, pool=pool, grid=grid, file_format=file_format, batch_size=batch_size,
-        keep_tokens=keep_tokens, overwrite=overwrite, progress=not quiet,
+        images, out, backbone, layers=layer, pool=pool, grid=grid or None, file_format=file_format,
+        batch_size=batch_size, device=device, keep_tokens=keep_tokens, overwrite=overwrite, progress=not quiet,
+        precision=precision, image_size=image_size or None, seed=seed,
     )  # fmt: skip
     out_console.print("\n".join(str(path) for path in [*written.values(), out / "images.txt"]), highlight=False)
 
@@ -56,12 +73,12 @@ def backbones(
 
     brainnet backbones timm --like dinov2
     """
+    if family is None:
+        _list(described("backbone", "BACKBONES", "families", "brainnet.backbones"), "backbone")
+        return
     with loading():
         from brainnet.backbone import BACKBONES
 
-    if family is None:
-        _list(BACKBONES, "backbone")
-        return
     known = BACKBONES.variants(family)
     if known is None:
         raise ValueError(f"the family {family!r} does not list its networks.")
@@ -75,17 +92,12 @@ def backbones(
 @app.command()
 def datasets() -> None:
     """List the data sets brainnet reads."""
-    with loading():
-        from brainnet.dataset import DATASETS
-
-    _list(DATASETS, "data set")
+    _list(described("dataset", "DATASETS", "readers", "brainnet.datasets"), "data set")
 
 
-def _list(registry, kind: str) -> None:
+def _list(entries: Mapping[str, str], kind: str) -> None:
     table = Table(kind, "what it is", box=None)
-    for name in registry:
-        entry = registry[name]
-        lines = (entry.__doc__ or "").strip().splitlines()
-        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], lines[0] if lines else "")
+    for name, line in entries.items():
+        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], line)
         table.add_row(f"[cyan]{name}[/]", said)
     out_console.print(table)

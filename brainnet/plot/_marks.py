@@ -52,7 +52,8 @@ def bar_names(table: pd.DataFrame) -> pd.Series:
 
 def score_name_of(table: pd.DataFrame) -> str:
     """What the scores are, for the axis."""
-    return f"{table.attrs['method']} similarity" if "method" in table.attrs else "score"
+    squared = "squared " if table.attrs.get("squared") else ""
+    return f"{squared}{table.attrs['method']} similarity" if "method" in table.attrs else "score"
 
 
 def has_ceiling(table: pd.DataFrame) -> bool:

@@ -163,7 +163,7 @@ def _subject_scores(evaluation: Any) -> Mapping[tuple[str, str, str], np.ndarray
     if not hasattr(evaluation, "cells"):
         return {}
     return {
-        (cell.roi, model, layer): cell.similarity[k].numpy()
+        (cell.roi, model, layer): cell.scores[k].numpy()
         for cell in evaluation.cells
         for k, (model, layer) in enumerate(evaluation.models)
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import ctypes
 import os
 import platform
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from brainnet import __version__
+from brainnet._files import read_json
 
 CARD_FORMAT = 1
 
@@ -36,21 +37,45 @@ class Clock:
 
 
 def refuse_others(out: Path, *kinds: str) -> None:
-    """Refuses a file, and a folder whose run card is of no such kind: its files would be replaced, or pass for ours."""
+    """Refuses a file, a place that cannot be written, and a folder whose run card is of no such kind.
+
+    The files of another command would be replaced, or pass for this one's.
+    """
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"--out {out} is a file; name a folder.")
-    card, kind = out / "run.json", None
-    if card.is_file():
-        try:
-            found = json.loads(card.read_text())
-        except ValueError:
-            found = None
-        found = found if isinstance(found, dict) else {}
-        kind = found.get("kind", "fit" if "backbone" in found else "something else")
-    elif (out / "config.yaml").is_file():
-        kind = "fit"  # begun, and not finished yet
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise PermissionError(
+            f"--out {out} cannot be written: {above} is no folder that you may write to.{_container_hint()}"
+        )
+    kind = kind_of(out)
+    if kind == "":
+        raise FileExistsError(f"{out / 'run.json'} is no run card of brainnet; choose another --out.")
     if kind is not None and kind not in kinds:
         raise FileExistsError(f"{out} holds the results of `brainnet {kind}`; choose another --out.")
+
+
+def _container_hint() -> str:
+    if not Path("/.dockerenv").exists():
+        return ""
+    return ' In Docker, make the folder before you mount it, and run with --user "$(id -u):$(id -g)".'
+
+
+def kind_of(out: Path) -> str | None:
+    """The command that filled a folder, such as "fit"; "" where a run.json does not say, None where there is no sign.
+
+    A card that was cut short or damaged still says it, since the kind is the first entry: such a folder can be filled
+    again by the same command.
+    """
+    card = out / "run.json"
+    if not card.is_file():
+        return "fit" if (out / "config.yaml").is_file() else None  # begun, and not finished yet
+    try:
+        found = read_json(card)
+    except ValueError:
+        said = re.match(rb'\s*\{\s*"kind":\s*"([\w -]+)"', card.read_bytes())
+        return said[1].decode() if said else ""
+    return str(found.get("kind", "fit" if "backbone" in found else ""))
 
 
 def opening(kind: str, packages: Sequence[str]) -> dict[str, Any]:
@@ -72,8 +97,36 @@ def opening(kind: str, packages: Sequence[str]) -> dict[str, Any]:
 
 def closing(clock: Clock) -> dict[str, Any]:
     """The last entries: time by part, and the most memory this process has held (GB)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"time": clock.parts, "peak_memory_gb": round(peak, 2)}
+    peak = peak_memory()
+    return {"time": clock.parts, "peak_memory_gb": None if peak is None else round(peak / 1e9, 2)}
+
+
+def peak_memory() -> int | None:
+    """The most memory this process has held so far, in bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return _peak_working_set() if sys.platform == "win32" else None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes
+
+
+class _ProcessMemoryCounters(ctypes.Structure):
+    """``PROCESS_MEMORY_COUNTERS`` of Windows' psapi.h."""
+
+    _fields_ = (
+        ("cb", ctypes.c_uint32),
+        ("PageFaultCount", ctypes.c_uint32),
+        ("PeakWorkingSetSize", ctypes.c_size_t),
+        *((f"unused_{k}", ctypes.c_size_t) for k in range(7)),
+    )
+
+
+def _peak_working_set() -> int | None:
+    counters = _ProcessMemoryCounters(cb=ctypes.sizeof(_ProcessMemoryCounters))
+    this_process = ctypes.c_void_p(-1)  # what GetCurrentProcess returns
+    told = ctypes.windll.psapi.GetProcessMemoryInfo(this_process, ctypes.byref(counters), counters.cb)
+    return counters.PeakWorkingSetSize if told else None
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

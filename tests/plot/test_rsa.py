@@ -38,7 +38,7 @@ def test_bars_have_the_heights_intervals_and_subjects_of_the_table(evaluation):
     assert len(stars) == (evaluation.table["p_corrected"] < 0.05).sum()
     assert len({bar.get_hatch() for bar in ax.patches}) == 3  # told apart in grey
     bands = [band.get_paths()[0].get_extents() for band in ax.collections]
-    assert sorted(band.y1 for band in bands) == pytest.approx(sorted(evaluation.table["ceiling_upper"].unique()))
+    assert sorted(band.y1 for band in bands) == pytest.approx(sorted(evaluation.table["ceiling_high"].unique()))
 
 
 def test_brackets_join_models_that_differ(evaluation):

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from brainnet.rsa import RDMs, evaluate, rdm
+from tests.studies import studies
 
 pytestmark = pytest.mark.slow
 
 N_CONDITIONS, N_SUBJECTS, N_FEATURES = 20, 10, 50
-N_STUDIES, N_CELLS = 40, 50  # studies share their two models among the cells; subjects are fresh in every cell
+N_STUDIES, N_CELLS = studies(40), 50  # studies share their two models among the cells; subjects are fresh in every cell
 
 
 def _check(rejected: dict[str, list[float]]) -> None:
@@ -51,7 +52,7 @@ def test_single_tests_and_differences_on_noise():
 def test_the_maximum_statistic_controls_the_whole_table(test):
     generator = torch.Generator().manual_seed(12)
     claims = []
-    for seed in range(600):
+    for seed in range(studies(600)):
         models = rdm(torch.randn(3, N_CONDITIONS, N_FEATURES, generator=generator))
         brains = rdm(torch.randn(3 * N_SUBJECTS, N_CONDITIONS, N_FEATURES, generator=generator)).values
         cells = {str(i): RDMs(part) for i, part in enumerate(brains.split(N_SUBJECTS))}
@@ -70,7 +71,7 @@ def test_equally_good_models_over_fresh_conditions_and_subjects():
         return torch.randn(*shape, N_CONDITIONS, N_FEATURES, generator=generator)
 
     rejected = collections.defaultdict(list)
-    for _ in range(1000):
+    for _ in range(studies(1000)):
         truth = noise()
         models, subjects = rdm(truth + 0.7 * noise(2)), rdm(truth + 1.5 * noise(N_SUBJECTS))
         for generalise in ("both", "conditions"):

@@ -1,0 +1,55 @@
+"""What a registry holds, read from the source: a list of names needs no torch, which takes seconds to import.
+
+What brainnet itself brings is read without running it; of other packages, the entry is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import brainnet
+
+Definition = ast.FunctionDef | ast.ClassDef
+
+
+def described(room: str, registry: str, folder: str, group: str) -> dict[str, str]:
+    """Every name of a registry, sorted, with the first line of its docstring.
+
+    Args:
+        room: of the package, which is searched for ``@REGISTRY.register("name")``.
+        registry: its name in the source, such as "BACKBONES".
+        folder: in the room; each file is an entry: its function ``build``, or its first public class.
+        group: entry points of other packages.
+
+    >>> described("backbone", "BACKBONES", "families", "brainnet.backbones")["timm"]
+    'A timm network as a backbone; see :class:`TimmBackbone`.'
+    """
+    found = {}
+    for path in sorted((Path(brainnet.__file__).parent / room).rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        definitions = [node for node in tree.body if isinstance(node, Definition)]
+        if path.parent.name == folder and not path.name.startswith("_"):
+            entry = next((one for one in definitions if one.name == "build"), None)
+            entry = entry or next(d for d in definitions if isinstance(d, ast.ClassDef) and not d.name.startswith("_"))
+            found[path.stem] = _first_line(ast.get_docstring(entry))
+        for one in definitions:
+            found |= {name: _first_line(ast.get_docstring(one)) for name in _registered(one, registry)}
+    for point in entry_points(group=group):
+        try:
+            found[point.name] = _first_line(point.load().__doc__)
+        except Exception as error:  # another package's mistake must not hide the others
+            found[point.name] = f"cannot be used: {type(error).__name__}: {error}"
+    return dict(sorted(found.items()))
+
+
+def _registered(definition: Definition, registry: str) -> Iterator[str]:
+    for decorator in definition.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"{registry}.register":
+            yield ast.literal_eval(decorator.args[0])
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]

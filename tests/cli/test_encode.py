@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from typer.testing import CliRunner
+
+from brainnet.cli import app as cli
+
+
+def test_help_of_encode_shows_a_line_that_works(monkeypatch):
+    """The example in the help: its options are parsed and reach the function behind the command."""
+    from brainnet.run import encoding as run_encode
+
+    shown = " ".join(CliRunner().invoke(cli.app, ["encode", "--help"]).output.replace("│", " ").split())
+    words = shown.partition("and a control: brainnet encode")[2].partition("Training and")[0].split()
+    seen = {}
+
+    def record(cfg, out, **options):
+        seen.update(options, out=str(out), folder=cfg.DATASET.DATA_DIR)
+        raise ValueError("as far as this")
+
+    monkeypatch.setattr(run_encode, "encode_subjects", record)
+    CliRunner().invoke(cli.app, ["encode", *words])
+    assert seen["methods"] == ["ridge", "banded", "window"]
+    assert seen["subjects"] == "DATASET.SESSION=201025,210325"
+    assert (seen["controls"], seen["out"], seen["folder"]) == (["shuffled"], "encoding", "v4")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from brainnet.cli import app as cli
+from brainnet.config import load_config
+from brainnet.run import training as run
+
+
+def test_every_setting_is_listed():
+    result = CliRunner().invoke(cli.app, ["fit", "--keys"])
+    assert "OPTIMIZER.WEIGHT_DECAY" in result.output
+    assert "AdamW step size" in result.output
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Notes what ``fit`` and ``predict`` are given, and runs neither."""
+    noted = []
+    monkeypatch.setattr(run, "fit", lambda cfg, out, **options: noted.append((cfg, out, options)) or METRICS)
+    monkeypatch.setattr(run, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy")
+    return noted
+
+
+METRICS = {
+    "test": {
+        "all": {"n": 90, "n_scored": 80, "r": {"mean": 0.111, "median": 0.222}, "r2": {"mean": 0.333},
+                "r_interval": {"lower": 0.077, "upper": 0.144}, "mean_r_over_mean_ceiling": 0.555},
+        "V1": {"n": 9, "n_scored": 8, "r": {"mean": 0.666}, "r2": {"mean": 0.777}, "mean_r_over_mean_ceiling": None},
+    },
+    "n_test_images": 70,
+    "recovery": {"layer": {"raw": 0.812, "gain_corrected": 0.913, "constant_guess": 0.214}, "not_identifiable": "size"},
+}  # fmt: skip
+
+
+def said(*words: str) -> str:
+    result = CliRunner().invoke(cli.app, list(words))
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def test_fit_passes_its_options_on(calls, tmp_path):
+    (tmp_path / "some.yaml").write_text("SEED: 7")
+    said("fit", "OPTIMIZER.LR", "0.5", "--config", str(tmp_path / "some.yaml"), "--out", str(tmp_path / "a"))
+    cfg, out, options = calls.pop()
+    assert (cfg.SEED, cfg.OPTIMIZER.LR, out) == (7, 0.5, tmp_path / "a")
+    assert options == {"resume": False, "overwrite": False, "draw": False, "progress": True}
+    said("fit", "--resume", "--overwrite", "--draw", "--quiet", "--out", str(tmp_path / "a"))
+    assert calls.pop()[2] == {"resume": True, "overwrite": True, "draw": True, "progress": False}
+
+
+def test_the_demo_passes_its_options_on(calls, tmp_path):
+    said("demo", "--seed", "3", "--shuffled", "--out", str(tmp_path), "OPTIMIZER.LR", "0.5")
+    cfg, out, _ = calls.pop()
+    assert (cfg.SEED, cfg.DATASET.SHUFFLED, cfg.OPTIMIZER.LR, out) == (3, True, 0.5, tmp_path)
+    assert cfg.DATASET.NAME == "simulated"
+    said("demo", "--out", str(tmp_path))
+    assert not calls.pop()[0].DATASET.SHUFFLED
+
+
+def test_the_demo_replaces_a_demo_and_no_other_run(calls, tmp_path):
+    (tmp_path / "config.yaml").write_text(load_config("demo").dump())
+    said("demo", "--out", str(tmp_path))
+    assert calls.pop()[2]["overwrite"]
+    (tmp_path / "config.yaml").write_text(load_config().dump())
+    said("demo", "--out", str(tmp_path))
+    assert not calls.pop()[2]["overwrite"]
+
+
+def test_predict_passes_its_options_on(calls, tmp_path):
+    said("predict", "there", "images", "--out", str(tmp_path), "--batch-size", "3")
+    (folder, images, out), options = calls.pop()
+    assert (str(folder), str(images), out) == ("there", "images", tmp_path)
+    assert options == {"batch_size": 3, "progress": True}
+
+
+def test_the_report_prints_each_number_under_its_name(calls, tmp_path):
+    text = said("fit", "--out", str(tmp_path))
+    assert "region voxels mean r mean R2 mean r / mean ceiling all 80 0.111 0.333 0.555 V1 8 0.666 0.777 " in text
+    assert "mean test r 0.111 (95 % interval over images 0.077 to 0.144), 70 images, 80 of 90 voxels" in text
+    assert "raw gain-corrected constant guess layer 0.812 0.913 0.214 size" in text

@@ -1,0 +1,1 @@
+"""Five things brainnet does not have."""

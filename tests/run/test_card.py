@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import types
+
+import pytest
+
+from brainnet._files import write_json
+from brainnet.run import card
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(("system", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_memory_is_in_gb_whatever_the_systems_unit(system, unit, monkeypatch):
+    resource = types.SimpleNamespace(
+        RUSAGE_SELF=0, getrusage=lambda who: types.SimpleNamespace(ru_maxrss=3 * GB // unit)
+    )
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setitem(sys.modules, "resource", resource)
+    assert card.closing(card.Clock())["peak_memory_gb"] == 3.0
+
+
+@pytest.mark.parametrize(("told", "expected"), [(1, 2.5), (0, None)])
+def test_memory_on_windows_which_has_no_resource(told, expected, monkeypatch):
+    def tell(process, counters, size):
+        assert process.value == ctypes.c_void_p(-1).value
+        counters._obj.PeakWorkingSetSize = int(2.5 * GB)
+        assert size == ctypes.sizeof(counters._obj) == 72  # of a 64-bit system
+        return told
+
+    psapi = types.SimpleNamespace(GetProcessMemoryInfo=tell)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "resource", None)  # importing it raises
+    monkeypatch.setattr(ctypes, "windll", types.SimpleNamespace(psapi=psapi), raising=False)
+    assert card.closing(card.Clock())["peak_memory_gb"] == expected
+
+
+def test_memory_of_this_process_is_that_of_the_kernel():
+    status = "/proc/self/status"
+    try:
+        with open(status) as file:
+            peak = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        pytest.skip("this system does not say it in /proc")
+    assert card.peak_memory() == pytest.approx(peak, rel=0.02)
+
+
+def test_every_module_is_imported_without_what_only_unix_has():
+    code = """
+import importlib, pkgutil, sys
+for name in ("resource", "fcntl", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+import subprocess, brainnet
+for module in pkgutil.walk_packages(brainnet.__path__, "brainnet."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [('{"kind": "encode", "format": 1}', "encode"), ('{"backbone": {}}', "fit"), ("", ""), ("[1, 2]", ""),
+     ('{\n  "kind": "searchlight --group",\n  "form', "searchlight --group"), ('{"title": "mine"}', ""),
+     ("\x00\x01", "")],
+)  # fmt: skip
+def test_a_folder_says_by_which_command_it_was_filled(text, kind, tmp_path):
+    assert card.kind_of(tmp_path) is None
+    (tmp_path / "run.json").write_text(text)
+    assert card.kind_of(tmp_path) == kind
+
+
+def test_the_folder_of_another_command_is_refused(tmp_path):
+    card.refuse_others(tmp_path / "new", "fit")
+    write_json(tmp_path / "run.json", {"kind": "rsa"})
+    card.refuse_others(tmp_path, "fit", "rsa")
+    with pytest.raises(FileExistsError, match="rsa"):
+        card.refuse_others(tmp_path, "fit")
+    with pytest.raises(FileExistsError, match="is a file"):
+        card.refuse_others(tmp_path / "run.json", "rsa")
+    (tmp_path / "run.json").write_text('{"kind": "rsa", "scores": [0.1,')  # a kill in the middle of a write
+    card.refuse_others(tmp_path, "rsa")
+    (tmp_path / "run.json").write_text("notes of mine")
+    with pytest.raises(FileExistsError, match=r"run\.json"):
+        card.refuse_others(tmp_path, "rsa")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(card.os, "access", lambda path, mode: False)  # as for a folder that Docker made as root
+    for out in (tmp_path, tmp_path / "a" / "b"):
+        with pytest.raises(PermissionError) as refused:
+            card.refuse_others(out, "fit")
+        assert str(tmp_path) in str(refused.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError):
+        card.refuse_others(tmp_path / "file" / "b", "fit")
