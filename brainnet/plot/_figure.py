@@ -257,7 +257,7 @@ def plain(ax: Axes, x_name: str, y_name: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set(linewidth=0.6, color=FAINT)
     ax.tick_params(labelsize=7, length=2.5, width=0.5, colors=INK)
-    ax.set_xlabel(label(x_name, 60), fontsize=8, color=INK, labelpad=2)
-    _, _, _, height = box_of(ax)
+    _, _, width, height = box_of(ax)
+    ax.set_xlabel(labels_within([x_name], 8, max(width + 0.2, 1.0), 60)[0], fontsize=8, color=INK, labelpad=2)
     lines = wrapped(label(y_name, LONGEST_TITLE), 8, max(height + 0.5, 1.0)) if y_name else [""]
     ax.set_ylabel("\n".join(lines[:2]), fontsize=8, color=INK, labelpad=3)
