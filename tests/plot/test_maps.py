@@ -296,3 +296,25 @@ def test_inputs_are_left_alone(units):
     units = Selectors(*(part.requires_grad_() for part in units))
     plot.selectors(units, BrainSpace.free(30), scores=torch.ones(30))
     assert all(torch.equal(part, old) for part, old in zip(units, before, strict=True))
+
+
+def test_panels_that_mean_nothing_are_left_out_and_the_note_says_so(space, planted, units):
+    given = {"leave_out": ("scale", "layer", "channels"), "note": "training started from ridge"}
+    figure = plot.selectors(**planted, space=space, **given)
+    assert titles(figure) == ["Space", "Score", "Score against noise ceiling"]
+    assert "Layer, scale and channels left out: training started from ridge" in figure.texts[-1].get_text()
+    assert titles(plot.selectors(units, BrainSpace.free(30), **given)) == ["Space"]
+    with pytest.raises(ValueError, match="'depth'"):
+        plot.selectors(units, BrainSpace.free(30), leave_out=["depth"])
+    with pytest.raises(ValueError, match="every panel"):
+        plot.selectors(planted["chosen"], space, leave_out=["layer", "space", "scale"])
+
+
+def test_a_unit_without_selectors_is_no_row(units):
+    layer = units.layer.clone()
+    layer[3] = torch.nan
+    figure = plot.selectors(Selectors(units.space, layer, units.scale), BrainSpace.free(30), scores=torch.ones(30))
+    assert axes_below(figure, "Layer").images[0].get_array().shape[0] == 29
+    assert any("1 of 30" in t.get_text() for t in figure.texts)
+    nobody = Selectors(units.space, torch.full_like(layer, torch.nan), units.scale)
+    assert any("30 of 30" in text.get_text() for text in plot.selectors(nobody, BrainSpace.free(30)).texts)
