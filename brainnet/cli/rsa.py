@@ -217,7 +217,9 @@ def time(
     method: Method = "spearman",
     span: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="First and last time of the data. By default time points are counted.", metavar="FIRST LAST"),
+        typer.Option(
+            help="First and last time of the data in seconds. By default time points are counted.", metavar="FIRST LAST"
+        ),
     ] = None,
     fusion: Annotated[
         bool,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from brainnet import plot
-from brainnet._files import slug, write_csv, writing
+from brainnet._files import slug, write_csv
 from brainnet._work import progress as progress_bar
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
 from brainnet.scores import normalise
@@ -45,8 +45,6 @@ def draw(encoding: Encoding, folder: str | Path, progress: bool = True) -> list[
         folder: made where it does not exist.
         progress: show a progress bar.
     """
-    from matplotlib import rc_context
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [picture for subject in encoding.subjects for picture in _pictures(encoding, subject)]
@@ -58,12 +56,7 @@ def draw(encoding: Encoding, folder: str | Path, progress: bool = True) -> list[
         used.add(picture.name.lower())
     for picture in progress_bar(pictures, "Figures", len(pictures), progress):
         write_csv(folder / f"{picture.name}.csv", picture.numbers)
-        figure = picture.draw()
-        with rc_context({"svg.hashsalt": "brainnet"}):  # the same figure gives the same bytes
-            for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
-                with writing(folder / f"{picture.name}.{suffix}") as unfinished:
-                    figure.savefig(unfinished, dpi=DPI, metadata=metadata)
-        written.append(folder / f"{picture.name}.png")
+        written.append(plot.save(picture.draw(), folder / picture.name, dpi=DPI)[0])
     return written
 
 
@@ -90,7 +83,15 @@ def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> I
     yield _Picture(
         _file("scores", subject, split),
         _bar_numbers(encoding, subject, scores, ceiling),
-        lambda: plot.scores(scores, dataset.space, noise_ceiling=ceiling, score_name="r", title=title),
+        lambda: plot.scores(
+            scores,
+            dataset.space,
+            noise_ceiling=ceiling,
+            intervals=_intervals(encoding, keys, split),
+            interval_name="95 % interval of the mean, images resampled",
+            score_name="r",
+            title=title,
+        ),
     )
     if ceiling is None:
         return
@@ -141,7 +142,7 @@ def _best_layer(encoding: Encoding, subject: str, model: str) -> Iterator[_Pictu
             _file("best_layer", subject, model, "" if method == "ridge" else method),
             numbers,
             lambda scores=scores, opacity=opacity: plot.best_layer(
-                scores, dataset.space, alpha=opacity, outlines=True, title=_title(subject, "", model)
+                scores, dataset.space, floor=FADE, alpha=opacity, outlines=True, title=_title(subject, "", model)
             ),
         )
 
@@ -199,6 +200,17 @@ def _scores(encoding: Encoding, keys: list[FitKey], split: str) -> dict[str, Ten
         name = f"{key.model} {key.method}" if several else key.method
         scores[name] = encoding.voxel_scores(key, split)
     return scores
+
+
+def _intervals(encoding: Encoding, keys: list[FitKey], split: str) -> dict[str, dict[str, tuple[float, float]]]:
+    """Name in the figures -> ROI -> interval of the mean r, as the table has it."""
+    table = encoding.table
+    rows = table[(table["split"] == split) & (table["score"] == "r")]
+    intervals = {}
+    for name, key in zip(_scores(encoding, keys, split), keys, strict=True):
+        mine = rows[(rows[list(key._fields)] == list(key)).all(axis=1)]
+        intervals[name] = {row["roi"]: (row["low"], row["high"]) for _, row in mine.iterrows()}
+    return intervals
 
 
 def _bar_numbers(encoding: Encoding, subject: str, scores: Mapping[str, Tensor], ceiling: Tensor | None) -> DataFrame:

@@ -187,6 +187,13 @@ def load_model(run: str | Path, backbone: Any = None) -> PLModel:
     return model.eval()
 
 
+def _without(cfg: CfgNode | None) -> dict[str, object]:
+    """The panels of ``plot.selectors`` that say nothing of this training, and why."""
+    if cfg is None or cfg.MODEL.START != "ridge":
+        return {}
+    return {"leave_out": ("layer", "scale", "channels"), "note": "they mean nothing where training starts from ridge"}
+
+
 def redraw(run: str | Path) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its ``selectors.npz`` and ``scores.csv``."""
     import pandas as pd
@@ -216,12 +223,11 @@ def redraw(run: str | Path) -> list[Path]:
         noise_ceiling=torch.tensor(scores["noise_ceiling"].to_numpy()) if "noise_ceiling" in scores else None,
         clusters=clusters,
         layer_names=names,
+        fade=cfg is None or not cfg.DATASET.SHUFFLED,
+        **_without(cfg),
         **extra,
     )
-    written = [run / "maps.png", run / "maps.svg"]
-    for path in written:
-        figure.savefig(path, dpi=150)
-    return written
+    return plot.save(figure, run / "maps")
 
 
 # ---------------------------------------------------------------------- training
