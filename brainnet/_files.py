@@ -30,6 +30,7 @@ import numpy as np
 
 log = logging.getLogger(__name__)
 
+RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names of devices on Windows
 LONGEST_NAME = 120  # characters of a file name made from names; file systems allow 255 bytes
 _digests: dict[tuple[str, int, int, int], str] = {}  # of files read in this process, by path, size, time and inode
 
@@ -44,19 +45,20 @@ def slug(*parts: str) -> str:
     name is a safe file name already, it stays as it is.
 
     >>> slug("timm:vit", "", "subj01"), slug("layer4.1"), slug("a b"), slug("con")
-    ('timm-vit_subj01_d628b9', 'layer4.1', 'a-b_541e27', 'con_c7f22b')
+    ('timm-vit_subj01_d628b9', 'layer4.1', 'a-b_541e27', 'name-con_c7f22b')
     """
     if len(parts) == 1 and _is_safe(parts[0]):
         return parts[0]
-    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts if part)[:LONGEST_NAME].lstrip(".")
+    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts if part)[:LONGEST_NAME].lstrip(".-")
+    name = f"name-{name}" if not name or RESERVED.fullmatch(name) else name
     return f"{name}_{sha256(json.dumps(list(parts)))[:6]}"
 
 
 def _is_safe(name: str) -> bool:
     """Whether a name is a file name on every system, and none that :func:`slug` makes of another name."""
-    reserved = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name)
     made = re.search(r"_[0-9a-f]{6}$", name)
-    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name)) and not (reserved or made or name.endswith("."))
+    fits = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name)
+    return bool(fits) and not (RESERVED.fullmatch(name) or made or name.endswith("."))
 
 
 def sha256(*parts: bytes | str) -> str:

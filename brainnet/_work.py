@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,23 @@ LINE_EVERY = 30.0  # seconds between lines of progress where there is no termina
 
 class Interrupted(Exception):
     """Work was stopped by the user; the message says what is kept and how to go on."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """A SIGTERM (of Slurm, of Docker) ends the block as ctrl-C does, by KeyboardInterrupt; in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def progress(

@@ -14,7 +14,7 @@ store = TokenStore.build(build_backbone("expansion:small"), subject)
 encoding = encode(store, subject, methods=["ridge", "banded"], pool="mean", controls=["shuffled"])
 rows = encoding.table
 rows = rows[(rows.roi == "all") & (rows.score == "r")]
-print(rows[["method", "layer", "control", "mean", "lower", "upper", "normalised"]].round(3).to_string(index=False))
+print(rows[["method", "layer", "control", "mean", "low", "high", "ceiling_share"]].round(3).to_string(index=False))
 
 plot.layers(encoding.table).savefig("layers.png", dpi=110)
 plot.best_layer(encoding.layer_scores("model", "subject"), subject.space).savefig("best_layer.png", dpi=110)

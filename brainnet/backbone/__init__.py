@@ -4,9 +4,10 @@
 with ``get_tokens(images)`` is one. Heavy packages are imported by the family that needs them, when it is used.
 """
 
-from brainnet.backbone.base import FrozenBackbone, HookedBackbone, backbone_of, build_backbone
+from brainnet.backbone.base import FrozenBackbone, backbone_of, build_backbone
 from brainnet.backbone.catalogue import BACKBONES
 from brainnet.backbone.families.clip import ModifiedCLIP
+from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.weights import load_weights
 
 __all__ = [

@@ -103,7 +103,7 @@ def _report_encoding(encoding) -> None:
         for row in rows.loc[[tuple(key)]].itertuples(index=False):
             shown.add_row(
                 key[1], *([key[0]] if several else []), ", ".join(filter(None, (key[2], key[4]))), row.chosen_layer,
-                row.split, f"{row.mean:.3f}", "" if row.lower != row.lower else f"{row.lower:.3f}-{row.upper:.3f}",
-                "" if row.normalised != row.normalised else f"{row.normalised:.3f}",
+                row.split, f"{row.mean:.3f}", "" if row.low != row.low else f"{row.low:.3f}-{row.high:.3f}",
+                "" if row.ceiling_share != row.ceiling_share else f"{row.ceiling_share:.3f}",
             )  # fmt: skip
     out_console.print(shown)

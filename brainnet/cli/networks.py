@@ -24,9 +24,21 @@ def extract(
     out: Out = Path("features"),
     layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
     pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
-    grid: Annotated[tuple[int, int], typer.Option(help="Token grid of flattened features.", metavar="H W")] = (8, 8),
+    grid: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Average larger token maps down to this grid. Default: each layer's own.", metavar="H W"),
+    ] = None,
     file_format: Annotated[str, typer.Option("--format", "-f", help="npy, csv, h5, mat or pt.")] = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. Default: CUDA where there is one.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16. Default: what the network has.")] = None,
+    image_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Height and width in pixels. Default: what the weights were trained with.", metavar="H W"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of random weights.")] = None,
     keep_tokens: Annotated[bool, typer.Option("--keep-tokens", help="Leave the token store, tokens.bin.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -35,14 +47,17 @@ def extract(
 
     brainnet extract images/ --backbone torchvision:squeezenet1_0 --pool mean --out features
 
+    Features are exact activations, C * H * W of each layer's own token map; --grid or --pool make them fewer.
+
     The same line goes on where an interrupted one stopped.
     """
     with loading():
         from brainnet.run.extraction import extract_features
 
     written = extract_features(
-        images, out, backbone, layers=layer, pool=pool, grid=grid, file_format=file_format, batch_size=batch_size,
-        keep_tokens=keep_tokens, overwrite=overwrite, progress=not quiet,
+        images, out, backbone, layers=layer, pool=pool, grid=grid or None, file_format=file_format,
+        batch_size=batch_size, device=device, keep_tokens=keep_tokens, overwrite=overwrite, progress=not quiet,
+        precision=precision, image_size=image_size or None, seed=seed,
     )  # fmt: skip
     out_console.print("\n".join(str(path) for path in [*written.values(), out / "images.txt"]), highlight=False)
 

@@ -1,185 +1,343 @@
-"""Commands about geometry: rdm, rsa, searchlight."""
+"""Commands about geometry: rdm, rsa (compare, time, fit, partition), searchlight (run, group)."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Out, Quiet, app, out_console, print_table
+from brainnet.cli.shared import Out, Quiet, app, err_console, out_console, print_table
+
+Brains = Annotated[
+    list[Path],
+    typer.Argument(help="Files of brain RDMs: each file is a region, with one RDM per subject. A folder is its files."),
+]
+Courses = Annotated[
+    list[Path],
+    typer.Argument(
+        help="M/EEG RDMs over time: a file with the axes (subjects, times, ...), or a folder with one file of time "
+        "points per subject."
+    ),
+]
+Models = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--model", "-m", help="File or folder of model RDMs. Repeat the option for several models.", metavar="PATH"
+    ),
+]
+Key = Annotated[str | None, typer.Option(help="Name of the entry to read, in files that hold several arrays.")]
+Seed = Annotated[int, typer.Option(help="Seed of the random numbers. The same seed gives the same results.")]
+Method = Annotated[str, typer.Option(help="How two RDMs are compared, such as spearman, pearson or mine.py:name.")]
+Generalise = Annotated[
+    str, typer.Option(help="What the results generalize to: new subjects, new conditions, or both.", metavar="WHAT")
+]
+Test = Annotated[
+    str,
+    typer.Option(
+        help="Test of the scores: t, sign-flip (the signs of the subjects' scores are flipped) or permutation (the "
+        "condition labels are permuted)."
+    ),
+]
+Correction = Annotated[str, typer.Option(help="Correction for many tests: holm, max, fdr or none.")]
+Nan = Annotated[
+    str,
+    typer.Option(
+        help="What to do with undefined dissimilarities (NaN): raise stops with an error, omit leaves out the "
+        "conditions that have none defined."
+    ),
+]
+Permutations = Annotated[int, typer.Option(min=1, help="Number of permutations, or of sign flips.")]
+FitPermutations = Annotated[int, typer.Option(min=0, help="Number of permutations. With 0 nothing is tested.")]
+Folds = Annotated[
+    int, typer.Option(min=2, help="Number of parts of the conditions. Each part needs at least four conditions.")
+]
+Metric = Annotated[str, typer.Option(help="Distance between two patterns, such as correlation or mine.py:name.")]
+
+
+class _WithOlderForm(TyperGroup):
+    """A group of commands that also reads the form the command had before it was parted, and says the new one once."""
+
+    translate: Callable[[list[str]], list[str]]
+
+    def parse_args(self, ctx, args):
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = type(self).translate(list(args))
+            err_console.print(
+                f"deprecated: this form ends with version 1.0. Write `brainnet {ctx.info_name} {args[0]} ...`.",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
+        return super().parse_args(ctx, args)
+
+
+def _rsa_command(args: list[str]) -> list[str]:
+    """The parted form of ``brainnet rsa PATHS --time / --fit WEIGHTS / --partition``."""
+    kinds = {"--time": "time", "--partition": "partition", "--fit": "fit"}
+    found = [word for word in args if word.partition("=")[0] in kinds]
+    if len({word.partition("=")[0] for word in found}) > 1:
+        raise ValueError(f"{' and '.join(found)} are different analyses; run one at a time.")
+    if not found:
+        return ["compare", *args]
+    option = found[0].partition("=")[0]
+    if option == "--fit":
+        args = ["--weights" + word.removeprefix("--fit") if word == found[0] else word for word in args]
+        return ["fit", *args]
+    return [kinds[option], *(word for word in args if word != found[0])]
+
+
+def _searchlight_command(args: list[str]) -> list[str]:
+    """The parted form of ``brainnet searchlight [--group] PATHS``."""
+    return ["group", *(word for word in args if word != "--group")] if "--group" in args else ["run", *args]
+
+
+class _RsaGroup(_WithOlderForm):
+    translate = staticmethod(_rsa_command)
+
+
+class _SearchlightGroup(_WithOlderForm):
+    translate = staticmethod(_searchlight_command)
 
 
 @app.command()
 def rdm(
-    source: Annotated[Path, typer.Argument(help="Pictures (folder or zip), token store, or features (.npy, .npz).")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="Pictures (a folder or a zip file), a token store, or a file of features (.npy, .npz)."),
+    ],
     out: Out = Path("rdms"),
     backbone: Annotated[
         str | None,
         typer.Option(
-            "--backbone", "-b", help="Network that looks at pictures: family:variant, or family:variant=weights."
+            "--backbone",
+            "-b",
+            help="Network that looks at the pictures: family:variant, or family:variant=weights.",
         ),
     ] = None,
-    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
-    metric: Annotated[str, typer.Option(help="Distance between patterns.")] = "correlation",
-    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
+    layer: Annotated[
+        list[str] | None, typer.Option("--layer", "-l", help="Name of a layer. Repeat the option for several layers.")
+    ] = None,
+    metric: Metric = "correlation",
+    pool: Annotated[str, typer.Option(help="How tokens become features: flatten, mean, global or both.")] = "flatten",
     quiet: Quiet = False,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
 
     brainnet rdm images/ --backbone torchvision:squeezenet1_0 --out rdms
+
+    A distance of your own is a function in a file: brainnet rdm features.npy --metric mine.py:chebyshev
     """
     with loading():
-        from brainnet.run.rsa import write_rdms
+        from brainnet.run.rdms import write_rdms
 
     rdms = write_rdms(source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, progress=not quiet)
     out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
 
 
-@app.command()
-def rsa(
-    context: typer.Context,
-    subjects: Annotated[list[Path], typer.Argument(help="Files of a region's RDMs, one per subject; or folders.")],
+rsa_app = typer.Typer(cls=_RsaGroup, no_args_is_help=True, rich_markup_mode="rich")
+app.add_typer(rsa_app, name="rsa", help="Compare model RDMs with brain RDMs, in regions or over time, or fit them.")
+
+
+@rsa_app.command()
+def compare(
+    subjects: Brains,
     out: Out = Path("rsa"),
-    model: Annotated[list[Path] | None, typer.Option("--model", "-m", help="Model RDMs; repeat for more.")] = None,
-    method: Annotated[str, typer.Option(help="Comparison of RDMs.")] = "spearman",
-    generalise: Annotated[str, typer.Option(help="To new subjects, conditions or both.")] = "both",
-    test: Annotated[str, typer.Option(help="t, sign-flip (of subjects) or permutation (of condition labels).")] = "t",
-    correction: Annotated[str, typer.Option(help="holm, max, fdr or none.")] = "holm",
-    squared: Annotated[bool, typer.Option("--squared", help="Noise ceilings of squared similarities.")] = False,
-    pooling: Annotated[str, typer.Option(help="Group RDM of the ceilings: optimal, or mean.")] = "optimal",
-    time: Annotated[
-        bool, typer.Option("--time", help="M/EEG: files (subjects, times, ...), or folders with a file per subject.")
+    model: Models = None,
+    method: Method = "spearman",
+    generalise: Generalise = "both",
+    test: Test = "t",
+    correction: Correction = "holm",
+    permutations: Permutations = 5000,
+    squared: Annotated[
+        bool,
+        typer.Option("--squared", help="Average squared similarities, in the scores and in the noise ceilings."),
     ] = False,
-    span: Annotated[
-        tuple[float, float] | None, typer.Option(help="With --time: first and last time.", metavar="FIRST LAST")
-    ] = None,
-    fusion: Annotated[
-        bool, typer.Option("--fusion", help="With --time: models are fMRI regions, their subjects pooled.")
-    ] = False,
-    fit: Annotated[
-        str | None,
+    pooling: Annotated[
+        str,
         typer.Option(
-            help="Mix each model's layers on held-out data: nonnegative, ridge or ols weights.", metavar="WEIGHTS"
+            help="Group RDM of the noise ceilings: optimal (for this method), or mean (of the RDMs as they are)."
         ),
-    ] = None,
-    partition: Annotated[
-        bool, typer.Option("--partition", help="Regress on all models: total, unique and shared R2.")
-    ] = False,
-    folds: Annotated[
-        int, typer.Option(help="With --fit or --partition: parts of the conditions, four or more each.")
-    ] = 3,
-    permutations: Annotated[
-        int | None, typer.Option(help="Of condition labels, or sign flips; 5000, and 1000 where models are fitted.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Entry of files that hold several arrays.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of resampling.")] = 0,
+    ] = "optimal",
+    nan: Nan = "raise",
+    key: Key = None,
+    seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Compare model RDMs with brain RDMs; without models, only the noise ceilings.
+    """Compare model RDMs with brain RDMs. Without models, only the noise ceilings are computed.
 
-    brainnet rsa brain/ --model rdms/rdms.npz --out results
+    brainnet rsa compare brain/ --model rdms/rdms.npz --out results
 
-    The noise ceilings of the Algonauts challenge 2019: brainnet rsa fmri_rdms/ --squared --pooling mean
-
-    Over time: brainnet rsa meg.npz --time --span -0.1 0.9 --model rdms/rdms.npz --correction fdr
-
-    Fitted: brainnet rsa brain/ --fit nonnegative --model rdms/rdms.npz, or --partition --model a.npz --model b.npz
+    The noise ceilings of the Algonauts challenge 2019: brainnet rsa compare fmri_rdms/ --squared --pooling mean
     """
-    kinds = [name for name, on in (("--time", time), ("--fit", fit), ("--partition", partition)) if on]
-    if len(kinds) > 1:
-        raise ValueError(f"{' and '.join(kinds)} are different analyses; run one at a time.")
-    unread = {"--time": "squared pooling folds", "": "span fusion folds"}
-    fitted = "squared pooling generalise test correction span fusion"
-    _refuse_unread(context, unread.get("".join(kinds), fitted), "".join(kinds) or "a plain comparison")
-    common = {"models": model or (), "key": key, "seed": seed, "progress": not quiet}
-    if fit or partition:
-        with loading():
-            from brainnet.run.rsa import fit_rdms, partition_rdms
-
-        common |= {"method": method, "n_folds": folds, "n_permutations": 1000 if permutations is None else permutations}
-        tables = fit_rdms(subjects, out, weights=fit, **common) if fit else partition_rdms(subjects, out, **common)
-        _print_roles(out)
-        columns = ["roi", "model", "score", "unweighted", "p_corrected", "ceiling_lower", "ceiling_upper"]
-        for name, table in tables.items():
-            print_table(table[columns] if name == "scores" else table, name)
-        out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
-        return
-    common |= {"generalise": generalise, "test": test, "correction": correction}
-    common |= {} if permutations is None else {"n_permutations": permutations}
-    if time:
-        with loading():
-            from brainnet.run.rsa import compare_over_time
-
-        tables = compare_over_time(subjects, out, method=method, span=span, pooled=fusion, **common)
-        _print_roles(out)
-        print_table(tables["peaks"], "highest scores")
-        out_console.print(f"\ntables, figure and run card in {out}", highlight=False)
-        return
     with loading():
         from brainnet.run.rsa import compare_rdms
 
-    tables = compare_rdms(subjects, out, method=method, squared=squared, pooling=pooling, **common)
-    _print_roles(out)
+    tables = compare_rdms(
+        subjects, out, models=model or (), method=method, generalise=generalise, test=test, correction=correction,
+        n_permutations=permutations, squared=squared, pooling=pooling, nan=nan, key=key, seed=seed, progress=not quiet,
+    )  # fmt: skip
+    _print_read(tables)
     print_table(tables["ceilings"], "noise ceilings" + (", squared" if squared else ""))
     if "scores" in tables:
-        columns = ["roi", "model", "layer", "score", "low", "high", "p_corrected", "explained"]
-        print_table(tables["scores"][columns], "scores")
+        columns = ["roi", "model", "layer", "score", "low", "high", "p_corrected", "ceiling", "ceiling_share"]
+        print_table(tables["scores"][columns], "scores" + (", squared" if squared else ""))
     out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
 
 
-@app.command()
-def searchlight(
-    context: typer.Context,
+@rsa_app.command()
+def time(
+    subjects: Courses,
+    out: Out = Path("rsa"),
+    model: Models = None,
+    method: Method = "spearman",
+    span: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="First and last time of the data. By default time points are counted.", metavar="FIRST LAST"),
+    ] = None,
+    fusion: Annotated[
+        bool,
+        typer.Option("--fusion", help="The models are fMRI regions with one RDM per subject, and these are pooled."),
+    ] = False,
+    generalise: Generalise = "both",
+    test: Test = "t",
+    correction: Correction = "holm",
+    permutations: Permutations = 5000,
+    nan: Nan = "raise",
+    key: Key = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Compare model RDMs with M/EEG RDMs at every time.
+
+    brainnet rsa time meg.npz --span -0.1 0.9 --model rdms/rdms.npz --correction fdr
+    """
+    with loading():
+        from brainnet.run.rsa import compare_over_time
+
+    tables = compare_over_time(
+        subjects, out, models=model or (), method=method, span=span, pooled=fusion, generalise=generalise, test=test,
+        correction=correction, n_permutations=permutations, nan=nan, key=key, seed=seed, progress=not quiet,
+    )  # fmt: skip
+    _print_read(tables)
+    print_table(tables["peaks"], "highest scores")
+    out_console.print(f"\ntables, figure and run card in {out}", highlight=False)
+
+
+@rsa_app.command()
+def fit(
+    subjects: Brains,
+    out: Out = Path("rsa"),
+    model: Models = None,
+    weights: Annotated[
+        str, typer.Option(help="Kind of the weights: nonnegative, ridge or ols (least squares).")
+    ] = "nonnegative",
+    method: Annotated[
+        str, typer.Option(help="How the mixture is compared with the brain on held-out conditions.")
+    ] = "spearman",
+    folds: Folds = 3,
+    permutations: FitPermutations = 1000,
+    key: Key = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Mix the layers of every model so that they match the brain best, and score the mixture on held-out conditions.
+
+    brainnet rsa fit brain/ --weights nonnegative --model rdms/rdms.npz
+    """
+    with loading():
+        from brainnet.run.rsa_fits import fit_rdms
+
+    tables = fit_rdms(
+        subjects, out, models=model or (), weights=weights, method=method, n_folds=folds, n_permutations=permutations,
+        key=key, seed=seed, progress=not quiet,
+    )  # fmt: skip
+    _print_read(tables)
+    columns = ["roi", "model", "score", "unweighted", "p_corrected", "ceiling", "ceiling_share"]
+    print_table(tables["scores"][columns], "scores")
+    print_table(tables["weights"], "weights")
+    out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
+
+
+@rsa_app.command()
+def partition(
+    subjects: Brains,
+    out: Out = Path("rsa"),
+    model: Models = None,
+    method: Annotated[
+        str, typer.Option(help="spearman replaces all dissimilarities by their ranks first. pearson does not.")
+    ] = "spearman",
+    folds: Folds = 3,
+    permutations: FitPermutations = 1000,
+    key: Key = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Regress brain RDMs on all models together: the total, unique and shared R2 of each model.
+
+    brainnet rsa partition brain/ --model a.npz --model b.npz
+    """
+    with loading():
+        from brainnet.run.rsa_fits import partition_rdms
+
+    tables = partition_rdms(
+        subjects, out, models=model or (), method=method, n_folds=folds, n_permutations=permutations, key=key,
+        seed=seed, progress=not quiet,
+    )  # fmt: skip
+    _print_read(tables)
+    print_table(tables["parts"], "parts")
+    out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
+
+
+searchlight_app = typer.Typer(cls=_SearchlightGroup, no_args_is_help=True, rich_markup_mode="rich")
+app.add_typer(searchlight_app, name="searchlight", help="Map where in the brain patterns have the geometry of a model.")
+
+
+@searchlight_app.command()
+def run(
     patterns: Annotated[
         list[Path],
         typer.Argument(
-            help="NIfTI (x, y, z, conditions); left and right GIfTI; or .npy. With --group, folders of maps."
+            help="Patterns of one subject: a NIfTI (x, y, z, conditions); two GIfTIs, left and right; or a .npy "
+            "(conditions, vertices)."
         ),
     ],
-    model: Annotated[list[Path] | None, typer.Option("--model", "-m", help="Model RDMs; repeat for more.")] = None,
+    model: Models = None,
     out: Out = Path("searchlight"),
-    group: Annotated[bool, typer.Option("--group", help="Test the finished maps of several subjects.")] = False,
-    contrast: Annotated[
-        tuple[str, str] | None, typer.Option(help="With --group: where the first model scores above the second.")
+    mask: Annotated[
+        Path | None, typer.Option(help="NIfTI on the grid of the patterns that is above 0 inside the brain.")
     ] = None,
-    mask: Annotated[Path | None, typer.Option(help="NIfTI above 0 inside the brain.")] = None,
     mesh: Annotated[str, typer.Option(help="Mesh of surface patterns.")] = "fsaverage5",
-    radius: Annotated[float | None, typer.Option(help="Of spheres or discs; 8 mm in volumes.")] = None,
-    unit: Annotated[str, typer.Option(help="Of the radius in volumes: mm or voxels.")] = "mm",
-    k: Annotated[int | None, typer.Option("--vertices", help="Vertices of a disc, instead of a radius; 50.")] = None,
-    min_size: Annotated[int, typer.Option(help="Fewest voxels of a neighbourhood.")] = 10,
-    metric: Annotated[str, typer.Option(help="Distance between patterns.")] = "correlation",
-    method: Annotated[str, typer.Option(help="Comparison of RDMs.")] = "spearman",
+    radius: Annotated[
+        float | None, typer.Option(help="Radius of the spheres or discs. In volumes the default is 8 mm.")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="Unit of the radius in volumes: mm or voxels.")] = "mm",
+    k: Annotated[
+        int | None,
+        typer.Option("--vertices", help="Number of vertices of a disc, instead of a radius. The default is 50."),
+    ] = None,
+    min_size: Annotated[
+        int, typer.Option(min=1, help="Smallest number of voxels. Centers with fewer voxels are left out.")
+    ] = 10,
+    metric: Metric = "correlation",
+    method: Method = "spearman",
     permutations: Annotated[
-        int, typer.Option(help="Of condition labels, 0 tests nothing; with --group sign flips, 0 takes Student's t.")
+        int, typer.Option(min=0, help="Number of permutations of the condition labels. With 0 nothing is tested.")
     ] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the permutations.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
-    key: Annotated[str | None, typer.Option(help="Entry of model files that hold several arrays.")] = None,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(help="Number of processes.")] = 1,
+    key: Key = None,
     quiet: Quiet = False,
 ) -> None:
-    """Map where in a volume or on a surface the patterns have the geometry of each model.
+    """Map where in a volume or on a surface one subject's patterns have the geometry of each model.
 
-    brainnet searchlight betas.nii.gz --model rdms/rdms.npz --out maps
+    brainnet searchlight run betas.nii.gz --model rdms/rdms.npz --out maps
 
-    Over subjects: brainnet searchlight --group maps/sub-01 maps/sub-02 maps/sub-03 --out group
+    A run that was stopped goes on where it was when the same command is given again.
     """
-    if group:
-        _refuse_unread(context, "model mask mesh radius unit k min_size metric method jobs key", "--group")
-        with loading():
-            from brainnet.run.rsa import search_group
-
-        found = search_group(
-            patterns, out, contrast=contrast, n_permutations=permutations, seed=seed, progress=not quiet
-        )
-        out_console.print(f"{found!r}\nmaps, figure and run card in {out}", highlight=False)
-        return
-    _refuse_unread(context, "contrast", "a single subject's maps")
     with loading():
-        from brainnet.run.rsa import search
+        from brainnet.run.searchlight import search
 
     maps = search(
         patterns, model or (), out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size,
@@ -189,20 +347,35 @@ def searchlight(
                       highlight=False)  # fmt: skip
 
 
-def _print_roles(out: Path) -> None:
+@searchlight_app.command()
+def group(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Folders that `brainnet searchlight run` filled, one for each subject. Use six or more."),
+    ],
+    out: Out = Path("searchlight"),
+    contrast: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="Two models: the maps show where the first scores above the second.", metavar="FIRST SECOND"),
+    ] = None,
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Number of sign flips. With 0, p comes from Student's t distribution.")
+    ] = 1000,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Test the maps of several subjects: where a model scores above 0 in the population.
+
+    brainnet searchlight group maps/sub-01 maps/sub-02 maps/sub-03 maps/sub-04 maps/sub-05 maps/sub-06 --out group
+    """
+    with loading():
+        from brainnet.run.searchlight import search_group
+
+    found = search_group(folders, out, contrast=contrast, n_permutations=permutations, seed=seed, progress=not quiet)
+    out_console.print(f"{found!r}\nmaps, figure and run card in {out}", highlight=False)
+
+
+def _print_read(tables) -> None:
     """What was read as brain and what as model: both are files of RDMs, and either could stand for the other."""
-    card = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    for role, files, unit in (("brain", card["data"], "subject"), ("model", card["models"], "layer")):
-        for name, part in files.items():
-            names, several = part["rdms"], "s" * (len(part["rdms"]) != 1)
-            shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-            times = f" x {part['n_times']} times" if "n_times" in part else ""
-            out_console.print(f"{role} {name}: {len(names)} {unit}{several} ({shown}){times}", highlight=False)
-
-
-def _refuse_unread(context: typer.Context, names: str, kind: str) -> None:
-    """An option that this kind of analysis does not read is an error, never passed over."""
-    given = [name for name in names.split() if context.get_parameter_source(name).name == "COMMANDLINE"]
-    if given:
-        option = next(parameter.opts[0] for parameter in context.command.params if parameter.name == given[0])
-        raise ValueError(f"{option} has no meaning with {kind}; leave it out.")
+    for one in tables.read:
+        out_console.print(str(one), highlight=False)

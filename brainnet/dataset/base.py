@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 from brainnet._checks import warn_once
 from brainnet._registry import Registry, options_of
 from brainnet.space import BrainSpace
-from brainnet.tokens import Preprocessing
+from brainnet.stimuli import signature_of
+from brainnet.tokens import Preprocessing, Tokens
 
 
 def _dataset_of(module: ModuleType) -> type[ResponseDataset]:
@@ -166,6 +167,24 @@ class ResponseDataset(Dataset):
             preprocessing: overrides the dataset's own, which overrides ``Preprocessing()``.
         """
         return (preprocessing or self.preprocessing or Preprocessing())(self.load_image(index))
+
+    def signature(self) -> str:
+        """A text that changes with any picture: the digest that ``self.images`` has, else of all decoded pictures.
+
+        A subclass that knows a faster answer gives it; an answer must never miss a change.
+        """
+        images = getattr(self, "images", None)
+        return (
+            images.signature() if hasattr(images, "signature") else signature_of(map(self.load_image, range(len(self))))
+        )
+
+    def known_tokens(self, fingerprint: Mapping[str, str]) -> Tokens | None:
+        """Tokens of all images in order, where the data set has exactly those the fingerprint asks for; else None.
+
+        Args:
+            fingerprint: of a token store: name, weights, layers, "preprocessing", "grid", "resize" and "dtype".
+        """
+        return None
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not -len(self) <= index < len(self):

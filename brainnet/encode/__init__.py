@@ -1,18 +1,8 @@
 """Linear encoding of every subject from every layer of every model, scored alike: one table."""
 
-from brainnet.encode.grid import (
-    ALL_LAYERS,
-    BEST_LAYER,
-    CONTROLS,
-    METHODS,
-    NOISE_CEILING,
-    Encoding,
-    Fit,
-    FitKey,
-    encode,
-    find_estimators,
-    write_map,
-)
+from brainnet.encode.grid import CONTROLS, encode
+from brainnet.encode.methods import METHODS, find_estimators
+from brainnet.encode.table import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, Fit, FitKey, Row
 
 __all__ = [
     "ALL_LAYERS",
@@ -23,7 +13,7 @@ __all__ = [
     "Encoding",
     "Fit",
     "FitKey",
+    "Row",
     "encode",
     "find_estimators",
-    "write_map",
 ]

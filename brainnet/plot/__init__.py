@@ -10,10 +10,14 @@ from importlib import import_module
 _TOPICS = {
     "surface": ("flatmap", "slices"),
     "maps": ("selectors", "training"),
-    "encoding": ("scores", "layers", "best_layer", "joint_histogram", "variance_split"),
-    "geometry": ("rdms", "condition_map", "tree", "model_similarity"),
-    "rsa": ("rsa_bars", "rsa_layers", "rsa_time", "rsa_parts", "time_by_time"),
+    "encoding": ("scores", "joint_histogram", "variance_split"),
+    "by_layer": ("layers", "best_layer"),
+    "geometry": ("rdms", "model_similarity"),
+    "conditions": ("condition_map", "tree"),
+    "rsa": ("rsa_bars", "rsa_parts"),
+    "courses": ("rsa_layers", "rsa_time", "time_by_time"),
     "search": ("searchlight",),
+    "saving": ("save",),
 }
 _TOPIC_OF = {name: topic for topic, names in _TOPICS.items() for name in names}
 

@@ -1,8 +1,8 @@
 """Where on the paper each voxel lies: flat maps of the cortex, or slices of a volume, as one grid of pixels.
 
 A canvas is computed once for a space; after that a map costs one gather. A pixel of a flat map mixes the vertices of
-the triangle it lies in; a pixel of a slice is one voxel. The one idea: values are interpolated first and coloured then,
-so every colour in a map is one of its legend, and missing values spread no further than half-way to their neighbours.
+the triangle it lies in; a pixel of a slice is one voxel. The one idea: values are interpolated first and colored then,
+so every color in a map is one of its legend, and missing values spread no further than half-way to their neighbours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from brainnet.plot._colours import BLANK, FAINT, INK
+from brainnet.plot._colors import BLANK, FAINT, INK
+from brainnet.plot._text import label
 from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, flat_triangles, load_mesh, sulcal_depth
 
 PIXELS_WIDE = 800
@@ -46,6 +47,7 @@ class Canvas:
     shade: np.ndarray
     points: np.ndarray
     notes: tuple[tuple[float, float, str, str, str], ...]
+    rim: np.ndarray | None = None  # (n, 2, 2) lines around the voxels of every slice, in mm
 
     @property
     def aspect(self) -> float:
@@ -81,7 +83,7 @@ class Canvas:
 
         Args:
             ax: matplotlib axes; its frame and ticks are taken away.
-            rgb: colours in 0..1.
+            rgb: colors in 0..1.
             alpha: (n_voxels,) opacity in 0..1; None is opaque.
             directions: whether to write more than left and right.
         """
@@ -91,6 +93,10 @@ class Canvas:
         opacity = opacity[..., None]
         blended = opacity * np.nan_to_num(rgb) + (1 - opacity) * self.shade
         ax.imshow((255 * blended).round().astype(np.uint8), extent=(0, self.size[0], 0, self.size[1]))
+        if self.rim is not None:
+            from matplotlib.collections import LineCollection
+
+            ax.add_collection(LineCollection(self.rim, colors=FAINT, linewidths=0.5, zorder=1.5), autolim=False)
         ax.set_axis_off()
         for x, y, text, align, vertical in self.notes:
             strong = len(text) == 1
@@ -134,7 +140,7 @@ class Border:
         ax.add_collection(LineCollection(self.lines, colors=color, linewidths=0.8), autolim=False)
         for x, y in self.centres if name else ():
             ax.text(
-                x, y, name, fontsize=6.5, color=color, ha="center", va="center",
+                x, y, label(name), fontsize=6.5, color=color, ha="center", va="center",
                 path_effects=[withStroke(linewidth=1.5, foreground="white")],
             )  # fmt: skip
 
@@ -328,4 +334,15 @@ def _slice_canvas(space: BrainSpace) -> Canvas:
         shade=shade.reshape(*mosaic.shape, 3),
         points=points,
         notes=tuple(notes),
+        rim=_rim(mosaic >= 0, step, size[1]),
     )
+
+
+def _rim(filled: np.ndarray, step: np.ndarray, top: float) -> np.ndarray:
+    """(n, 2, 2) sides, in mm, at which a filled pixel of (height, width) meets an empty one."""
+    padded = np.pad(filled, 1)
+    row, column = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    level = np.stack([np.stack([column, row], 1), np.stack([column + 1, row], 1)], 1)
+    row, column = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    upright = np.stack([np.stack([column, row], 1), np.stack([column, row + 1], 1)], 1)
+    return np.concatenate([level, upright]) * [step[0], -step[1]] + [0, top]

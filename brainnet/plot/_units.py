@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from brainnet.plot._colours import FAINT, INK, SEQUENTIAL, cluster_colours, continuous_colours, layer_colours
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches, plain
+from brainnet.plot._colors import FAINT, INK, SEQUENTIAL, cluster_colors, continuous_colors, layer_colors
+from brainnet.plot._figure import add_axes, color_bar, name_cells, new_figure, note_below, patches, plain
+from brainnet.plot._text import label
 from brainnet.selection import Selectors
 
 if TYPE_CHECKING:
@@ -17,69 +19,89 @@ if TYPE_CHECKING:
 
 WEIGHTS = "magma"
 ROW_HEIGHT, COLUMN_WIDTH = 2.35, 2.6  # inches of a small plot
+HEAT_WIDTH = 3.1
 LEFT, GUTTER, FLOOR, HEADER = 0.55, 0.85, 0.75, 0.40
 
 
-def units_figure(
-    selectors: Selectors,
-    given: Mapping[str, np.ndarray],
-    layer_names: list[str],
-    title: str | None,
-    score_limits: tuple[float, float],
-    score_name: str,
-    head: float = 0.0,
-) -> Figure:
+class Style(NamedTuple):
+    """How selectors are drawn.
+
+    Args:
+        layer_names: one for each layer.
+        score_limits: scores of the lowest and highest color.
+        score_name: what the score is.
+        kept: any of "layer", "space" and "scale", which to draw.
+    """
+
+    layer_names: list[str]
+    score_limits: tuple[float, float]
+    score_name: str
+    kept: Collection[str]
+
+
+def units_figure(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) -> Figure:
     """Layer weights of all units, sorted; their positions in the image; how scale and score are spread.
+
+    Units of which a selector is NaN are left out, and counted below.
 
     Args:
         selectors: arrays (n, 2), (n, n_layers), (n, 1).
         given: any of "scores", "noise_ceiling", "width", "clusters", each (n,).
-        layer_names: one for each layer.
-        title: text above.
-        score_limits: scores of the lowest and highest colour.
-        score_name: what the score is.
-        head: inches left free at the top.
+        style: names, limits and what to draw.
     """
-    scores = given.get("scores")
-    columns = 1 if scores is None else 2
+    known = np.isfinite(np.concatenate(selectors, axis=1)).all(axis=1)
+    selectors = Selectors(*(part[known] for part in selectors))
+    given = {name: values[known] for name, values in given.items()}
+    with_layers = "layer" in style.kept
+    cells = _cells(selectors, given, style)
+    columns = -(-len(cells) // 2)
     tall = 2 * ROW_HEIGHT + FLOOR + HEADER
-    heat_width = 3.1
-    size = (
-        LEFT + heat_width + columns * (GUTTER + COLUMN_WIDTH) + 0.25,
-        tall + FLOOR + HEADER + head + (0.34 if title else 0),
-    )
-    figure = new_figure(size)
-    if title:
-        figure.text(0.5, 1 - 0.10 / size[1], title, ha="center", va="top", fontsize=12, color=INK)
-
-    def cell(column: int, row: int, name: str, meaning: str) -> Axes:
-        left = LEFT + heat_width + GUTTER + column * (COLUMN_WIDTH + GUTTER)
-        bottom = FLOOR + (1 - row) * (ROW_HEIGHT + FLOOR + HEADER)
+    first = LEFT + (HEAT_WIDTH + GUTTER) * with_layers
+    width = first + columns * COLUMN_WIDTH + max(columns - 1, 0) * GUTTER + 0.25
+    figure = new_figure((width, tall + FLOOR + HEADER))
+    if with_layers:
+        _header(figure, LEFT, FLOOR + tall, "Layer", "weights; units sorted by the centre of their weights")
+        heat = add_axes(figure, (LEFT, FLOOR, HEAT_WIDTH, tall))
+        bar = add_axes(figure, (LEFT + 0.25 * HEAT_WIDTH, 0.30, 0.5 * HEAT_WIDTH, 0.09))
+        _layer_weights(heat, bar, selectors.layer, style.layer_names, given.get("clusters"))
+    for number, (name, meaning, draw) in enumerate(cells):
+        left = first + number // 2 * (COLUMN_WIDTH + GUTTER)
+        bottom = FLOOR + (1 - number % 2) * (ROW_HEIGHT + FLOOR + HEADER)
         _header(figure, left, bottom + ROW_HEIGHT, name, meaning)
-        return add_axes(figure, (left, bottom, COLUMN_WIDTH, ROW_HEIGHT))
-
-    _header(figure, LEFT, FLOOR + tall, "Layer", "weights; units sorted by the centre of their weights")
-    heat = add_axes(figure, (LEFT, FLOOR, heat_width, tall))
-    bar = add_axes(figure, (LEFT + 0.25 * heat_width, 0.30, 0.5 * heat_width, 0.09))
-    _layer_weights(heat, bar, selectors.layer, layer_names, given.get("clusters"))
-    coloured = f"colour: {score_name}" if scores is not None else "colour: layer of largest weight"
-    circles = "; circle: window, one SD" if "width" in given else ""
-    ax = cell(0, 0, "Space", f"place in the image; {coloured}{circles}")
-    _positions(ax, selectors, layer_names, scores, given.get("width"), score_limits)
-    ax = cell(0, 1, "Scale", "0: one place, 1: the whole image")
-    histogram(ax, selectors.scale[:, 0], (0.0, 1.0), "scale", "units")
-    if scores is None:
-        return figure
-    ax = cell(1, 0, "Score", summary(scores, "units"))
-    low = float(scores[np.isfinite(scores)].min(initial=0.0))
-    histogram(ax, scores, (low, 1.0), score_name, "units", given.get("noise_ceiling"), score_limits)
-    if "noise_ceiling" in given:
-        ax = cell(1, 1, "Score against noise ceiling", "")
-        ceiling_scatter(ax, scores, given["noise_ceiling"], score_name)
-    else:
-        ax = cell(1, 1, "Score against layer", "")
-        _score_by_layer(ax, selectors.layer, scores, layer_names, score_name)
+        draw(add_axes(figure, (left, bottom, COLUMN_WIDTH, ROW_HEIGHT)))
+    missing = int((~known).sum())
+    note_below(figure, f"Left out: {missing:,} of {len(known):,} units, which have no selectors" if missing else "")
     return figure
+
+
+def _cells(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) -> list[tuple[str, str, Any]]:
+    """(title, meaning, how to draw it) of the small plots, column by column."""
+    scores, name, limits = given.get("scores"), style.score_name, style.score_limits
+    layers = style.layer_names if "layer" in style.kept else None
+    cells = []
+    if "space" in style.kept:
+        colored = f"color: {label(name)}" if scores is not None else "color: layer of largest weight" if layers else ""
+        circles = "circle: window, one SD" if "width" in given else ""
+        meaning = "; ".join(filter(None, ["place in the image", colored, circles]))
+        draw = partial(_positions, selectors=selectors, names=layers, scores=scores, width=given.get("width"),
+                       limits=limits)  # fmt: skip
+        cells.append(("Space", meaning, draw))
+    if "scale" in style.kept:
+        draw = partial(histogram, values=selectors.scale[:, 0], span=(0.0, 1.0), name="scale", what="units")
+        cells.append(("Scale", "0: one place, 1: the whole image", draw))
+    if scores is None:
+        return cells
+    low = float(scores[np.isfinite(scores)].min(initial=0.0))
+    ceiling = given.get("noise_ceiling")
+    draw = partial(histogram, values=scores, span=(low, 1.0), name=name, what="units", ceiling=ceiling, limits=limits)
+    cells.append(("Score", summary(scores, "units"), draw))
+    if ceiling is not None:
+        draw = partial(ceiling_scatter, scores=scores, ceiling=ceiling, name=name)
+        cells.append(("Score against noise ceiling", "", draw))
+    elif layers:
+        draw = partial(_score_by_layer, layer=selectors.layer, scores=scores, names=layers, name=name)
+        cells.append(("Score against layer", "", draw))
+    return cells
 
 
 def _header(figure: Figure, left: float, top: float, title: str, meaning: str) -> None:
@@ -111,42 +133,48 @@ def layer_centre(layer: np.ndarray) -> np.ndarray:
 
 def _layer_weights(heat: Axes, bar: Axes, layer: np.ndarray, names: list[str], clusters: np.ndarray | None) -> None:
     n_units, n_layers = layer.shape
+    if not n_units:
+        heat.text(0.5, 0.5, "no unit has selectors", transform=heat.transAxes, ha="center", color=FAINT, fontsize=8)
     order = layer_centre(layer).argsort(kind="stable")
     top = min(1.0, 3 / n_layers)  # a rule, not the data: even weights are a third of the bar on every figure
     heat.imshow(
-        continuous_colours(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, n_units, 0), aspect="auto",
+        continuous_colors(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, max(n_units, 1), 0),
+        aspect="auto",
         interpolation="nearest" if n_units <= 400 else "antialiased",
     )  # fmt: skip
-    every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) / 36)))
-    shown = [*range(0, n_layers, every)]
-    heat.set_xticks([place + 1 for place in shown], [names[place] for place in shown])
+    heat.set_xlim(0.5, n_layers + 0.5)
+    name_cells(heat, names, 0.5)
     plain(heat, "", "unit")
-    if clusters is not None:
+    if clusters is not None and n_units:
         labels = clusters.astype(np.int64)[order]
-        colours = cluster_colours(max(int(labels.max()) + 1, 1))
+        colors = cluster_colors(max(int(labels.max()) + 1, 1))
         strip = heat.inset_axes((1.015, 0, 0.035, 1))
-        rgb = np.where((labels >= 0)[:, None], colours[labels], 1.0)
+        rgb = np.where((labels >= 0)[:, None], colors[labels], 1.0)
         strip.imshow(rgb[:, None], aspect="auto", interpolation="nearest")
         strip.set_axis_off()
         heat.text(1.06, 1, "cluster", transform=heat.transAxes, fontsize=6.5, rotation=90, va="top", color=FAINT)
     ticks = {0: "0", 1 / n_layers: "even", top: "1" if top == 1 else f"≥ {top:.2g}"}
-    colour_bar(bar, WEIGHTS, 0, top, ticks=ticks if n_layers > 1 else None)
+    color_bar(bar, WEIGHTS, 0, top, ticks=ticks if n_layers > 1 else None)
 
 
 def _positions(
     ax: Axes,
     selectors: Selectors,
-    layer_names: list[str],
+    names: list[str] | None,
     scores: np.ndarray | None,
     width: np.ndarray | None,
     limits: tuple[float, float],
 ) -> None:
+    from matplotlib.colors import to_rgb
+
     x, y = selectors.space.T
-    if scores is None:
-        colours = layer_colours(selectors.layer.shape[1])[np.nan_to_num(selectors.layer).argmax(axis=1)]
+    if scores is None and names is None:
+        colors, order = np.tile(to_rgb("#0072B2"), (len(x), 1)), np.arange(len(x))
+    elif scores is None:
+        colors = layer_colors(selectors.layer.shape[1])[np.nan_to_num(selectors.layer).argmax(axis=1)]
         order = np.arange(len(x))
     else:
-        colours = np.nan_to_num(continuous_colours(scores, SEQUENTIAL, *limits), nan=0.8)
+        colors = np.nan_to_num(continuous_colors(scores, SEQUENTIAL, *limits), nan=0.8)
         order = np.nan_to_num(scores, nan=-2).argsort(kind="stable")  # the well predicted on top
     if width is not None:
         from matplotlib.collections import EllipseCollection
@@ -155,11 +183,11 @@ def _positions(
         ax.add_collection(
             EllipseCollection(
                 diameter, diameter, np.zeros(len(x)), units="xy", offsets=selectors.space[order],
-                offset_transform=ax.transData, facecolors="none", edgecolors=colours[order],
-                linewidths=0.6, alpha=min(0.6, max(25 / len(x), 0.05)), rasterized=len(x) > 2000,
+                offset_transform=ax.transData, facecolors="none", edgecolors=colors[order],
+                linewidths=0.6, alpha=min(0.6, max(25 / max(len(x), 1), 0.05)), rasterized=len(x) > 2000,
             )
         )  # fmt: skip
-    ax.scatter(x[order], y[order], s=14 if len(x) <= 500 else 5, c=colours[order], linewidths=0.3, edgecolors="white",
+    ax.scatter(x[order], y[order], s=14 if len(x) <= 500 else 5, c=colors[order], linewidths=0.3, edgecolors="white",
                rasterized=len(x) > 2000, zorder=3)  # fmt: skip
     ax.set(xlim=(-1, 1), ylim=(1, -1), aspect="equal", anchor="W")  # y grows downwards, as in the image
     for tick, align in zip(ax.set_xticks([-1, 0, 1], ["left", "0", "right"]), ("left", "center", "right"), strict=True):
@@ -168,28 +196,27 @@ def _positions(
     ax.tick_params(labelsize=7, length=2.5, width=0.5, colors=INK)
     for spine in ax.spines.values():
         spine.set(linewidth=0.6, color=FAINT)
-    bar = ax.inset_axes((0.25, -0.17, 0.5, 0.035))
-    if scores is None:
-        patches(bar, layer_colours(len(layer_names)), layer_names)
-    else:
-        colour_bar(bar, SEQUENTIAL, *limits)
+    if scores is not None:
+        color_bar(ax.inset_axes((0.25, -0.17, 0.5, 0.035)), SEQUENTIAL, *limits)
+    elif names is not None:
+        patches(ax.inset_axes((0.25, -0.17, 0.5, 0.035)), layer_colors(len(names)), names)
 
 
 def histogram(
     ax: Axes,
     values: np.ndarray,
     span: tuple[float, float],
-    label: str,
+    name: str,
     what: str,
     ceiling: np.ndarray | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """How many of ``what`` have which value (n,), in the colours of the score where ``limits`` are given."""
+    """How many of ``what`` have which value (n,), in the colors of the score where ``limits`` are given."""
     values = values[np.isfinite(values)]
     counts, edges = np.histogram(values.clip(*span), bins=25, range=span)
     middle = (edges[1:] + edges[:-1]) / 2
-    colours = "0.6" if limits is None else continuous_colours(middle, SEQUENTIAL, *limits)
-    ax.bar(middle, counts, width=np.diff(edges), color=colours, edgecolor="white", linewidth=0.4)
+    colors = "0.6" if limits is None else continuous_colors(middle, SEQUENTIAL, *limits)
+    ax.bar(middle, counts, width=np.diff(edges), color=colors, edgecolor="white", linewidth=0.4)
     if ceiling is not None:
         ceiling = ceiling[np.isfinite(ceiling)]
         top = max(counts.max(), 1)
@@ -198,7 +225,7 @@ def histogram(
         ax.set_ylim(0, 1.21 * top)
     ax.set_xlim(*span)
     ax.yaxis.get_major_locator().set_params(integer=True)  # half a unit is no count
-    plain(ax, label, what)
+    plain(ax, name, what)
 
 
 def ceiling_scatter(ax: Axes, scores: np.ndarray, ceiling: np.ndarray, name: str) -> None:
@@ -209,7 +236,7 @@ def ceiling_scatter(ax: Axes, scores: np.ndarray, ceiling: np.ndarray, name: str
     ax.scatter(ceiling[known], scores[known], s=4 if many else 12, color="#0072B2", alpha=0.25 if many else 0.7,
                linewidths=0, rasterized=many)  # fmt: skip
     ax.set(xlim=(0, 1), ylim=(min(0.0, float(scores[known].min(initial=0))) - 0.02, 1))
-    if known.any():
+    if known.any() and ceiling[known].mean() > 0:
         share = scores[known].mean() / ceiling[known].mean()
         ax.text(0.03, 0.98, f"mean score / mean ceiling = {share:.2f}", transform=ax.transAxes, fontsize=7.5, va="top",
                 color=INK)  # fmt: skip

@@ -1,33 +1,35 @@
 """The maps of FactorTopy: which layer, place in the image, scale and channels predict each voxel, and how well.
 
-Colour limits are fixed (layers first to last, scale 0 to 1, score 0 to 1 unless told otherwise), so that the maps of a
+Color limits are fixed (layers first to last, scale 0 to 1, score 0 to 1 unless told otherwise), so that the maps of a
 model trained on shuffled responses look as flat as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainnet._checks import check_word
 from brainnet.plot._canvas import Canvas, canvas_of, to_numpy
-from brainnet.plot._colours import (
-    DIVERGING,
+from brainnet.plot._colors import (
     FAINT,
     INK,
-    SEQUENTIAL,
-    cluster_colours,
-    continuous_colours,
-    darken,
-    layer_colours,
-    layer_entropy,
-    position_colours,
 )
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches, plain, style_legend
-from brainnet.plot._units import ceiling_scatter, histogram, summary, units_figure
+from brainnet.plot._figure import (
+    add_axes,
+    grow,
+    new_figure,
+    note_below,
+    plain,
+    title_above,
+)
+from brainnet.plot._panels import Panel, cluster_panel, layer_panel, scale_panel, score_panel, space_panel
+from brainnet.plot._text import LONGEST_TITLE, label
+from brainnet.plot._units import Style, ceiling_scatter, histogram, units_figure
 from brainnet.plot.surface import regions
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
@@ -39,23 +41,13 @@ if TYPE_CHECKING:
 
 FADE = (0.0, 0.2)  # a map is all but transparent where the score is at the first, opaque from the second on
 FAINTEST = 0.12
+PANELS = ("layer", "space", "scale", "channels")
 PANEL_WIDTH = 3.5
 HEADER, LEGEND, EDGE, CURVES = 0.42, 0.98, 0.12, 1.9  # inches
 
 
-@dataclass(frozen=True)
-class _Panel:
-    """One map: its title, a line that explains it, its colours pixel by pixel, and its legend."""
-
-    title: str
-    meaning: str
-    picture: Callable[[Canvas], np.ndarray]
-    legend: Callable[[Figure, tuple[float, float, float, float]], None]
-    fades: bool = True
-
-
 def selectors(
-    selectors: Selectors,
+    chosen: Selectors,
     space: BrainSpace,
     *,
     scores: Tensor | None = None,
@@ -64,19 +56,21 @@ def selectors(
     width: Tensor | None = None,
     layer_names: Sequence[str] | None = None,
     title: str | None = None,
-    alpha_by_score: bool = True,
+    fade: bool = True,
+    leave_out: Collection[str] = (),
+    note: str | None = None,
     score_limits: tuple[float, float] = (0.0, 1.0),
     score_name: str = "r",
     outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
 ) -> Figure:
     """One figure of all that was learned about every voxel, each map with its legend.
 
-    *Layer*: the layer of largest weight, darker the more evenly the weights are spread. *Space*: the colour of the
+    *Layer*: the layer of largest weight, darker the more evenly the weights are spread. *Space*: the color of the
     place in the image. *Scale*: local to global. *Score* and *channels*, where given. Surface spaces become flat maps,
     volume spaces slices; units without a place a sorted picture of layer weights, positions, scales and scores.
 
     Args:
-        selectors: space (n, 2) in [-1, 1], layer (n, n_layers), scale (n, 1).
+        chosen: the selectors: space (n, 2) in [-1, 1], layer (n, n_layers), scale (n, 1).
         space: where the n voxels are.
         scores: (n,) test or validation scores.
         noise_ceiling: (n,) the largest score a perfect model would reach, on the scale of ``scores``.
@@ -84,16 +78,20 @@ def selectors(
         width: (n, 1) or (n,) width of a Gaussian window, image half-width = 1; drawn for units without a place.
         layer_names: one for each layer, by default 1, 2, ...
         title: text above.
-        alpha_by_score: whether maps fade where the score falls below 0.2; needs ``scores``.
-        score_limits: scores of the lowest and highest colour.
-        score_name: what the score is, at its colour bar.
+        fade: whether maps fade where the score falls below 0.2; needs ``scores``. A shuffled control has no scores, so
+            draw it with False, to see that its selectors are flat, and draw the map beside it by the same rule.
+        leave_out: any of "layer", "space", "scale" and "channels" whose panels mean nothing, as "layer", "scale" and
+            "channels" do where training started from ridge; what is left out is said below.
+        note: why they are left out.
+        score_limits: scores of the lowest and highest color.
+        score_name: what the score is, at its color bar.
         outlines: regions to outline: True for all of the space, their names, or name -> (n,) bool.
 
     Returns:
         A matplotlib figure, unknown to pyplot: ``figure.savefig(...)``.
 
     Raises:
-        ValueError: something has another length than the space.
+        ValueError: something has another length than the space, or no panel is left.
 
     >>> import torch
     >>> from brainnet.space import occipital_vertices, surface_space
@@ -104,67 +102,133 @@ def selectors(
     >>> [text.get_text() for text in figure.texts if text.get_weight() == "bold"]
     ['Layer', 'Space', 'Scale', 'Score']
     """
-    chosen = _checked(selectors, space.n_voxels)
+    chosen = _checked(chosen, space.n_voxels)
+    for word in leave_out:
+        check_word("panel", word, PANELS)
+    kept = [word for word in PANELS if word not in leave_out]
     given = {"scores": scores, "noise_ceiling": noise_ceiling, "clusters": clusters, "width": width}
     given = {name: _column(value, space.n_voxels, name) for name, value in given.items() if value is not None}
     if "noise_ceiling" in given and np.isnan(given["noise_ceiling"]).all():
         del given["noise_ceiling"]
     names = _layer_names(layer_names, chosen.layer.shape[1])
     canvas = canvas_of(space)
+    if "channels" in leave_out:
+        given.pop("clusters", None)
+    drawn_without = [_left_out(leave_out, note)]
+    style = Style(names, score_limits, score_name, kept)
     if canvas is None:
-        return units_figure(chosen, given, names, title, score_limits, score_name)
+        figure = units_figure(chosen, given, style)
+    else:
+        if fade and "scores" in given:
+            drawn_without.append(f"Maps fade where the score is below {FADE[1]:g}")
+        elif "scores" in given:
+            drawn_without.append("Maps are drawn alike whatever the score: none of them fades")
+        figure = _map_figure(canvas, chosen, given, style, fade, regions(outlines, space))
+    title_above(figure, title)
+    note_below(figure, *drawn_without)
+    return figure
 
-    panels = [_layer_panel(chosen.layer, names), _space_panel(chosen.space), _scale_panel(chosen.scale)]
+
+def _map_figure(
+    canvas: Canvas,
+    chosen: Selectors,
+    given: Mapping[str, np.ndarray],
+    style: Style,
+    fade: bool,
+    outlines: Mapping[str, Tensor],
+) -> Figure:
+    """The panels that are kept, on the cortex or in slices, and graphs of the scores in the places that are left."""
+    panels = _selector_panels(chosen, style)
     if "scores" in given:
-        panels.append(_score_panel(given["scores"], score_limits, score_name))
+        panels.append(score_panel(given["scores"], style.score_limits, style.score_name))
     if "clusters" in given:
-        panels.append(_cluster_panel(given["clusters"]))
+        panels.append(cluster_panel(given["clusters"]))
+    if not panels:
+        raise ValueError("every panel is left out: keep one of " + ", ".join(PANELS) + ", or give scores.")
     graphs = {}
     if "scores" in given and "noise_ceiling" in given:
         graphs["Score against noise ceiling"] = partial(
-            ceiling_scatter, scores=given["scores"], ceiling=given["noise_ceiling"], name=score_name
+            ceiling_scatter, scores=given["scores"], ceiling=given["noise_ceiling"], name=style.score_name
         )
     if "scores" in given and len(panels) + len(graphs) == 5:  # fills the sixth place
         low = float(given["scores"][np.isfinite(given["scores"])].min(initial=0.0))
         graphs["Scores"] = partial(
-            histogram, values=given["scores"], span=(low, 1.0), label=score_name, what="voxels", limits=score_limits
+            histogram,
+            values=given["scores"],
+            span=(low, 1.0),
+            name=style.score_name,
+            what="voxels",
+            limits=style.score_limits,
         )
-    alpha = _opacity(given["scores"]) if alpha_by_score and "scores" in given else None
-    return _maps_figure(canvas, panels, alpha, title, regions(outlines, space), graphs)
+    alpha = _opacity(given["scores"]) if fade and "scores" in given else None
+    return _panels_figure(canvas, panels, alpha, outlines, graphs)
 
 
 def training(
     history: Sequence[Mapping[str, float]],
-    selectors: Selectors,
+    chosen: Selectors,
     space: BrainSpace,
     *,
     scores: Tensor | None = None,
     layer_names: Sequence[str] | None = None,
+    fade: bool = True,
+    leave_out: Collection[str] = (),
 ) -> Figure:
     """A figure of the learning curves so far, above the maps as they are now.
 
     Args:
         history: one mapping an epoch, with "epoch" and any of "train_loss", "val_loss", "val_r", "val_r2".
-        selectors: as for :func:`selectors`.
+        chosen: as for :func:`selectors`.
         space: where the voxels are.
         scores: (n,) validation scores; the maps fade where they are low.
         layer_names: one for each layer.
+        fade, leave_out: as for :func:`selectors`.
+
+    Raises:
+        ValueError: something has another length than the space.
     """
-    chosen = _checked(selectors, space.n_voxels)
+    chosen = _checked(chosen, space.n_voxels)
+    for word in leave_out:
+        check_word("panel", word, PANELS)
+    kept = [word for word in PANELS if word not in leave_out]
     names = _layer_names(layer_names, chosen.layer.shape[1])
     given = {} if scores is None else {"scores": _column(scores, space.n_voxels, "scores")}
     canvas = canvas_of(space)
+    style = Style(names, (0.0, 1.0), "validation r", kept)
     if canvas is None:
-        figure = units_figure(chosen, given, names, None, (0.0, 1.0), "validation r", head=CURVES)
+        figure = units_figure(chosen, given, style)
     else:
-        panels = [_layer_panel(chosen.layer, names), _space_panel(chosen.space), _scale_panel(chosen.scale)]
-        alpha = _opacity(given["scores"]) if given else None
-        figure = _maps_figure(canvas, panels, alpha, None, {}, {}, head=CURVES)
+        alpha = _opacity(given["scores"]) if given and fade else None
+        figure = _panels_figure(canvas, _selector_panels(chosen, style), alpha, {}, {})
+    faded = f"Maps fade where the score is below {FADE[1]:g}" if given and fade and canvas is not None else ""
+    note_below(figure, faded, _left_out(leave_out, None))
     _draw_curves(figure, history)
     return figure
 
 
 # ---------------------------------------------------------------------- what is drawn
+
+
+def _left_out(words: Collection[str], why: str | None) -> str:
+    """The sentence on panels that are left out, "" where there are none."""
+    if not words:
+        return ""
+    listed = [word for word in PANELS if word in words]
+    text = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return f"{text.capitalize()} left out{f': {label(why, LONGEST_TITLE)}' if why else ''}".rstrip(".")
+
+
+def _selector_panels(chosen: Selectors, style: Style) -> list[Panel]:
+    """The panels of layer, space and scale that are kept."""
+    return [
+        panel
+        for word, panel in (
+            ("layer", layer_panel(chosen.layer, style.layer_names)),
+            ("space", space_panel(chosen.space)),
+            ("scale", scale_panel(chosen.scale)),
+        )
+        if word in style.kept
+    ]
 
 
 def _checked(selectors: Selectors, n_voxels: int) -> Selectors:
@@ -199,127 +263,27 @@ def _opacity(scores: np.ndarray) -> np.ndarray:
     return np.clip((scores - low) / (high - low), FAINTEST, 1)  # NaN stays NaN: an unscored voxel is transparent
 
 
-def _layer_panel(layer: np.ndarray, names: list[str]) -> _Panel:
-    colours = layer_colours(len(names))
-    best = np.where(np.isnan(layer).any(axis=1), -1, np.nan_to_num(layer).argmax(axis=1))
-
-    def picture(canvas: Canvas) -> np.ndarray:
-        votes, entropy = canvas.vote(best), canvas.interpolate(layer_entropy(layer))
-        return np.where((votes >= 0)[..., None], darken(colours[votes], entropy), np.nan)
-
-    def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
-        left, bottom, across, up = box
-        ax = add_axes(figure, (left + 0.20 * across, bottom + 0.35 * up, 0.60 * across, 0.40 * up))
-        shades = darken(colours[None], np.linspace(0, 1, 128)[:, None])
-        ax.imshow(shades, extent=(0, len(names), 0, 1), aspect="auto", interpolation="nearest")
-        every = max(1, int(np.ceil(sum(len(name) + 1.5 for name in names) / 34)))
-        shown = [*range(0, len(names), every)]
-        ax.set_xticks([place + 0.5 for place in shown], [names[place] for place in shown])
-        style_legend(ax)
-        for height, text in ((1, "one layer"), (0, "spread")):
-            ax.text(-0.03, height, text, transform=ax.transAxes, fontsize=6.5, ha="right", color=INK,
-                    va="top" if height else "bottom")  # fmt: skip
-
-    return _Panel("Layer", "largest weight; darker where weights are spread", picture, legend)
-
-
-def _space_panel(position: np.ndarray) -> _Panel:
-    def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
-        left, bottom, across, up = box
-        side = 0.56 * up
-        ax = add_axes(figure, (left + (across - side) / 2, bottom + 0.17 * up, side, side))
-        x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
-        ax.imshow(position_colours(np.stack([x, y], axis=-1)), extent=(-1, 1, 1, -1))
-        ax.set(xticks=[], yticks=[])
-        for spine in ax.spines.values():
-            spine.set(linewidth=0.5, color=FAINT)
-        for x_place, y_place, text, align, vertical in (
-            (-0.07, 0.5, "left", "right", "center"),
-            (1.07, 0.5, "right", "left", "center"),
-            (0.5, 1.03, "top of the image", "center", "bottom"),
-            (0.5, -0.04, "bottom", "center", "top"),
-        ):
-            ax.text(x_place, y_place, text, transform=ax.transAxes, fontsize=6.5, ha=align, va=vertical, color=INK)
-
-    return _Panel("Space", "place in the image", lambda canvas: position_colours(canvas.interpolate(position)), legend)
-
-
-def _scale_panel(scale: np.ndarray) -> _Panel:
-    ticks = {0: "local 0", 0.5: "0.5", 1: "1 global"}
-    return _bar_panel("Scale", "one place, or the whole image", scale[:, 0], DIVERGING, (0, 1), "scale", ticks)
-
-
-def _score_panel(scores: np.ndarray, limits: tuple[float, float], name: str) -> _Panel:
-    return _bar_panel("Score", summary(scores, "voxels"), scores, SEQUENTIAL, limits, name, None, fades=False)
-
-
-def _bar_panel(
-    title: str,
-    meaning: str,
-    values: np.ndarray,
-    cmap: str,
-    limits: tuple[float, float],
-    label: str,
-    ticks: Mapping[float, str] | None,
-    fades: bool = True,
-) -> _Panel:
-    def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
-        left, bottom, across, up = box
-        ax = add_axes(figure, (left + 0.22 * across, bottom + 0.55 * up, 0.56 * across, 0.16 * up))
-        colour_bar(ax, cmap, *limits, label=label, ticks=ticks)
-
-    def picture(canvas: Canvas) -> np.ndarray:
-        return continuous_colours(canvas.interpolate(values), cmap, *limits)
-
-    return _Panel(title, meaning, picture, legend, fades)
-
-
-def _cluster_panel(clusters: np.ndarray) -> _Panel:
-    clusters = clusters.astype(np.int64)
-    n_clusters = max(int(clusters.max()) + 1, 1)
-    colours = cluster_colours(n_clusters)
-
-    def picture(canvas: Canvas) -> np.ndarray:
-        votes = canvas.vote(clusters)
-        return np.where((votes >= 0)[..., None], colours[votes], np.nan)
-
-    def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
-        left, bottom, across, up = box
-        ax = add_axes(figure, (left + 0.14 * across, bottom + 0.55 * up, 0.72 * across, 0.16 * up))
-        patches(ax, colours, [str(number) for number in range(1, n_clusters + 1)], "cluster of read-out weights")
-
-    return _Panel("Channels", "voxels that read alike share a colour", picture, legend)
-
-
 # ---------------------------------------------------------------------- figures
 
 
-def _maps_figure(
+def _panels_figure(
     canvas: Canvas,
-    panels: list[_Panel],
+    panels: list[Panel],
     alpha: np.ndarray | None,
-    title: str | None,
-    regions: Mapping[str, Tensor],
+    outlines: Mapping[str, Tensor],
     graphs: Mapping[str, Callable[[Axes], None]],
-    head: float = 0.0,
 ) -> Figure:
     n_cells = len(panels) + len(graphs)
     across = n_cells if n_cells <= 3 else 2 if n_cells == 4 else 3
     down = int(np.ceil(n_cells / across))
     map_height = PANEL_WIDTH / canvas.aspect
     cell_height = HEADER + map_height + LEGEND
-    top = head + (0.34 if title else 0.0)
-    bottom = 0.22 if alpha is not None else 0.0
-    width = across * (PANEL_WIDTH + EDGE) + EDGE
-    figure = new_figure((width, down * cell_height + top + bottom + EDGE))
-    height = figure.get_figheight()
-    if title:
-        figure.text(0.5, 1 - 0.10 / height, title, ha="center", va="top", fontsize=12, color=INK)
-    borders = {name: canvas.border(mask) for name, mask in regions.items()}
+    figure = new_figure((across * (PANEL_WIDTH + EDGE) + EDGE, down * cell_height + EDGE))
+    borders = {name: canvas.border(mask) for name, mask in outlines.items()}
     for cell in range(n_cells):
         row, column = divmod(cell, across)
         left = EDGE + column * (PANEL_WIDTH + EDGE)
-        floor = bottom + EDGE / 2 + (down - 1 - row) * cell_height
+        floor = EDGE / 2 + (down - 1 - row) * cell_height
         if cell >= len(panels):
             name, draw = list(graphs.items())[cell - len(panels)]
             _header(figure, left, floor + cell_height, name, "")
@@ -333,10 +297,6 @@ def _maps_figure(
         for name, border in borders.items():
             border.draw(ax, name)
         panel.legend(figure, (left, floor, PANEL_WIDTH, LEGEND))
-    if alpha is not None:
-        figure.text(
-            EDGE / width, 0.07 / height, f"Maps fade where the score is below {FADE[1]:g}.", fontsize=7, color=FAINT
-        )
     return figure
 
 
@@ -347,21 +307,22 @@ def _header(figure: Figure, left: float, top: float, title: str, meaning: str) -
 
 
 def _draw_curves(figure: Figure, history: Sequence[Mapping[str, float]]) -> None:
-    """Losses on the left and scores on the right of the band that was left free at the top."""
+    """Losses on the left and scores on the right, in a band above everything."""
+    grow(figure, top=CURVES)
     width, height = figure.get_size_inches()
     half = width / 2
     rows = [(row.get("epoch", number), row) for number, row in enumerate(history)]
     keys = sorted({key for row in history for key in row} - {"epoch"})
     groups = (("loss", [key for key in keys if "loss" in key]), ("score", [key for key in keys if "loss" not in key]))
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#505050")
-    for side, (label, names) in enumerate(groups):
+    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#505050")
+    for side, (kind, names) in enumerate(groups):
         ax = add_axes(figure, (side * half + 0.65, height - CURVES + 0.5, half - 0.9, CURVES - 0.65))
-        for name, colour in zip(names, colours, strict=False):
+        for name, color in zip(names, cycle(colors), strict=False):
             epochs, values = zip(*((epoch, row[name]) for epoch, row in rows if name in row), strict=True)
-            ax.plot(epochs, values, color=colour, linewidth=1.4, marker="o" if len(values) < 30 else "", markersize=3,
-                    label=f"{name.replace('_', ' ')} {values[-1]:.3g}")  # fmt: skip
+            ax.plot(epochs, values, color=color, linewidth=1.4, marker="o" if len(values) < 30 else "", markersize=3,
+                    label=label(f"{name.replace('_', ' ')} {values[-1]:.3g}"))  # fmt: skip
         if names:
             ax.legend(fontsize=7.5, frameon=False, loc=("upper right", "lower right")[side], labelcolor=INK)
         ax.set_xlim(-0.3, max(1, *(epoch for epoch, _ in rows)) + 0.3 if rows else 1.3)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        plain(ax, "epoch", label)
+        plain(ax, "epoch", kind)

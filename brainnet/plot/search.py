@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet.plot._canvas import canvas_of, to_numpy
-from brainnet.plot._colours import DIVERGING, INK, SEQUENTIAL
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches
-from brainnet.plot.geometry import _contrasting
+from brainnet.plot._colors import DIVERGING, SEQUENTIAL, contrasting_colors
+from brainnet.plot._figure import add_axes, color_bar, new_figure, note_below, patches, title_above
+from brainnet.plot._marks import CORRECTED
 from brainnet.plot.surface import flatmap, slices
 from brainnet.rsa import SearchlightMaps
 
@@ -42,31 +42,30 @@ def searchlight(
     wide = min(LARGEST, LARGEST * canvas.aspect)
     tall = wide / canvas.aspect
     several = len(maps.models) > 1
-    figure = new_figure(((2 * wide + 0.5) if several else wide + 0.2, tall + 1.15 + (0.3 if title else 0.0)))
-    if title:
-        figure.text(0.5, 1 - 0.08 / figure.get_figheight(), title, ha="center", va="top", fontsize=10, color=INK)
+    figure = new_figure(((2 * wide + 0.5) if several else wide + 0.2, tall + 1.15))
     opacity, note = None, ""
     if maps.best_test is not None:
         opacity = np.where(to_numpy(maps.significant_best(alpha, correction)) >= 0, 1.0, 0.25)
-        corrected = {"max": "family-wise", "fdr": "false discovery rate", "none": "uncorrected"}[correction]
-        note = f"; pale: p > {alpha:g}, {corrected}"
+        note = f"Pale: p > {alpha:g}, {CORRECTED[correction]}"
     best = to_numpy(maps.best)
     score = np.where(best >= 0, np.nan_to_num(to_numpy(maps.score)).max(axis=0), np.nan)
     name = f"{maps.settings.get('method', '')} similarity".strip()
-    left = add_axes(figure, (0.1, 0.75, wide, tall))
-    heading = ("Highest score" if several else maps.models[0]) + note
-    low, high = (float(pick(score)) for pick in (np.nanmin, np.nanmax))
+    known = score[np.isfinite(score)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     cmap = SEQUENTIAL
     if "contrast" in maps.settings:  # of either sign: white is no difference
         low, high = min(low, -high), max(high, -low)
         cmap, name = DIVERGING, f"difference in {name}"
+    left = add_axes(figure, (0.1, 0.75, wide, tall))
+    heading = "Highest score" if several else maps.models[0]
     draw(score, maps.space, ax=left, cmap=cmap, vmin=low, vmax=high, alpha=opacity, title=heading, colorbar=False)
-    colour_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), cmap, low, high, name)
-    if not several:
-        return figure
-    colours = _contrasting(len(maps.models))
-    rgb = np.where((best >= 0)[:, None], colours[best], np.nan)
-    right = add_axes(figure, (0.4 + wide, 0.75, wide, tall))
-    draw(rgb, maps.space, ax=right, alpha=opacity, title="Model with the highest score", colorbar=False)
-    patches(add_axes(figure, (0.4 + 1.05 * wide, 0.42, 0.9 * wide, 0.1)), colours, list(maps.models))
+    color_bar(add_axes(figure, (0.1 + 0.25 * wide, 0.42, 0.5 * wide, 0.1)), cmap, low, high, name)
+    if several:
+        colors = contrasting_colors(len(maps.models))
+        rgb = np.where((best >= 0)[:, None], colors[best], np.nan)
+        right = add_axes(figure, (0.4 + wide, 0.75, wide, tall))
+        draw(rgb, maps.space, ax=right, alpha=opacity, title="Model with the highest score", colorbar=False)
+        patches(add_axes(figure, (0.4 + 1.05 * wide, 0.42, 0.9 * wide, 0.1)), colors, list(maps.models))
+    title_above(figure, title)
+    note_below(figure, note)
     return figure

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet.plot._canvas import Canvas, canvas_of, to_numpy
-from brainnet.plot._colours import INK, SEQUENTIAL, cluster_colours, continuous_colours
-from brainnet.plot._figure import add_axes, colour_bar, new_figure, patches
+from brainnet.plot._colors import INK, SEQUENTIAL, cluster_colors, continuous_colors
+from brainnet.plot._figure import add_axes, color_bar, new_figure, patches, title_above
+from brainnet.plot._text import label
 from brainnet.space import BrainSpace
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def flatmap(
     colorbar: bool = True,
     outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
 ) -> Figure:
-    """A figure of both hemispheres cut open and laid flat, values in colour over grey sulci.
+    """A figure of both hemispheres cut open and laid flat, values in color over grey sulci.
 
     The occipital ends face each other, dorsal is up. The picture is cropped to the space. Vertices on the cuts and the
     medial wall, which no flat map shows, are left out.
@@ -44,13 +45,13 @@ def flatmap(
             Voxels that are NaN are transparent.
         space: a surface space.
         ax: axes to draw on; by default a new figure.
-        cmap: matplotlib colour map of numbers; labels have fixed colours.
-        vmin: value of the lowest colour, by default the least value. Give both limits to compare maps.
-        vmax: value of the highest colour.
+        cmap: matplotlib color map of numbers; labels have fixed colors.
+        vmin: value of the lowest color, by default the least value. Give both limits to compare maps.
+        vmax: value of the highest color.
         alpha: (n_voxels,) opacity in 0..1, for instance to fade what is predicted badly.
         title: text above.
-        label: name and unit of the values, at the colour bar.
-        colorbar: whether to draw a colour bar (numbers) or colour patches (labels).
+        label: name and unit of the values, at the color bar.
+        colorbar: whether to draw a color bar (numbers) or color patches (labels).
         outlines: regions to outline: True for all of the space, their names, or name -> (n_voxels,) bool.
 
     Returns:
@@ -95,45 +96,47 @@ def slices(
     return _map(values, space, ax, cmap, vmin, vmax, alpha, title, label, colorbar, outlines)
 
 
-def _map(values, space, ax, cmap, vmin, vmax, alpha, title, label, colorbar, outlines) -> Figure:
+def _map(values, space, ax, cmap, vmin, vmax, alpha, title, name, colorbar, outlines) -> Figure:
     canvas = canvas_of(space)
     values = to_numpy(values)
     if len(values) != space.n_voxels or values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 3):
-        expected = f"({space.n_voxels},) or, for colours, ({space.n_voxels}, 3)"
+        expected = f"({space.n_voxels},) or, for colors, ({space.n_voxels}, 3)"
         raise ValueError(f"values have shape {values.shape}, expected {expected}.")
     if ax is None:
         width = min(6.2, 6.5 * canvas.aspect)
-        height, below, above = width / canvas.aspect, 0.25 + 0.55 * colorbar, 0.1 + 0.3 * (title is not None)
-        figure = new_figure((width + 0.3, below + height + above))
+        height, below = width / canvas.aspect, 0.25 + 0.55 * colorbar
+        figure = new_figure((width + 0.3, below + height + 0.1))
         ax, legend_box = add_axes(figure, (0.15, below, width, height)), (0.15 + 0.3 * width, 0.37, 0.4 * width, 0.15)
     else:
         legend_box = None
+        if title:
+            ax.set_title(label(title, 60), fontsize=10, color=INK)
     if values.ndim == 2:
         rgb, draw_legend = canvas.interpolate(values), None
     elif values.dtype.kind in "iub":
-        rgb, draw_legend = _labelled(canvas, values, label)
+        rgb, draw_legend = _labelled(canvas, values, name)
     else:
         low, high = _range(values)
         limits = (low if vmin is None else vmin, high if vmax is None else vmax)
-        rgb = continuous_colours(canvas.interpolate(values), cmap or SEQUENTIAL, *limits)
-        draw_legend = partial(colour_bar, cmap=cmap or SEQUENTIAL, vmin=limits[0], vmax=limits[1], label=label)
+        rgb = continuous_colors(canvas.interpolate(values), cmap or SEQUENTIAL, *limits)
+        draw_legend = partial(color_bar, cmap=cmap or SEQUENTIAL, vmin=limits[0], vmax=limits[1], name=name)
     canvas.paint(ax, rgb, alpha)
     for name, mask in regions(outlines, space).items():
         canvas.border(mask).draw(ax, name)
-    if title:
-        ax.set_title(title, fontsize=10, color=INK)
     if colorbar and draw_legend is not None:
         draw_legend(add_axes(ax.figure, legend_box) if legend_box else ax.inset_axes((0.3, -0.12, 0.4, 0.035)))
+    if legend_box:
+        title_above(ax.figure, title)
     return ax.figure
 
 
-def _labelled(canvas: Canvas, values: np.ndarray, label: str | None):
+def _labelled(canvas: Canvas, values: np.ndarray, name: str | None):
     values = values.astype(np.int64)
-    colours = cluster_colours(max(int(values.max()) + 1, 1))
+    colors = cluster_colors(max(int(values.max()) + 1, 1))
     votes = canvas.vote(values)
-    rgb = np.where((votes >= 0)[..., None], colours[votes], np.nan)
+    rgb = np.where((votes >= 0)[..., None], colors[votes], np.nan)
     present = np.unique(values[values >= 0])
-    return rgb, partial(patches, colours=colours[present], names=[str(name) for name in present], label=label)
+    return rgb, partial(patches, colors=colors[present], names=[str(one) for one in present], name=name)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

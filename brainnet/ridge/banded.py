@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._checks import require
-from brainnet.ridge.estimator import VoxelwiseRegressor
+from brainnet.ridge.estimator import VoxelwiseRegressor, renamed
 from brainnet.ridge.features import Features, kernel_between, measure
 from brainnet.ridge.folds import make_folds
 from brainnet.scores import split_r2
@@ -34,7 +33,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
             (n_mixes, n_spaces) of mixes. Each costs about one ``RidgeCV``.
         fit_intercept: whether features and responses are centred, on all images given to ``fit``: unlike
             :class:`RidgeCV`, himalaya's search does not centre again within folds.
-        standardise: whether each feature is z-scored on the images given to ``fit``.
+        standardize: whether each feature is z-scored on the images given to ``fit``.
         equal_trace: whether each space's kernel is scaled to mean eigenvalue 1; False keeps the sizes they come with.
         concentration: of the Dirichlet samples, used in turn: small ones give sparse mixes.
         seed: of the search.
@@ -58,6 +57,10 @@ class BandedRidgeCV(VoxelwiseRegressor):
     ([True, True], dict_keys(['good', 'noise']))
     """
 
+    reads = "spaces"
+    per_voxel = ("best_alphas_", "shares_")
+
+    @renamed(standardise="standardize")
     def __init__(
         self,
         groups: Sequence | None = None,
@@ -66,7 +69,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
         *,
         n_iter: int | Sequence = 50,
         fit_intercept: bool = True,
-        standardise: bool = False,
+        standardize: bool = False,
         equal_trace: bool = True,
         concentration: Sequence[float] = (0.1, 1.0),
         seed: int = 0,
@@ -77,7 +80,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
         self.cv = cv
         self.n_iter = n_iter
         self.fit_intercept = fit_intercept
-        self.standardise = standardise
+        self.standardize = standardize
         self.equal_trace = equal_trace
         self.concentration = concentration
         self.seed = seed
@@ -91,7 +94,6 @@ class BandedRidgeCV(VoxelwiseRegressor):
             Y: (n_images, n_voxels).
             groups: (n_images,) run labels, for ``cv="groups"``.
         """
-        require("himalaya", needed_by="BandedRidgeCV")
         from himalaya.kernel_ridge import solve_multiple_kernel_ridge_random_search
 
         spaces = self._spaces(X)
@@ -107,7 +109,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
         folds = [(a.numpy(), b.numpy()) for a, b in make_folds(self.cv, len(Y), groups)]
 
         self._scalings = {
-            k: measure(f, self.fit_intercept, self.standardise, self.memory) for k, f in self._fitted.items()
+            k: measure(f, self.fit_intercept, self.standardize, self.memory) for k, f in self._fitted.items()
         }
         kernels = torch.stack([kernel_between(f, f, self._scalings[k], self.memory) for k, f in self._fitted.items()])
         mean_eigenvalue = kernels.diagonal(dim1=1, dim2=2).mean(1)
@@ -150,7 +152,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
         shares = self._mix * best_alphas.to(Y)
         self.shares_ = self._give(shares / shares.sum(0))
         cv_scores = cv_scores.double()
-        cv_scores[:, ~(self._usable & Y.diff(dim=0).any(0)).cpu()] = torch.nan
+        cv_scores[:, ~self._moving(Y).cpu()] = torch.nan
         self.cv_scores_ = self._give(cv_scores)
         return self
 
@@ -191,8 +193,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
         return weights if scaling.sd is None else weights / scaling.sd[:, None].to(self._dtype)
 
     def _split(self, X: Any) -> dict[str, Tensor]:
-        if not hasattr(self, "space_names_"):
-            raise ValueError("this BandedRidgeCV is not fitted yet; call fit first.")
+        self._check_fitted()
         spaces = self._spaces(X)
         if list(spaces) != self.space_names_:
             raise ValueError(f"X has spaces {list(spaces)} but the model was fitted on {self.space_names_}.")

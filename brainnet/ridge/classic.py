@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainnet._checks import require
 from brainnet.ridge.cross_validation import SCORING
-from brainnet.ridge.estimator import VoxelwiseRegressor
+from brainnet.ridge.estimator import VoxelwiseRegressor, renamed
 from brainnet.ridge.features import measure
 from brainnet.ridge.folds import make_folds
 
@@ -31,7 +30,7 @@ class LinearRegressionCV(VoxelwiseRegressor):
             10 penalties from 1e-3 to 1.
         cv: as for :class:`RidgeCV`, "loo" excepted.
         l1_ratio: of the elastic net, in (0, 1].
-        standardise: whether each feature is z-scored on the images given to ``fit``. (An intercept is always fitted.)
+        standardize: whether each feature is z-scored on the images given to ``fit``. (An intercept is always fitted.)
         scoring: "neg_mse", "r2" or "pearson_r", averaged over folds.
         memory: bytes for blocks of features while they are measured.
 
@@ -49,6 +48,9 @@ class LinearRegressionCV(VoxelwiseRegressor):
     (array([0]), array([0]))
     """
 
+    per_voxel = ("best_settings_",)
+
+    @renamed(standardise="standardize")
     def __init__(
         self,
         method: str = "pls",
@@ -56,7 +58,7 @@ class LinearRegressionCV(VoxelwiseRegressor):
         cv: Any = 5,
         *,
         l1_ratio: float = 0.5,
-        standardise: bool = False,
+        standardize: bool = False,
         scoring: str = "neg_mse",
         memory: int = 1 << 28,
     ):
@@ -64,7 +66,7 @@ class LinearRegressionCV(VoxelwiseRegressor):
         self.settings = settings
         self.cv = cv
         self.l1_ratio = l1_ratio
-        self.standardise = standardise
+        self.standardize = standardize
         self.scoring = scoring
         self.memory = memory
 
@@ -80,7 +82,7 @@ class LinearRegressionCV(VoxelwiseRegressor):
         if isinstance(self.cv, str) and self.cv == "loo":
             raise ValueError(f"{self.method} has no closed form for cv='loo'; give a number of folds.")
         folds = [(a.numpy(), b.numpy()) for a, b in make_folds(self.cv, len(Y), groups)]
-        scaling = measure(features, centre=True, scale=self.standardise, memory=self.memory)
+        scaling = measure(features, centre=True, scale=self.standardize, memory=self.memory)
         x, y = scaling(features.read()).cpu().numpy(), Y.cpu().numpy()
         settings = self._settings(min(len(train) for train, _ in folds), x.shape[1])
         make = _maker(self.method, self.l1_ratio)
@@ -93,7 +95,8 @@ class LinearRegressionCV(VoxelwiseRegressor):
                     torch.from_numpy(x[held_out] @ coef.T + intercept), torch.from_numpy(y[held_out])
                 )
         scores /= len(folds)
-        scores[:, ~(self._usable & Y.diff(dim=0).any(0)).cpu()] = torch.nan
+        moves = self._moving(Y).cpu()
+        scores[:, ~moves] = torch.nan
         best = scores.nan_to_num(nan=-torch.inf).argmax(0).numpy()
 
         weights, offset = np.zeros((Y.shape[1], x.shape[1]), x.dtype), np.zeros(Y.shape[1], x.dtype)
@@ -102,19 +105,22 @@ class LinearRegressionCV(VoxelwiseRegressor):
             weights[best == index], offset[best == index] = coef[best == index], intercept[best == index]
         if scaling.sd is not None:
             weights /= scaling.sd.cpu().numpy()
-        self._coef = torch.from_numpy(weights).to(Y)
-        self._offset = torch.from_numpy(offset).to(Y) - self._coef @ scaling.mean.to(Y)
-        self.coef_, self.intercept_ = self._give(self._coef), self._give(self._offset)
+        self._coef, self._scaling = torch.from_numpy(weights).to(Y), scaling._replace(sd=None)
+        self._mean_y = torch.from_numpy(offset).to(Y)
+        self.coef_ = self._give(self._coef)
+        self.intercept_ = self._give(self._mean_y - self._coef @ scaling.mean.to(Y))
         self.best_settings_ = np.asarray(settings)[best]
+        if self.settings is not None and self.method in ("lasso", "elastic_net"):
+            self._warn_at_edges(torch.from_numpy(self.best_settings_), settings, moves)
         self.cv_scores_ = self._give(scores)
         return self
 
     def predict(self, X: Any) -> Any:
         """Predicted responses, (n_images, n_voxels), or (n_images,) for responses given so; NaN for NaN voxels."""
         features = self._reopen(X)
-        out = self._offset.repeat(len(features), 1)
+        out = self._mean_y.repeat(len(features), 1)
         for place, block in features.rows(self.memory // 2):
-            out[place] += block @ self._coef.T
+            out[place] += self._scaling(block) @ self._coef.T
         return self._give_prediction(out)
 
     def _settings(self, n_train: int, n_features: int) -> list:
@@ -134,7 +140,6 @@ class LinearRegressionCV(VoxelwiseRegressor):
 
 def _maker(method: str, l1_ratio: float) -> Callable:
     """(setting, x, y) -> weights (n_voxels, n_features) and intercept (n_voxels,)."""
-    require("sklearn", needed_by="LinearRegressionCV", package="scikit-learn")
     from sklearn.cross_decomposition import PLSRegression
     from sklearn.decomposition import PCA
     from sklearn.linear_model import ElasticNet, Lasso

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.ridge.estimator import VoxelwiseRegressor
-from brainnet.ridge.features import SUM_AT_ONCE, Features, kernel_between, measure
+from brainnet.ridge.estimator import VoxelwiseRegressor, renamed
+from brainnet.ridge.features import SUM_AT_ONCE, Features, Scaling, kernel_between, measure
 from brainnet.ridge.folds import make_folds
 from brainnet.ridge.spectrum import Spectrum, leave_one_out, part_of_kernel, residual_score, spectrum_of_kernel
 from brainnet.scores import pearson_r, r2
@@ -90,8 +90,7 @@ class _PenaltySearch(VoxelwiseRegressor):
         self._choose(total, Y)
 
     def _choose(self, scores: Tensor, Y: Tensor) -> None:
-        lowest, highest = Y.aminmax(dim=0)
-        moves = self._usable & (lowest < highest)
+        moves = self._moving(Y)
         scores[:, ~moves] = torch.nan
         known = scores.nan_to_num(nan=-torch.inf)
         if not self.alpha_per_voxel and moves.any():
@@ -100,6 +99,8 @@ class _PenaltySearch(VoxelwiseRegressor):
         self._best = self._alphas[best]
         self.cv_scores_ = self._give(scores)
         self.best_alphas_ = self._give(self._best)
+        if self.alphas is not None:
+            self._warn_at_edges(self._best, self._alphas, moves)
 
     def _voxel_batches(self, Y: Tensor, numbers_per_voxel: int) -> Iterator[slice]:
         step = max(1, self.memory // (numbers_per_voxel * Y.dtype.itemsize))
@@ -114,9 +115,12 @@ class _PenaltySearch(VoxelwiseRegressor):
             return torch.zeros_like(Y[0])
         return torch.cat([Y[images, voxels].mean(0) for voxels in self._voxel_batches(Y, len(images))])
 
-    def _fit_kernel(self, kernel: Tensor, Y: Tensor, folds: list | None) -> None:
-        """Penalties and dual weights ``_weights`` (n_images, n_voxels) from a float64 kernel between images."""
-        self._read_alphas((kernel.trace() / len(kernel)).item())
+    def _fit_kernel(self, kernel: Tensor, Y: Tensor, folds: list | None, sum_to_lose: float = 0.0) -> None:
+        """Penalties and dual weights ``_weights`` (n_images, n_voxels) from a float64 kernel between images.
+
+        The default penalties are relative to its trace, less ``sum_to_lose``: what centring will take from that.
+        """
+        self._read_alphas(((kernel.trace() - sum_to_lose) / len(kernel)).item())
         if folds is not None:
             pairs = ((train.to(Y.device), held_out.to(Y.device)) for train, held_out in folds)
             self._search((self._kernel_fold(kernel, *pair, Y) for pair in pairs), len(folds), Y)
@@ -155,7 +159,7 @@ class RidgeCV(_PenaltySearch):
         cv: K unshuffled folds, "loo" (exact leave-one-out in closed form), "groups" (leave one run out, with
             ``fit(groups=)``), a scikit-learn splitter, or a list of (train, test) indices.
         fit_intercept: whether features and responses are centred, within each fold on its training part.
-        standardise: whether each feature is z-scored with mean and SD of the images given to ``fit``; a constant one
+        standardize: whether each feature is z-scored with mean and SD of the images given to ``fit``; a constant one
             becomes zero. (Inner folds use the same SD, as a scikit-learn pipeline around the search would.)
         scoring: "neg_mse", "r2" or "pearson_r"; averaged over folds, pooled over images for leave-one-out.
         alpha_per_voxel: False chooses one penalty for all voxels, by the mean of their scores.
@@ -185,13 +189,14 @@ class RidgeCV(_PenaltySearch):
     ([0.01, 0.01], [3.0, 3.0], [1.0, 1.0])
     """
 
+    @renamed(standardise="standardize")
     def __init__(
         self,
         alphas: Sequence[float] | None = None,
         cv: Any = 5,
         fit_intercept: bool = True,
         *,
-        standardise: bool = False,
+        standardize: bool = False,
         scoring: str = "neg_mse",
         alpha_per_voxel: bool = True,
         solver: str = "auto",
@@ -200,7 +205,7 @@ class RidgeCV(_PenaltySearch):
         self.alphas = alphas
         self.cv = cv
         self.fit_intercept = fit_intercept
-        self.standardise = standardise
+        self.standardize = standardize
         self.scoring = scoring
         self.alpha_per_voxel = alpha_per_voxel
         self.solver = solver
@@ -213,7 +218,7 @@ class RidgeCV(_PenaltySearch):
         features, Y = self._open(X, Y)
         folds = self._read_settings(Y, groups)
         self._dual = self.solver == "dual" or (self.solver == "auto" and features.width > len(Y))
-        self._scaling = measure(features, self.fit_intercept, self.standardise, self.memory)
+        self._scaling = measure(features, self.fit_intercept, self.standardize, self.memory)
         self._mean_y = Y.mean(0) if self.fit_intercept else torch.zeros_like(Y[0])
         if self._dual:
             self._fitted = features
@@ -364,21 +369,34 @@ class KernelRidgeCV(_PenaltySearch):
         folds = self._read_settings(Y, groups)
         self._dual = True
         self._mean_y = Y.mean(0) if self.fit_intercept else torch.zeros_like(Y[0])
-        self._fitted = features.read()
+        self._shift = self._shift_of(features)
+        self._fitted = self._read(features)
         kernel = self._kernel(self._fitted).double()
         if kernel.shape != (len(Y), len(Y)):
             raise ValueError(f"the kernel must be ({len(Y)}, {len(Y)}), images by images; got {tuple(kernel.shape)}.")
-        self._fit_kernel(kernel, Y, folds)
+        offset = kernel.mean().item() if self.kernel == "linear" and self.fit_intercept else 0.0
+        self._fit_kernel(kernel, Y, folds, sum_to_lose=len(kernel) * offset)
         self._row_mean = kernel.mean(0)
         self.dual_coef_ = self._give(self._weights)
         return self
 
     def predict(self, X: Any) -> Any:
         """Predicted responses, (n_images, n_voxels), or (n_images,) for responses given so; NaN for NaN voxels."""
-        kernel = self._kernel(self._reopen(X).read()).double()
+        kernel = self._kernel(self._read(self._reopen(X))).double()
         if self.fit_intercept:
             kernel = kernel - kernel.mean(1, keepdim=True) - self._row_mean + self._row_mean.mean()
         return self._give_prediction(kernel.to(self._dtype) @ self._weights + self._mean_y)
+
+    def _shift_of(self, features: Features) -> Scaling | None:
+        """What is taken off features far from zero, where the kernel after centring is the same without it."""
+        if self.kernel == "rbf" or (self.kernel == "linear" and self.fit_intercept):
+            scaling = measure(features, centre=True, scale=False, memory=self.memory)
+            return None if scaling.rest is None else scaling
+        return None
+
+    def _read(self, features: Features) -> Tensor:
+        block = features.read()
+        return block if self._shift is None else self._shift(block)
 
     def _kernel(self, x: Tensor) -> Tensor:
         z = self._fitted

@@ -17,6 +17,8 @@ from torch import Tensor
 SUM_AT_ONCE = 4096  # terms added in the data's precision before float64 takes over
 _ROWS_AT_ONCE = 256  # of a kernel; below its diagonal only, where it is symmetric
 _COLUMNS_AT_ONCE = 512  # of features, in float64
+_LARGEST_EXACT_INTEGER = 2**24  # of float32
+_FAR = 10.0  # means beyond this many times a feature's range lose digits that count when they are rounded to float32
 
 
 class Features:
@@ -29,10 +31,17 @@ class Features:
     """
 
     def __init__(self, array: Any, dtype: torch.dtype, device: torch.device):
-        if not hasattr(array, "shape"):
-            array = np.asarray(array)
-        if len(array.shape) != 2 or 0 in array.shape:
-            raise ValueError(f"features must be (n_images, n_features), neither zero; got {tuple(array.shape)}.")
+        array = array_of(array, "features")
+        shape = tuple(array.shape)
+        if len(shape) != 2:
+            raise ValueError(
+                f"features must be (n_images, n_features), got {shape}. Reshape your data: X[:, None] for one feature, "
+                "X[None] for one image."
+            )
+        if not shape[1]:
+            raise ValueError(f"features have 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
+        if not shape[0]:
+            raise ValueError(f"features must be (n_images, n_features), neither zero; got {shape}.")
         self.array, self.dtype, self.device = array, dtype, device
         self.width = array.shape[1]
         self._map = _memory_map(array)
@@ -68,7 +77,8 @@ class Features:
         block = self.array[rows, columns]
         if not isinstance(block, Tensor):
             block = np.asarray(block, dtype=_NUMPY[self.dtype])
-            block = torch.from_numpy(block if block.flags.writeable else block.copy())
+            usable = block.flags.writeable and all(step >= 0 for step in block.strides)
+            block = torch.from_numpy(block if usable else block.copy())
         block = block.to(self.device, self.dtype)
         if not torch.stack(block.aminmax()).isfinite().all():  # of NaN too, and without a copy of the block
             bad = (~block.isfinite().all(1)).nonzero()[:, 0].tolist()
@@ -83,14 +93,21 @@ class Features:
 
 
 class Scaling(NamedTuple):
-    """Mean and SD (n_features,) of the training images, float64; ``sd`` is None where features keep their scale."""
+    """Mean and SD (n_features,) of the training images, float64; ``sd`` is None where features keep their scale.
+
+    ``rest`` is what rounding takes from the means of features that are far from zero for how much they change; None
+    where no feature is.
+    """
 
     mean: Tensor
     sd: Tensor | None
+    rest: Tensor | None = None
 
     def __call__(self, block: Tensor, part: slice = slice(None)) -> Tensor:
         """A block of features, centred and scaled."""
         block = block - self.mean[part].to(block.dtype)
+        if self.rest is not None:
+            block -= self.rest[part].to(block.dtype)
         return block if self.sd is None else block.div_(self.sd[part].to(block.dtype))
 
 
@@ -98,16 +115,21 @@ def measure(features: Features, centre: bool, scale: bool, memory: int) -> Scali
     """The scaling of these images; a constant feature has SD infinity, and so becomes zero."""
     mean = torch.zeros(features.width, dtype=torch.float64, device=features.device)
     sd = torch.ones_like(mean) if scale else None
+    rest, any_far = torch.zeros_like(mean), False
     if centre or scale:
         for part, block in features.columns(memory // 4):
             places = torch.arange(part.start, part.stop, device=block.device).split(_COLUMNS_AT_ONCE)
             for place, some in zip(places, block.split(_COLUMNS_AT_ONCE, dim=1), strict=True):
                 some = some.double()
                 mean[place] = some.mean(0)
+                low, high = some.aminmax(dim=0)
+                far = mean[place].abs() > _FAR * (high - low)
+                any_far |= bool(far.any())
+                rest[place] = torch.where(far, mean[place] - mean[place].to(features.dtype).double(), 0.0)
                 if sd is not None:
                     spread = (some - mean[place]).square_().mean(0).sqrt()
                     sd[place] = spread.masked_fill(spread <= 1e-12 * mean[place].abs(), torch.inf)
-    return Scaling(mean, sd)
+    return Scaling(mean, sd, rest if any_far else None)
 
 
 def kernel_between(new: Features, fitted: Features, scaling: Scaling, memory: int) -> Tensor:
@@ -144,7 +166,44 @@ def _memory_map(array: Any) -> mmap.mmap | None:
     return array if mode in ("r", "r+") else None
 
 
+def array_of(values: Any, what: str) -> Any:
+    """Something to slice: a tensor, an array, or what a file gives; a table or a list becomes an array.
+
+    Raises:
+        ValueError: complex numbers, or a sparse matrix; names ``what`` it is.
+        TypeError: objects that are no numbers.
+
+    >>> array_of([[1, 2]], "features").shape
+    (1, 2)
+    """
+    if hasattr(values, "tocsr") or getattr(values, "is_sparse", False):
+        raise ValueError(f"{what} are a sparse matrix, and sparse input is not supported: give {what}.toarray().")
+    if isinstance(values, Tensor):
+        _refuse_complex(values.is_complex(), what)
+        return values.detach()
+    if hasattr(values, "to_numpy"):  # a table
+        values = values.to_numpy()
+    if not hasattr(values, "shape") or not hasattr(values, "dtype"):
+        values = np.asarray(values)
+    kind = np.dtype(values.dtype).kind
+    _refuse_complex(kind == "c", what)
+    if kind in "OUS":
+        values = np.asarray(values, dtype=float)
+    if what == "responses":  # these are held as a tensor: none has other byte orders, or steps that go back
+        values = np.asarray(values)
+        values = np.array(values.astype(values.dtype.newbyteorder("="), copy=False), order="C")
+        values = values.astype({"u": np.int64, "b": np.float32}.get(kind, values.dtype), copy=False)
+    return values
+
+
+def _refuse_complex(found: bool, what: str) -> None:
+    if found:
+        raise ValueError(f"Complex data not supported: give the real and the imaginary part of {what} apart.")
+
+
 def dtype_of(X: Any) -> torch.dtype:
-    """float64 where the features are, else float32."""
-    dtype = getattr(X, "dtype", np.asarray(X).dtype if not hasattr(X, "shape") else None)
-    return torch.float64 if dtype in (torch.float64, np.dtype("float64")) else torch.float32
+    """float64 where the features are, or hold integers that float32 cannot; else float32."""
+    dtype = getattr(X, "dtype", None)
+    if isinstance(X, Tensor | np.ndarray) and str(dtype).removeprefix("torch.").startswith(("int", "uint")) and len(X):
+        return torch.float64 if abs(X).max() > _LARGEST_EXACT_INTEGER else torch.float32
+    return torch.float64 if dtype in (torch.float64, np.dtype("float64")) or str(dtype) == ">f8" else torch.float32

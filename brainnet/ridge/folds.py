@@ -49,6 +49,8 @@ def make_folds(cv: Any, n_images: int, groups: Any = None) -> list[tuple[Tensor,
         train, held_out = (torch.as_tensor(np.asarray(part)).long() for part in (train, held_out))
         if not len(train) or not len(held_out):
             raise ValueError("a fold of cv has no images to train on, or none to hold out.")
+        if min(train.min(), held_out.min()) < 0 or max(train.max(), held_out.max()) >= n_images:
+            raise ValueError(f"a fold of cv names images outside 0 to {n_images - 1}.")
         if np.intersect1d(train, held_out).size:
             raise ValueError("a fold of cv trains on images it holds out.")
         folds.append((train, held_out))

@@ -43,6 +43,9 @@ class StackedRegressionCV(VoxelwiseRegressor):
     np.True_
     """
 
+    reads = "spaces"
+    per_voxel = ("weights_",)
+
     def __init__(self, estimator: Any = None, cv: Any = 5):
         self.estimator = estimator
         self.cv = cv
@@ -78,8 +81,7 @@ class StackedRegressionCV(VoxelwiseRegressor):
 
     def predict(self, X: Mapping[str, Any]) -> Any:
         """Predicted responses, (n_images, n_voxels), or (n_images,) for responses given so; NaN for NaN voxels."""
-        if not hasattr(self, "estimators_"):
-            raise ValueError("this StackedRegressionCV is not fitted yet; call fit first.")
+        self._check_fitted()
         if list(X) != self.space_names_:
             raise ValueError(f"X has spaces {list(X)} but the model was fitted on {self.space_names_}.")
         mixed = 0.0
@@ -87,6 +89,11 @@ class StackedRegressionCV(VoxelwiseRegressor):
             predicted = torch.as_tensor(self.estimators_[name].predict(x))
             mixed = mixed + predicted.reshape(len(predicted), -1) * weight.to(predicted)
         return self._give_prediction(mixed)
+
+    def training_score(self) -> Tensor:
+        """(n_voxels,) float64, the spaces' out-of-fold R2 in the shares of the mix."""
+        self._check_fitted()
+        return (torch.as_tensor(self.weights_) * torch.as_tensor(self.r2_)).sum(0)
 
     def _new(self) -> Any:
         return RidgeCV() if self.estimator is None else copy.deepcopy(self.estimator)

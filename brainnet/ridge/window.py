@@ -18,7 +18,7 @@ from torch import Tensor
 
 from brainnet._work import progress as show_progress
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
-from brainnet.scores import r2
+from brainnet.scores import r2, usable_voxels
 from brainnet.tokens import Tokens
 
 CENTRES = (-0.7, -0.35, 0.0, 0.35, 0.7)
@@ -66,6 +66,9 @@ class WindowRidgeCV:
     (tensor([[ 0.7000, -0.7000]]), torch.Size([30, 1]))
     """
 
+    reads = "tokens"
+    per_voxel = ("best_alphas_", "position_", "width_")
+
     def __init__(
         self,
         centres: Sequence[float] = CENTRES,
@@ -106,9 +109,8 @@ class WindowRidgeCV:
             raise ValueError(f"responses must be (n_images >= 3, n_voxels), got {tuple(responses.shape)}.")
         batches, widths, grid = _batches_of(tokens)
         y = responses.to(self.dtype)
-        usable = y.isfinite().all(0)
-        self._mean = torch.where(usable, y.mean(0), torch.nan)
-        y = torch.where(usable & y.diff(dim=0).any(0), y - y.mean(0), 0.0)
+        self._mean = torch.where(y.isfinite().all(0), y.mean(0), torch.nan)
+        y = torch.where(usable_voxels(y), y - y.mean(0), 0.0)
         self._score_of = residual_score(self.selection, y)
         self._start(len(widths), sum(widths.values()), y)
         self.windows_ = torch.tensor(
@@ -152,6 +154,10 @@ class WindowRidgeCV:
                     row[:, voxels] += pooled[index] @ weight[voxels].T
             rows.append(row)
         return torch.cat(rows)
+
+    def training_score(self) -> Tensor:
+        """(n_voxels,) the leave-one-out score of the chosen window and penalty, ``loo_scores_``."""
+        return self.loo_scores_
 
     def score(self, tokens: Any, responses: Any) -> Tensor:
         """R2 of the predictions, (n_voxels,) float64."""

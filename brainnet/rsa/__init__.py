@@ -11,12 +11,15 @@ from brainnet.rsa.distances import DISTANCES, shrinkage_covariance
 from brainnet.rsa.distributions import distributional_distance
 from brainnet.rsa.feature_similarity import cka, minibatch_cka, procrustes
 from brainnet.rsa.inference.evaluation import Evaluation, evaluate
-from brainnet.rsa.mixing.regression import RDMRegression, StackedLayers, rdm_regression, stack_layers
+from brainnet.rsa.inference.settings import Inference
+from brainnet.rsa.mixing.regression import RDMRegression, rdm_regression
+from brainnet.rsa.mixing.stacking import StackedLayers, stack_layers
 from brainnet.rsa.mixing.weighted import WeightedRSA, feature_rdms, weighted_rsa
 from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.search.group import GroupMaps, group_searchlight
+from brainnet.rsa.search.maps import SearchlightMaps
 from brainnet.rsa.search.neighbourhoods import Neighbourhoods, discs, spheres
-from brainnet.rsa.search.subject import SearchlightMaps, searchlight
+from brainnet.rsa.search.subject import searchlight
 from brainnet.rsa.temporal import ModelTimeRSA, by_time, ct_rsa, fusion
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "reliability",
     "evaluate",
     "Evaluation",
+    "Inference",
     "Neighbourhoods",
     "discs",
     "spheres",

@@ -7,16 +7,16 @@ Pearson, unit vectors for cosine, the same after whitening for the whitened ones
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.rsa.comparisons import COMPARISONS, _centred, _u_centred, _unit, _whitened
+from brainnet.rsa.comparisons import COMPARISONS, without_nan
 from brainnet.rsa.ranks import rank
 from brainnet.rsa.rdms import RDMs, as_rdms
+from brainnet.rsa.vectors import centred, u_centred, unit, whitened
 
 
 class NoiseCeiling(NamedTuple):
@@ -42,7 +42,13 @@ class Reliability(NamedTuple):
 
 
 def noise_ceiling(
-    subjects: RDMs | Any, method: str = "spearman", *, pooling: str = "optimal", squared: bool = False, **options: Any
+    subjects: RDMs | Any,
+    method: str = "spearman",
+    *,
+    pooling: str = "optimal",
+    squared: bool = False,
+    nan: str = "raise",
+    **options: Any,
 ) -> NoiseCeiling:
     """Bounds on the mean score over subjects that any model RDM could reach.
 
@@ -53,6 +59,7 @@ def noise_ceiling(
             distributional comparisons an approximation); or "mean" of the RDMs as they are, as in the Algonauts
             challenge and Net2Brain.
         squared: average squared similarities, the unit of the Algonauts challenge. Signs are lost.
+        nan: "raise" on undefined pairs, or "omit" those that are NaN in any subject.
         **options: of the comparison.
 
     Returns:
@@ -60,7 +67,7 @@ def noise_ceiling(
         upper: mean similarity of each subject to the group RDM of *all*, itself included (over-estimates).
 
     Raises:
-        ValueError: fewer than two subjects (leave-one-out is undefined), NaN dissimilarities.
+        ValueError: fewer than two subjects (leave-one-out is undefined), NaN without ``nan="omit"``.
 
     Reference: Nili et al. (2014), PLoS Comput Biol 10(4), e1003553, section on the noise ceiling.
 
@@ -72,9 +79,12 @@ def noise_ceiling(
     values = subjects.values
     if len(values) < 2:
         raise ValueError(f"a noise ceiling compares subjects: got {len(values)} RDM, at least 2 are needed.")
-    _check_complete(subjects)
+    if nan == "omit":
+        values, _ = without_nan(subjects, subjects, values, values, nan, method)
+    else:
+        _check_complete(subjects, ", or pass nan='omit'")
     comparison = COMPARISONS[method]
-    parts = _poolable(values, method, pooling, options)
+    parts = poolable(values, method, pooling, options)
     total = parts.sum(0, keepdim=True)
     upper = comparison(total, values, **options)[0]
     lower = torch.stack([comparison(total - parts[s], values[s : s + 1], **options)[0, 0] for s in range(len(values))])
@@ -100,8 +110,8 @@ def pool(
     """
     rdms = as_rdms(rdms)
     _check_complete(rdms)
-    parts = _poolable(rdms.values, method, pooling, options)
-    return replace(rdms, values=parts.mean(0, keepdim=True), metric=f"{method} group of {rdms.metric}", names=(name,))
+    parts = poolable(rdms.values, method, pooling, options)
+    return RDMs(parts.mean(0), f"{method} group of {rdms.metric}", (name,), rdms.conditions)
 
 
 def explained(score: Any, ceiling: NoiseCeiling | Any, bound: str = "upper", floor: float = 0.0) -> Explained:
@@ -174,35 +184,37 @@ def reliability(
 
 
 def _unit_mean_square(values: Tensor) -> Tensor:
-    return _unit(values) * values.shape[1] ** 0.5
+    return unit(values) * values.shape[1] ** 0.5
 
 
-def _poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any]) -> Tensor:
+def poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any]) -> Tensor:
     """(n_rdms, n_pairs) whose mean is the group RDM."""
     if pooling == "mean":
         return values
     if pooling != "optimal":
         raise ValueError(f"pooling must be 'optimal' or 'mean', got {pooling!r}.")
     if method.startswith("whitened"):
-        values = _centred(values) if method == "whitened-pearson" else values
-        return values / _whitened(values, options.get("noise_covariance")).norm(dim=1, keepdim=True)
+        values = centred(values) if method == "whitened-pearson" else values
+        return values / whitened(values, options.get("noise_covariance")).norm(dim=1, keepdim=True)
     return _POOLABLE.get(method, _unit_mean_square)(values)
 
 
 _POOLABLE: dict[str, Callable[[Tensor], Tensor]] = {
-    "pearson": lambda values: _unit(_centred(values)),
-    "regression": lambda values: _unit(_centred(values)),
+    "pearson": lambda values: unit(centred(values)),
+    "regression": lambda values: unit(centred(values)),
     "spearman": rank,
     "rho-a": rank,
     "kendall": rank,
     "tau-a": rank,
-    "cka": lambda values: values / _u_centred(values).norm(dim=1, keepdim=True),
-    "distance-correlation": lambda values: values / _u_centred(values).norm(dim=1, keepdim=True),
+    "cka": lambda values: values / u_centred(values).norm(dim=1, keepdim=True),
+    "distance-correlation": lambda values: values / u_centred(values).norm(dim=1, keepdim=True),
 }
 
 
-def _check_complete(rdms: RDMs) -> None:
+def _check_complete(rdms: RDMs, otherwise: str = "") -> None:
     if bool(rdms.values.isnan().any()):
         bad = rdms.values.isnan().any(1).nonzero()[:, 0].tolist()
         names = ", ".join(repr(rdms.names[i]) for i in bad[:4])
-        raise ValueError(f"RDM {names} holds NaN; drop its undefined conditions with .subset() first.")
+        raise ValueError(
+            f"RDM {names} holds NaN; drop its undefined conditions with .subset() first{otherwise and ', '}{otherwise}."
+        )

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from brainnet._registry import Registry
+from brainnet.rsa.checks import few
 from brainnet.rsa.distributions import jensen_shannon_bits
 from brainnet.rsa.kendall import concordance
+from brainnet.rsa.pairs import squareform
 from brainnet.rsa.ranks import rank
-from brainnet.rsa.rdms import RDMs, _few, align_conditions, as_rdms, n_conditions_of, pairs_of, squareform
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
+from brainnet.rsa.vectors import centred, double_centred, u_centred, unit, whitened
 
 COMPARISONS = Registry("comparison", group="brainnet.comparisons")
 
@@ -62,7 +65,7 @@ def compare(
         )
     dtype = torch.promote_types(a.values.dtype, b.values.dtype)
     first, second = a.values.to(dtype), b.values.to(dtype).to(a.values.device)
-    first, second = _without_nan(a, b, first, second, nan, method)
+    first, second = without_nan(a, b, first, second, nan, method)
     similarity = comparison(first, second, **options)
     undefined = similarity.isnan()
     if bool(undefined.any()):
@@ -81,7 +84,8 @@ def compare(
     return similarity
 
 
-def _without_nan(a: RDMs, b: RDMs, first: Tensor, second: Tensor, nan: str, method: str) -> tuple[Tensor, Tensor]:
+def without_nan(a: RDMs, b: RDMs, first: Tensor, second: Tensor, nan: str, method: str) -> tuple[Tensor, Tensor]:
+    """Values of both sides over the pairs that are defined in every RDM; or the error that says which are not."""
     if nan not in ("raise", "omit"):
         raise ValueError(f"nan must be 'raise' or 'omit', got {nan!r}.")
     missing = first.isnan().any(0) | second.isnan().any(0)
@@ -90,7 +94,7 @@ def _without_nan(a: RDMs, b: RDMs, first: Tensor, second: Tensor, nan: str, meth
     if nan == "raise":
         names = [f"{rdms.names[i]!r}" for rdms in (a, b) for i in rdms.values.isnan().any(1).nonzero()[:, 0].tolist()]
         square = squareform(missing, diagonal=True).all(1).nonzero()[:, 0].tolist()
-        rows = _few([(a.conditions or b.conditions or [f"row {i}" for i in range(a.n_conditions)])[i] for i in square])
+        rows = few([(a.conditions or b.conditions or [f"row {i}" for i in range(a.n_conditions)])[i] for i in square])
         raise ValueError(
             f"{int(missing.sum())} of {len(missing)} pairs are NaN (in RDM {', '.join(names[:4])};"
             f" all pairs with: {rows})."
@@ -111,13 +115,13 @@ def _without_nan(a: RDMs, b: RDMs, first: Tensor, second: Tensor, nan: str, meth
 @COMPARISONS.register("cosine")
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of the angle between vectors of dissimilarities: keeps the meaning of zero, for unbiased distances."""
-    return _unit(a) @ _unit(b).T
+    return unit(a) @ unit(b).T
 
 
 @COMPARISONS.register("pearson")
 def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Pearson correlation over pairs of conditions."""
-    return _unit(_centred(a)) @ _unit(_centred(b)).T
+    return unit(centred(a)) @ unit(centred(b)).T
 
 
 @COMPARISONS.register("spearman")
@@ -134,7 +138,7 @@ def rho_a(a: Tensor, b: Tensor) -> Tensor:
     Reference: Schuett et al. (2023), eLife 12, e82566.
     """
     k = a.shape[1]
-    return _centred(rank(a)) @ _centred(rank(b)).T * (12 / (k**3 - k))
+    return centred(rank(a)) @ centred(rank(b)).T * (12 / (k**3 - k))
 
 
 @COMPARISONS.register("kendall")
@@ -178,50 +182,13 @@ def whitened_cosine(a: Tensor, b: Tensor, noise_covariance: Tensor | None = None
 
     Reference: Diedrichsen et al. (2021), Neurons, Behavior, Data analysis, and Theory 5(3).
     """
-    return _unit(_whitened(a, noise_covariance)) @ _unit(_whitened(b, noise_covariance)).T
+    return unit(whitened(a, noise_covariance)) @ unit(whitened(b, noise_covariance)).T
 
 
 @COMPARISONS.register("whitened-pearson")
 def whitened_pearson(a: Tensor, b: Tensor, noise_covariance: Tensor | None = None) -> Tensor:
     """As ``whitened_cosine`` after the mean dissimilarity of each RDM has been removed."""
-    return whitened_cosine(_centred(a), _centred(b), noise_covariance)
-
-
-def _whitened(values: Tensor, noise_covariance: Tensor | None = None) -> Tensor:
-    """Rows whose plain products are products under V^-1, up to one common factor.
-
-    With an identity covariance V has three eigenspaces (the mean, the conditions' row means, the rest) with eigenvalues
-    2n, n and 2, so that V^-1/2 x stays a vector of pairs, (n_rdms, n_pairs). Else (n_rdms, (n - 1)^2).
-    """
-    n = n_conditions_of(values.shape[1])
-    if noise_covariance is not None:
-        basis = _whitening_basis(n, noise_covariance, values)
-        return (basis.T @ squareform(values) @ basis).flatten(1)  # the basis' columns sum to 0: centring is done
-    mean = values.mean(1, keepdim=True)
-    rest = values - mean
-    if n > 2:
-        rows, columns = pairs_of(n, values.device)
-        effects = squareform(rest).sum(-1) / (n - 2)
-        of_rows = effects[:, rows] + effects[:, columns]
-        rest = (rest - of_rows) * (n / 2) ** 0.5 + of_rows
-    return rest + mean / 2**0.5
-
-
-def _whitening_basis(n: int, noise_covariance: Tensor, like: Tensor) -> Tensor:
-    """(n, n - 1) B with B B' the pseudo-inverse of the centred covariance; its columns sum to zero."""
-    covariance = torch.as_tensor(noise_covariance).to(like)
-    covariance = torch.diag(covariance) if covariance.ndim == 1 else covariance
-    if covariance.shape != (n, n):
-        raise ValueError(
-            f"noise_covariance must be ({n}, {n}) or ({n},), over the {n} conditions,"
-            f" got {tuple(noise_covariance.shape)}."
-        )
-    centring = torch.eye(n, dtype=like.dtype, device=like.device) - 1 / n
-    values, vectors = torch.linalg.eigh(centring @ covariance @ centring)
-    # The constant vector has eigenvalue 0 and comes first unless the covariance is not positive definite.
-    if bool(values[1] <= n * torch.finfo(like.dtype).eps * values[-1]):
-        raise ValueError("noise_covariance must be positive definite over the conditions; shrink it first.")
-    return vectors[:, 1:] / values[1:].sqrt()
+    return whitened_cosine(centred(a), centred(b), noise_covariance)
 
 
 # ---- comparisons of geometries ------------------------------------------------------------------------------------
@@ -238,7 +205,7 @@ def cka(a: Tensor, b: Tensor, unbiased: bool = True) -> Tensor:
     """
     if not unbiased:
         return whitened_cosine(a, b)
-    return _unit(_u_centred(a)) @ _unit(_u_centred(b)).T
+    return unit(u_centred(a)) @ unit(u_centred(b)).T
 
 
 @COMPARISONS.register("distance-correlation")
@@ -253,9 +220,9 @@ def distance_correlation(a: Tensor, b: Tensor, unbiased: bool = True) -> Tensor:
     Reference: Szekely, Rizzo and Bakirov (2007); Szekely and Rizzo (2014).
     """
     if unbiased:
-        return _unit(_u_centred(a)) @ _unit(_u_centred(b)).T
-    first, second = (_double_centred(squareform(x)).flatten(1) for x in (a, b))
-    return (_unit(first) @ _unit(second).T).clamp(min=0).sqrt()
+        return unit(u_centred(a)) @ unit(u_centred(b)).T
+    first, second = (double_centred(squareform(x)).flatten(1) for x in (a, b))
+    return (unit(first) @ unit(second).T).clamp(min=0).sqrt()
 
 
 @COMPARISONS.register("procrustes")
@@ -265,7 +232,7 @@ def procrustes(a: Tensor, b: Tensor) -> Tensor:
     The nuclear norm of X'Y for unit-norm configurations X, Y whose squared Euclidean distances the RDMs are, also known
     as Bures similarity: tr((K^1/2 L K^1/2)^1/2) / sqrt(tr K tr L) with K, L the centred kernels.
     """
-    kernels_a, kernels_b = (_double_centred(squareform(x)) / -2 for x in (a, b))
+    kernels_a, kernels_b = (double_centred(squareform(x)) / -2 for x in (a, b))
     values, vectors = torch.linalg.eigh(kernels_a)
     roots = (vectors * values.clamp(min=0).sqrt()[:, None]) @ vectors.mT
     traces_a, traces_b = (k.diagonal(dim1=1, dim2=2).sum(-1) for k in (kernels_a, kernels_b))
@@ -310,31 +277,3 @@ def jensen_shannon(a: Tensor, b: Tensor, bins: int = 50) -> Tensor:
 MISREAD = {"cka": "euclidean", "procrustes": "euclidean", "distance-correlation": "sqeuclidean"}
 WANTED = {"euclidean": "squared (metric='sqeuclidean')", "sqeuclidean": "plain (metric='euclidean', or .sqrt())"}
 NEEDS_ALL_PAIRS = ("whitened-cosine", "whitened-pearson", "cka", "distance-correlation", "procrustes")
-
-
-# ---- pieces -------------------------------------------------------------------------------------------------------
-
-
-def _centred(values: Tensor) -> Tensor:
-    return values - values.mean(1, keepdim=True)
-
-
-def _unit(values: Tensor) -> Tensor:
-    """Rows of length 1; NaN for rows that are zero up to rounding."""
-    length = values.norm(dim=1, keepdim=True)
-    return values / length.masked_fill(length == 0, torch.nan)
-
-
-def _double_centred(matrices: Tensor) -> Tensor:
-    rows = matrices.mean(-1, keepdim=True)
-    return matrices - rows - rows.mT + rows.mean(-2, keepdim=True)
-
-
-def _u_centred(values: Tensor) -> Tensor:
-    """Off-diagonal entries of the U-centred matrices, (n_rdms, n_pairs): unbiased where double centring is not."""
-    n = n_conditions_of(values.shape[1])
-    if n < 4:
-        raise ValueError(f"the unbiased estimate needs at least 4 conditions, got {n}; pass unbiased=False.")
-    rows, columns = pairs_of(n, values.device)
-    sums = squareform(values).sum(-1)
-    return values - (sums[:, rows] + sums[:, columns]) / (n - 2) + sums.sum(1, keepdim=True) / ((n - 1) * (n - 2))

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 import brainnet.rsa.decoding  # noqa: F401  (files itself under its name)
+from brainnet.rsa.checks import as_float_tensor, check_conditions, few, in_order
 from brainnet.rsa.distances import BLOCK_BYTES, DISTANCES
-from brainnet.rsa.rdms import RDMs, _few, as_float_tensor, check_conditions, squareform
+from brainnet.rsa.pairs import squareform
+from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.streaming import stream_distances
 
 POOLS = ("mean", "max", "first", "last", "flatten")
@@ -46,7 +48,8 @@ def rdm(
         metric: name of a distance, see ``DISTANCES``.
         conditions: names of the rows. With ``labels`` the labels name the conditions.
         names: one per RDM.
-        labels: (n_observations,) the condition of each row; repeats are averaged, conditions come out sorted.
+        labels: (n_observations,) the condition of each row; repeats are averaged. Conditions come out
+            sorted as a person counts, like files: img2 before img10.
         runs: (n_observations,) the run or fold of each row, for cross-validated metrics; needs ``labels``.
         pool: first reduce tokens (n_conditions, n_tokens, ..., n_features) to patterns: "mean", "max", "first" or
             "last" over the token axes, or "flatten" everything after the first axis, as for (n, C, H, W) maps.
@@ -83,7 +86,7 @@ def rdm(
             )
         labels, options = np.asarray(labels), {**options, "labels": np.asarray(labels), "runs": runs}
         _check_finite(patterns, labels)
-        conditions = np.unique(labels)
+        conditions = in_order(labels)[0]
     elif labels is not None:
         patterns, conditions = _average_repeats(patterns, labels, runs if metric in NEEDS_RUNS else None, metric)
     expected = 3 if metric in NEEDS_RUNS else 2
@@ -105,6 +108,7 @@ def rdm(
     values = torch.cat([distance(patterns[start : start + step], **options) for start in range(0, len(patterns), step)])
     if not bool(values.isfinite().all()):  # looked at afterwards: the check costs nothing where all is well
         _check_finite(patterns, conditions)
+        _check_overflow(patterns)
     return _named(values, metric, conditions, names)
 
 
@@ -117,7 +121,7 @@ def _named(values: Tensor, metric: str, conditions: Iterable | None, names: Iter
         labels = rdms.conditions or tuple(f"row {i}" for i in range(rdms.n_conditions))
         warnings.warn(
             f"{metric} distance is undefined for constant patterns; pairs with"
-            f" {_few([labels[i] for i in undefined])} are NaN. Leave them out with .subset() before comparing.",
+            f" {few([labels[i] for i in undefined])} are NaN. Leave them out with .subset() before comparing.",
             stacklevel=3,
         )
     return rdms
@@ -152,7 +156,17 @@ def _check_finite(patterns: Tensor, conditions: Iterable | None) -> None:
         rows = bad.nonzero()[:, 0].tolist()
         known = None if conditions is None else list(map(str, conditions))
         which = [known[i] if known and i < len(known) else f"row {i}" for i in rows]
-        raise ValueError(f"features are NaN or infinite for {_few(which)}; drop or fill these before computing an RDM.")
+        raise ValueError(f"features are NaN or infinite for {few(which)}; drop or fill these before computing an RDM.")
+
+
+def _check_overflow(patterns: Tensor) -> None:
+    """Finite features whose sums of squares are not."""
+    largest, most = patterns.abs().max().item(), torch.finfo(patterns.dtype).max
+    if largest > (most / patterns.shape[-1]) ** 0.5:
+        raise ValueError(
+            f"features reach {largest:.3g}: their squares overflow {str(patterns.dtype).removeprefix('torch.')}."
+            " Divide them by their scale, or pass float64."
+        )
 
 
 def _average_repeats(
@@ -165,7 +179,7 @@ def _average_repeats(
             f"labels {labels.shape} must name each row of features ([n_rdms,] n_observations, n_features), got"
             f" {tuple(features.shape)}."
         )
-    known, label_of = np.unique(labels, return_inverse=True)
+    known, label_of = in_order(labels)
     run_names, run_of = (np.zeros(1), np.zeros(len(labels), dtype=int))
     if runs is not None:
         run_names, run_of = np.unique(np.asarray(runs), return_inverse=True)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet.rsa.checks import in_order
 from brainnet.rsa.distances import BLOCK_BYTES, DISTANCES
-from brainnet.rsa.rdms import pairs_of
+from brainnet.rsa.pairs import pairs_of
 
 
 @DISTANCES.register("decoding")  # takes trials instead of patterns
@@ -32,7 +33,7 @@ def decoding(
 
     Args:
         trials: (B, n_trials, F), B time points or ROIs.
-        labels: (n_trials,) the condition of each trial; conditions come out sorted.
+        labels: (n_trials,) the condition of each trial; conditions come out sorted as a person counts.
         runs: (n_trials,) folds to leave out in turn; by default the trials of each condition are dealt into
             ``folds`` folds in order, or in the random order of ``generator``.
         folds: number of folds, at most the smallest number of trials of a condition.
@@ -55,7 +56,7 @@ def decoding(
         raise ValueError(f"covariance must be 'pair' or 'pooled', got {covariance!r}.")
     if shrinkage != "auto" and not (isinstance(shrinkage, (int, float)) and 0 <= shrinkage <= 1):
         raise ValueError(f"shrinkage must be 'auto' or a weight in [0, 1], got {shrinkage!r}.")
-    known, class_of = np.unique(labels, return_inverse=True)
+    known, class_of = in_order(labels)
     if len(known) < 2:
         raise ValueError(f"decoding needs at least 2 conditions, got {len(known)}.")
     fold_of = _deal(class_of, known, runs, folds, generator)

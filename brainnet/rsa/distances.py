@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brainnet._registry import Registry
-from brainnet.rsa.rdms import pairs_of
+from brainnet.rsa.pairs import pairs_of
 
 DISTANCES = Registry("distance", group="brainnet.distances")
 
@@ -221,7 +221,13 @@ def _one_minus_cosine(squares: Tensor, inner: Tensor, nothing: Tensor) -> Tensor
     """1 - cosines within [0, 2]; NaN for patterns whose squared length is ``nothing`` or less."""
     scale = squares.masked_fill(squares <= nothing, torch.nan).rsqrt()
     rows, columns = pairs_of(squares.shape[1], squares.device)
-    return (1 - inner * scale.index_select(1, rows) * scale.index_select(1, columns)).clamp(0, 2)
+    return without_rounding(1 - inner * scale.index_select(1, rows) * scale.index_select(1, columns))
+
+
+def without_rounding(distances: Tensor) -> Tensor:
+    """1 - cosines within [0, 2], 0 where they are what rounding leaves of 0: such distances must not be ranked."""
+    rounding = 8 * torch.finfo(distances.dtype).eps
+    return distances.clamp(0, 2).masked_fill_(distances <= rounding, 0)
 
 
 def _repair_cancellation(distances: Tensor, lengths: Tensor, patterns: Tensor) -> Tensor:

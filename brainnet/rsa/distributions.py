@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet.rsa.rdms import as_float_tensor
+from brainnet.rsa.checks import as_float_tensor
 
 METRICS = ("wasserstein", "jensen-shannon")
 

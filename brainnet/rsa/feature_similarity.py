@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from brainnet.rsa.checks import as_float_tensor
 from brainnet.rsa.distances import squared_euclidean
-from brainnet.rsa.rdms import as_float_tensor, squareform
+from brainnet.rsa.pairs import squareform
 
 
 class _Side(NamedTuple):

@@ -13,19 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet.rsa.comparisons import COMPARISONS, _centred, _u_centred, _unit, _whitened
+from brainnet.rsa.comparisons import COMPARISONS
+from brainnet.rsa.pairs import n_conditions_of, pairs_of
 from brainnet.rsa.ranks import rank
-from brainnet.rsa.rdms import n_conditions_of, pairs_of
+from brainnet.rsa.vectors import centred, u_centred, unit, whitened
 
 PRODUCTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "pearson": lambda values: _unit(_centred(values)),
-    "spearman": lambda values: _unit(_centred(rank(values))),
-    "rho-a": lambda values: _centred(rank(values)) * (12 / (values.shape[1] ** 3 - values.shape[1])) ** 0.5,
-    "cosine": _unit,
-    "whitened-cosine": lambda values: _unit(_whitened(values)),
-    "whitened-pearson": lambda values: _unit(_whitened(_centred(values))),
-    "cka": lambda values: _unit(_u_centred(values)),
-    "distance-correlation": lambda values: _unit(_u_centred(values)),
+    "pearson": lambda values: unit(centred(values)),
+    "spearman": lambda values: unit(centred(rank(values))),
+    "rho-a": lambda values: centred(rank(values)) * (12 / (values.shape[1] ** 3 - values.shape[1])) ** 0.5,
+    "cosine": unit,
+    "whitened-cosine": lambda values: unit(whitened(values)),
+    "whitened-pearson": lambda values: unit(whitened(centred(values))),
+    "cka": lambda values: unit(u_centred(values)),
+    "distance-correlation": lambda values: unit(u_centred(values)),
 }
 
 
@@ -63,6 +64,15 @@ def permuted(values: Tensor, orders: Tensor) -> Tensor:
     return values[:, low * (2 * n - low - 1) // 2 + high - low - 1]
 
 
-def draw_orders(n_conditions: int, n_permutations: int, generator: torch.Generator) -> Tensor:
-    """(n_permutations, n_conditions) random orders from a seeded CPU generator."""
-    return torch.stack([torch.randperm(n_conditions, generator=generator) for _ in range(n_permutations)])
+def draw_orders(n_conditions: int, n_permutations: int, generator: torch.Generator | None) -> Tensor:
+    """(n_permutations, n_conditions) random orders from a seeded CPU generator, which none need.
+
+    Raises:
+        ValueError: a negative number, or no generator.
+    """
+    if n_permutations < 0:
+        raise ValueError(f"n_permutations must be 0 or more, got {n_permutations}.")
+    if n_permutations and generator is None:
+        raise ValueError("permutations are drawn from a generator: pass generator=torch.Generator().manual_seed(0).")
+    orders = [torch.randperm(n_conditions, generator=generator) for _ in range(n_permutations)]
+    return torch.stack(orders) if orders else torch.empty(0, n_conditions, dtype=torch.long)

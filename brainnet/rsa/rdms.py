@@ -7,9 +7,11 @@ another order are an error until the caller asks for alignment by name. Methods 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet.rsa.checks import as_float_tensor, check_conditions, few, positions_of
+from brainnet.rsa.files import Content, read_content, write_content
+from brainnet.rsa.pairs import n_conditions_of, pair_index, squareform, upper_triangle
 from brainnet.rsa.ranks import rank
 
 MAX_ASYMMETRY = 1e-4  # of the largest entry: float32 products of features leave about 1e-6, a wrong matrix far more
@@ -33,6 +38,8 @@ class RDMs:
         names: one per RDM (subject, layer, time point); "0", "1", ... by default.
         conditions: one per row of the square matrix, all different; None where they are unknown, and then only
             their number can be checked.
+        axes: where the RDMs stand on several axes, such as subjects and times: name of the axis -> its labels, the
+            last axis fastest, as many RDMs in all as there are combinations. By default one axis, "rdm".
 
     Raises:
         ValueError: a number of pairs that no number of conditions has, names or conditions of the wrong count,
@@ -45,12 +52,16 @@ class RDMs:
             [2., 3., 0.]])
     >>> rdms.reorder(["tool", "house", "face"]).values
     tensor([[3., 2., 1.]])
+    >>> course = RDMs(torch.rand(6, 3), axes={"subject": ("s1", "s2"), "time": ("0", "1", "2")})
+    >>> course.names[:2], course.along("time")[0].names
+    (('s1/0', 's1/1'), ('s1', 's2'))
     """
 
     values: Tensor
     metric: str = "unknown"
     names: tuple[str, ...] | None = None
     conditions: tuple[str, ...] | None = None
+    axes: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self):
         values = as_float_tensor(self.values, "RDM values")
@@ -62,11 +73,19 @@ class RDMs:
                 " for square matrices use RDMs.from_square()."
             )
         n_conditions = n_conditions_of(values.shape[1])
-        names = tuple(map(str, range(len(values)) if self.names is None else self.names))
+        axes = None if self.axes is None else {axis: tuple(map(str, of)) for axis, of in self.axes.items()}
+        if axes is not None and prod(map(len, axes.values())) != len(values):
+            sizes = ", ".join(f"{len(labels)} on {axis!r}" for axis, labels in axes.items())
+            raise ValueError(f"axes ({sizes}) do not fit {len(values)} RDMs; give an RDM per combination.")
+        names = self.names
+        if names is None:
+            names = range(len(values)) if axes is None else ("/".join(labels) for labels in product(*axes.values()))
+        names = tuple(map(str, names))
         if len(names) != len(values):
             raise ValueError(f"got {len(names)} names for {len(values)} RDMs; give one name per RDM.")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "names", names)
+        object.__setattr__(self, "axes", {"rdm": names} if axes is None else axes)
         if self.conditions is not None:
             object.__setattr__(self, "conditions", check_conditions(self.conditions, n_conditions))
 
@@ -79,6 +98,7 @@ class RDMs:
         metric: str = "unknown",
         names: Iterable[str] | None = None,
         conditions: Iterable[str] | None = None,
+        axes: Mapping[str, Sequence[str]] | None = None,
     ) -> RDMs:
         """RDMs from square matrices (n, n) or (..., n, n), checked for symmetry and a zero diagonal.
 
@@ -99,13 +119,20 @@ class RDMs:
                 " if these are similarities, pass 1 - similarity."
             )
         asymmetry = (matrices - matrices.mT).nan_to_num(0.0).abs().amax().item()
-        one_sided_nan = (matrices.isnan() ^ matrices.mT.isnan()).any().item()
-        if asymmetry > MAX_ASYMMETRY * scale or one_sided_nan:
+        one_sided = (matrices.isnan() ^ matrices.mT.isnan()).nonzero()
+        if len(one_sided):
+            which, row, column = one_sided[0].tolist()
+            raise ValueError(
+                f"an RDM is symmetric, but in RDM {which} the entry at row {row}, column {column} or its mirror image"
+                f" is NaN and the other is not ({len(one_sided) // 2} such pairs); make both NaN, or fill both."
+            )
+        if asymmetry > MAX_ASYMMETRY * scale:
             raise ValueError(
                 f"an RDM is symmetric, got entries that differ from their mirror image by up to {asymmetry:.3g}"
                 "; average the matrix with its transpose if that is meant."
             )
-        return cls(upper_triangle(matrices), metric, _optional_tuple(names), _optional_tuple(conditions))
+        names, conditions = (None if items is None else tuple(items) for items in (names, conditions))
+        return cls(upper_triangle(matrices), metric, names, conditions, axes)
 
     @staticmethod
     def stack(rdms: Iterable[RDMs], names: Iterable[str] | None = None, align: bool = False) -> RDMs:
@@ -151,15 +178,39 @@ class RDMs:
         """Some of the RDMs, by index, name, slice, or a list of either; always an ``RDMs``."""
         index = [which] if isinstance(which, (int, str, np.integer)) else which
         if not isinstance(index, slice):
-            index = _positions(list(index), self.names, "RDM")
-        names = np.asarray(self.names, dtype=object)[index]
-        return replace(self, values=self.values[index], names=tuple(names))
+            index = positions_of(list(index), self.names, "RDM")
+        names = tuple(np.asarray(self.names, dtype=object)[index])
+        axes = dict.fromkeys(self.axes, names) if len(self.axes) == 1 else None
+        return replace(self, values=self.values[index], names=names, axes=axes)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
         return f"RDMs({len(self)} x {self.n_conditions} conditions, metric={self.metric!r}, {self.values.dtype})"
+
+    def along(self, axis: str) -> list[RDMs]:
+        """One ``RDMs`` for each label of an axis, over the axes that are left.
+
+        Raises:
+            ValueError: no such axis, or no other.
+        """
+        if axis not in self.axes or len(self.axes) < 2:
+            raise ValueError(f"no axis {axis!r} to part along, beside another; there is {', '.join(self.axes)}.")
+        place = list(self.axes).index(axis)
+        values = self.values.unflatten(0, tuple(map(len, self.axes.values()))).movedim(place, 0)
+        others = {name: labels for name, labels in self.axes.items() if name != axis}
+        return [RDMs(part.flatten(0, -2), self.metric, None, self.conditions, others) for part in values]
+
+    def with_axes(self, *names: str) -> RDMs:
+        """The same RDMs whose axes have other names, as many as there are.
+
+        >>> RDMs(torch.rand(2, 3)).with_axes("subject").axes
+        {'subject': ('0', '1')}
+        """
+        if len(names) != len(self.axes):
+            raise ValueError(f"the RDMs stand on {len(self.axes)} axes, got {len(names)} names: {', '.join(names)}.")
+        return replace(self, axes=dict(zip(names, self.axes.values(), strict=True)))
 
     def to_square(self, diagonal: float = 0.0) -> Tensor:
         """The square matrices, (n_rdms, n, n)."""
@@ -183,7 +234,7 @@ class RDMs:
                 raise ValueError(f"the mask has {len(index)} entries for {self.n_conditions} conditions.")
             positions = np.flatnonzero(index).tolist()
         else:
-            positions = _positions(list(conditions), self.conditions, "condition", self.n_conditions)
+            positions = positions_of(list(conditions), self.conditions, "condition", self.n_conditions)
         if len(set(positions)) != len(positions):
             raise ValueError(
                 "a condition is asked for twice; its pair with itself would be a dissimilarity of nothing."
@@ -213,7 +264,7 @@ class RDMs:
             if weights.shape != (len(self),):
                 raise ValueError(f"weights must be ({len(self)},), one per RDM, got {tuple(weights.shape)}.")
             mean = (weights @ self.values / weights.sum())[None]
-        return replace(self, values=mean, names=(name,))
+        return replace(self, values=mean, names=(name,), axes=None)
 
     def rank(self) -> RDMs:
         """Dissimilarities replaced by their ranks within each RDM, 1 = smallest, ties at their mean rank."""
@@ -226,17 +277,54 @@ class RDMs:
     # ---- files --------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
-        """Writes values, metric, names and conditions to ``.npz``, ``.h5`` or ``.hdf5``; see ``files``."""
-        from brainnet.rsa.files import save_rdms
+        """Writes values, metric, names, conditions and axes to ``.npz``, ``.h5`` or ``.hdf5``, whole or not at all.
 
-        return save_rdms(self, path)
+        Raises:
+            ValueError: another suffix.
+        """
+        axes = None if list(self.axes) == ["rdm"] else dict(self.axes)
+        values = self.values.detach().cpu().numpy()
+        return write_content(Content(values, "values", self.metric, self.names, self.conditions or (), axes), path)
 
     @staticmethod
     def load(path: str | Path, key: str | None = None) -> RDMs:
-        """RDMs from ``.npz``, ``.npy``, ``.h5``, ``.mat`` (v5, v7.3), ``.pt`` or ``.txt``; see ``files.load_rdms``."""
-        from brainnet.rsa.files import load_rdms
+        """RDMs from a file: square matrices or vectors of pairs, with names and conditions where the file has them.
 
-        return load_rdms(path, key)
+        Args:
+            path: ``.npz``, ``.npy``, ``.h5``, ``.hdf5``, ``.mat`` (v5 and v7.3), ``.pt``, ``.txt`` or ``.csv``.
+            key: which entry, for files with several arrays that could be RDMs.
+
+        Returns:
+            RDMs in the file's precision. Several axes before the conditions or pairs (subjects, times) are called
+            "axis 0", "axis 1", ... unless the file names them; ``with_axes`` gives them other names.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: another suffix, no entry shaped like RDMs, several without ``key``, or matrices that are none
+                (asymmetric, non-zero diagonal).
+        """
+        content = read_content(path, key)
+        leading = content.values.shape[: -2 if content.is_square else -1]
+        n, axes, names = prod(leading), content.axes, content.names
+        if axes is None and len(leading) > 1:
+            axes = {f"axis {place}": tuple(map(str, range(size))) for place, size in enumerate(leading)}
+        try:
+            if content.is_square:
+                rdms = RDMs.from_square(content.values, content.metric, axes=axes)
+            else:
+                values = np.ascontiguousarray(content.values.reshape(n, -1))
+                rdms = RDMs(torch.from_numpy(values), content.metric, axes=axes)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{Path(path).name}, entry {content.entry!r}: {error}") from None
+        if len(names) == 1 < n:
+            names = tuple(f"{names[0]}/{name}" for name in rdms.names)
+        names = names if len(names) == n else rdms.names
+        return replace(
+            rdms,
+            names=names,
+            conditions=content.conditions if len(content.conditions) == rdms.n_conditions else None,
+            axes=rdms.axes if len(rdms.axes) > 1 else dict.fromkeys(rdms.axes, names),
+        )
 
 
 def as_rdms(rdms: RDMs | Any) -> RDMs:
@@ -265,14 +353,24 @@ def align_conditions(a: RDMs, b: RDMs, align: bool = False) -> tuple[RDMs, RDMs]
 
     Raises:
         ValueError: another number of conditions, other names, or another order without ``align=True``.
+
+    Warns:
+        UserWarning: only one side has names, so that their order is unknown.
     """
     if a.n_conditions != b.n_conditions or (a.conditions and b.conditions and set(a.conditions) != set(b.conditions)):
         if a.conditions and b.conditions:
-            only_a, only_b = (_few(set(x.conditions) - set(y.conditions)) for x, y in ((a, b), (b, a)))
+            only_a, only_b = (few(set(x.conditions) - set(y.conditions)) for x, y in ((a, b), (b, a)))
             detail = f"only the first has {only_a}, only the second {only_b}; use .subset() on the common ones."
         else:
             detail = "the same conditions are needed on both sides."
         raise ValueError(f"RDMs over {a.n_conditions} and {b.n_conditions} conditions cannot be compared: {detail}")
+    if (a.conditions is None) != (b.conditions is None):
+        named = few((a.conditions or b.conditions)[:3])
+        warnings.warn(
+            f"only one side names its conditions ({named}, ...), so their order cannot be checked; make sure that the"
+            " rows of both stand in the same order.",
+            stacklevel=3,
+        )
     if a.conditions is None or b.conditions is None or a.conditions == b.conditions:
         return a, b
     if not align:
@@ -282,121 +380,3 @@ def align_conditions(a: RDMs, b: RDMs, align: bool = False) -> tuple[RDMs, RDMs]
             f" {b.conditions[first]!r}); pass align=True to match them by name."
         )
     return a, b.reorder(a.conditions)
-
-
-# ---- the pairs of a square matrix ---------------------------------------------------------------------------------
-
-
-def n_conditions_of(n_pairs: int) -> int:
-    """The number of conditions n with n (n - 1) / 2 = ``n_pairs``; a ValueError where there is none.
-
-    >>> n_conditions_of(4186)
-    92
-    """
-    n = round((1 + (1 + 8 * n_pairs) ** 0.5) / 2)
-    if n_pairs < 1 or n * (n - 1) // 2 != n_pairs:
-        raise ValueError(
-            f"{n_pairs} is not a number of pairs n (n - 1) / 2;"
-            " RDM vectors hold the upper triangle without the diagonal."
-        )
-    return n
-
-
-@lru_cache(maxsize=8)
-def _triangle(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    rows, columns = torch.triu_indices(n, n, offset=1, device=device)
-    return rows, columns
-
-
-def pairs_of(n: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """Row and column of every pair, each (n_pairs,), in scipy's ``pdist`` order."""
-    return _triangle(n, torch.device(device))
-
-
-def upper_triangle(matrices: Tensor) -> Tensor:
-    """Vectors (..., n_pairs) of square matrices (..., n, n)."""
-    rows, columns = pairs_of(matrices.shape[-1], matrices.device)
-    return matrices[..., rows, columns]
-
-
-def squareform(values: Tensor, diagonal: float = 0.0) -> Tensor:
-    """Square matrices (..., n, n) of vectors (..., n_pairs)."""
-    n = n_conditions_of(values.shape[-1])
-    rows, columns = pairs_of(n, values.device)
-    matrices = values.new_full((*values.shape[:-1], n, n), diagonal)
-    matrices[..., rows, columns] = values
-    matrices[..., columns, rows] = values
-    return matrices
-
-
-def pair_index(conditions: Sequence[int] | Tensor, n: int) -> Tensor:
-    """Where the pairs of the chosen conditions stand among the pairs of all ``n``, (n_pairs of the choice,).
-
-    >>> pair_index([2, 0, 1], 3)      # pairs (2,0), (2,1), (0,1)
-    tensor([1, 2, 0])
-    """
-    chosen = torch.as_tensor(conditions, dtype=torch.long)
-    rows, columns = pairs_of(len(chosen))
-    low, high = torch.minimum(chosen[rows], chosen[columns]), torch.maximum(chosen[rows], chosen[columns])
-    return low * (2 * n - low - 1) // 2 + high - low - 1
-
-
-# ---- checks -------------------------------------------------------------------------------------------------------
-
-
-def as_float_tensor(values: Any, what: str) -> Tensor:
-    """A floating-point tensor that shares memory where it can; integers become the default dtype, halves float32."""
-    if not isinstance(values, Tensor):
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{what} must be numbers, got an array of dtype {array.dtype}; stack equal shapes first.")
-        values = torch.from_numpy(
-            np.array(array, copy=True) if not array.flags.writeable else np.ascontiguousarray(array)
-        )
-    if values.dtype in (torch.float16, torch.bfloat16):
-        return values.float()
-    if values.is_complex():
-        raise TypeError(f"{what} must be real numbers, got {values.dtype}.")
-    return values if values.is_floating_point() else values.to(torch.get_default_dtype())
-
-
-def check_conditions(conditions: Iterable, n_conditions: int) -> tuple[str, ...]:
-    """Condition names as strings, their number and uniqueness checked."""
-    conditions = tuple(map(str, conditions))
-    if len(conditions) != n_conditions:
-        raise ValueError(f"got {len(conditions)} condition names for {n_conditions} conditions.")
-    if len(set(conditions)) != len(conditions):
-        twice = {name for name in conditions if conditions.count(name) > 1}
-        raise ValueError(
-            f"conditions are named twice: {_few(twice)}; give each its own name, or average repeats by labels=."
-        )
-    return conditions
-
-
-def _positions(wanted: list, known: tuple[str, ...] | None, what: str, total: int | None = None) -> list[int]:
-    total = len(known) if total is None else total
-    place = {name: i for i, name in enumerate(known)} if known is not None else {}
-    positions = []
-    for item in wanted:
-        if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
-            if not -total <= item < total:
-                raise ValueError(f"{what} {item} is out of range: there are {total}.")
-            positions.append(int(item) % total)
-        elif str(item) in place:
-            positions.append(place[str(item)])
-        else:
-            raise ValueError(
-                f"no {what} named {str(item)!r}; known: {_few(place) if place else 'no names, use indices'}."
-            )
-    return positions
-
-
-def _few(names: Iterable[str], limit: int = 4) -> str:
-    names = list(names) if isinstance(names, dict) else sorted(names)
-    return (
-        ", ".join(map(repr, names[:limit])) + (f", ... ({len(names)} in all)" if len(names) > limit else "") or "none"
-    )
-
-
-def _optional_tuple(items: Iterable | None) -> tuple | None:
-    return None if items is None else tuple(items)

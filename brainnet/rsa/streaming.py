@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet.rsa.distances import manhattan, poisson
-from brainnet.rsa.rdms import as_float_tensor, pairs_of, upper_triangle
+from brainnet.rsa.checks import as_float_tensor
+from brainnet.rsa.distances import manhattan, poisson, without_rounding
+from brainnet.rsa.pairs import pairs_of, upper_triangle
 
 STREAMED = ("correlation", "cosine", "euclidean", "sqeuclidean", "manhattan", "poisson", "gaussian")
 
@@ -55,7 +56,8 @@ def stream_distances(blocks: Iterator[Any], metric: str, per_channel: bool | Non
         values = _finished(sums.total, metric)
     if metric == "poisson" if per_channel is None else per_channel:
         values = values / (n_features**0.5 if metric == "euclidean" else n_features)
-    return values.to(last.dtype)
+    values = values.to(last.dtype)
+    return without_rounding(values) if metric in ("correlation", "cosine") else values
 
 
 class _PlainSums:
@@ -99,7 +101,7 @@ class _CentredProducts:
 def _one_minus_cosine(products: Tensor, nothing: Tensor | float = 0.0) -> Tensor:
     squares = products.diagonal()
     length = squares.sqrt().masked_fill(squares <= nothing, torch.nan)
-    return (1 - upper_triangle(products / length / length[:, None])).clamp(0, 2)
+    return 1 - upper_triangle(products / length / length[:, None])
 
 
 def _finished(total: Tensor, metric: str) -> Tensor:

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from brainnet._work import progress as progress_bar
 from brainnet.rsa.ceilings import pool
+from brainnet.rsa.checks import as_float_tensor
 from brainnet.rsa.comparisons import compare
 from brainnet.rsa.inference.evaluation import Evaluation, evaluate
-from brainnet.rsa.mixing.fitting import condition_splits
-from brainnet.rsa.mixing.weighted import check_usable
+from brainnet.rsa.mixing.fitting import check_usable, condition_splits
+from brainnet.rsa.pairs import n_conditions_of, pair_index
 from brainnet.rsa.products import PRODUCTS, draw_orders, embed, permuted
-from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, n_conditions_of, pair_index
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 from brainnet.scores import VoxelTest, fdr
 
 AT_ONCE = 2**24  # entries of permuted RDMs

@@ -8,7 +8,10 @@ _FILES = {
     "training": ("fit", "load_model", "predict", "redraw"),
     "encoding": ("encode_subjects",),
     "extraction": ("extract_features",),
-    "rsa": ("compare_over_time", "compare_rdms", "fit_rdms", "partition_rdms", "search", "search_group", "write_rdms"),
+    "rdms": ("write_rdms",),
+    "rsa": ("compare_over_time", "compare_rdms"),
+    "rsa_fits": ("fit_rdms", "partition_rdms"),
+    "searchlight": ("search", "search_group"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 

@@ -92,7 +92,7 @@ def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> I
         return
     shares = {name: normalise(score, ceiling, encoding.floor).values for name, score in scores.items()}
     yield _Picture(
-        _file("normalised", subject, split),
+        _file("ceiling_share", subject, split),
         _bar_numbers(encoding, subject, shares, None),
         lambda: plot.scores(
             shares, dataset.space, noise_ceiling=torch.ones_like(ceiling), score_name="r / noise ceiling", title=title
@@ -209,7 +209,7 @@ def _bar_numbers(encoding: Encoding, subject: str, scores: Mapping[str, Tensor],
                 row = {"method": name, "roi": roi, "mean": known.mean(), "quartile_1": low, "quartile_3": high}
                 rows.append(row | {"n_voxels": len(known)})
                 if ceiling is not None:
-                    rows[-1]["mean_noise_ceiling"] = ceiling[mask].nanmean().item()
+                    rows[-1]["ceiling"] = ceiling[mask].nanmean().item()
     return pd.DataFrame(rows)
 
 

@@ -1,44 +1,59 @@
-"""Features of pictures from a network to files: what another program reads, a row per picture, a file per layer."""
+"""Features of pictures from a network to files: what another program reads, a row per picture, a file per layer.
+
+Files are made in a hidden folder and moved into place when all of them are whole, so that what a kill leaves is never
+read. A results folder may come from a stranger: of what its run card names, only files that this command makes, inside
+the folder itself, are ever taken away.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import inspect
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from brainnet._checks import check_word
-from brainnet._files import write_json
+from brainnet._files import locked, read_json, slug, write_json, write_text, writing
+from brainnet._work import Interrupted, at_work, terminable
 from brainnet._work import progress as progress_bar
-from brainnet.backbone import backbone_of
+from brainnet.backbone import BACKBONES, backbone_of
 from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
-from brainnet.tokens import POOLS
+from brainnet.store.manifest import Manifest
+from brainnet.tokens import POOLS, Backbone
 
 PACKAGES = ("torch", "torchvision", "numpy", "timm", "open_clip_torch", "h5py", "scipy")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ROWS = 256  # pictures written at a time
+UNFINISHED, TOKENS = ".unfinished", "tokens.bin"
 Parts = Iterator[Tensor]
 
 
 def extract_features(
     source: Any,
     out: str | Path,
-    backbone: str,
+    backbone: str | Backbone,
     *,
     layers: Iterable[str] | None = None,
     pool: str = "flatten",
-    grid: tuple[int, int] = (8, 8),
+    grid: tuple[int, int] | None = None,
     file_format: str = "npy",
     batch_size: int = 16,
+    device: str | torch.device | None = None,
     keep_tokens: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    **network: Any,
 ) -> dict[str, Path]:
     """Features of every layer as ``<layer>.<format>`` (n_images, n_features) float32, ``images.txt`` and a run card.
 
@@ -48,88 +63,208 @@ def extract_features(
     Args:
         source: pictures: a folder, a zip or a list of files.
         out: folder of the results.
-        backbone: "family:variant", its own weights after an equals sign: "torchvision:squeezenet1_0=weights.npz".
+        backbone: "family:variant", its own weights after an equals sign: "torchvision:squeezenet1_0=weights.npz"; or
+            any object with ``get_tokens``.
         layers: which, in the order given; None takes all that the backbone offers by itself.
-        pool: tokens to features: "flatten" (C * H * W on ``grid``), "mean" over places, "global" token, or "both".
-        grid: token grid (height, width) that flattened features have.
+        pool: tokens to features: "flatten" (C * H * W), "mean" over places, "global" token, or "both".
+        grid: None keeps each layer's own token map, so that "flatten" gives exact activations; a pair (height, width)
+            averages larger maps down to it first. No map grows: one of 1 x 1 stays one number per channel.
         file_format: "npy", "csv" (a column of image ids first), "h5" (dataset "features", ids in "images"), "mat"
             (variable "features") or "pt".
         batch_size: pictures per forward pass.
+        device: where the network works; None takes CUDA where there is one, else the CPU.
         keep_tokens: leave the token store, ``tokens.bin``: ``TokenStore.open`` and ``brainnet rdm`` read it.
         overwrite: replace the extraction that ``out`` holds.
         progress: show progress bars.
+        network: of a backbone named by text: ``seed`` of random weights, ``precision`` ("fp32", "bf16", "fp16"),
+            ``image_size`` (height, width) in pixels, and whatever its family takes besides.
 
     Returns:
         Layer to file.
 
     Raises:
         FileExistsError: a finished extraction in ``out``, and no ``overwrite``.
-        ValueError: an unknown backbone, layer, pool or format, or another backbone, other layers or other pictures than
-            those an unfinished extraction in ``out`` was begun with.
+        BlockingIOError: another process is writing ``out``.
+        Interrupted: ctrl-C or SIGTERM; the message says what is kept.
+        ValueError: an unknown backbone, layer, pool, format or device, or another backbone, other layers or other
+            pictures than those an unfinished extraction in ``out`` was begun with.
     """
     check_word("format", file_format, WRITERS)
     check_word("pool", pool, POOLS)
-    clock, out = Clock(), Path(out)
+    device, clock, out = _device_of(device), Clock(), Path(out)
     refuse_others(out, "extract")
     if (out / "run.json").is_file() and not overwrite:
         raise FileExistsError(f"{out} holds results already: replace them with --overwrite, or choose another --out.")
-    pictures = Images(source)
-    network = backbone_of(backbone, layers)
-    tokens = out / "tokens.bin"
+    pictures, settings = Images(source), {"pool": pool, "grid": "native" if grid is None else list(grid)}
+    named = backbone if isinstance(backbone, str) else type(backbone).__name__
+    layers = None if layers is None else list(layers)
+    backbone = _network(backbone, layers, network)
+    with _alone(out), terminable(), _saying_what_is_kept(out):
+        with at_work(backbone, device):
+            store = _tokens(backbone, pictures, out / TOKENS, overwrite,
+                            grid=grid, batch_size=batch_size, progress=progress)  # fmt: skip
+        chosen = _chosen(store, layers)
+        clock.lap("tokens")
+        files = {layer: f"{slug(layer)}.{file_format}" for layer in chosen}
+        _write_files(out, files, store, pool, pictures.ids, progress)
+        clock.lap("files")
+        card = {
+            **opening("extract", PACKAGES),
+            "source": {"path": str(source), "backbone": named, "fingerprint": store.fingerprint},
+            "settings": {**settings, **network, "device": str(device), "layers": list(files), "format": file_format},
+            "files": list(files.values()),
+            "n_images": len(store),
+        }
+        write_json(out / "run.json", {**card, **closing(clock)})
+        shutil.rmtree(out / UNFINISHED)
+        if not keep_tokens:
+            del store
+            for suffix in ("", ".json", ".lock"):
+                (out / f"{TOKENS}{suffix}").unlink(missing_ok=True)
+    return {layer: out / name for layer, name in files.items()}
+
+
+def _device_of(device: str | torch.device | None) -> torch.device:
+    """The device, once it is known to be there."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        store = TokenStore.build(network, pictures, path=tokens, grid=grid, dtype=torch.float32, batch_size=batch_size,
-                                 overwrite=overwrite, progress=progress)  # fmt: skip
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device {device!r} is none that torch knows; give cpu, cuda, cuda:1 or mps.") from None
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= n_gpus:
+        raise ValueError(
+            f"there is no device {device}: torch finds {n_gpus} CUDA devices here. Leave it out for the CPU."
+        )
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"there is no device {device} here. Leave it out for the CPU.")
+    return found
+
+
+def _network(backbone: str | Backbone, layers: Iterable[str] | None, options: dict[str, Any]) -> Backbone:
+    """The backbone, with options that its family does not take itself put on from outside."""
+    options = {name: value for name, value in options.items() if value is not None}
+    if not isinstance(backbone, str):
+        if not callable(getattr(backbone, "get_tokens", None)):
+            raise TypeError(f"a backbone is a name or an object with get_tokens, got {type(backbone).__name__}.")
+        if options:
+            raise ValueError(f"{', '.join(options)} are of a backbone named by text; build yours with them.")
+        return backbone
+    taken = inspect.signature(BACKBONES.factory(backbone.partition("=")[0])).parameters
+    here = {name: options.pop(name) for name in ("precision", "image_size") if name in options and name not in taken}
+    if "image_size" in options and not isinstance(options["image_size"], int):
+        options["image_size"] = tuple(options["image_size"])
+    check_word("precision", here.get("precision", "fp32"), PRECISIONS)
+    network = backbone_of(backbone, layers, **options)
+    if "image_size" in here:
+        size = here["image_size"]
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        network.preprocessing = replace(network.preprocessing, size=size)
+    if "precision" in here and isinstance(network, nn.Module):
+        network.to(PRECISIONS[here["precision"]])
+    return network
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """The folder for one extraction at a time; links in it are refused, since writing would go where they point."""
+    out.mkdir(parents=True, exist_ok=True)
+    own = [TOKENS, f"{TOKENS}.json", f"{TOKENS}.lock", UNFINISHED, ".extract.lock"]
+    linked = next((name for name in own if (out / name).is_symlink()), None)
+    if linked is not None:
+        raise ValueError(
+            f"{out / linked} is a link; nothing is written through links. Remove it, or choose another --out."
+        )
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(out / ".extract", wait=False))
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"another extraction is writing {out}: wait until it has ended, or choose another --out."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _saying_what_is_kept(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        try:
+            manifest = Manifest.read(out / TOKENS)
+            kept = f"{out / TOKENS} keeps the tokens of {manifest.n_complete:,} of {len(manifest.image_ids):,} pictures"
+            kept += ", and the same line goes on from there"
+        except (OSError, ValueError):
+            kept = "nothing is kept yet"
+        raise Interrupted(f"extraction was interrupted; {kept}.") from None
+
+
+def _tokens(backbone: Backbone, pictures: Images, path: Path, overwrite: bool, **settings: Any) -> TokenStore:
+    try:
+        return TokenStore.build(backbone, pictures, path=path, resize="shrink", dtype=torch.float32,
+                                overwrite=overwrite, **settings)  # fmt: skip
     except ValueError as error:
         if "overwrite=True" not in str(error):
             raise
-        raise ValueError(f"{out} holds another extraction: {error} Or choose another --out.") from None
-    clock.lap("tokens")
-    _clear(out)
-    written = {}
-    for layer in progress_bar(store.layers, f"Writing {file_format}", len(store.layers), progress):
-        path = out / f"{layer.replace('/', '_')}.{file_format}"
-        unfinished = path.with_name(f"{path.stem}.part{path.suffix}")
-        spans = [slice(i, min(i + ROWS, len(store))) for i in range(0, len(store), ROWS)]
-        WRITERS[file_format](unfinished, (store.features(layer, pool, span) for span in spans), pictures.ids)
-        os.replace(unfinished, path)
-        written[layer] = path
-    (out / "images.txt").write_text("".join(f"{name}\n" for name in pictures.ids))
-    clock.lap("files")
-    card = {
-        **opening("extract", PACKAGES),
-        "source": {"path": str(source), "backbone": backbone, "fingerprint": store.fingerprint},
-        "settings": {"pool": pool, "grid": list(grid), "layers": list(written), "format": file_format},
-        "files": [path.name for path in written.values()],
-        "n_images": len(store),
-    }
-    write_json(out / "run.json", {**card, **closing(clock)})
-    if not keep_tokens:
-        del store
-        for path in out.glob("tokens.bin*"):
-            path.unlink()
-    return written
+        said = str(error).replace(" Or build with overwrite=True to replace it.", "")
+        raise ValueError(
+            f"{path.parent} holds another extraction: {said} Replace it with --overwrite, or choose another --out."
+        ) from None
 
 
-def _clear(out: Path) -> None:
-    """Takes away what an earlier extraction wrote: a file of another network would pass for a layer of this one."""
-    card = out / "run.json"
-    if card.is_file():
-        for name in json.loads(card.read_text()).get("files", ()):
+def _chosen(store: TokenStore, layers: list[str] | None) -> list[str]:
+    """The layers to write: those of a backbone of one's own are chosen here, a named one was built with them."""
+    if layers is None or all(not isinstance(layer, str) for layer in layers):
+        return list(store.layers)
+    for layer in layers:
+        check_word("layer", layer, store.layers)
+    return layers
+
+
+def _write_files(
+    out: Path, files: dict[str, str], store: TokenStore, pool: str, ids: list[str], progress: bool
+) -> None:
+    """Every layer's file, made beside what the folder holds and moved into place when all are whole."""
+    unfinished = out / UNFINISHED
+    _remove_listed(out, unfinished / "files.json")  # of a run that was killed while it moved them
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    file_format = next(iter(files.values())).rpartition(".")[2]
+    spans = [slice(i, min(i + ROWS, len(store))) for i in range(0, len(store), ROWS)]
+    for layer, name in progress_bar(files.items(), f"Writing {file_format}", len(files), progress):
+        with writing(unfinished / name) as path:
+            WRITERS[file_format](path, (store.features(layer, pool, span) for span in spans), ids)
+    write_json(unfinished / "files.json", {"files": list(files.values())})
+    _remove_listed(out, out / "run.json")
+    write_text(out / "images.txt", "".join(f"{name}\n" for name in ids))
+    for name in files.values():
+        os.replace(unfinished / name, out / name)
+
+
+def _remove_listed(out: Path, listing: Path) -> None:
+    """Takes away the results that a list names, and the list: one of another network would pass for one of this."""
+    try:
+        named = read_json(listing).get("files")
+    except (OSError, ValueError):  # none, or damaged
+        named = None
+    for name in named if isinstance(named, list) else ():
+        if isinstance(name, str) and re.fullmatch(rf"[\w-][\w.-]*\.({'|'.join(WRITERS)})", name, re.ASCII):
             (out / name).unlink(missing_ok=True)
-        card.unlink()
+    listing.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------- formats: path, parts of rows, names of the rows
 
 
 def _npy(path: Path, parts: Parts, ids: list[str]) -> None:
-    table, done = None, 0
-    for part in parts:
-        if table is None:
-            table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(ids), part.shape[1]))
-        table[done : done + len(part)] = part.numpy()
-        done += len(part)
-    table.flush()
+    described = None
+    with path.open("wb") as file:  # not a memory map: a full disk would end the process without a word
+        for part in parts:
+            if described is None:
+                described = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), part.shape[1])}
+                np.lib.format.write_array_header_1_0(file, described)
+            file.write(np.ascontiguousarray(part.numpy(), dtype="<f4").data)
 
 
 def _h5(path: Path, parts: Parts, ids: list[str]) -> None:

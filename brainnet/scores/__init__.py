@@ -19,6 +19,7 @@ from brainnet.scores.agreement import (
     r2,
     split_r2,
     summarise,
+    usable_voxels,
     versa,
 )
 from brainnet.scores.ceilings import (
@@ -45,7 +46,7 @@ from brainnet.scores.inference import (
 )
 
 __all__ = [
-    "pearson_r", "r2", "split_r2", "ScoreSums", "summarise", "Summary",
+    "pearson_r", "r2", "split_r2", "ScoreSums", "summarise", "Summary", "usable_voxels",
     "pattern_r", "versa", "identification", "Identification",
     "normalise", "Normalised",
     "NoiseCeiling", "ncsnr", "ceiling_from_ncsnr", "explainable_variance", "ceiling_from_explainable_variance",

@@ -24,8 +24,8 @@ class Interval(NamedTuple):
     """A number and the limits of its interval."""
 
     mean: float
-    lower: float
-    upper: float
+    low: float
+    high: float
 
 
 class VoxelTest(NamedTuple):
@@ -98,13 +98,13 @@ def interval(mean: float, samples: Any, level: float = 0.95) -> Interval:
     Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 10 (bias) and 13 (percentiles).
 
     >>> interval(55.0, range(101), level=0.5)
-    Interval(mean=55.0, lower=30.0, upper=80.0)
+    Interval(mean=55.0, low=30.0, high=80.0)
     """
     samples = torch.as_tensor(samples).double()
     samples = samples + (mean - samples.nanmean())
     tail = (1 - level) / 2
-    lower, upper = (samples.nanquantile(q).item() for q in (tail, 1 - tail))
-    return Interval(float(mean), lower, upper)
+    low, high = (samples.nanquantile(q).item() for q in (tail, 1 - tail))
+    return Interval(float(mean), low, high)
 
 
 def above_chance(
@@ -187,7 +187,7 @@ def paired_difference(
     >>> seeded = torch.Generator().manual_seed(0)
     >>> response, noise = torch.randn(2, 50, 3, generator=seeded)
     >>> found = paired_difference(response, noise, response, n_resamples=99, generator=seeded)
-    >>> found.test.p.max().item() < 0.05, found.mean.lower > 0.5
+    >>> found.test.p.max().item() < 0.05, found.mean.low > 0.5
     (True, True)
     """
     a, response = check_pair(prediction_a, response)

@@ -5,7 +5,7 @@ NIfTI and GIfTI files.
 """
 
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.space.maps import load_maps, save_map
+from brainnet.space.maps import load_maps, load_patterns, save_map
 from brainnet.space.surface import (
     HEMISPHERES,
     SURFACES,
@@ -37,5 +37,6 @@ __all__ = [
     "surface_space",
     "to_fsaverage5",
     "load_maps",
+    "load_patterns",
     "save_map",
 ]

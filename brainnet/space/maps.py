@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._files import writing
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 
@@ -32,14 +33,16 @@ def save_map(
     fill = np.nan if labels is None else 0
     if space.mask is not None:
         path = stem.with_name(f"{stem.name}.nii.gz")
-        nibabel.save(space.to_volume(values, fill=fill), path)
+        with writing(path) as unfinished:
+            nibabel.save(space.to_volume(values, fill=fill), unfinished)
         return [path]
     both = space.to_surface(values if labels is not None else values.float(), fill=fill)
     titles = names if values.ndim > 1 else (stem.name,)
     paths = []
     for side, half in zip("LR", both.reshape(-1, 2, both.shape[-1] // 2).unbind(1), strict=True):
         path = stem.with_name(f"{stem.name}.{side}.{'func' if labels is None else 'label'}.gii")
-        nibabel.save(_gifti(half.numpy(), side, titles, labels), path)
+        with writing(path) as unfinished:
+            nibabel.save(_gifti(half.numpy(), side, titles, labels), unfinished)
         paths.append(path)
     return paths
 
@@ -53,6 +56,7 @@ def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], Br
 
     Raises:
         FileNotFoundError: no file for "score" or "size".
+        ValueError: maps on different grids, or on a mesh of no known size.
     """
     import nibabel
 
@@ -70,6 +74,8 @@ def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], Br
             raise FileNotFoundError(f"no {name}.nii.gz and no {name}.L.func.gii with {name}.R.func.gii in {folder}.")
     first = images["size"][0]
     if len(images["size"]) == 1:
+        for name, (image,) in images.items():
+            check_same_grid(image, first, f"the map {name!r} in {folder}", "the map 'size'")
         rows = {name: np.asarray(image.dataobj, dtype=np.float32) for name, (image,) in images.items()}
         mask = torch.from_numpy(np.isfinite(rows["size"]))
         space = BrainSpace(mask=mask, affine=torch.from_numpy(first.affine))
@@ -87,6 +93,107 @@ def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], Br
         raise ValueError(f"the maps in {folder} have {len(known)} vertices; known meshes have {list(meshes)}.")
     space = BrainSpace(vertices=known.nonzero()[:, 0], mesh=meshes[len(known)])
     return {name: values[:, known] for name, values in rows.items()}, space
+
+
+def load_patterns(
+    paths: Sequence[str | Path], mask: str | Path | None = None, mesh: str = "fsaverage5"
+) -> tuple[Tensor, BrainSpace]:
+    """Patterns (n_conditions, n_voxels) from files and their space, without voxels that are constant or not finite.
+
+    Args:
+        paths: one NIfTI (x, y, z, n_conditions); or two GIfTIs, left and right hemisphere, an array per condition; or
+            one ``.npy`` (n_conditions, n_mesh_vertices), left hemisphere first.
+        mask: NIfTI on the grid of the patterns, above 0 inside the brain.
+        mesh: of the surface files.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: other files or shapes, a mask on another grid, hemispheres in the wrong order, nothing left.
+    """
+    import nibabel
+
+    paths = [Path(path) for path in paths]
+    for path in (*paths, *([] if mask is None else [Path(mask)])):
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}.")
+    if len(paths) == 1 and paths[0].name.endswith((".nii", ".nii.gz")):
+        image = nibabel.load(paths[0])
+        if len(image.shape) != 4:
+            raise ValueError(f"{paths[0].name} is {image.shape}; expected (x, y, z, n_conditions).")
+        volume = torch.from_numpy(np.asarray(image.dataobj, dtype=np.float32))
+        inside = _varies(volume.movedim(-1, 0))
+        if mask is not None:
+            inner = nibabel.load(mask)
+            check_same_grid(inner, image, "the mask", "the patterns")
+            if np.prod(inner.shape[3:]) != 1:
+                raise ValueError(f"the mask is {inner.shape}; expected one volume, {image.shape[:3]}.")
+            inside &= torch.from_numpy(np.asarray(inner.dataobj).reshape(image.shape[:3]) > 0)
+        _refuse_nothing(inside, paths[0])
+        return volume[inside].T.contiguous(), BrainSpace(mask=inside, affine=torch.from_numpy(image.affine))
+    array = _surface_array(paths)
+    expected = 2 * VERTICES_PER_HEMISPHERE[mesh] if mesh in VERTICES_PER_HEMISPHERE else None
+    if array.ndim != 2 or array.shape[1] != expected:
+        raise ValueError(f"surface patterns are {array.shape}; expected (n_conditions, {expected}) for mesh {mesh!r}.")
+    if mask is not None:
+        raise ValueError("a mask is a volume, and surface patterns have none: leave it out, or set vertices to NaN.")
+    data = torch.from_numpy(array.astype(np.float32))
+    inside = _varies(data)
+    _refuse_nothing(inside, paths[0])
+    return data[:, inside], BrainSpace(vertices=inside.nonzero()[:, 0], mesh=mesh)
+
+
+def check_same_grid(image: Any, other: Any, name: str, other_name: str) -> None:
+    """Refuses two NIfTI images whose voxels do not lie in the same places.
+
+    Raises:
+        ValueError: another shape, or an affine that differs by more than a thousandth of a millimetre.
+    """
+    shape, expected = image.shape[:3], other.shape[:3]
+    if shape != expected:
+        raise ValueError(f"{name} is {image.shape} but {other_name} are {expected}; resample it to them.")
+    if not np.allclose(image.affine, other.affine, rtol=0, atol=1e-3):
+        steps, wanted = (np.linalg.norm(one.affine[:3, :3], axis=0).round(3).tolist() for one in (image, other))
+        corner, start = (one.affine[:3, 3].round(3).tolist() for one in (image, other))
+        raise ValueError(
+            f"{name} lies elsewhere than {other_name}: voxels of {steps} mm from {corner}, not {wanted} mm from"
+            f" {start} (affines differ); resample it to them."
+        )
+
+
+def _surface_array(paths: list[Path]) -> np.ndarray:
+    import nibabel
+
+    if len(paths) == 2 and all(path.suffix == ".gii" for path in paths):
+        halves = []
+        for path, side in zip(paths, ("Left", "Right"), strict=True):
+            image = nibabel.load(path)
+            said = image.meta.get("AnatomicalStructurePrimary", "")
+            if said and side.lower() not in said.lower():
+                raise ValueError(f"{path.name} says that it is {said}; give the left hemisphere first, then the right.")
+            halves.append(np.stack([np.ravel(array.data) for array in image.darrays]))
+        if len(halves[0]) != len(halves[1]):
+            counts = f"{len(halves[0])} and {len(halves[1])}"
+            raise ValueError(f"the hemispheres hold {counts} arrays; each needs one per condition.")
+        return np.concatenate(halves, axis=1)
+    if len(paths) == 1 and paths[0].suffix == ".npy":
+        try:
+            return np.load(paths[0], allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            raise ValueError(f"{paths[0].name} is damaged, or holds objects instead of numbers.") from None
+    raise ValueError(
+        "patterns are one NIfTI (x, y, z, n_conditions), two GIfTIs (left, right) or one .npy (n_conditions,"
+        f" n_mesh_vertices); got {', '.join(path.name for path in paths)}."
+    )
+
+
+def _varies(data: Tensor) -> Tensor:
+    """Where patterns (n_conditions, ...) are finite and not all the same."""
+    return data.isfinite().all(0) & (data != data[0]).any(0)
+
+
+def _refuse_nothing(inside: Tensor, path: Path) -> None:
+    if not bool(inside.any()):
+        raise ValueError(f"no voxel of {path.name} is inside the mask, finite and varies over conditions.")
 
 
 def _gifti(rows: np.ndarray, side: str, titles: Sequence[str], labels: Sequence[str] | None) -> Any:

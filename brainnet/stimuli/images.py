@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainnet._checks import warn_once
+from brainnet._files import array_digest, file_digest, sha256
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 
 
@@ -71,6 +74,12 @@ class Images:
         self.ids = [str(name) for name in ids] if ids is not None else _stems(names)
         if len(self.ids) != len(self._items):
             raise ValueError(f"{len(self.ids)} ids for {len(self._items)} images in {self.described}.")
+        for name in self.ids:
+            if not _is_one_line(name):
+                raise ValueError(
+                    f"an image in {self.described} is called {name!r}: names are written to tables and lists, one a "
+                    "line, so they are UTF-8 text without line breaks. Rename it, or give ids=."
+                )
 
     def _find(self, path: Path) -> list[str]:
         self.described = str(path)
@@ -123,6 +132,31 @@ class Images:
         """Picture ``index`` as it is stored: an RGB ``PIL.Image``."""
         return self[index]
 
+    def signature(self) -> str:
+        """Digest of every picture: of all bytes of each file or of the archive, of all pixels of what is in memory.
+
+        A file is read once in a process, and again only where its size or its time of change is another.
+
+        Raises:
+            FileNotFoundError: a file is gone since these images were found; names it.
+        """
+        if self._archive is not None:
+            return sha256(file_digest(self._archive), *self._items)
+        if isinstance(self._items, np.ndarray):
+            return array_digest(self._items)
+        digests = []
+        for index, item in enumerate(self._items):
+            try:
+                digests.append(file_digest(item) if isinstance(item, Path) else _pixel_digest(item))
+            except FileNotFoundError:
+                raise FileNotFoundError(f"{self._name(index)}: the file is gone since it was found.") from None
+        return sha256(*digests)
+
+    def _name(self, index: int) -> str:
+        item = self._items[index]
+        where = f" in {self._archive}" if self._archive else ""
+        return f"image {index}, {item}{where}" if isinstance(item, str | Path) else f"image {index}"
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -132,17 +166,19 @@ class Images:
         item = self._items[index]
         if isinstance(item, np.ndarray):
             return Image.fromarray(item)
-        if hasattr(item, "convert"):
-            return _as_rgb(item, f"image {index}")
-        name = f"image {index}, {item}" + (f" in {self._archive}" if self._archive else "")
+        name = self._name(index)
         try:
+            if hasattr(item, "convert"):
+                return _as_rgb(item, name)
             with self._read(item) as file, Image.open(file) as image:
                 return _as_rgb(image, name)
         except FileNotFoundError:
-            raise FileNotFoundError(f"{name}: the file is gone since the dataset was opened.") from None
-        except (OSError, SyntaxError, KeyError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
-            # SyntaxError is what PIL raises for some broken PNG files
-            raise ValueError(f"cannot read {name}: {error}. Replace it, or leave it and its response out.") from error
+            raise FileNotFoundError(f"{name}: the file is gone since it was found.") from None
+        except Exception as error:  # a damaged picture ends PIL's readers in a dozen ways
+            if isinstance(error, ValueError) and str(error).startswith(name):
+                raise
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise ValueError(f"cannot read {name}: {said}. Replace it, or leave it and its response out.") from error
 
     def _read(self, item: Any):
         if self._archive is None:
@@ -185,10 +221,34 @@ def _stems(names: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{place}:{stem}" for place, stem in enumerate(stems)]
 
 
+def signature_of(pictures: Iterable[Any]) -> str:
+    """Digest of all pixels of all pictures, decoded one after another; for sources that do not know their own."""
+    return sha256(*map(_pixel_digest, pictures))
+
+
+def _pixel_digest(image: Any) -> str:
+    return sha256(f"{image.size}{image.mode}", image.tobytes())
+
+
+def _is_one_line(name: str) -> bool:
+    """Whether a name is text that keeps to its line, in UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # bytes of a file name in another encoding
+        return False
+    return name.splitlines() == [name]
+
+
 def _as_rgb(image: Any, name: str):
+    from PIL import ImageOps
+
     if image.mode.startswith("I") or image.mode == "F":
         raise ValueError(f"{name} has {image.mode} pixels (more than 8 bits); save it as 8-bit greyscale or RGB first.")
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a telephone's picture and its depth
+        warn_once(f"frames {name}", f"{name} has several frames; the first is taken.")
     image.load()
+    if image.getexif().get(0x0112, 1) != 1:  # turned when it was taken: as it is meant to be seen
+        image = ImageOps.exif_transpose(image)
     return image.convert("RGB")
 
 

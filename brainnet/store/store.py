@@ -1,48 +1,42 @@
 """Every image's tokens, computed once: in memory, in one memory-mapped file, or on the GPU.
 
-A store is keyed by image *index*. It never looks at pixels to find an image, so two images cannot share tokens, and
-reading decodes nothing. One row holds one image: layer after layer, each as (positions, channels) with the global token
-as the last position, so that a batch is one gather and, where layers are equally wide, (B, L, P, C) without a copy.
+A store is keyed by the *id* of an image, and read by index. It never looks at pixels to find an image, so two images
+cannot share tokens, and reading decodes nothing. ``select(ids)`` serves any part of it as a store of its own: subjects
+who saw some of the same images share one. One row holds one image: layer after layer, each as (positions, channels)
+with the global token as the last position, so that a batch is one gather and, where layers are equally wide,
+(B, L, P, C) without a copy.
 
 On disk a store is that array, raw, and beside it a manifest (``<path>.json``) written after every whole chunk: a killed
-build goes on from the last one. The manifest carries a fingerprint of backbone, preprocessing and images; a store is
-refused, never reinterpreted, where that differs. Reading refuses incomplete stores; it repairs nothing by itself.
+build goes on from the last one. The manifest carries a fingerprint of backbone, preprocessing and images, and a
+checksum of every chunk; a store is refused, never reinterpreted, where one of them differs. Reading refuses incomplete
+and damaged stores and repairs nothing by itself; building again makes what is missing or damaged, and that alone.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import locked
-from brainnet._work import free_bytes, read_ahead, size
+from brainnet._checks import check_word, nearest
+from brainnet._files import locked, sha256
 from brainnet._work import progress as progress_bar
-from brainnet.store.extraction import Images, choose_preprocessing, extract, fingerprint_of, sha256
-from brainnet.store.file import (
-    CHUNK_IMAGES,
-    DTYPES,
-    Buffers,
-    FileSink,
-    Layout,
-    Manifest,
-    MemorySink,
-    fill,
-    refuse_differing,
-)
-from brainnet.tokens import Backbone, Preprocessing, Tokens
+from brainnet._work import read_ahead, size
+from brainnet.store.checks import ChunkCheck
+from brainnet.store.extraction import extract
+from brainnet.store.file import FileSink, MemorySink, fill
+from brainnet.store.identity import Source, choose_preprocessing, fingerprint_of
+from brainnet.store.layout import DTYPES, Layout, dtype_name
+from brainnet.store.manifest import CHUNK_IMAGES, Manifest, refuse_differing, refuse_foreign
+from brainnet.store.rows import Index, Rows
+from brainnet.tokens import RESIZE_MODES, Backbone, Preprocessing, RunningMoments, Tokens
 
 __all__ = ["TokenStatistics", "TokenStore", "choose_preprocessing", "fingerprint_of"]
-
-log = logging.getLogger(__name__)
 
 
 class TokenStatistics(NamedTuple):
@@ -60,7 +54,7 @@ class TokenStore(torch.utils.data.Dataset):
     :meth:`tokens` with a batch of indices is much faster.
 
     Attributes:
-        layers, layer_widths, grid: what one image's tokens are.
+        layers, layer_widths, grids: what one image's tokens are.
         image_ids: one name per image, in index order.
         fingerprint: what the tokens came from, field by field.
         device: where batches are handed out.
@@ -72,28 +66,16 @@ class TokenStore(torch.utils.data.Dataset):
     TokenStore(5 images, 1 layers, grid 4x4, float16, 510 B in memory)
     >>> store.tokens([4, 0]).local["0"].shape, store.features("0", "global").shape
     (torch.Size([2, 3, 4, 4]), torch.Size([5, 3]))
+    >>> store.select(["3", "1"])
+    TokenStore(2 images, 1 layers, grid 4x4, float16, 204 B in memory)
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        rows: Tensor | None,
-        *,
-        image_ids: Sequence[str],
-        fingerprint: Mapping[str, str],
-        scales: Tensor | None = None,
-        chunk_size: int = 1,
-        path: str | Path | None = None,
-        dtype: torch.dtype = torch.float16,
-    ):
+    def __init__(self, layout: Layout, rows: Rows, image_ids: Sequence[str], fingerprint: Mapping[str, str]):
         self.layout, self.image_ids, self.fingerprint = layout, list(image_ids), dict(fingerprint)
-        self.path = None if path is None else Path(path).absolute()
-        self.dtype = dtype if rows is None else rows.dtype
-        self.device = torch.device("cpu")
-        self._chunk_size, self._buffers = chunk_size, Buffers()
-        self._fits_half = scales is None or bool((scales <= 1).all())
-        self._scales = None if scales is None or bool((scales == 1).all()) else scales.float()  # (n_chunks, L)
-        self._rows = self._map() if rows is None else rows
+        self._rows = rows
+        self._places: dict[str, int | None] | None = None  # id to index; None where several images have it
+        # what float16 can hold of a scaled layer is decided by its scale alone
+        self._fits_half = rows.scales is None or bool((rows.scales <= 1).all())
 
     # ---------------------------------------------------------------- making
 
@@ -103,7 +85,7 @@ class TokenStore(torch.utils.data.Dataset):
         backbone: Backbone,
         images: Any,
         *,
-        grid: tuple[int, int] = (8, 8),
+        grid: tuple[int, int] | None = (8, 8),
         resize: str = "mean",
         dtype: torch.dtype = torch.float16,
         path: str | Path | None = None,
@@ -122,8 +104,12 @@ class TokenStore(torch.utils.data.Dataset):
 
         Args:
             backbone: any object with ``get_tokens``. A module is put in eval mode while it works, then put back.
-            images: a response dataset, a list of PIL images or paths, or a tensor (n, 3, H, W) already preprocessed.
-            grid: token grid (height, width) kept per layer.
+            images: a response dataset; a folder, a zip or a list of paths or PIL images; or a tensor (n, 3, H, W)
+                already preprocessed. A source of images of another kind has ``image_ids``, ``load_image(i)`` and
+                ``image(i, preprocessing)``, and may have ``signature()``, a text that changes with any picture (else
+                all are decoded for it), and ``known_tokens(fingerprint)``, the tokens of all images in order, for
+                which the backbone is then not asked, or None where its own are not those the fingerprint asks for.
+            grid: token grid (height, width) kept per layer; None keeps every layer's own, exactly as it came.
             resize: how native token maps reach that grid, see :meth:`Tokens.resize`.
             dtype: torch.float16, bfloat16 or float32. In float16 each layer of a chunk is divided by a power of two
                 where its largest value is beyond 65,504 or below 1/8, so neither end of the format is hit; reading
@@ -144,38 +130,49 @@ class TokenStore(torch.utils.data.Dataset):
             MemoryError: the tokens do not fit in memory.
             OSError: they do not fit on the disk; what was written stays resumable.
         """
-        source = Images.read(images, backbone, preprocessing)
+        if batch_size < 1 or (chunk_size is not None and chunk_size < 1):
+            raise ValueError(f"batch_size and chunk_size are at least 1, got {batch_size} and {chunk_size}.")
+        check_word("resize mode", resize, RESIZE_MODES)
+        if path is not None:
+            refuse_foreign(Path(path))
+        source = Source.read(images, backbone, preprocessing)
         n_images = len(source.ids)
         if not n_images:
             raise ValueError("there are no images to build a token store of")
-        if path is not None and Path(path).is_dir():
-            raise ValueError(f"path={path} is a folder; give a file in it, such as {Path(path) / 'tokens.bin'}")
-        grid = (int(grid[0]), int(grid[1]))
-        if min(grid) < 1:
-            raise ValueError(f"grid must be (height, width) of at least 1, got {grid}.")
+        if grid is not None:
+            grid = (int(grid[0]), int(grid[1]))
+            if min(grid) < 1:
+                raise ValueError(f"grid must be (height, width) of at least 1, got {grid}.")
         fingerprint = {
             **fingerprint_of(backbone),
             "preprocessing": source.preprocessing,
-            "grid": f"{grid[0]}x{grid[1]}",
-            "resize": resize,
-            "dtype": _name(dtype),
-            "image_ids": sha256("\n".join(source.ids).encode()),
+            "grid": "native" if grid is None else f"{grid[0]}x{grid[1]}",
+            "resize": "none" if grid is None else resize,
+            "dtype": dtype_name(dtype),
+            "image_ids": sha256("\n".join(source.ids)),
             "images": source.signature,
         }
-        manifest = Manifest(_name(dtype), source.ids, fingerprint, chunk_size or 0, batch_size)
+        manifest = Manifest(dtype_name(dtype), source.ids, fingerprint, chunk_size or 0, batch_size)
 
         def complete(sink: MemorySink | FileSink) -> TokenStore:
-            first = sink.manifest.n_complete
-            spans = [range(i, min(i + batch_size, n_images)) for i in range(first, n_images, batch_size)]
-            planted = images.planted_tokens(fingerprint) if hasattr(images, "planted_tokens") else None
-            if planted is not None:
-                batches = (Tokens(*planted).map(lambda v, s=s: v[s.start : s.stop]).resize(grid, resize) for s in spans)
+            batches = [
+                range(i, min(i + batch_size, span.stop))
+                for span in sink.missing
+                for i in range(span.start, span.stop, batch_size)
+            ]
+            known = images.known_tokens(fingerprint) if hasattr(images, "known_tokens") else None
+            if known is None:
+                bar = progress_bar(batches, f"Tokens of {n_images:,} images", len(batches), progress)
+                tokens = extract(backbone, source.load, bar, grid=grid, resize=resize, device=device, workers=workers)
             else:
-                bar = progress_bar(spans, f"Tokens of {n_images:,} images", len(spans), progress)
-                batches = extract(backbone, source.load, bar, grid=grid, resize=resize, device=device, workers=workers)
-            with closing(batches):  # at once, also after an error: a backbone is put back in its mode
-                fill(sink, batches)
-            return cls._of(sink.manifest, sink.rows, sink.path)
+                tokens = (Tokens(*known).map(lambda v, b=b: v[b.start : b.stop]) for b in batches)
+                tokens = (part if grid is None else part.resize(grid, resize) for part in tokens)
+            with closing(tokens):  # at once, also after an error: a backbone is put back in its mode
+                fill(sink, tokens)
+            store = cls._of(sink.manifest, sink.rows, sink.path)
+            if store._rows.check is not None:  # written now, or read through before the rest was made
+                store._rows.check.take_as_whole()
+            return store
 
         if path is None:
             store = complete(MemorySink(manifest))
@@ -184,21 +181,22 @@ class TokenStore(torch.utils.data.Dataset):
             path.parent.mkdir(parents=True, exist_ok=True)
             with locked(path):
                 sink = FileSink(path, manifest, overwrite)
-                store = cls.open(path) if sink.is_complete else complete(sink)
+                store = complete(sink) if sink.missing else cls.open(path)
         return store if device is None else store.to(device)
 
     @classmethod
-    def _of(cls, manifest: Manifest, rows: Tensor | None, path: Path | None) -> TokenStore:
-        return cls(
-            manifest.layout,
-            rows,
-            image_ids=manifest.image_ids,
-            fingerprint=manifest.fingerprint,
-            scales=torch.tensor(manifest.scales),
-            chunk_size=manifest.chunk_size,
-            path=path,
-            dtype=DTYPES[manifest.dtype],
+    def _of(cls, manifest: Manifest, values: Tensor | None, path: Path | None) -> TokenStore:
+        """The store that a manifest describes, of rows in memory or in a file."""
+        n_images, scales = len(manifest.image_ids), torch.tensor(manifest.scales)
+        scales = None if bool((scales == 1).all()) else scales.float().repeat_interleave(manifest.chunk_size, 0)
+        rows = Rows(
+            values,
+            (n_images, manifest.layout.row),
+            DTYPES[manifest.dtype],
+            None if scales is None else scales[:n_images],
+            None if path is None else ChunkCheck(path, manifest),
         )
+        return cls(manifest.layout, rows, manifest.image_ids, manifest.fingerprint)
 
     @classmethod
     def open(
@@ -213,7 +211,8 @@ class TokenStore(torch.utils.data.Dataset):
 
         Raises:
             FileNotFoundError: no store there.
-            ValueError: incomplete, truncated, or a fingerprint that differs (which field).
+            ValueError: incomplete, truncated, a damaged manifest, or a fingerprint that differs (which field). Damaged
+                tokens are told when they are first read.
         """
         path = Path(path)
         manifest = Manifest.read(path)
@@ -246,7 +245,7 @@ class TokenStore(torch.utils.data.Dataset):
             dtype: how they are kept, see :meth:`build`.
             fingerprint: what they came from.
         """
-        sink = MemorySink(Manifest(_name(dtype), list(image_ids), dict(fingerprint or {}), 0, 1))
+        sink = MemorySink(Manifest(dtype_name(dtype), list(image_ids), dict(fingerprint or {}), 0, 1))
         fill(sink, batches)
         return cls._of(sink.manifest, sink.rows, None)
 
@@ -270,9 +269,36 @@ class TokenStore(torch.utils.data.Dataset):
             (Tokens(*function(tokens)) for tokens in self.batches(batch_size=batch_size)),
             self.image_ids,
             dtype=dtype,
-            fingerprint={**self.fingerprint, "dtype": _name(dtype), "transform": name},
+            fingerprint={**self.fingerprint, "dtype": dtype_name(dtype), "transform": name},
         )
         return store.to(self.device)
+
+    def select(self, ids: Iterable[str]) -> TokenStore:
+        """The store of some of the images, in any order, repeats allowed: a view, for which no token is copied.
+
+        Args:
+            ids: names among :attr:`image_ids`.
+
+        Raises:
+            ValueError: an id that the store does not have, or that several of its images share; names it.
+        """
+        if self._places is None:
+            self._places = {}
+            for place, name in enumerate(self.image_ids):
+                self._places[name] = None if name in self._places else place
+        ids = [str(name) for name in ids]
+        absent = [name for name in ids if name not in self._places]
+        if absent:
+            close = nearest(absent[0], self.image_ids)
+            raise ValueError(
+                f"the token store has no tokens of {len(absent)} of these {len(ids)} images, the first is "
+                f"{absent[0]!r}." + (f" Did you mean {close!r}?" if close else "")
+            )
+        places = [self._places[name] for name in ids]
+        if None in places:
+            raise ValueError(f"several images of the token store are called {ids[places.index(None)]!r}: use indices.")
+        rows = self._rows.pick(torch.tensor(places, dtype=torch.long))
+        return TokenStore(self.layout, rows, ids, {**self.fingerprint, "image_ids": sha256("\n".join(ids))})
 
     # --------------------------------------------------------------- reading
 
@@ -288,8 +314,34 @@ class TokenStore(torch.utils.data.Dataset):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Height and width of every token map."""
-        return self.layout.grid
+        """Height and width of every token map.
+
+        Raises:
+            ValueError: layers that each have their own, see :attr:`grids`.
+        """
+        if len(set(self.layout.grids)) > 1:
+            raise ValueError(f"the layers of this store have grids of their own: {self.grids}. Build it with grid=.")
+        return self.layout.grids[0]
+
+    @property
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """Layer to height and width of its token maps."""
+        return dict(zip(self.layers, self.layout.grids, strict=True))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """How the tokens are stored."""
+        return self._rows.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are handed out."""
+        return self._rows.device
+
+    @property
+    def path(self) -> Path | None:
+        """The mapped file; None for tokens in memory."""
+        return self._rows.path
 
     @property
     def nbytes(self) -> int:
@@ -299,7 +351,7 @@ class TokenStore(torch.utils.data.Dataset):
     @property
     def is_resident(self) -> bool:
         """Whether the tokens themselves lie on :attr:`device` (else batches are copied there)."""
-        return self._rows.device.type == self.device.type
+        return self._rows.is_resident
 
     @property
     def lies_ready(self) -> bool:
@@ -327,12 +379,15 @@ class TokenStore(torch.utils.data.Dataset):
             index, dtype: as in :meth:`tokens`.
 
         Raises:
-            ValueError: layers of differing widths, or values beyond ``dtype``.
+            ValueError: layers of differing widths or grids, or values beyond ``dtype``.
         """
-        widths = set(self.layer_widths)
-        if len(widths) > 1:
-            raise ValueError(f"packed needs layers of one width, these have {self.layer_widths}; use tokens(index)")
-        return self._decoded(index, dtype).unflatten(1, (len(self.layers), self.layout.positions, widths.pop()))
+        shapes = set(zip(self.layout.positions, self.layer_widths, strict=True))
+        if len(shapes) > 1:
+            raise ValueError(
+                f"packed needs layers of one width and one grid, these have {self.layer_widths} and "
+                f"{self.layout.grids}; use tokens(index)"
+            )
+        return self._decoded(index, dtype).unflatten(1, (len(self.layers), *shapes.pop()))
 
     def features(self, layer: str, pool: str = "mean", index: Any = None) -> Tensor:
         """One layer as a feature row per image, (n, F), float32 on :attr:`device`; reads that layer only.
@@ -342,23 +397,21 @@ class TokenStore(torch.utils.data.Dataset):
             pool: "mean", "global", "flatten" or "both", see :meth:`Tokens.features`.
             index: as in :meth:`tokens`.
         """
-        if layer not in self.layers:
-            raise ValueError(f"Unknown layer {layer!r}. Known: {', '.join(self.layers)}")
-        start, stop = self.layout.spans[layer]
-        column = self.layers.index(layer)
-        alone = Layout((layer,), (self.layer_widths[column],), self.grid)
-        parts = []
-        for part in self._parts(index, CHUNK_IMAGES):
-            rows = self._gather(part, start, stop, torch.float32)
-            if self._scales is not None:
-                rows *= self._scale_of(part)[:, column : column + 1]
+        check_word("layer", layer, self.layers)
+        (start, stop), column = self.layout.spans[layer], self.layers.index(layer)
+        alone, parts = self.layout.alone(layer), []
+        for part in self._rows.parts(index, CHUNK_IMAGES):
+            rows = self._rows.gather(part, start, stop, torch.float32)
+            if self._rows.scales is not None:
+                rows *= self._rows.scales_of(part)[:, column : column + 1]
             parts.append(alone.unpack(rows).features(layer, pool))
         return torch.cat(parts)
 
     def batches(self, index: Any = None, batch_size: int = 64) -> Iterator[Tokens]:
         """Tokens batch by batch, in the order of ``index``; the next batch is read while this one is used."""
-        parts = self._parts(index, batch_size)
-        yield from map(self.tokens, parts) if self.lies_ready else read_ahead(self.tokens, parts)
+        parts = self._rows.parts(index, batch_size)
+        read = lambda part: self.layout.unpack(self._read(part, torch.float32))  # noqa: E731
+        yield from map(read, parts) if self.lies_ready else read_ahead(read, parts)
 
     def statistics(self, index: Any = None, batch_size: int = 32) -> TokenStatistics:
         """Mean and standard deviation of every channel over images (and, for local tokens, positions).
@@ -367,24 +420,17 @@ class TokenStore(torch.utils.data.Dataset):
             index: as in :meth:`tokens`; give the training images when a model is to be scored on others.
             batch_size: images read at a time.
         """
-        count, mean, variance = 0, {}, {}
+        moments = [{layer: RunningMoments() for layer in self.layers} for _ in range(2)]
         for tokens in self.batches(index, batch_size):
-            images = len(next(iter(tokens.global_.values())))
-            share = images / (count + images)
-            count += images
-            for kind, layers in enumerate(tokens):
-                for layer, values in layers.items():
-                    key, dims = (kind, layer), [d for d in range(values.ndim) if d != 1]
-                    new_variance, new_mean = torch.var_mean(values.double(), dims, correction=0, keepdim=True)
-                    gap = new_mean - mean.get(key, new_mean)
-                    # batches are merged by the update of Chan et al. (1979), which does not cancel
-                    old = variance.get(key, new_variance)
-                    variance[key] = old + share * (new_variance - old) + share * (1 - share) * gap.square()
-                    mean[key] = new_mean - (1 - share) * gap
-        if not count:
+            for layer in self.layers:
+                moments[0][layer].update(tokens.local[layer].movedim(1, -1).flatten(0, 2))
+                moments[1][layer].update(tokens.global_[layer])
+        if not moments[0][self.layers[0]].count:
             raise ValueError("statistics of no images: index is empty")
-        split = [{layer: d[kind, layer] for layer in self.layers} for d in (mean, variance) for kind in (0, 1)]
-        return TokenStatistics(Tokens(*split[:2]), Tokens(*split[2:]).map(torch.sqrt))
+        shapes = ((1, -1, 1, 1), (1, -1))
+        mean = [{k: m.mean.view(shape) for k, m in part.items()} for part, shape in zip(moments, shapes, strict=True)]
+        sd = [{k: m.sd().view(shape) for k, m in part.items()} for part, shape in zip(moments, shapes, strict=True)]
+        return TokenStatistics(Tokens(*mean), Tokens(*sd))
 
     def to(self, device: str | torch.device) -> TokenStore:
         """A store that hands out batches on ``device``; its tokens move there too where they fit.
@@ -392,23 +438,8 @@ class TokenStore(torch.utils.data.Dataset):
         Where they do not fit, they stay in host memory (or in the mapped file), and each batch is gathered into
         pinned memory and copied over.
         """
-        device = torch.device(device)
         store = copy.copy(self)
-        store.device = device
-        if device.type == "cpu":
-            store._rows = self._map() if self.path is not None else self._rows.cpu()
-        elif self._rows.device != device:
-            free = free_bytes(device)
-            fits = free is None or self.nbytes < 0.9 * free
-            log.info(
-                "token store: %s, %s free on %s; %s",
-                *(size(self.nbytes), "?" if free is None else size(free), device),
-                "moved there" if fits else "too large: each batch is copied there from the host",
-            )
-            if fits:
-                store._rows = self._rows.to(device)
-        if store._scales is not None:
-            store._scales = store._scales.to(device)
+        store._rows = self._rows.to(torch.device(device))
         return store
 
     def __len__(self) -> int:
@@ -423,100 +454,23 @@ class TokenStore(torch.utils.data.Dataset):
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else f"in {self.path.name}"
         where = where if self.device.type == "cpu" else f"{where}, on {self.device}"
+        grids = dict.fromkeys(f"{height}x{width}" for height, width in self.layout.grids)
         return (
-            f"TokenStore({len(self):,} images, {len(self.layers)} layers, grid {self.grid[0]}x{self.grid[1]}, "
-            f"{_name(self.dtype)}, {size(self.nbytes)} {where})"
+            f"TokenStore({len(self):,} images, {len(self.layers)} layers, grid {' '.join(grids)}, "
+            f"{dtype_name(self.dtype)}, {size(self.nbytes)} {where})"
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__ | {"_buffers": None}
-        if self.path is not None and self._rows.device.type == "cpu":
-            state["_rows"] = None
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._buffers = Buffers()
-        if self._rows is None:
-            self._rows = self._map()
-
-    def _map(self) -> Tensor:
-        shape = (len(self.image_ids), self.layout.row)
-        integers = {2: np.int16, 4: np.int32}[self.dtype.itemsize]  # numpy has no bfloat16
-        mapped = np.memmap(self.path, mode="r", dtype=integers, shape=shape)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "not writable": nothing here writes to the rows
-            return torch.from_numpy(mapped).view(self.dtype)
-
-    def _index(self, index: Any) -> Tensor | slice:
-        if index is None:
-            return slice(0, len(self))
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            return slice(start, stop) if step == 1 else torch.arange(start, stop, step, device=self._rows.device)
-        index = torch.as_tensor(index, device=self._rows.device)
-        if index.dtype == torch.bool:
-            index = index.nonzero()[:, 0]
-        if index.is_floating_point() and index.numel():
-            raise TypeError(f"image indices are integers, got {index.dtype}")
-        index = index.long().reshape(-1)
-        if index.device.type == "cpu" and len(index):  # a GPU checks by itself, without making the host wait
-            low, high = (int(v) for v in index.aminmax())
-            if low < 0 or high >= len(self):
-                raise IndexError(f"image indices lie in [0, {len(self) - 1}], got {low if low < 0 else high}")
-        return index
-
-    def _parts(self, index: Any, batch_size: int) -> list[Tensor | slice]:
-        index = self._index(index)
-        if isinstance(index, slice):
-            return [slice(i, min(i + batch_size, index.stop)) for i in range(index.start, index.stop, batch_size)]
-        return list(index.split(batch_size)) if len(index) else []
-
-    def _gather(self, index: Tensor | slice, start: int, stop: int, dtype: torch.dtype) -> Tensor:
-        """Columns of some rows on the device, (B, stop - start), not yet scaled; memory of its own."""
-        columns = self._rows[:, start:stop]
-        if self.is_resident:
-            if isinstance(index, slice) and columns.device.type != "cpu":
-                return columns[index].to(dtype, copy=True)
-            if isinstance(index, slice):
-                return self._buffers.take(index.stop - index.start, stop - start, dtype).copy_(columns[index])
-            if columns.device.type != "cpu":
-                return columns.index_select(0, index).to(dtype)
-            rows = self._buffers.take(len(index), stop - start, dtype)
-            if dtype == self.dtype:
-                return torch.index_select(columns, 0, index, out=rows)
-            for row, i in zip(rows, index.tolist(), strict=True):  # converted on the way: half the traffic of two steps
-                row.copy_(columns[i])
-            return rows
-        n_rows = index.stop - index.start if isinstance(index, slice) else len(index)
-        staged = torch.empty(n_rows, stop - start, dtype=self.dtype, pin_memory=self.device.type == "cuda")
-        if isinstance(index, slice):
-            staged.copy_(columns[index])
-        else:
-            torch.index_select(columns, 0, index, out=staged)
-        # the allocator of pinned memory does not hand this block out again before the copy is done
-        return staged.to(self.device, non_blocking=True).to(dtype)
-
     def _decoded(self, index: Any, dtype: torch.dtype) -> Tensor:
-        index = self._index(index)
-        if self._scales is None:
-            return self._gather(index, 0, self.layout.row, dtype)
+        return self._read(self._rows.index(index), dtype)
+
+    def _read(self, places: Index, dtype: torch.dtype) -> Tensor:
+        """Rows (B, row) at some places, scaled back."""
+        rows = self._rows
+        if rows.scales is None:
+            return rows.gather(places, 0, self.layout.row, dtype)
         if dtype == torch.float16 and not self._fits_half:
             raise ValueError("a layer of this store reaches beyond float16; read it with dtype=torch.float32")
-        rows = self._gather(index, 0, self.layout.row, torch.float32)
-        for scale, (start, stop) in zip(self._scale_of(index).T, self.layout.spans.values(), strict=True):
-            rows[:, start:stop] *= scale[:, None]
-        return rows.to(dtype)
-
-    def _scale_of(self, index: Tensor | slice) -> Tensor:
-        """Factor per image and layer, (B, n_layers)."""
-        if isinstance(index, slice):
-            index = torch.arange(index.start, index.stop)
-        return self._scales[index.to(self._scales.device) // self._chunk_size]
-
-
-def _name(dtype: torch.dtype) -> str:
-    names = {value: name for name, value in DTYPES.items()}
-    if dtype not in names:
-        raise ValueError(f"a token store keeps torch.{', torch.'.join(DTYPES)}; got {dtype}")
-    return names[dtype]
+        values = rows.gather(places, 0, self.layout.row, torch.float32)
+        for scale, (start, stop) in zip(rows.scales_of(places).T, self.layout.spans.values(), strict=True):
+            values[:, start:stop] *= scale[:, None]
+        return values.to(dtype)

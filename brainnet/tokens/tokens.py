@@ -15,7 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from brainnet._checks import check_word
+
 POOLS = ("flatten", "mean", "global", "both")  # how a layer's tokens become one row of features
+EXIF_ORIENTATION = 0x0112
+RESIZE_MODES = ("mean", "shrink", "bilinear")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 
@@ -64,10 +68,12 @@ class Preprocessing:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def __call__(self, image: Any) -> Tensor:
-        """The normalised image, (3, H, W) float32, of a PIL image of any mode and size."""
+        """The normalised image, (3, H, W) float32, of a PIL image of any mode and size, turned as its EXIF data say."""
         import numpy as np
-        from PIL import Image
+        from PIL import Image, ImageOps
 
+        if image.getexif().get(EXIF_ORIENTATION, 1) != 1:  # as of a telephone that was held upright
+            image = ImageOps.exif_transpose(image)
         image = image if image.mode == "RGB" else image.convert("RGB")
         height, width = self.size
         box = None
@@ -110,8 +116,9 @@ class Tokens(NamedTuple):
         Args:
             grid: wanted height and width in tokens.
             mode: "mean" averages the tokens that fall into each cell, so that every token counts (a grid that
-                must grow is interpolated); "bilinear" samples the map at the cell centres without smoothing, as
-                the original FactorTopy did: from a 64x64 map it reads only 6 % of the tokens.
+                must grow is interpolated); "shrink" does the same and never grows a map, which would repeat what it
+                has: a map smaller than the grid keeps its size; "bilinear" samples the map at the cell centres without
+                smoothing, as the original FactorTopy did: from a 64x64 map it reads only 6 % of the tokens.
         """
         return Tokens({k: resize_map(v, grid, mode) for k, v in self.local.items()}, dict(self.global_))
 
@@ -131,8 +138,7 @@ class Tokens(NamedTuple):
             "flatten": lambda: local.flatten(1),
             "both": lambda: torch.cat([local.mean((2, 3)), global_], 1),
         }
-        if pool not in pools:
-            raise ValueError(f"Unknown pool {pool!r}. Known: {', '.join(pools)}")
+        check_word("pool", pool, POOLS)
         return pools[pool]()
 
 
@@ -144,14 +150,13 @@ def resize_map(tokens: Tensor, grid: tuple[int, int], mode: str = "mean") -> Ten
             [10.5000, 12.5000]])
     """
     grid = (int(grid[0]), int(grid[1]))
-    if mode not in ("mean", "bilinear"):
-        raise ValueError(f"resize mode is 'mean' or 'bilinear', got {mode!r}")
+    check_word("resize mode", mode, RESIZE_MODES)
     if tokens.shape[-2:] == grid:
         return tokens
-    if mode == "mean":
+    if mode != "bilinear":
         shrunk = (min(grid[0], tokens.shape[-2]), min(grid[1], tokens.shape[-1]))
         tokens = F.adaptive_avg_pool2d(tokens, shrunk)
-        if shrunk == grid:
+        if shrunk == grid or mode == "shrink":
             return tokens
     return F.interpolate(tokens, size=grid, mode="bilinear", align_corners=False)
 
@@ -188,7 +193,7 @@ def check_tokens(output: Any, batch_size: int, layers: Sequence[str] | None = No
     if set(layers) - set(local):
         raise ValueError(
             f"tokens have layers {list(local)} but {layers} were expected. "
-            "Choose MODEL.LAYERS among the former, or the backbone's layers= to match."
+            "Choose layers among the former, or the backbone's layers= to match."
         )
     return Tokens({k: local[k] for k in layers}, {k: global_[k] for k in layers})
 

@@ -1,22 +1,111 @@
-from __future__ import annotations
+"""Commands about geometry: each has its own options; the older forms still work, and one line says the newer."""
 
-import sys
-
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from typer.testing import CliRunner
 
-from brainnet.cli import app as cli
+from brainnet.cli.app import app
+from brainnet.rsa import RDMs
+
+
+@pytest.fixture
+def files(tmp_path, rng):
+    """A region of six subjects, a model of two layers, and M/EEG of six subjects at three times."""
+    base = torch.rand(2, 66, generator=rng, dtype=torch.float64)
+    RDMs(base[0] + 0.5 * torch.rand(6, 66, generator=rng)).save(tmp_path / "brain.npz")
+    RDMs(base, names=("low", "high")).save(tmp_path / "net.npz")
+    np.save(tmp_path / "meg.npy", (base[0] + torch.rand(6, 3, 66, generator=rng)).numpy())
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 @pytest.mark.parametrize(
-    ("words", "named"),
-    [(["rsa", "v1.npz", "--time", "--squared"], "--squared"),
-     (["rsa", "v1.npz", "--fit", "ols", "--partition"], "--partition"), (["rsa", "v1.npz", "--fusion"], "--fusion"),
-     (["searchlight", "a.nii.gz", "--contrast", "a", "b"], "--contrast"),
-     (["searchlight", "a", "b", "--group", "--radius", "3"], "--radius")],
+    ("older", "newer"),
+    [
+        (("brain.npz", "--generalise", "subjects"), ("compare", "brain.npz", "--generalise", "subjects")),
+        (("--time", "meg.npy", "--span", "0", "1"), ("time", "meg.npy", "--span", "0", "1")),
+        (("brain.npz", "--fit", "ridge", "--folds", "2", "--permutations", "9"),
+         ("fit", "brain.npz", "--weights", "ridge", "--folds", "2", "--permutations", "9")),
+        (("brain.npz", "--fit=ols", "--folds", "2", "--permutations", "9"),
+         ("fit", "brain.npz", "--weights", "ols", "--folds", "2", "--permutations", "9")),
+        (("brain.npz", "--partition", "--folds", "2", "--permutations", "9"),
+         ("partition", "brain.npz", "--folds", "2", "--permutations", "9")),
+    ],
+    ids=["compare", "time", "fit", "fit=", "partition"],
 )  # fmt: skip
-def test_an_option_that_an_analysis_does_not_read_is_refused(words, named, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["brainnet", *words])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 2
-    assert named in capsys.readouterr().err
+def test_the_older_form_gives_the_same_tables_and_says_the_newer(files, monkeypatch, older, newer):
+    monkeypatch.chdir(files)
+    for words, out in ((older, "a"), (newer, "b")):
+        found = run("rsa", *words, "-m", "net.npz", "-o", out, "-q")
+        assert found.exit_code == 0, found.output
+        said = found.stderr.splitlines()
+        assert len(said) == (words is older)
+    assert f"brainnet rsa {newer[0]}" in run("rsa", *older, "-m", "net.npz", "-o", "a", "-q").stderr
+    tables = sorted(path.name for path in (files / "a").glob("*.csv"))
+    assert tables == sorted(path.name for path in (files / "b").glob("*.csv"))
+    for name in tables:
+        pd.testing.assert_frame_equal(pd.read_csv(files / "a" / name), pd.read_csv(files / "b" / name))
+
+
+def test_options_of_another_analysis_are_refused(files):
+    brain, net = files / "brain.npz", files / "net.npz"
+    for words, option in [
+        (("compare", "--fusion"), "--fusion"),
+        (("compare", "--span", 0, 1), "--span"),
+        (("time", "--pooling", "mean"), "--pooling"),
+        (("fit", "--correction", "fdr"), "--correction"),
+        (("partition", "--squared"), "--squared"),
+        (("--partition", "--span", 0, 1), "--span"),
+    ]:
+        found = run("rsa", *words, brain, "-m", net, "-o", files / "o")
+        assert found.exit_code == 2
+        assert option in found.output
+    for words, option in [(("run", "--contrast", "a", "b"), "--contrast"), (("group", "--vertices", 5), "--vertices")]:
+        found = run("searchlight", *words, brain)
+        assert found.exit_code == 2
+        assert option in found.output
+    found = run("rsa", brain, "--time", "--fit", "ols", "-m", net, "-o", files / "o")
+    assert isinstance(found.exception, ValueError)
+    assert "different analyses" in str(found.exception)
+    assert not (files / "o").exists()
+
+
+@pytest.mark.parametrize("command", [("compare",), ("fit",), ("partition",)])
+def test_a_negative_number_of_permutations_is_one_clear_line(files, command):
+    found = run("rsa", *command, files / "brain.npz", "-m", files / "net.npz", "--permutations", -5)
+    assert (found.exit_code, type(found.exception)) == (2, SystemExit)
+    assert not (files / "rsa").exists()
+
+
+def test_regions_that_are_pooled_are_subjects_not_layers(files):
+    found = run("rsa", "time", files / "meg.npy", "--fusion", "-m", files / "brain.npz", "-o", files / "o")
+    assert "model brain: 6 subjects (0, 1, 2, 3, ...)" in found.output
+    assert "layer" not in found.output.splitlines()[1]
+
+
+def test_one_ceiling_in_every_table(files):
+    for number, words in enumerate([(), ("--squared",), ("--pooling", "mean"), ("--squared", "--pooling", "mean")]):
+        out = files / f"out{number}"
+        assert run("rsa", "compare", files / "brain.npz", "-m", files / "net.npz", *words, "-o", out).exit_code == 0
+        ceilings, scores = (pd.read_csv(out / f"{name}.csv").set_index("roi") for name in ("ceilings", "scores"))
+        alone = files / f"alone{number}"
+        assert run("rsa", "compare", files / "brain.npz", *words, "-o", alone).exit_code == 0
+        pd.testing.assert_frame_equal(ceilings.reset_index(), pd.read_csv(alone / "ceilings.csv"))
+        for ours, theirs in (("ceiling", "ceiling"), ("ceiling_low", "low"), ("ceiling_high", "high")):
+            assert (scores[ours] == ceilings[theirs]["brain"]).all()
+        np.testing.assert_allclose(scores["ceiling_share"], scores["score"] / scores["ceiling"])
+
+
+def test_undefined_conditions_are_left_out_on_request(files):
+    brain = RDMs.load(files / "brain.npz").to_square()
+    brain[1, 4], brain[1, :, 4] = torch.nan, torch.nan
+    RDMs.from_square(brain).save(files / "holed.npz")
+    words = ("rsa", "compare", files / "holed.npz", "-m", files / "net.npz", "-o", files / "o")
+    assert "nan='omit'" in str(run(*words).exception)
+    assert run(*words, "--nan", "omit").exit_code == 0
+    assert pd.read_csv(files / "o" / "ceilings.csv")["n_conditions"].tolist() == [11]

@@ -1,6 +1,5 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -32,20 +31,27 @@ def test_models_stand_side_by_side_below_their_ceiling(space):
     assert set(labels) == {"FactorTopy", "ridge", "mean noise ceiling"}
     dashes = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert dashes == pytest.approx([(0.8 + 0.6 + 0.9) / 3, 0.7, 0.9])
-    colours = {bar.get_facecolor() for bar in ax.patches}
-    assert len(colours) == 2
+    colors = {bar.get_facecolor() for bar in ax.patches}
+    assert len(colors) == 2
 
 
-def test_the_middle_half_of_the_voxels_can_be_seen_on_bars_of_any_colour():
-    values = torch.linspace(0, 1, 101)
-    models = dict.fromkeys("abcdefgh", values)
-    ax = plot.scores({"a": values} | models, BrainSpace.free(101)).axes[0]
-    lines = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
+def test_a_line_on_a_bar_is_the_interval_that_was_given_and_says_so(space):
+    """Readers take a line on a bar for an interval; the spread of voxels, which stood there, is none."""
+    models = {name: torch.linspace(0, 1, 4) for name in "abcdefgh"}
+    spans = {name: {"all": (0.4, 0.6), "V1": (0.1, math.nan)} for name in "abcdefgh"}
+    figure = plot.scores(models, space, intervals=spans, interval_name="95 % interval of the mean, images resampled")
+    lines = [line for line in figure.axes[0].lines if len(set(line.get_xdata())) == 1]
     assert len(lines) == 2 * len(models)
-    for casing, line in zip(lines[::2], lines[1::2], strict=True):
-        assert list(line.get_ydata()) == list(casing.get_ydata()) == pytest.approx([0.25, 0.75])
+    for casing, line in zip(lines[::2], lines[1::2], strict=True):  # seen on bars of any color
+        assert list(line.get_ydata()) == list(casing.get_ydata()) == [0.4, 0.6]
         assert casing.get_color() == "white"
         assert casing.get_linewidth() > line.get_linewidth()
+    assert [text.get_text() for text in figure.texts] == ["Line on a bar: 95 % interval of the mean, images resampled."]
+    single = plot.scores(models["a"], space, intervals={"V1": (0.1, 0.2)})
+    assert [list(line.get_ydata()) for line in single.axes[0].lines if line.get_color() == "0.1"] == [[0.1, 0.2]]
+    without = plot.scores(models, space)
+    assert not without.texts
+    assert not [line for line in without.axes[0].lines if len(set(line.get_xdata())) == 1]
 
 
 def test_lengths_are_checked(space):
@@ -61,132 +67,16 @@ def test_a_region_nobody_scored_has_no_bar(space):
 
 
 @pytest.fixture
-def table():
-    pandas = pytest.importorskip("pandas")
-    rows = [
-        {"layer": layer, "method": method, "control": control, "mean": mean, "chosen_layer": chosen}
-        for layer, method, control, mean, chosen in [
-            ("early", "ridge", "", 0.3, ""),
-            ("late", "ridge", "", 0.5, ""),
-            ("early", "ridge", "shuffled", 0.0, ""),
-            ("late", "ridge", "shuffled", 0.01, ""),
-            ("best", "ridge", "", 0.5, "late"),
-            ("all", "banded", "", 0.6, ""),
-        ]
-    ]
-    table = pandas.DataFrame(rows).assign(model="net", subject="s", split="test", roi="all", score="r")
-    return table.assign(lower=table["mean"] - 0.02, upper=table["mean"] + 0.02)
-
-
-def test_layers_are_lines_and_methods_over_all_layers_points(table):
-    ax = plot.layers(table).axes[0]
-    lines = {line.get_linestyle(): list(line.get_ydata()) for line in ax.lines if len(line.get_xdata()) == 2
-             and line.get_marker() == "o"}  # fmt: skip
-    assert lines == {"-": [0.3, 0.5], "--": [0.0, 0.01]}
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["all", "shuffled"]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["early", "late", "best: late", "banded"]
-    points = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "D"]
-    assert points == [0.5, 0.6]
-
-
-def test_the_noise_ceiling_is_a_dotted_line_and_no_layer(table):
-    import pandas
-
-    ceiling = table.iloc[[0]].assign(
-        model="", method="noise ceiling", layer="", mean=0.7, lower=math.nan, upper=math.nan
-    )
-    ax = plot.layers(pandas.concat([ceiling, table])).axes[0]
-    assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":" and len(line.get_ydata())] == [0.7]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["early", "late", "best: late", "banded"]
-
-
-def test_many_rois_become_a_matrix_of_scores(table):
-    import pandas
-
-    rois = [f"roi{number}" for number in range(12)]
-    many = pandas.concat([table.assign(roi=roi, mean=table["mean"] + 0.01 * i) for i, roi in enumerate(rois)])
-    ax = plot.layers(many, rois=rois).axes[0]
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == rois
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["early", "late", "best: late", "banded"]
-    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"]
-    assert dots == [
-        (1, row) for row in range(12)
-    ]  # the late layer is best in every ROI, and method columns have no dot
-    picture = ax.images[0].get_array()
-    assert picture.shape[:2] == (12, 4)
-    early, late, best, banded = (tuple(colour) for colour in picture[0].round(6).tolist())
-    assert early != late == best != banded  # a column per layer, then one per method
-
-
-def test_the_best_layer_of_each_unit_is_counted(space):
-    nan = math.nan
-    layers = {"early": torch.tensor([0.5, 0.1, nan, 0.0]), "late": torch.tensor([0.4, 0.3, nan, 0.0])}
-    bars, heat, _ = plot.best_layer(layers, space, title="subject").axes
-    assert [bar.get_height() for bar in bars.patches] == [1, 1]
-    assert bars.get_title(loc="left") == "best layer of 2 units"  # one has no scores, of one no layer is the best
-    assert heat.images[0].get_array().shape[:2] == (2, 2)
-    assert [tick.get_text() for tick in heat.get_xticklabels()] == ["early", "late"]
-    with pytest.raises(ValueError, match=r"early has shape \(3,\), expected \(4,\)"):
-        plot.best_layer({"early": torch.ones(3)}, space)
-    with pytest.raises(ValueError, match="names no layers"):
-        plot.best_layer({}, space)
-
-
-def test_no_unit_may_have_a_best_layer(space):
-    bars, heat, _ = plot.best_layer({"early": torch.ones(4), "late": torch.ones(4)}, space).axes
-    assert bars.get_title(loc="left") == "best layer of 0 units"
-    assert not heat.images
-
-
-def test_many_units_keep_their_layers_apart():
-    generator = torch.Generator().manual_seed(0)
-    layers = {"early": torch.rand(1500, generator=generator), "late": torch.rand(1500, generator=generator)}
-    _, heat, _ = plot.best_layer(layers, BrainSpace.free(1500)).axes
-    picture = heat.images[0]
-    assert picture.get_array().shape[:2] == (400, 2)
-    assert picture.get_interpolation() == "nearest"  # any other blurs one layer into the next
-    assert picture.get_extent() == [-0.5, 1.5, 1500, 0]
-    best = [tuple(colour) for colour in picture.get_array()[[0, 399], [0, 1]].round(6).tolist()]
-    assert best[0] == best[1]  # first units read the early layer, last ones the late
-    early = (picture.get_array()[:, 0].round(6) == best[0]).all(1).argmin()  # the first row that is not of the early
-    assert early == pytest.approx((layers["early"] > layers["late"]).sum().item() / 1500 * 400, abs=1)
-
-
-def test_the_best_layer_is_painted_on_the_cortex_in_the_colours_of_layers():
-    from brainnet.plot._colours import layer_colours
-    from brainnet.space import occipital_vertices, surface_space
-
-    cortex = surface_space(occipital_vertices(15))
-    upper = cortex.coords[:, 2] > cortex.coords[:, 2].median()
-    scores = {"early": torch.where(upper, 0.1, 0.5), "middle": torch.full((cortex.n_voxels,), 0.2), "late": upper * 0.6}
-    figure = plot.best_layer(scores, cortex, title="subject")
-    early, middle, late = (tuple(colour) for colour in (255 * layer_colours(3)).round().astype(int).tolist())
-    colours = lambda figure: {tuple(c) for c in figure.axes[0].images[0].get_array()[..., :3].reshape(-1, 3).tolist()}  # noqa: E731
-    painted = colours(figure)
-    near = lambda wanted: any(max(abs(a - b) for a, b in zip(wanted, c, strict=True)) <= 1 for c in painted)  # noqa: E731
-    assert [near(colour) for colour in (early, middle, late)] == [True, False, True]
-    assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == ["early", "middle", "late"]
-    painted = colours(plot.best_layer(scores, cortex, alpha=torch.full((cortex.n_voxels,), 0.2)))
-    assert not near(early)
-
-
-def test_layers_of_two_models_are_not_mixed(table):
-    table.loc[0, "model"] = "other"
-    with pytest.raises(ValueError, match="several models"):
-        plot.layers(table)
-    with pytest.raises(ValueError, match="no rows of score 'r2'"):
-        plot.layers(table, score="r2")
-
-
 def test_few_voxels_are_points_under_a_title():
     rng = torch.Generator().manual_seed(0)
     a, b = torch.rand(2, 199, generator=rng)
     a[3] = torch.nan
-    few = plot.joint_histogram(a, b, title="monkey").axes[0]
+    figure = plot.joint_histogram(a, b, title="monkey")
+    few = figure.axes[0]
     assert not few.images
     drawn = torch.as_tensor(few.collections[0].get_offsets().data).float()
     torch.testing.assert_close(drawn, torch.stack([a, b], 1)[~a.isnan()])
-    assert "monkey" in [text.get_text() for text in few.texts]
+    assert "monkey" in [text.get_text() for text in figure.texts]
     low, high = few.get_xlim()
     assert low < min(0, b.min()) < b.max() < high
     many = plot.joint_histogram(*torch.rand(2, 200, generator=rng)).axes[0]
@@ -195,17 +85,13 @@ def test_few_voxels_are_points_under_a_title():
     assert plot.joint_histogram(a, b, bins=5).axes[0].images
 
 
-def test_scores_say_what_the_thin_line_is():
-    figure = plot.scores(torch.rand(8, generator=torch.Generator().manual_seed(0)), BrainSpace.free(8))
-    assert [text.get_text() for text in figure.texts] == ["thin line on a bar: middle half of the voxels"]
-
-
 def test_joint_histogram_counts_each_known_voxel_once():
     a, b = torch.tensor([0.1, 0.2, 0.9, 0.9, math.nan]), torch.tensor([0.3, 0.1, 0.9, 0.9, 0.5])
-    ax = plot.joint_histogram(a, b, names=("ridge", "banded"), bins=10).axes[0]
+    figure = plot.joint_histogram(a, b, names=("ridge", "banded"), bins=10)
+    ax = figure.axes[0]
     counts = 10 ** ax.images[0].get_array().astype(float)
     assert counts.sum() == pytest.approx(4)  # masked cells are empty
-    assert [text.get_text() for text in ax.texts] == ["brighter: more voxels in a cell, at most 2"]
+    assert [text.get_text() for text in figure.texts] == ["Brighter: more voxels in a cell, at most 2."]
     assert counts[3, 1] == 1  # row is b: the second model is on the vertical axis
     assert "banded better in 25 % of 4 voxels" in ax.get_title(loc="left")
     with pytest.raises(ValueError, match="no voxel"):
@@ -228,39 +114,6 @@ def test_bars_stand_over_the_name_of_their_region(space):
     ax = plot.scores({"a": torch.rand(4), "b": torch.rand(4)}, space).axes[0]
     centres = [round(bar.get_x() + bar.get_width() / 2, 6) for bar in ax.patches]
     assert centres == [-0.2, 0.8, 1.8, 0.2, 1.2, 2.2]
-
-
-def test_layers_show_the_rows_of_one_split_and_score_with_their_intervals(table):
-    import pandas
-
-    other = [table.assign(mean=9.0, split="sketches"), table.assign(mean=8.0, score="r2")]
-    ceiling = table.iloc[[0]].assign(method="noise ceiling", layer="", mean=0.7)
-    rows = pandas.concat([ceiling, ceiling.assign(roi="V1", mean=0.8), table, table.assign(roi="V1"), *other])
-    ax = plot.layers(rows, rois=["all", "V1"]).axes[0]
-    assert ax.get_ylabel() == "mean r"
-    band = ax.collections[0].get_paths()[0].vertices
-    assert {tuple(corner) for corner in band.round(6).tolist()} == {(0, 0.28), (0, 0.32), (1, 0.48), (1, 0.52)}
-    lines = {roi: line for line in ax.lines if (roi := line.get_label()) in ("all", "V1")}
-    bars = [line for line in ax.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
-    assert [list(bar.get_ydata()) for bar in bars] == [pytest.approx(ends) for ends in [[0.48, 0.52], [0.58, 0.62]] * 2]
-    dotted = {line.get_ydata()[0]: line.get_color() for line in ax.lines if line.get_linestyle() == ":"
-              and len(line.get_ydata())}  # fmt: skip
-    for value, roi in ((0.7, "all"), (0.8, "V1")):
-        assert (dotted[value] == lines[roi].get_color()).all()
-    assert max(line.get_ydata()[0] for line in ax.lines if len(line.get_ydata())) < 1
-    squared = plot.layers(rows, score="r2").axes[0]
-    assert squared.get_ylabel() == "mean r2"
-    assert max(squared.lines[0].get_ydata()) == 8
-
-
-def test_units_of_one_layer_begin_with_the_best_predicted():
-    layers = {"early": torch.tensor([0.2, 0.9, 0.4]), "late": torch.tensor([0.18, 0.2, 0.35])}
-    _, heat, _ = plot.best_layer(layers, BrainSpace.free(3)).axes
-    from brainnet.plot._colours import SEQUENTIAL, continuous_colours
-
-    gaps = torch.tensor([[0, -0.7], [0, -0.05], [0, -0.02]]).numpy()  # of units 1, 2 and 0
-    expected = continuous_colours(gaps, SEQUENTIAL, -0.05, 0.0)
-    np.testing.assert_allclose(heat.images[0].get_array(), expected, rtol=0, atol=1 / 255)
 
 
 def test_each_axis_of_a_joint_histogram_names_its_model():

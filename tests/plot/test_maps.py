@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from brainnet import plot
 from brainnet.plot._canvas import canvas_of
-from brainnet.plot._colours import cluster_colours, layer_colours, position_colours
+from brainnet.plot._colors import cluster_colors, layer_colors, position_colors
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace, occipital_vertices, surface_space
 
@@ -28,7 +28,7 @@ def planted(space):
     position = torch.stack([z, y], dim=1).clamp(-2, 2) / 2
     score = torch.sigmoid(y) * 0.8
     return {
-        "selectors": Selectors(position, layer, torch.sigmoid(y)[:, None]),
+        "chosen": Selectors(position, layer, torch.sigmoid(y)[:, None]),
         "scores": score,
         "noise_ceiling": (score + 0.1).clamp(max=1),
         "clusters": (torch.sigmoid(z) * 5).long(),
@@ -55,41 +55,41 @@ def titles(figure):
 
 
 def alike(seen, expected, tolerance=0.06):
-    """The fraction of voxels drawn in their colour, of those drawn."""
+    """The fraction of voxels drawn in their color, of those drawn."""
     on_map = ~np.isnan(seen).any(axis=1)
     assert on_map.mean() > 0.9
     return (np.abs(seen - expected).max(axis=1) < tolerance)[on_map].mean()
 
 
 def test_every_map_shows_its_selector(space, planted):
-    figure = plot.selectors(**planted, space=space, title="planted", alpha_by_score=False)
+    figure = plot.selectors(**planted, space=space, title="planted", fade=False)
     assert isinstance(figure, Figure)
     assert titles(figure) == ["Layer", "Space", "Scale", "Score", "Channels", "Score against noise ceiling"]
     assert "planted" in [text.get_text() for text in figure.texts]
-    chosen = planted["selectors"]
+    chosen = planted["chosen"]
     best = chosen.layer.argmax(dim=1)
-    assert alike(drawn(figure, "Layer", space), layer_colours(N_LAYERS)[best]) > 0.97
-    assert alike(drawn(figure, "Space", space), position_colours(chosen.space.numpy())) > 0.97
+    assert alike(drawn(figure, "Layer", space), layer_colors(N_LAYERS)[best]) > 0.97
+    assert alike(drawn(figure, "Space", space), position_colors(chosen.space.numpy())) > 0.97
     assert alike(drawn(figure, "Scale", space), colormaps["PuOr"](chosen.scale[:, 0].numpy())[:, :3]) > 0.97
     assert alike(drawn(figure, "Score", space), colormaps["viridis"](planted["scores"].numpy())[:, :3]) > 0.97
-    assert alike(drawn(figure, "Channels", space), cluster_colours(5)[planted["clusters"]]) > 0.97
+    assert alike(drawn(figure, "Channels", space), cluster_colors(5)[planted["clusters"]]) > 0.97
 
 
-def test_legends_carry_the_colours_and_names_of_the_maps(space, planted):
+def test_legends_carry_the_colors_and_names_of_the_maps(space, planted):
     names = ["conv1", "conv2", "conv3", "conv4"]
     figure = plot.selectors(**planted, space=space, layer_names=names, score_name="test r")
     legends = {tuple(tick.get_text() for tick in ax.get_xticklabels()): ax for ax in figure.axes}
     layers = np.asarray(legends[tuple(names)].images[0].get_array())
-    assert np.allclose(layers[0], layer_colours(N_LAYERS))  # the top row: one layer alone
+    assert np.allclose(layers[0], layer_colors(N_LAYERS))  # the top row: one layer alone
     assert layers[-1].max() < 0.13  # the bottom row: all alike
     assert ("local 0", "0.5", "1 global") in legends
     assert legends[("0", "0.5", "1")].get_xlabel() == "test r"
     clusters = legends[tuple("12345")]
-    assert np.allclose(np.asarray(clusters.images[0].get_array())[0], cluster_colours(5))
+    assert np.allclose(np.asarray(clusters.images[0].get_array())[0], cluster_colors(5))
     wheel = next(ax for ax in figure.axes if ax.images and ax.images[0].get_extent() == [-1, 1, 1, -1])
     square = np.asarray(wheel.images[0].get_array())
-    assert np.allclose(square[0, 0], position_colours(np.array([-1.0, -1.0])))  # upper left
-    assert np.allclose(square[-1, 0], position_colours(np.array([-1.0, 1.0])))  # lower left
+    assert np.allclose(square[0, 0], position_colors(np.array([-1.0, -1.0])))  # upper left
+    assert np.allclose(square[-1, 0], position_colors(np.array([-1.0, 1.0])))  # lower left
     assert {"left", "right", "top of the image", "bottom"} <= {text.get_text() for text in wheel.texts}
     assert any("fade where the score is below 0.2" in text.get_text() for text in figure.texts)
 
@@ -103,7 +103,7 @@ def test_a_control_looks_flat_because_limits_are_fixed(space, planted, rng):
         0.31 + 0.003 * torch.randn(n, 1, generator=rng),
     )
     control = plot.selectors(noise, space)
-    real = plot.selectors(planted["selectors"], space)
+    real = plot.selectors(planted["chosen"], space)
     for title in ("Layer", "Space", "Scale"):
         contrast = [np.nanstd(drawn(figure, title, space), axis=0).max() for figure in (control, real)]
         assert contrast[0] < 0.05
@@ -114,17 +114,17 @@ def test_a_control_looks_flat_because_limits_are_fixed(space, planted, rng):
 def test_badly_predicted_voxels_fade_except_in_the_score_map(space, planted):
     zero = torch.zeros(space.n_voxels)
     zero[:3] = float("nan")
-    faded = plot.selectors(planted["selectors"], space, scores=zero)
-    full = plot.selectors(planted["selectors"], space, scores=zero, alpha_by_score=False)
+    faded = plot.selectors(planted["chosen"], space, scores=zero)
+    full = plot.selectors(planted["chosen"], space, scores=zero, fade=False)
     saturation = [np.nanmean(np.ptp(drawn(figure, "Scale", space), axis=1)) for figure in (faded, full)]
     assert saturation[0] < 0.25 * saturation[1]
     assert np.nanmax(np.ptp(drawn(faded, "Scale", space)[:3], axis=1)) < 1e-6  # unknown score: bare cortex
     assert np.array_equal(drawn(faded, "Score", space), drawn(full, "Score", space), equal_nan=True)
-    assert not any("fade" in text.get_text() for text in full.texts)
+    assert any("none of them fades" in text.get_text() for text in full.texts)
 
 
 def test_panels_follow_what_is_given(space, planted):
-    chosen, score = planted["selectors"], planted["scores"]
+    chosen, score = planted["chosen"], planted["scores"]
     ceiling, clusters = planted["noise_ceiling"], planted["clusters"]
     three = ["Layer", "Space", "Scale"]
     assert titles(plot.selectors(chosen, space)) == three
@@ -138,7 +138,7 @@ def test_panels_follow_what_is_given(space, planted):
 
 def test_score_limits_and_outlines_are_the_callers(space, planted):
     figure = plot.selectors(
-        planted["selectors"], space, scores=planted["scores"], score_limits=(0, 0.4), outlines=["early"]
+        planted["chosen"], space, scores=planted["scores"], score_limits=(0, 0.4), outlines=["early"]
     )
     assert ["0", "0.2", "0.4"] in [[tick.get_text() for tick in ax.get_xticklabels()] for ax in figure.axes]
     assert sum(len(ax.collections) for ax in figure.axes) == 4
@@ -148,8 +148,8 @@ def test_score_limits_and_outlines_are_the_callers(space, planted):
 def test_axes_do_not_overlap_and_lie_on_the_page(space, planted):
     figures = [
         plot.selectors(**planted, space=space, title="all"),
-        plot.training([{"epoch": 0, "train_loss": 1.0, "val_r": 0.1}], planted["selectors"], space),
-        plot.selectors(planted["selectors"], BrainSpace.free(space.n_voxels), scores=planted["scores"], title="units"),
+        plot.training([{"epoch": 0, "train_loss": 1.0, "val_r": 0.1}], planted["chosen"], space),
+        plot.selectors(planted["chosen"], BrainSpace.free(space.n_voxels), scores=planted["scores"], title="units"),
     ]
     for figure in figures:
         boxes = [ax.get_position() for ax in figure.axes]
@@ -178,9 +178,9 @@ def test_texts_do_not_overlap_and_lie_on_the_page(space, planted):
     n = space.n_voxels
     for figure in (
         plot.selectors(**planted, space=space, title="all", layer_names=[f"features.{i}.block" for i in range(4)]),
-        plot.training([{"epoch": 0, "train_loss": 1.0, "val_r": 0.1}], planted["selectors"], space),
+        plot.training([{"epoch": 0, "train_loss": 1.0, "val_r": 0.1}], planted["chosen"], space),
         plot.selectors(**planted, space=BrainSpace.free(n), width=torch.full((n, 1), 0.3), title="units"),
-        plot.selectors(planted["selectors"], BrainSpace.free(n)),
+        plot.selectors(planted["chosen"], BrainSpace.free(n)),
     ):
         renderer = FigureCanvasAgg(figure).get_renderer()
         figure.draw(renderer)
@@ -210,7 +210,7 @@ def test_a_volume_is_drawn_in_slices(planted):
     figure = plot.selectors(Selectors(torch.zeros(n, 2), layer, scale), volume)
     assert titles(figure) == ["Layer", "Space", "Scale"]
     assert alike(drawn(figure, "Scale", volume), colormaps["PuOr"](scale[:, 0].numpy())[:, :3], 0.01) == 1
-    assert alike(drawn(figure, "Layer", volume), layer_colours(N_LAYERS)[np.arange(n) % N_LAYERS], 0.01) == 1
+    assert alike(drawn(figure, "Layer", volume), layer_colors(N_LAYERS)[np.arange(n) % N_LAYERS], 0.01) == 1
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_units_lie_where_they_look_and_scores_are_counted(units, rng):
 def test_training_shows_the_curves_so_far(space, planted, units):
     history = [{"epoch": 0, "train_loss": 0.5, "val_r": 0.1}]
     history.append({"epoch": 1, "train_loss": 0.3, "val_r": 0.2, "val_r2": 0.04})
-    for chosen, where in ((planted["selectors"], space), (units, BrainSpace.free(30))):
+    for chosen, where in ((planted["chosen"], space), (units, BrainSpace.free(30))):
         figure = plot.training(history, chosen, where, scores=torch.rand(where.n_voxels))
         assert titles(figure)[:3] == ["Layer", "Space", "Scale"]
         losses, scores = figure.axes[-2:]

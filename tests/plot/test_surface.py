@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from brainnet import plot
 from brainnet.plot._canvas import canvas_of
-from brainnet.plot._colours import cluster_colours
+from brainnet.plot._colors import cluster_colors
 from brainnet.space import BrainSpace, occipital_vertices, surface_space
 
 
@@ -38,7 +38,7 @@ def drawn(ax, space):
     return picture[row, column], on_map[row, column]
 
 
-def test_numbers_have_the_colours_of_the_bar(patch):
+def test_numbers_have_the_colors_of_the_bar(patch):
     values = patch.coords[:, 2]
     figure = plot.flatmap(values, patch, cmap="magma", vmin=-80, vmax=40, label="height (mm)", title="a title")
     assert isinstance(figure, Figure)
@@ -48,7 +48,7 @@ def test_numbers_have_the_colours_of_the_bar(patch):
     assert np.abs(seen - expected)[on_map].max() < 0.05
     assert [tick.get_text() for tick in bar.get_xticklabels()] == ["-80", "-20", "40"]
     assert bar.get_xlabel() == "height (mm)"
-    assert ax.get_title() == "a title"
+    assert [text.get_text() for text in figure.texts] == ["a title"]
     gradient = np.asarray(bar.images[0].get_array())[0]
     assert np.allclose(gradient, colormaps["magma"](np.linspace(0, 1, 256))[:, :3])
     assert {"L", "R", "posterior"} <= {text.get_text() for text in ax.texts}
@@ -63,22 +63,22 @@ def test_limits_default_to_the_values_and_infinite_ones_count_as_missing(patch):
     assert high == pytest.approx(values[2:].max().item())
 
 
-def test_labels_have_the_colours_of_their_patches(patch, rng):
+def test_labels_have_the_colors_of_their_patches(patch, rng):
     labels = torch.randint(-1, 5, (patch.n_voxels,), generator=rng)
     ax, legend = plot.flatmap(labels, patch, label="cluster").axes
     seen, on_map = drawn(ax, patch)
     known = on_map & (labels >= 0).numpy()
-    assert (np.abs(seen - cluster_colours(5)[labels]).max(axis=1) < 0.01)[known].mean() > 0.99
+    assert (np.abs(seen - cluster_colors(5)[labels]).max(axis=1) < 0.01)[known].mean() > 0.99
     assert [tick.get_text() for tick in legend.get_xticklabels()] == list("01234")
-    assert np.allclose(np.asarray(legend.images[0].get_array())[0], cluster_colours(5))
+    assert np.allclose(np.asarray(legend.images[0].get_array())[0], cluster_colors(5))
 
 
-def test_colours_can_be_given(patch):
+def test_colors_can_be_given(patch):
     red = torch.tensor([1.0, 0, 0]).repeat(patch.n_voxels, 1)
     figure = plot.flatmap(red, patch)
     seen, on_map = drawn(figure.axes[0], patch)
     assert np.array_equal(seen[on_map], red.numpy()[on_map])
-    assert len(figure.axes) == 1  # colours explain themselves elsewhere
+    assert len(figure.axes) == 1  # colors explain themselves elsewhere
 
 
 def test_missing_and_faint_voxels_show_the_cortex_beneath(patch):

@@ -30,12 +30,12 @@ def data():
 
 
 @pytest.mark.parametrize("method", list(PEERS))
-@pytest.mark.parametrize("standardise", [False, True])
-def test_equals_a_loop_over_sklearn(data, method, standardise):
+@pytest.mark.parametrize("standardize", [False, True])
+def test_equals_a_loop_over_sklearn(data, method, standardize):
     X, Y = data
     settings, make = PEERS[method]
-    model = LinearRegressionCV(method, settings, cv=4, standardise=standardise).fit(X, Y)
-    peer_x = StandardScaler().fit_transform(X) if standardise else X
+    model = LinearRegressionCV(method, settings, cv=4, standardize=standardize).fit(X, Y)
+    peer_x = StandardScaler().fit_transform(X) if standardize else X
     table = []
     for setting in settings:
         errors = []

@@ -108,7 +108,7 @@ def test_leave_one_out_matches_sklearns_own(data):
 def test_standardising_equals_a_pipeline(data):
     X, Y = data
     X[:, 3] = 7.0  # constant: becomes nothing
-    model = RidgeCV(ALPHAS, 4, standardise=True).fit(X, Y)
+    model = RidgeCV(ALPHAS, 4, standardize=True).fit(X, Y)
     pipeline = make_pipeline(StandardScaler(), RidgeCV(ALPHAS, 4)).fit(X, Y)
     np.testing.assert_allclose(model.predict(X[:5] + 1), pipeline.predict(X[:5] + 1), rtol=0, atol=1e-8)
     assert (model.coef_[:, 3] == 0).all()
@@ -133,7 +133,7 @@ def test_the_order_of_fold_indices_does_not_matter(data, solver):
 @pytest.mark.parametrize("cv", [4, "loo"])
 def test_memory_changes_nothing(data, cv):
     X, Y = data
-    whole, pieces = (RidgeCV(ALPHAS, cv, standardise=True, memory=memory).fit(X, Y) for memory in (1 << 28, 1))
+    whole, pieces = (RidgeCV(ALPHAS, cv, standardize=True, memory=memory).fit(X, Y) for memory in (1 << 28, 1))
     np.testing.assert_allclose(pieces.cv_scores_, whole.cv_scores_, rtol=0, atol=1e-10)
     np.testing.assert_allclose(pieces.coef_, whole.coef_, rtol=0, atol=1e-10)
     np.testing.assert_allclose(pieces.predict(X), whole.predict(X), rtol=0, atol=1e-10)
@@ -142,13 +142,13 @@ def test_memory_changes_nothing(data, cv):
 @pytest.mark.parametrize("cv", [4, "loo"])
 def test_blocks_change_nothing(data, cv, monkeypatch):
     X, Y = data
-    whole = RidgeCV(ALPHAS, cv, standardise=True, solver="dual").fit(X, Y)
+    whole = RidgeCV(ALPHAS, cv, standardize=True, solver="dual").fit(X, Y)
     prediction = whole.predict(X[5:])
     for module, names in ((features, ("_ROWS_AT_ONCE", "_COLUMNS_AT_ONCE")), (spectrum, ("_ROWS_AT_ONCE",)),
                           (cross_validation, ("_VOXELS_AT_ONCE",))):  # fmt: skip
         for name in names:
             monkeypatch.setattr(module, name, 7)
-    pieces = RidgeCV(ALPHAS, cv, standardise=True, solver="dual").fit(X, Y)
+    pieces = RidgeCV(ALPHAS, cv, standardize=True, solver="dual").fit(X, Y)
     np.testing.assert_allclose(pieces.cv_scores_, whole.cv_scores_, rtol=0, atol=1e-10)
     np.testing.assert_allclose(pieces.coef_, whole.coef_, rtol=0, atol=1e-10)
     np.testing.assert_allclose(pieces.predict(X[5:]), prediction, rtol=0, atol=1e-10)
@@ -158,7 +158,7 @@ def test_blocks_change_nothing(data, cv, monkeypatch):
 def test_a_dual_fit_holds_little_beside_its_weights(cv):
     rng = np.random.default_rng(0)
     X, Y = (rng.normal(size=(200, width)).astype(np.float32) for width in (600, 6000))
-    model = RidgeCV(ALPHAS, cv, standardise=True)
+    model = RidgeCV(ALPHAS, cv, standardize=True)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
         model.fit(X, Y)
     changes = [event.nbytes() for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -277,7 +277,7 @@ def test_wrong_data_is_refused(data):
         RidgeCV().fit(X, Y[:5])
     with pytest.raises(ValueError, match="not fitted yet"):
         RidgeCV().predict(X)
-    with pytest.raises(ValueError, match="was fitted on"):
+    with pytest.raises(ValueError, match="expecting"):
         RidgeCV().fit(X, Y).predict(X[:, :3])
     with pytest.raises(ValueError, match="at least 3 images"):
         RidgeCV(cv="loo").fit(X[:2], Y[:2])

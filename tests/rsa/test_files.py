@@ -72,7 +72,79 @@ def test_matlab_structures_with_an_rdm_field(rdms, tmp_path):
     for i in range(3):
         structure[0, i] = (square[i], f"subject {i}")
     scipy.io.savemat(tmp_path / "toolbox.mat", {"RDMs": structure})
-    assert torch.equal(RDMs.load(tmp_path / "toolbox.mat").values, rdms.values)
+    found = RDMs.load(tmp_path / "toolbox.mat")
+    assert torch.equal(found.values, rdms.values)
+    assert found.names == ("subject 0", "subject 1", "subject 2")
+
+
+def test_a_structure_of_subjects_and_sessions_keeps_both_axes(rng, tmp_path):
+    square = RDMs(torch.rand(8, 15, generator=rng, dtype=torch.float64)).to_square().numpy()
+    structure = np.empty((4, 2), dtype=[("RDM", object), ("name", object)])
+    for subject, session in np.ndindex(4, 2):
+        structure[subject, session] = (square[2 * subject + session], f"s{subject} session {session}")
+    scipy.io.savemat(tmp_path / "toolbox.mat", {"RDMs": structure})
+    found = RDMs.load(tmp_path / "toolbox.mat")
+    assert [len(labels) for labels in found.axes.values()] == [4, 2]
+    by_session = found.with_axes("subject", "session").along("session")
+    assert torch.equal(by_session[1].values, found.values[1::2])
+    assert found.names[3] == "s1 session 1"
+
+
+def test_structures_and_texts_in_new_matlab_files(rdms, tmp_path):
+    """As MATLAB writes v7.3: axes reversed, structures as groups of pointers, texts as character codes."""
+
+    def codes(text):
+        return np.array([[ord(letter)] for letter in text], dtype=np.uint16)
+
+    with h5py.File(tmp_path / "v73.mat", "w") as file:
+        group, pointers = file.create_group("RDMs"), file.create_group("#refs#")
+        for field, values in (("RDM", rdms.to_square().numpy()), ("name", map(codes, rdms.names))):
+            held = [pointers.create_dataset(f"{field}{i}", data=value).ref for i, value in enumerate(values)]
+            group.create_dataset(field, data=np.array(held, dtype=h5py.ref_dtype)[:, None], dtype=h5py.ref_dtype)
+        held = [pointers.create_dataset(name, data=codes(name)).ref for name in rdms.conditions]
+        file.create_dataset("stimuli", data=np.array(held, dtype=h5py.ref_dtype)[None], dtype=h5py.ref_dtype)
+    found = RDMs.load(tmp_path / "v73.mat")
+    assert torch.equal(found.values, rdms.values)
+    assert (found.names, found.conditions) == (rdms.names, rdms.conditions)
+
+
+def test_meadows_files(rdms, tmp_path):
+    stimuli = np.array(rdms.conditions, dtype=object)[None]
+    scipy.io.savemat(tmp_path / "one.mat", {"rdmutv": rdms.values[:1].numpy(), "stimuli": stimuli})
+    assert RDMs.load(tmp_path / "one.mat").conditions == rdms.conditions
+    entries = {f"rdmutv_{name}": row[None].numpy() for name, row in zip(rdms.names, rdms.values, strict=True)}
+    scipy.io.savemat(tmp_path / "all.mat", {**entries, "stimuli": np.array(rdms.conditions)})  # padded texts
+    found = RDMs.load(tmp_path / "all.mat")
+    assert (found.names, found.conditions) == (rdms.names, rdms.conditions)
+    assert torch.equal(found.values, rdms.values)
+
+
+def test_axes_come_back_by_name(rng, tmp_path):
+    lights = RDMs(torch.rand(6, 15, generator=rng), axes={"centre": ("a", "b", "c"), "subject": ("s1", "s2")})
+    for suffix in (".npz", ".h5"):
+        found = RDMs.load(lights.save(tmp_path / f"lights{suffix}"))
+        assert found.axes == lights.axes
+    np.save(tmp_path / "lights.npy", lights.to_square().view(3, 2, 6, 6).numpy())
+    found = RDMs.load(tmp_path / "lights.npy")
+    assert found.axes == {"axis 0": ("0", "1", "2"), "axis 1": ("0", "1")}
+    assert torch.equal(found.with_axes("centre", "subject").along("centre")[2].values, lights.values[4:])
+
+
+def test_an_entry_with_a_likely_name_is_not_taken_before_another(rdms, tmp_path):
+    square = rdms.to_square().numpy()
+    scipy.io.savemat(tmp_path / "model.mat", {"RDMs": square, "rdm92_V1model": square[0]})
+    with pytest.raises(ValueError, match=r"one of RDMs, rdm92_V1model \(RDMs 3x6x6, rdm92_V1model 6x6\)"):
+        RDMs.load(tmp_path / "model.mat")
+    assert len(RDMs.load(tmp_path / "model.mat", "rdm92_V1model")) == 1
+    np.savez(tmp_path / "times.npz", rdm=rdms.values.numpy(), times=np.arange(7.0))  # 7 is no number of pairs
+    assert len(RDMs.load(tmp_path / "times.npz")) == 3
+
+
+def test_a_file_of_objects_is_not_recommended_for_unpickling(tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([{}, None], dtype=object))
+    with pytest.raises(ValueError, match=r"objects\.npy") as error:
+        RDMs.load(tmp_path / "objects.npy")
+    assert "pickle" not in str(error.value)
 
 
 def test_thingsvision_matrices_with_a_rounded_diagonal(tmp_path):

@@ -4,7 +4,8 @@ import torch
 from scipy.spatial.distance import pdist
 from scipy.spatial.distance import squareform as scipy_squareform
 
-from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms, n_conditions_of, pair_index
+from brainnet.rsa.pairs import n_conditions_of, pair_index
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 
 CONDITIONS = ("cat", "dog", "car", "bus", "oak")
 
@@ -117,3 +118,24 @@ def test_a_rounded_diagonal_and_mirror_image_pass():
 
 def test_number_of_conditions():
     assert [n_conditions_of(k) for k in (1, 3, 4186, 499500)] == [2, 3, 92, 1000]
+
+
+def test_nan_on_one_side_of_the_diagonal_is_named(rng):
+    matrix = RDMs(torch.rand(2, 6, generator=rng)).to_square()
+    matrix[1, 0, 2] = torch.nan
+    with pytest.raises(ValueError, match="in RDM 1 the entry at row 0, column 2") as error:
+        RDMs.from_square(matrix)
+    assert "up to 0" not in str(error.value)
+
+
+def test_axes_part_and_are_checked(rng):
+    course = RDMs(torch.rand(6, 10, generator=rng), axes={"subject": ("a", "b"), "time": "012"})
+    parts = course.along("time")
+    assert [part.names for part in parts] == [("a", "b")] * 3
+    assert torch.equal(torch.stack([part.values for part in parts], 1).flatten(0, 1), course.values)
+    assert list(course[:2].axes) == ["rdm"]
+    assert list(course.average().axes) == ["rdm"]
+    with pytest.raises(ValueError, match="do not fit 6 RDMs"):
+        RDMs(course.values, axes={"subject": "abcd"})
+    with pytest.raises(ValueError, match="no axis 'layer'"):
+        course.along("layer")

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from brainnet.rsa import RDMs, compare, evaluate, pool
 from brainnet.rsa.mixing.fitting import condition_splits
-from brainnet.rsa.rdms import pair_index
+from brainnet.rsa.pairs import pair_index
 from brainnet.rsa.temporal import by_time, ct_rsa, fusion
 
 N, PAIRS = 14, 91

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
-import threading
+import weakref
 from contextlib import ExitStack
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ from brainnet.ridge import RidgeCV
 from brainnet.run import encoding as run_encode
 from brainnet.run import training as runs
 from brainnet.run.encoding import encode_subjects
+from brainnet.run.encoding_comparisons import significance_table
+from brainnet.run.encoding_networks import check_networks, plan_networks
 from brainnet.run.training import fit
 from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore
@@ -143,7 +146,7 @@ def test_one_line_gives_the_numbers_of_encode(finished, folders):
         for roi in ("all", "V4"):
             found = pick(table, subject="subj02", method=method, layer=layer, roi=roi)
             assert found["mean"] == pytest.approx(pick(expected, method=method, layer=layer, roi=roi)["mean"], abs=1e-6)
-            assert found["lower"] < found["mean"] < found["upper"]
+            assert found["low"] < found["mean"] < found["high"]
     assert abs(pick(table, subject="subj01", method="window", control="shuffled")["mean"]) < 0.3  # 16 images, 6 voxels
     random, trained = (pick(table, subject="subj01", method="ridge", layer="b", control=c) for c in ("random", ""))
     assert random["mean"] != trained["mean"]
@@ -165,7 +168,7 @@ def test_the_folder_holds_tables_maps_figures_and_card(finished):
     best = [row for row in card["scores"] if (row["subject"], row["method"], row["control"], row["score"]) ==
             ("subj01", "ridge", "", "r")]  # fmt: skip
     assert [row["layer"] for row in best] == ["best"]
-    assert best[0]["lower"] < best[0]["mean"] < best[0]["upper"]
+    assert best[0]["low"] < best[0]["mean"] < best[0]["high"]
     assert f"{best[0]['mean']:.3f}" in printed
     assert "shuffled" in printed
 
@@ -177,7 +180,7 @@ def test_the_folder_holds_tables_maps_figures_and_card(finished):
         np.load(path, allow_pickle=False) for path in (out / "voxels").glob("toy_subj01_window_all_[0-9a-f]*.npz")
     ]
     tested = next(arrays for arrays in voxels if (arrays["p_fdr_r_test"] <= 0.05).sum() == row["n_fdr05"])
-    assert {"r_test", "r2_test", "noise_ceiling", "position", "p_max_r_test"} <= set(tested.files)
+    assert {"r_test", "r2_test", "ceiling", "position", "p_max_r_test"} <= set(tested.files)
 
     differences = pd.read_csv(out / "differences.csv").fillna("")
     whole = differences[(differences["roi"] == "all") & (differences["subject"] == "subj01")]
@@ -196,7 +199,7 @@ def test_every_figure_has_its_numbers_beside_it(finished):
         *(f"{kind}_{subject}{network}" for subject in ("subj01", "subj02")
           for kind, network in (("scores", ""), ("layers", "_toy"), ("best_layer", "_toy"), ("variance", "_toy"),
                                 ("joint", "_ridge_banded"), ("joint", "_ridge_window"))),
-        "normalised_subj01",
+        "ceiling_share_subj01",
     }  # fmt: skip
     for path in pictures:
         assert path.with_suffix(".svg").is_file()
@@ -207,9 +210,9 @@ def test_every_figure_has_its_numbers_beside_it(finished):
     assert bars.loc[("banded", "V4"), "mean"] == pytest.approx(
         pick(table, subject="subj01", method="banded", roi="V4")["mean"]
     )
-    shares = pd.read_csv(out / "figures" / "normalised_subj01.csv").set_index(["method", "roi"])
+    shares = pd.read_csv(out / "figures" / "ceiling_share_subj01.csv").set_index(["method", "roi"])
     assert shares.loc[("ridge", "all"), "mean"] == pytest.approx(
-        pick(table, subject="subj01", method="ridge", layer="best")["normalised"]
+        pick(table, subject="subj01", method="ridge", layer="best")["ceiling_share"]
     )
     split = pd.read_csv(out / "figures" / "variance_subj01_toy.csv").set_index(["roi", "space"])["r2"]
     with np.load(next((out / "voxels").glob("toy_subj01_banded_all_??????.npz")), allow_pickle=False) as saved:
@@ -242,18 +245,42 @@ def test_the_same_call_goes_on_where_it_stopped(folders, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(again.table, unbroken.table)
 
 
-def test_two_calls_do_not_write_results_at_once(folders, tmp_path, monkeypatch):
-    tested, compare = threading.Event(), run_encode._differences
-    monkeypatch.setattr(run_encode, "_differences", lambda *pair: (compare(*pair), tested.set())[0])
-    call = threading.Thread(target=run_grid, args=(folders[0], tmp_path))
-    with locked(tmp_path / "encoding.csv"):
-        call.start()
-        assert tested.wait(60)
-        call.join(1)
-        assert call.is_alive()
-        assert not (tmp_path / "encoding.csv").exists()
-    call.join(60)
+def test_a_second_call_into_a_folder_says_at_once_that_there_is_one(folders, tmp_path):
+    with locked(tmp_path / "run.json"), pytest.raises(BlockingIOError, match="another process is writing"):
+        run_grid(folders[0], tmp_path)
+    assert not (tmp_path / "encoding.csv").exists()
+    assert all(backbone.calls == 0 for backbone in Blur.built)
+    run_grid(folders[0], tmp_path)
     assert (tmp_path / "run.json").is_file()
+
+
+def test_networks_are_built_one_at_a_time_and_let_go(folders, tmp_path, monkeypatch):
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(Blur):
+        def __init__(self, variant=None, **options):
+            gc.collect()
+            most.append(len(alive))
+            super().__init__(variant, **options)
+            self.built.clear()
+            alive.add(self)
+
+    fitted = []
+
+    def watched_fit(self, X, Y, groups=None):
+        gc.collect()
+        fitted.append(len(alive))
+        return plain(self, X, Y, groups)
+
+    plain = RidgeCV.fit
+    monkeypatch.setattr(RidgeCV, "fit", watched_fit)
+    with BACKBONES.temporarily("toy", Watched), BACKBONES.temporarily("other", Watched):
+        run_grid(folders[0], tmp_path, backbones=["toy", "other"], layers=["b"], controls=["random"])
+        assert max(most) <= 1  # the twin is checked beside its network, whose twin it must not be
+        assert len(most) >= 4
+        run_grid(folders[0], tmp_path / "lone", layers=["b"])
+    assert fitted
+    assert set(fitted) == {0}
 
 
 def test_results_of_an_earlier_call_do_not_stay_behind(folders, tmp_path):
@@ -320,12 +347,15 @@ def test_a_twin_keeps_activation_layers_and_image_statistics_of_its_network(tmp_
     cfg = load_config(None, ["BACKBONE.NAME", "clip:ViT-S-32-alt"])
     from brainnet.backbone import build_backbone
 
-    mine = Preprocessing(size=(64, 64))
+    mine, plain = Preprocessing(size=(64, 64)), BACKBONES["clip"]
     trained = build_backbone(
         "clip:ViT-S-32-alt", weights="random", seed=5, quick_gelu=True, layers=["3"], preprocessing=mine
     )
-    network = run_encode._Network("clip", cfg, trained)  # as if these were published weights
-    twin = run_encode._with_twin(network, seed=1).twin
+    with BACKBONES.temporarily(
+        "clip", lambda variant, **options: trained if options.get("weights") != "random" else plain(variant, **options)
+    ):  # as if these were published weights
+        (network,), _ = check_networks(plan_networks(cfg, ()), (), True, seed=1)
+        twin = network.twin.build()
     assert twin.settings == {"quick_gelu": True}
     assert (twin.layers, twin.preprocessing) == (("3",), mine)
     assert twin.fingerprint()["weights"] != trained.fingerprint()["weights"]
@@ -381,7 +411,7 @@ def test_family_wise_significance_is_counted_from_corrected_p(monkeypatch):
     monkeypatch.setattr(Encoding, "regions", lambda self, subject: {"all": torch.ones(4, dtype=torch.bool)})
     encoding = Encoding({})
     encoding.fits[FitKey("net", "s", "ridge", "late")] = Fit({"test": torch.zeros(2, 4)}, torch.zeros(4))
-    found = run_encode._significance(encoding, 20, progress=False).iloc[0]
+    found = significance_table(encoding, 20, progress=False).iloc[0]
     assert (found["n_tested"], found["n_fdr05"], found["n_max05"]) == (3, 2, 1)
     assert found["share_fdr05"] == pytest.approx(2 / 3)
 
@@ -418,7 +448,7 @@ def test_a_run_with_a_broken_card_is_one_line(trained, folders, tmp_path, card):
     run = tmp_path / "map"
     shutil.copytree(trained[0], run)
     (run / "run.json").write_text(card)
-    with pytest.raises(ValueError, match="run.json is no run card") as caught:
+    with pytest.raises(ValueError, match="run.json") as caught:
         run_grid(folders[0], tmp_path / "out", runs=[run])
     assert "\n" not in str(caught.value)
 
@@ -472,8 +502,8 @@ def test_further_splits_are_scored_and_drawn_under_their_names(folders, tmp_path
         assert pick(encoding.table, method=method, layer=layer, split="sketches")["mean"] > 0.2
     names = {path.stem for path in (tmp_path / "out" / "figures").glob("*sketches.png")}
     assert names == {"scores_subject_sketches", "layers_subject_toy_sketches", "joint_subject_ridge_banded_sketches",
-                     "variance_subject_toy_sketches", "normalised_subject_sketches"}  # fmt: skip
-    ceiling = pd.read_csv(tmp_path / "out" / "figures" / "scores_subject_sketches.csv")["mean_noise_ceiling"]
+                     "variance_subject_toy_sketches", "ceiling_share_subject_sketches"}  # fmt: skip
+    ceiling = pd.read_csv(tmp_path / "out" / "figures" / "scores_subject_sketches.csv")["ceiling"]
     assert ceiling[0] == pytest.approx(pick(encoding.table, method="noise ceiling", split="sketches")["mean"])
     assert ceiling[0] != pytest.approx(pick(encoding.table, method="noise ceiling")["mean"])
     assert "split sketches" in (tmp_path / "out" / "figures" / "scores_subject_sketches.svg").read_text()

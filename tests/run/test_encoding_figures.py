@@ -66,7 +66,7 @@ def test_every_figure_is_drawn_once_under_a_name_of_its_own(drawn):
     numbers, _ = drawn
     pairs = ("net-a-banded", "net-b-ridge", "net-b-banded")
     assert set(numbers) == {
-        "scores_s-1", "scores_s-1_sketches", "normalised_s-1",
+        "scores_s-1", "scores_s-1_sketches", "ceiling_share_s-1",
         *(f"{kind}_s-1_{net}" for kind in ("best_layer", "layers", "variance") for net in ("net-a", "net-b")),
         *(f"layers_s-1_{net}_sketches" for net in ("net-a", "net-b")),
         *(f"joint_s-1_net-a-ridge_{pair}{split}" for pair in pairs for split in ("", "_sketches")),
@@ -84,8 +84,8 @@ def test_bars_are_of_headline_fits_without_controls_and_beside_their_ceiling(dra
     known = r[2:5].numpy()
     assert row[["mean", "n_voxels"]].tolist() == pytest.approx([known.mean(), 3])
     assert row[["quartile_1", "quartile_3"]].tolist() == pytest.approx(np.percentile(known, [25, 75]))
-    assert row["mean_noise_ceiling"] == pytest.approx(np.mean([0.6, 0.7, 0.8, 0.9]))
-    shares = numbers["normalised_s-1"].set_index(["method", "roi"]).loc[("net:b ridge", "V1")]
+    assert row["ceiling"] == pytest.approx(np.mean([0.6, 0.7, 0.8, 0.9]))
+    shares = numbers["ceiling_share_s-1"].set_index(["method", "roi"]).loc[("net:b ridge", "V1")]
     assert shares[["mean", "n_voxels"]].tolist() == pytest.approx([r[1].item() / 0.5, 1])  # one is under the floor
     options = [options for _, options in calls["scores"]]
     assert [o["title"] for o in options] == ["s/1", "s/1", "s/1, split sketches"]

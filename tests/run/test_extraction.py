@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import h5py
 import numpy as np
@@ -11,12 +17,16 @@ import pytest
 import torch
 from PIL import Image
 from scipy.io import loadmat
+from torch import nn
 
-from brainnet.backbone import build_backbone
+from brainnet._work import Interrupted
+from brainnet.backbone import HookedBackbone, build_backbone
 from brainnet.run import extraction as run_extract
 from brainnet.run.extraction import extract_features
-from brainnet.run.rsa import write_rdms
+from brainnet.run.rdms import write_rdms
+from brainnet.stimuli import Images
 from brainnet.store import TokenStore
+from brainnet.tokens import Preprocessing
 
 READERS = {
     "npy": np.load,
@@ -25,6 +35,11 @@ READERS = {
     "mat": lambda path: loadmat(path)["features"],
     "pt": lambda path: torch.load(path)["features"].numpy(),
 }
+
+
+def visible(out):
+    """What a folder holds, but for the lock."""
+    return {path.name for path in out.iterdir()} - {".extract.lock"}
 
 
 @pytest.fixture
@@ -41,7 +56,9 @@ def pictures(tmp_path):
 def expected(pictures):
     def of(layer, pool):
         paths = [pictures / f"p{i + 5}.png" for i in range(7)]
-        store = TokenStore.build(build_backbone("expansion:small"), paths, dtype=torch.float32, progress=False)
+        store = TokenStore.build(
+            build_backbone("expansion:small"), paths, grid=None, dtype=torch.float32, progress=False
+        )
         return store.features(layer, pool).numpy()
 
     return of
@@ -59,7 +76,7 @@ def test_every_format_holds_the_features_of_the_store(pictures, expected, tmp_pa
         np.testing.assert_allclose(READERS[file_format](path), expected(layer, "both"), rtol=1e-4, atol=1e-5)
     names = [f"p{i + 5}" for i in range(7)]
     assert (out / "images.txt").read_text().split() == names
-    assert {path.name for path in out.iterdir()} == {f"2.{file_format}", f"4.{file_format}", "images.txt", "run.json"}
+    assert visible(out) == {f"2.{file_format}", f"4.{file_format}", "images.txt", "run.json"}
     if file_format == "csv":
         assert pd.read_csv(written["2"])["image"].tolist() == names
     if file_format == "h5":
@@ -67,7 +84,7 @@ def test_every_format_holds_the_features_of_the_store(pictures, expected, tmp_pa
 
 
 def test_rdms_of_the_files_are_those_of_the_pictures(pictures, tmp_path):
-    extract_features(pictures, tmp_path / "features", "expansion:small", layers=["3", "5"], progress=False)
+    extract_features(pictures, tmp_path / "features", "expansion:small", layers=["3", "5"], grid=(8, 8), progress=False)
     of_files = write_rdms(tmp_path / "features", tmp_path / "a", progress=False)
     of_pictures = write_rdms(pictures, tmp_path / "b", backbone="expansion:small", layers=["3", "5"], progress=False)
     assert of_files.names == of_pictures.names
@@ -83,12 +100,13 @@ def test_an_interrupted_extraction_goes_on(pictures, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setitem(run_extract.WRITERS, "npy", stopping)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted, match="7 of 7 pictures"):
             extract_features(pictures, tmp_path / "out", "expansion:small", layers=["1"], progress=False)
     load = run_extract.Images.__getitem__
     monkeypatch.setattr(run_extract.Images, "__getitem__", lambda self, i: seen.append(i) or load(self, i))
     extract_features(pictures, tmp_path / "out", "expansion:small", layers=["1"], progress=False, batch_size=16)
-    assert len(seen) == 7  # for the fingerprint; no picture was seen by the network again
+    assert not seen  # no picture was decoded again
+    assert visible(tmp_path / "out") == {"1.npy", "images.txt", "run.json"}
 
 
 def test_nothing_of_another_extraction_is_left_beside_a_new_one(pictures, tmp_path):
@@ -99,7 +117,7 @@ def test_nothing_of_another_extraction_is_left_beside_a_new_one(pictures, tmp_pa
         extract_features(pictures, out, "expansion:small", layers=["3"], progress=False)
     (out / "mine.npy").touch()
     extract_features(pictures, out, "expansion:small", layers=["3"], progress=False, overwrite=True)
-    assert {path.name for path in out.iterdir()} == {"3.npy", "mine.npy", "images.txt", "run.json"}
+    assert visible(out) == {"3.npy", "mine.npy", "images.txt", "run.json"}
     assert json.loads((out / "run.json").read_text())["settings"]["layers"] == ["3"]
 
 
@@ -123,3 +141,196 @@ def test_an_unfinished_extraction_of_something_else_is_told(pictures, tmp_path):
     (out / "run.json").unlink()
     with pytest.raises(ValueError, match="another extraction"):
         extract_features(pictures, out, "expansion:small", layers=["2"], progress=False)
+
+
+class Sizes(nn.Module):
+    """Layers of several sizes, exactly known."""
+
+    def get_tokens(self, images):
+        local = {"whole": images, "half/1": nn.functional.avg_pool2d(images, 2), "one": images.mean((2, 3), True)}
+        return local, {name: values.mean((2, 3)) for name, values in local.items()}
+
+
+def test_features_are_the_exact_activations_of_layers_of_any_size(pictures, tmp_path):
+    """Also those of a backbone of one's own, and no map of one position becomes sixty-four."""
+    images = Images(pictures)
+    pixels = torch.stack([images.image(i, Preprocessing()) for i in range(7)])
+    written = extract_features(pictures, tmp_path / "a", Sizes(), progress=False)
+    assert list(written) == ["whole", "half/1", "one"]
+    for layer, values in Sizes().get_tokens(pixels)[0].items():
+        assert np.array_equal(np.load(written[layer]), values.flatten(1).numpy())
+    assert np.load(written["one"]).shape == (7, 3)
+    written = extract_features(pictures, tmp_path / "b", Sizes(), grid=(8, 8), layers=["one", "whole"], progress=False)
+    assert [np.load(path).shape for path in written.values()] == [(7, 3), (7, 3 * 64)]
+    with pytest.raises(ValueError, match="'half/1'"):
+        extract_features(pictures, tmp_path / "c", Sizes(), layers=["half/2"], progress=False)
+
+
+def test_layers_whose_names_look_alike_have_files_of_their_own(pictures, tmp_path):
+    class Alike(Sizes):
+        def get_tokens(self, images):
+            local = {name: images[:, :, :1, :1] + i for i, name in enumerate(("a/b", "a_b", "a b"))}
+            return local, {name: values.mean((2, 3)) for name, values in local.items()}
+
+    written = extract_features(pictures, tmp_path / "out", Alike(), progress=False)
+    assert len({path.name for path in written.values()}) == 3
+    first = [np.load(path)[0, 0] for path in written.values()]
+    assert np.allclose(np.diff(first), 1)
+
+
+def test_network_options_reach_any_family(pictures, tmp_path):
+    def of(**options):
+        name = options.pop("name", "torchvision:squeezenet1_1=random")
+        out = tmp_path / "_".join(map(str, (name, *options.values()))).replace("/", "")
+        written = extract_features(pictures, out, name, layers=["features.3"], pool="mean", progress=False, **options)
+        return np.load(written["features.3"]), json.loads((out / "run.json").read_text())
+
+    plain, card = of(seed=3)
+    assert card["settings"]["seed"] == 3
+    assert not np.allclose(plain, of(seed=4)[0])
+    half = of(seed=3, precision="bf16")[0]
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - plain).max() < 0.05 * np.abs(plain).max()
+    small, card = of(seed=3, image_size=(64, 64), device="cpu")
+    assert not np.allclose(small, plain)
+    assert "64, 64" in card["source"]["fingerprint"]["preprocessing"]
+    for options, named in [
+        ({"device": "cuda:99"}, "cuda:99"), ({"device": "gpu"}, "gpu"), ({"precision": "fp8"}, "fp8"),
+        ({"sede": 1}, "sede"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=named):
+            of(**options)
+    with pytest.raises(ValueError, match="seed"):
+        extract_features(pictures, tmp_path / "x", Sizes(), seed=1, progress=False)
+    with pytest.raises(TypeError, match="int"):
+        extract_features(pictures, tmp_path / "x", 3, progress=False)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["../victim.txt", "../victim.npy", "/absolute/victim.npy", "sub/victim.npy", "..", ".", "", "notes.txt", 7, ["a"]],
+)
+def test_a_strangers_results_folder_takes_nothing_else_away(pictures, tmp_path, name, damaged):
+    out = tmp_path / "out"
+    victims = [tmp_path / "victim.txt", tmp_path / "victim.npy", out / "sub" / "victim.npy", out / "notes.txt"]
+    extract_features(pictures, out, "expansion:small", layers=["1"], pool="mean", progress=False)
+    (out / "sub").mkdir()
+    for victim in victims:
+        victim.write_text("years of work")
+    card = json.loads((out / "run.json").read_text())
+    listed = str(victims[1]) if name == "/absolute/victim.npy" else name
+    card["files"] = listed if damaged else [*card["files"], listed]
+    (out / "run.json").write_text(json.dumps(card))
+    extract_features(pictures, out, "expansion:small", layers=["2"], pool="mean", progress=False, overwrite=True)
+    assert all(victim.read_text() == "years of work" for victim in victims)
+    assert (out / "1.npy").exists() == damaged
+
+
+@pytest.mark.parametrize("own", ["tokens.bin", "tokens.bin.json", ".unfinished", ".extract.lock"])
+def test_nothing_is_written_through_a_strangers_links(pictures, tmp_path, own):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "victim").mkdir() if own == ".unfinished" else (tmp_path / "victim").write_text("years of work")
+    (tmp_path / "out" / own).symlink_to(tmp_path / "victim")
+    with pytest.raises(ValueError, match="link"):
+        extract_features(pictures, tmp_path / "out", "expansion:small", layers=["1"], progress=False, overwrite=True)
+    assert (tmp_path / "victim").is_dir() or (tmp_path / "victim").read_text() == "years of work"
+
+
+def test_what_a_kill_leaves_is_never_read_and_goes_with_the_next(pictures, tmp_path, monkeypatch):
+    """Killed at every step of putting the files down; then another pool and fewer layers."""
+
+    class Killed(BaseException):
+        pass
+
+    moved, real = [], os.replace
+
+    def replace(source, target):
+        if str(target).endswith(".npy") and ".unfinished" not in str(target):
+            moved.append(target)
+            if len(moved) == kill_at:
+                raise Killed
+        real(source, target)
+
+    for kill_at in (1, 2, 3):
+        out = tmp_path / f"out{kill_at}"
+        moved.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(run_extract.os, "replace", replace)
+            with pytest.raises(Killed):
+                extract_features(pictures, out, "expansion:small", layers=["1", "2", "3"], progress=False)
+        assert all(len(np.load(path)) == 7 for path in out.glob("*.npy"))  # whole, if there at all
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        with pytest.raises(ValueError, match="another extraction"):
+            extract_features(pictures, out, "expansion:small", layers=["1"], pool="mean", progress=False)
+        extract_features(pictures, out, "expansion:small", layers=["1"], pool="mean", progress=False, overwrite=True)
+        assert visible(out) == {"1.npy", "images.txt", "run.json"}
+        assert np.load(out / "1.npy").shape == (7, 108)
+
+
+EXTRACT = """
+import sys, time
+from brainnet.cli.app import command_line
+from brainnet.backbone.families.expansion import Expansion
+real = Expansion.compute_tokens
+def slow(self, images):
+    time.sleep({pause})
+    return real(self, images)
+Expansion.compute_tokens = slow
+from brainnet.store import manifest
+manifest.CHUNK_IMAGES = 2
+sys.argv = ["brainnet", "extract", {pictures!r}, "--backbone", "expansion:small", "--layer", "1", "--batch-size", "2",
+            "--pool", "mean", "--out", {out!r}]
+command_line()
+"""
+
+
+def start(pictures, out, pause):
+    code = EXTRACT.format(pictures=str(pictures), out=str(out), pause=pause)
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_a_chunk(out):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (out / "tokens.bin.json").is_file() and json.loads((out / "tokens.bin.json").read_text())["n_complete"]:
+            return
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_extraction_says_what_is_kept_and_a_second_one_that_it_is_under_way(pictures, tmp_path, how):
+    out = tmp_path / "out"
+    process = start(pictures, out, pause=1)
+    wait_for_a_chunk(out)
+    with pytest.raises(BlockingIOError, match="another extraction is writing"):
+        extract_features(pictures, out, "expansion:small", layers=["1"], pool="mean", progress=False)
+    process.send_signal(how)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "of 7 pictures" in " ".join(said.split())
+    assert "Traceback" not in said
+    again = start(pictures, out, pause=0)
+    assert again.communicate(timeout=60)[1] == ""
+    assert np.load(out / "1.npy").shape == (7, 108)
+
+
+def test_a_picture_replaced_after_a_kill_is_noticed(pictures, tmp_path):
+    out = tmp_path / "out"
+    process = start(pictures, out, pause=1)
+    wait_for_a_chunk(out)
+    process.kill()
+    process.communicate()
+    Image.new("RGB", (50, 40), (1, 2, 3)).save(pictures / "p8.png")
+    again = start(pictures, out, pause=0)
+    said = " ".join(again.communicate(timeout=60)[1].split())
+    assert again.returncode == 2
+    assert "images:" in said
+    assert "--overwrite" in said
+    assert not (out / "1.npy").exists()
+
+
+def test_a_hooked_network_of_ones_own_is_extracted(pictures, tmp_path):
+    network = HookedBackbone(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), ["1"], preprocessing=Preprocessing((16, 16)))
+    written = extract_features(pictures, tmp_path / "out", network, layers=["1"], pool="global", progress=False)
+    assert np.load(written["1"]).shape == (7, 2)

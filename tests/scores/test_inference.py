@@ -69,8 +69,8 @@ def test_interval_of_many_voxels_and_few_images_covers_its_expectation(rng, scor
         samples = scores.bootstrap_scores(signal, response, score, n_resamples=200, generator=rng)
         studies.append(scores.interval(scores.SCORES[score](signal, response).mean(), samples))
     expected = np.mean([study.mean for study in studies])
-    assert all(study.lower < study.mean < study.upper for study in studies)
-    assert sum(study.lower <= expected <= study.upper for study in studies) >= 51
+    assert all(study.low < study.mean < study.high for study in studies)
+    assert sum(study.low <= expected <= study.high for study in studies) >= 51
 
 
 @pytest.mark.parametrize("score", ["pearson_r", "r2"])
@@ -111,8 +111,8 @@ def test_a_better_model_is_found_and_the_sign_is_a_minus_b(rng):
     good, bad = response + noise(rng, 120, 20), response + 9 * noise(rng, 120, 20)
     found = scores.paired_difference(good, bad, response, n_resamples=200, generator=rng)
     assert (found.test.p_max < 0.05).all()
-    assert found.mean.lower > 0.2
-    assert found.mean.lower < found.mean.mean < found.mean.upper
+    assert found.mean.low > 0.2
+    assert found.mean.low < found.mean.mean < found.mean.high
 
 
 def test_fdr_matches_scipy_and_leaves_nan_out(rng):

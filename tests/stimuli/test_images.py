@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import zipfile
 
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from brainnet.stimuli import Images, natural_sort
+from brainnet.tokens import Preprocessing
 
 NAMES = ["im1.png", "im2.png", "im10.png"]
 
@@ -143,3 +145,91 @@ def test_a_folder_around_the_pictures_is_told(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "responses" / "a.png")
     with pytest.raises(FileNotFoundError, match=r"\.ppm\.$"):  # which of the two is not known
         Images(tmp_path)
+
+
+def test_every_picture_and_every_byte_counts_in_the_signature(folder, archive):
+    pixels = np.zeros((40, 4, 6, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(one) for one in pixels]
+    before = [Images(source).signature() for source in (folder, archive, pixels, pictures)]
+    assert len(set(before)) == 4
+    assert [Images(source).signature() for source in (folder, archive, pixels, pictures)] == before
+    pixels[17, 2, 3, 1] = 1
+    pictures[17] = Image.fromarray(pixels[17])
+    (folder / "im2.png").write_bytes((folder / "im2.png").read_bytes() + b"\0")
+    archive.write_bytes(archive.read_bytes()[:-1] + b"\1")
+    after = [Images(source).signature() for source in (folder, archive, pixels, pictures)]
+    assert not set(before) & set(after)
+    images = Images(folder)
+    (folder / "im2.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"im2\.png"):
+        images.signature()
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a\rb.png", "a\u2028b.png", b"caf\xe9.png"])
+def test_names_that_break_a_list_of_names_are_refused_at_once(tmp_path, name):
+    picture = Image.new("RGB", (2, 2))
+    path = os.fsencode(tmp_path) + b"/" + (name if isinstance(name, bytes) else name.encode())
+    with open(path, "wb") as file:
+        picture.save(file, "PNG")
+    with pytest.raises(ValueError, match="UTF-8") as refused:
+        Images(tmp_path)
+    assert "\n" not in str(refused.value)
+    str(refused.value).encode()  # what a terminal or a log can print
+    assert Images(tmp_path, ids=["a"]).ids == ["a"]
+    with pytest.raises(ValueError, match="UTF-8"):
+        Images([picture], ids=["two\nlines"])
+
+
+def test_pictures_are_turned_as_they_are_meant_to_be_seen(tmp_path):
+    upright = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8))
+    held = Image.Exif()
+    held[0x0112] = 6  # to be turned by a quarter
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "phone.png", exif=held)
+    images = Images(tmp_path)
+    assert np.array_equal(np.array(images[0]), np.array(upright))
+    with Image.open(tmp_path / "phone.png") as opened:
+        preprocessing = Preprocessing((6, 10))
+        assert torch.equal(preprocessing(opened), preprocessing(upright))
+        assert torch.equal(preprocessing(images[0]), preprocessing(upright))  # not turned twice
+    with Image.open(tmp_path / "phone.png") as opened:
+        assert np.array_equal(np.array(Images([opened])[0]), np.array(upright))
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "size"),
+    [("CMYK", "jpg", (9, 7)), ("L", "jpg", (9, 7)), ("1", "png", (9, 7)), ("LA", "png", (9, 7)), ("RGB", "png", (1, 1)),
+     ("P", "gif", (9, 7)), ("RGBA", "webp", (1, 9))],
+)  # fmt: skip
+def test_pictures_of_every_kind_become_rgb(tmp_path, mode, suffix, size):
+    Image.new("RGB", size, (200, 100, 50)).convert(mode).save(tmp_path / f"a.{suffix}")
+    image = Images(tmp_path)[0]
+    assert (image.mode, image.size) == ("RGB", size)
+    assert Preprocessing((8, 8))(image).isfinite().all()
+
+
+def test_the_first_frame_is_taken_and_said(tmp_path):
+    frames = [Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in (10, 200)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    with pytest.warns(UserWarning, match=r"moving\.gif.*frames"):
+        assert Images(tmp_path)[0].getpixel((0, 0))[0] == pytest.approx(10, abs=2)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PIL says of some damage that it goes on without
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])
+def test_damage_anywhere_in_a_picture_is_one_line_or_a_picture(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / f"a.{suffix}")
+    path = tmp_path / f"a.{suffix}"
+    whole = path.read_bytes()
+    generator = np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(whole[: int(generator.integers(0, len(whole) + 1))])
+        for place in generator.integers(0, max(1, len(damaged)), 4) if damaged else ():
+            damaged[place] ^= 255
+        path.write_bytes(damaged)
+        said = None
+        try:
+            mode = Images([path])[0].mode
+        except ValueError as error:
+            said = str(error)
+        assert mode == "RGB" if said is None else (f"a.{suffix}" in said and "\n" not in said)

@@ -22,9 +22,12 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
-from brainnet.store import file as _store_file
-from brainnet.store import store as store_module
+from brainnet.store import TokenStore, checks, choose_preprocessing, fingerprint_of
+from brainnet.store import file as store_file
+from brainnet.store import rows as rows_module
+from brainnet.store.identity import Source
+from brainnet.store.layout import Layout
+from brainnet.store.manifest import Manifest
 from brainnet.tokens import Preprocessing, Tokens
 
 
@@ -174,7 +177,7 @@ def test_packed_is_tokens_in_one_piece(images):
 @pytest.mark.parametrize("pool", ["mean", "global", "flatten", "both"])
 def test_features_are_those_of_tokens(images, pool):
     store = TokenStore.build(Toy(gain=1000), images, grid=(2, 2))
-    assert store._scales is not None  # scaled layers take another path
+    assert store._rows.scales is not None  # scaled layers take another path
     torch.testing.assert_close(store.features("b", pool), store.tokens().features("b", pool))
     torch.testing.assert_close(store.features("a", pool, [5, 2]), store.tokens([5, 2]).features("a", pool))
     with pytest.raises(ValueError, match="Unknown layer 'c'"):
@@ -265,9 +268,9 @@ def test_float16_keeps_even_float32s_subnormals():
 def test_overflow_is_scaled_and_told_apart_by_chunk():
     values = torch.tensor([[1.0, 2.0], [1e6, -3e5], [3.0, 4.0]])
     tokens = Tokens({"x": values[:, :, None, None]}, {"x": values})
-    manifest = _store_file.Manifest("float16", ["0", "1", "2"], {}, 1, 1)
-    sink = _store_file.MemorySink(manifest)
-    _store_file.fill(sink, [tokens])
+    manifest = Manifest("float16", ["0", "1", "2"], {}, 1, 1)
+    sink = store_file.MemorySink(manifest)
+    store_file.fill(sink, [tokens])
     assert sink.manifest.scales[0] == [1.0]
     assert sink.manifest.scales[1][0] > 1
     assert torch.isfinite(sink.rows).all()
@@ -352,6 +355,21 @@ def test_fingerprint_follows_weights():
             self.model = Toy(seed)
 
     assert fingerprint_of(Plain(0))["weights"] != fingerprint_of(Plain(1))["weights"]
+
+    class Fixed:  # a backbone that takes images of one size and holds no module
+        preprocessing = Preprocessing(size=(20, 30))
+
+        def __init__(self, gain, shift=0.0):
+            self.gain, self.shift = gain, shift
+
+        def get_tokens(self, images):
+            local = images.view(-1, 3, 20, 30) * self.gain + self.shift
+            return {"a": local}, {"a": local.amax((2, 3))}
+
+    kinds = [Fixed(1), Fixed(1.01), Fixed(1, 0.01), Fixed(-1), Pyramid(), Pyramid(2), Pyramid(-1)]
+    weights = [fingerprint_of(kind)["weights"] for kind in kinds]
+    assert len(set(weights)) == len(kinds)
+    assert weights == [fingerprint_of(kind)["weights"] for kind in kinds]
     assert fingerprint_of(Toy(), Preprocessing())["preprocessing"] == str(Preprocessing())
 
 
@@ -381,22 +399,49 @@ def test_paths_and_pictures_give_the_same(photographs):
     small = Preprocessing(size=(32, 32))
     from_paths = TokenStore.build(Toy(), [str(p) for p in photographs], preprocessing=small, workers=2, batch_size=2)
     from_pil = TokenStore.build(Toy(), [Image.open(p) for p in photographs], preprocessing=small, workers=0)
-    assert from_paths.image_ids == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert from_paths.image_ids == ["a", "b", "c", "d", "e"]
     assert_close(from_paths.tokens(), from_pil.tokens(), rtol=1e-3, atol=1e-3)
 
 
 def test_an_unreadable_image_is_named(photographs):
     photographs[3].write_bytes(b"not a picture")
-    with pytest.raises(OSError, match=r"d\.png cannot be read"):
+    with pytest.raises(ValueError, match=r"cannot read image 3, .*d\.png"):
         TokenStore.build(Toy(), photographs)
     photographs[2].unlink()
-    with pytest.raises(FileNotFoundError, match=r"no image at .*c\.png"):
+    with pytest.raises(FileNotFoundError, match=r"1 of 5 images .*c\.png"):
         TokenStore.build(Toy(), photographs)
-    for wrong in ("folder", [1, 2], torch.zeros(2, 4, 8, 8)):
+    for wrong in (3, [1, 2], torch.zeros(2, 4, 8, 8)):
         with pytest.raises((TypeError, ValueError), match="image"):
             TokenStore.build(Toy(), wrong)
     with pytest.raises(ValueError, match="no images"):
         TokenStore.build(Toy(), [])
+
+
+def test_a_backbone_without_modules_is_known_by_what_it_does(images, tmp_path):
+    built = TokenStore.build(Pyramid(), images, path=tmp_path / "t")
+    again = Pyramid()
+    TokenStore.build(again, images, path=tmp_path / "t")
+    assert set(again.batches) == {2}  # the probe alone
+    with pytest.raises(ValueError, match="\n  weights: "):
+        TokenStore.build(Pyramid(gain=2.0), images, path=tmp_path / "t")
+    assert len(built) == 11
+
+
+@pytest.mark.parametrize("place", range(40))
+def test_one_replaced_picture_of_many_is_noticed(tmp_path, place):
+    """Also one of the same size and date."""
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 6, 6, 3), dtype=np.uint8)
+    for i, one in enumerate(pixels):
+        Image.fromarray(one).save(tmp_path / f"{i:02d}.bmp")
+    before, times = Source.read(tmp_path, None, None).signature, (tmp_path / f"{place:02d}.bmp").stat()
+    Image.fromarray(pixels[place] ^ 1).save(tmp_path / f"{place:02d}.bmp")
+    os.utime(tmp_path / f"{place:02d}.bmp", ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    assert Source.read(tmp_path, None, None).signature != before
+    pictures = [Image.fromarray(one) for one in pixels]
+    data = Planted(torch.zeros(40, 3, 6, 6), None)
+    data.load_image = lambda i: pictures[i]
+    before, pictures[place] = Source.read(data, None, None).signature, Image.fromarray(pixels[place] ^ 1)
+    assert Source.read(data, None, None).signature != before
 
 
 def test_a_changed_picture_changes_the_fingerprint(photographs, tmp_path):
@@ -421,11 +466,11 @@ class Planted:
     def image(self, i, preprocessing):
         return preprocessing(self.load_image(i))
 
-    def planted_tokens(self, fingerprint):
+    def known_tokens(self, fingerprint):
         return self.tokens if fingerprint["grid"] == "8x8" else None
 
 
-def test_planted_tokens_are_copied(images):
+def test_known_tokens_are_copied(images):
     backbone = Toy()
     data = Planted(images, expected(Toy(seed=5), images))
     store = TokenStore.build(backbone, data, dtype=torch.float32, batch_size=4)
@@ -479,8 +524,8 @@ def start(path: Path, pause: float) -> subprocess.Popen:
 
 
 def chunks_of(path: Path) -> int:
-    manifest = _store_file.Manifest.beside(path)
-    return _store_file.Manifest.read(path).n_complete // 4 if manifest.is_file() else 0
+    manifest = Manifest.beside(path)
+    return Manifest.read(path).n_complete // 4 if manifest.is_file() else 0
 
 
 def test_a_killed_build_goes_on_and_ends_the_same(tmp_path):
@@ -503,13 +548,13 @@ def test_a_killed_build_goes_on_and_ends_the_same(tmp_path):
     assert sorted(out.split() for out, _ in results) == [["0", "24"], [str((6 - done) * 2), "24"]], results
     assert start(whole, 0).communicate()[0].split() == ["12", "24"]
     assert path.read_bytes() == whole.read_bytes()
-    same = [_store_file.Manifest.read(p) for p in (path, whole)]
+    same = [Manifest.read(p) for p in (path, whole)]
     assert same[0] == same[1]
 
 
 def test_a_full_disk_leaves_a_store_that_goes_on(images, tmp_path, monkeypatch):
     path, written = tmp_path / "t", []
-    real = _store_file.write_durably
+    real = store_file.write_durably
 
     def full(path, offset, chunk):
         if offset:
@@ -518,12 +563,12 @@ def test_a_full_disk_leaves_a_store_that_goes_on(images, tmp_path, monkeypatch):
         written.append(offset)
         real(path, offset, chunk)
 
-    monkeypatch.setattr(_store_file, "write_durably", full)
+    monkeypatch.setattr(store_file, "write_durably", full)
     with pytest.raises(OSError, match=r"disk is full: .* holds 4 of 11 images") as caught:
         TokenStore.build(Toy(), images, path=path, batch_size=2, chunk_size=4)
     assert caught.value.errno == errno.ENOSPC
     assert "\n" not in str(caught.value)
-    monkeypatch.setattr(_store_file, "write_durably", real)
+    monkeypatch.setattr(store_file, "write_durably", real)
     backbone = Toy()
     store = TokenStore.build(backbone, images, path=path, batch_size=2, chunk_size=4)
     assert backbone.calls == 4
@@ -531,11 +576,11 @@ def test_a_full_disk_leaves_a_store_that_goes_on(images, tmp_path, monkeypatch):
 
 
 def test_a_disk_or_memory_too_small_is_said_first(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(_store_file, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr(store_file, "free_bytes", lambda device: 1000)
     with pytest.raises(MemoryError, match="1 kB of memory is free"):
         TokenStore.build(Toy(), images)
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr(_store_file.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(store_file.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="10 B is free"):
         TokenStore.build(Toy(), images, path=tmp_path / "t")
 
@@ -549,7 +594,7 @@ def test_size_is_said_before_the_build(images, caplog):
 def test_a_truncated_file_is_told_and_repaired(images, tmp_path):
     path = tmp_path / "t"
     whole = TokenStore.build(Toy(), images, path=path, batch_size=2, chunk_size=4)
-    before, row, manifest = path.read_bytes(), whole.nbytes // 11, _store_file.Manifest.read(path)
+    before, row, manifest = path.read_bytes(), whole.nbytes // 11, Manifest.read(path)
     os.truncate(path, row * 9 + row // 2)
     with pytest.raises(ValueError, match=r"truncated: 9 of 11 images are whole.*TokenStore\.build"):
         TokenStore.open(path)
@@ -557,14 +602,250 @@ def test_a_truncated_file_is_told_and_repaired(images, tmp_path):
     TokenStore.build(backbone, images, path=path, batch_size=2, chunk_size=4)
     assert backbone.calls == 2  # images 8 to 10: the last chunk
     assert path.read_bytes() == before
-    assert _store_file.Manifest.read(path) == manifest
+    assert Manifest.read(path) == manifest
+
+
+def built(path, backbone=None, **options) -> TokenStore:
+    images = torch.randn(11, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    return TokenStore.build(backbone or Toy(), images, path=path, batch_size=2, chunk_size=4, progress=False, **options)
+
+
+def flip_a_bit(path: Path, place: int) -> None:
+    """One bit, and the times of before: nothing but the bytes can tell."""
+    times = path.stat()
+    with path.open("r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 4]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("image", [1, 6, 10])
+def test_a_flipped_bit_is_told_when_its_chunk_is_read_and_that_chunk_alone_is_made_again(tmp_path, caplog, image):
+    path = tmp_path / "t"
+    store, whole = built(path), (tmp_path / "t").read_bytes()
+    flip_a_bit(path, image * store.nbytes // 11 + 3)
+    damaged, chunk = TokenStore.open(path), image // 4
+    others = [i for i in range(11) if i // 4 != chunk]
+    assert_close(
+        damaged.tokens(others),
+        TokenStore.build(
+            Toy(), torch.randn(11, 3, 32, 32, generator=torch.Generator().manual_seed(0)), batch_size=2, progress=False
+        ).tokens(others),
+    )
+    for read in (
+        lambda: damaged.tokens([image]),
+        lambda: damaged.features("a"),
+        lambda: damaged.select([str(image)]).tokens(),
+        lambda: pickle.loads(pickle.dumps(damaged)).tokens(slice(chunk * 4, chunk * 4 + 1)),
+        lambda: damaged.to("meta"),
+    ):
+        with pytest.raises(ValueError, match=rf"images {chunk * 4} to .*chunk {chunk}\)"):
+            read()
+    backbone = Toy()
+    with caplog.at_level(logging.WARNING, "brainnet.store"):
+        built(path, backbone)
+    assert f"images {chunk * 4} to" in caplog.text
+    assert backbone.calls == -(-len([i for i in range(11) if i // 4 == chunk]) // 2)
+    assert path.read_bytes() == whole
+    assert_close(TokenStore.open(path).tokens(), store.tokens())
+
+
+def test_a_kill_while_damage_is_mended_loses_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "t"
+    store, whole = built(path), (tmp_path / "t").read_bytes()
+    for image in (1, 5):
+        flip_a_bit(path, image * store.nbytes // 11)
+
+    def stop(path, offset, chunk):
+        if offset:
+            raise KeyboardInterrupt
+        real(path, offset, chunk)
+
+    real = store_file.write_durably
+    with monkeypatch.context() as patch:
+        patch.setattr(store_file, "write_durably", stop)
+        with pytest.raises(KeyboardInterrupt):
+            built(path)
+    backbone = Toy()
+    built(path, backbone)
+    assert (backbone.calls, path.read_bytes()) == (2, whole)
+
+
+def test_two_stores_of_one_size_that_changed_places_are_told_apart(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    built(a), built(b, Toy(seed=1))
+    wanted = a.read_bytes()
+    for one, other in ((a, b), (Manifest.beside(a), Manifest.beside(b))):
+        content = one.read_bytes(), other.read_bytes()
+        one.write_bytes(content[1])
+        with pytest.raises(ValueError, match=r"damaged|something else"):
+            built(a) if one != a else TokenStore.open(a).tokens()
+        one.write_bytes(content[0])
+    a.write_bytes(b.read_bytes())
+    backbone = Toy()
+    built(a, backbone)
+    assert (backbone.calls, a.read_bytes()) == (6, wanted)
+
+
+def tampered(path: Path, **changes) -> None:
+    """A manifest that somebody wrote with care: its own checksum fits."""
+    manifest = Manifest.read(path)
+    for name, value in changes.items():
+        setattr(manifest, name, value)
+    manifest.write(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_complete": 10**6}, {"n_complete": -4}, {"n_complete": 5}, {"scales": []}, {"scales": [[1.0]] * 3},
+        {"checksums": []}, {"checksums": [1, 2, 3]}, {"layers": ["a"]}, {"layers": []}, {"layer_widths": [4, -6]},
+        {"layer_widths": None}, {"grids": [[8], [8]]}, {"grids": [[0, 8], [8, 8]]}, {"grids": 3}, {"chunk_size": 0},
+        {"chunk_size": 3}, {"dtype": "int8"}, {"dtype": ["float16"]}, {"image_ids": []}, {"image_ids": [1] * 11},
+        {"fingerprint": [1]}, {"format": "brainnet tokens, version 1"}, {"format": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_manifest_that_was_changed_is_refused_in_one_line(tmp_path, change):
+    path = tmp_path / "t"
+    built(path)
+    tampered(path, **change)
+    for read in (lambda: TokenStore.open(path), lambda: built(path)):
+        with pytest.raises(ValueError, match=r"t\.json") as refused:
+            read()
+        assert "\n" not in str(refused.value)
+    assert len(built(path, overwrite=True)) == 11
+    assert len(TokenStore.open(path)) == 11
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "bit", "list", "other", "nested"])
+def test_a_damaged_manifest_is_refused_in_one_line(tmp_path, damage):
+    path = tmp_path / "t"
+    built(path)
+    beside = Manifest.beside(path)
+    text = beside.read_text()
+    beside.write_text(
+        {"empty": "", "truncated": text[:-30], "bit": text.replace('"3"', '"2"', 1), "list": "[1]", "other": "{}",
+         "nested": "[" * 100_000}[damage]
+    )  # fmt: skip
+    for read in (lambda: TokenStore.open(path), lambda: built(path)):
+        with pytest.raises(ValueError, match=r"t\.json") as refused:
+            read()
+        assert "\n" not in str(refused.value)
+    assert len(built(path, overwrite=True)) == 11
+
+
+def test_tokens_without_their_manifest_are_replaced_on_request(tmp_path):
+    path = tmp_path / "t"
+    built(path)
+    Manifest.beside(path).unlink()
+    with pytest.raises(ValueError, match="overwrite=True"):
+        built(path)
+    assert len(built(path, overwrite=True)) == 11
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -1}, {"chunk_size": 0}, {"resize": "mea"}])
+def test_numbers_that_make_no_batches_are_refused(images, options):
+    with pytest.raises(ValueError, match="at least 1|'mean'"):
+        TokenStore.build(Toy(), images, **options)
+
+
+def test_a_chunk_is_verified_once_a_process(tmp_path, monkeypatch):
+    store = built(tmp_path / "t")
+    monkeypatch.setattr(checks, "checksum", lambda values: pytest.fail("read again"))
+    store.tokens()
+    TokenStore.open(tmp_path / "t").tokens()
+    built(tmp_path / "t")
+
+
+# ---------------------------------------------------------------- selections
+
+
+@pytest.mark.parametrize("gain", [1, 1000])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_selection_is_a_store_of_its_own(images, tmp_path, on_disk, gain):
+    path = tmp_path / "t" if on_disk else None
+    store = TokenStore.build(Toy(gain=gain), images, path=path, batch_size=2, chunk_size=4, progress=False)
+    rows = [9, 2, 2, 10]
+    part = store.select(map(str, rows))
+    assert (part.image_ids, len(part), part.nbytes) == (["9", "2", "2", "10"], 4, 4 * store.nbytes // 11)
+    for index, wanted in [
+        (None, rows),
+        ([3, 0], [10, 9]),
+        (slice(1, 3), [2, 2]),
+        (torch.tensor([True] + [False] * 3), [9]),
+    ]:
+        assert_close(part.tokens(index), store.tokens(wanted), rtol=0, atol=0)
+    assert torch.equal(part.features("b", "flatten"), store.features("b", "flatten", rows))
+    joined = torch.cat([tokens.global_["b"] for tokens in part.batches(batch_size=3)])
+    assert torch.equal(joined, store.tokens(rows).global_["b"])
+    assert_close(part.select(["10", "9"]).tokens(), store.tokens([10, 9]), rtol=0, atol=0)
+    assert_close(pickle.loads(pickle.dumps(part)).tokens(), part.tokens(), rtol=0, atol=0)
+    assert_close(part.transformed(lambda tokens: tokens).tokens([1]), store.tokens([2]), rtol=0, atol=0)
+    there = part.to("meta")
+    assert there.tokens([1]).local["a"].shape[0] == 1
+    assert part._rows.values.data_ptr() == store._rows.values.data_ptr()  # nothing was copied
+    assert part.fingerprint["image_ids"] != store.fingerprint["image_ids"]
+    assert torch.equal(part[1][1]["a"], store[2][1]["a"])
+    with pytest.raises(IndexError, match=r"\[0, 3\]"):
+        part.tokens([4])
+
+
+def test_an_unknown_id_is_named(images):
+    tokens = Tokens({"x": torch.zeros(3, 1, 1, 1)}, {"x": torch.zeros(3, 1)})
+    store = TokenStore.from_tokens([tokens], ["scene1", "scene2", "scene2"])
+    with pytest.raises(ValueError, match=r"2 of these 3.*'scene9'.*'scene"):
+        store.select(["scene1", "scene9", "nothing"])
+    with pytest.raises(ValueError, match="'scene2'"):
+        store.select(["scene2"])
+    assert len(store.select([])) == 0
+
+
+# --------------------------------------------------------------- native grids
+
+
+class Pyramid:
+    """Two layers whose maps differ in size; no torch module."""
+
+    def __init__(self, gain: float = 1.0):
+        self.gain, self.batches = gain, []
+
+    def get_tokens(self, images):
+        self.batches.append(len(images))
+        local = {f"{k}": nn.functional.avg_pool2d(images, k) * self.gain for k in (4, 16, images.shape[-1])}
+        return local, {name: values.amax((2, 3)) for name, values in local.items()}
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_layers_keep_grids_of_their_own_where_none_is_asked(images, tmp_path, on_disk):
+    path = tmp_path / "t" if on_disk else None
+    store = TokenStore.build(Pyramid(), images, grid=None, dtype=torch.float32, path=path, batch_size=3)
+    wanted = Tokens(*Pyramid().get_tokens(images))
+    assert_close(store.tokens(), wanted, rtol=0, atol=1e-6)
+    assert store.grids == {"4": (8, 8), "16": (2, 2), "32": (1, 1)}
+    assert store.features("32", "flatten").shape == (11, 3)
+    torch.testing.assert_close(store.features("16", "flatten", [4]), wanted.features("16", "flatten")[[4]])
+    assert "8x8 2x2 1x1" in repr(store)
+    for whole in (lambda: store.grid, lambda: store.packed([0])):
+        with pytest.raises(ValueError, match="grid"):
+            whole()
+
+
+def test_shrinking_never_grows_a_map(images):
+    store = TokenStore.build(Pyramid(), images, grid=(4, 1), resize="shrink", dtype=torch.float32)
+    assert list(store.grids.values()) == [(4, 1), (2, 1), (1, 1)]
+    grown = TokenStore.build(Pyramid(), images, grid=(4, 1), dtype=torch.float32)
+    assert grown.grid == (4, 1)
+    torch.testing.assert_close(store.tokens().local["4"], grown.tokens().local["4"])
 
 
 @pytest.mark.parametrize(("asked", "taken"), [(None, 255), (7, 6), (2, 3)])
 def test_a_chunk_is_whole_batches(images, tmp_path, asked, taken):
     """Else a continued build would run other batches than one never stopped, and differ in the last bits."""
     TokenStore.build(Toy(), images, path=tmp_path / "t", batch_size=3, chunk_size=asked)
-    assert _store_file.Manifest.read(tmp_path / "t").chunk_size == taken
+    assert Manifest.read(tmp_path / "t").chunk_size == taken
 
 
 def test_a_store_continues_only_with_the_same_layers(images, tmp_path, monkeypatch):
@@ -573,13 +854,13 @@ def test_a_store_continues_only_with_the_same_layers(images, tmp_path, monkeypat
             raise KeyboardInterrupt
         real(path, offset, chunk)
 
-    real = _store_file.write_durably
-    monkeypatch.setattr(_store_file, "write_durably", stop)
+    real = store_file.write_durably
+    monkeypatch.setattr(store_file, "write_durably", stop)
     backbone = Toy()
     backbone.fingerprint = lambda: {"name": "careless"}  # says nothing of its layers
     with pytest.raises(KeyboardInterrupt):
         TokenStore.build(backbone, images, path=tmp_path / "t", batch_size=2, chunk_size=2)
-    monkeypatch.setattr(_store_file, "write_durably", real)
+    monkeypatch.setattr(store_file, "write_durably", real)
     other = Toy(widths=(4, 7))
     other.fingerprint = backbone.fingerprint
     with pytest.raises(ValueError, match="the store began with"):
@@ -594,12 +875,12 @@ def test_a_store_too_large_for_the_device_is_copied_batch_by_batch(images, monke
     there = store.to("meta")  # the one device besides the CPU that every machine has
     assert there.is_resident
     assert there.tokens([1]).local["a"].device.type == "meta"
-    monkeypatch.setattr(store_module, "free_bytes", lambda device: store.nbytes)
+    monkeypatch.setattr(rows_module, "free_bytes", lambda device: store.nbytes)
     with caplog.at_level(logging.INFO, "brainnet.store"):
         staged = store.to("meta")
     assert "too large" in caplog.text
     assert not staged.is_resident
-    assert staged._rows.device.type == "cpu"
+    assert staged._rows.values.device.type == "cpu"
     for index in (None, [3, 1], slice(2, 4)):
         assert staged.tokens(index).global_["b"].device.type == "meta"
     assert store.device.type == "cpu"
@@ -610,7 +891,7 @@ def test_what_torch_keeps_of_a_gpus_memory_counts_as_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000, 24_000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20_000)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5_000)
-    assert _store_file.free_bytes(torch.device("cuda")) == 18_000
+    assert store_file.free_bytes(torch.device("cuda")) == 18_000
 
 
 @pytest.mark.gpu
@@ -618,7 +899,7 @@ def test_what_torch_keeps_of_a_gpus_memory_counts_as_free(monkeypatch):
 @pytest.mark.parametrize("fits", [True, False])
 def test_gpu_batches_equal_the_hosts(images, monkeypatch, fits):
     if not fits:
-        monkeypatch.setattr(store_module, "free_bytes", lambda device: 0)
+        monkeypatch.setattr(rows_module, "free_bytes", lambda device: 0)
     store = TokenStore.build(Toy(gain=1000), images)
     there = store.to("cuda")
     assert there.is_resident == fits
@@ -652,7 +933,7 @@ def test_decoding_runs_beside_the_backbone(images):
 
 def test_tokens_are_views_of_the_rows_they_are_unpacked_from(rng):
     """Also of rows in the middle of a larger block, and of layers of different widths."""
-    layout = _store_file.Layout(("a", "b"), (3, 2), (2, 4))
+    layout = Layout(("a", "b"), (3, 2), ((2, 4), (2, 4)))
     tokens = Tokens(
         {"a": torch.randn(4, 3, 2, 4, generator=rng), "b": torch.randn(4, 2, 2, 4, generator=rng)},
         {"a": torch.randn(4, 3, generator=rng), "b": torch.randn(4, 2, generator=rng)},

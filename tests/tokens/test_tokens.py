@@ -73,7 +73,7 @@ def test_wrong_tokens_are_refused_with_what_was_given(output, error, message):
 def test_check_reorders_layers_and_names_missing_ones(rng):
     tokens = some_tokens(generator=rng)
     assert check_tokens(tuple(tokens), 2, layers=["b", "a"]).layers == ("b", "a")
-    with pytest.raises(ValueError, match="MODEL.LAYERS"):
+    with pytest.raises(ValueError, match="layers="):
         check_tokens(tuple(tokens), 2, layers=["a", "c"])
 
 
@@ -96,3 +96,10 @@ def test_cropping_keeps_the_centre_and_the_aspect():
 
 def test_grey_images_become_rgb():
     assert Preprocessing(size=(4, 4))(Image.new("L", (8, 8))).shape == (3, 4, 4)
+
+
+def test_shrinking_leaves_small_maps_as_they_are():
+    maps = torch.arange(16.0).view(1, 1, 4, 4)
+    assert torch.equal(resize_map(maps, (2, 2), "shrink"), resize_map(maps, (2, 2)))
+    assert torch.equal(resize_map(maps, (8, 8), "shrink"), maps)
+    assert resize_map(maps, (2, 8), "shrink").shape == (1, 1, 2, 4)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require, warn_once
 from brainnet._registry import takes_options_of
-from brainnet.backbone.base import HookedBackbone, choose_layers
+from brainnet.backbone.base import choose_layers
+from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.weights import (
     fit_weights,
     hub_addresses,
@@ -75,6 +76,7 @@ class CLIPBackbone(HookedBackbone):
             prefix_tokens=int(is_transformer),
             patch_size=tower.patch_size[0] if is_transformer else None,
             sequence="BNC" if getattr(getattr(tower, "transformer", None), "batch_first", True) else "NBC",
+            fixed_steps=True,
             settings={"quick_gelu": quick_gelu},
         )
 

@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from brainnet._checks import nearest, require
-from brainnet.backbone.base import HookedBackbone, choose_layers
+from brainnet.backbone.base import choose_layers
+from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.weights import fit_weights, load_weights, own_random_numbers, published_file, weights_path
 from brainnet.tokens import Preprocessing
 
@@ -70,7 +71,7 @@ def build(
         preprocessing=preprocessing or _preprocessing(described),
         prefix_tokens=int(is_transformer),
         patch_size=network.patch_size if is_transformer else None,
-        feature_map="BHWC" if isinstance(network, models.SwinTransformer) else "BCHW",
+        fixed_steps=True,
     )
 
 

@@ -6,12 +6,14 @@ never recover. Its images, maps and noise follow from one seed; nothing here is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._files import sha256
 from brainnet._work import at_work
 from brainnet._work import progress as progress_bar
 from brainnet.backbone import BACKBONES
@@ -29,6 +31,7 @@ from brainnet.dataset.simulation.recovery import recovery
 from brainnet.dataset.simulation.scenes import scene
 from brainnet.selection import Selectors
 from brainnet.space import occipital_vertices, surface_space
+from brainnet.stimuli import signature_of
 from brainnet.tokens import Backbone, Preprocessing, Tokens, check_tokens
 
 GRID = (8, 8)
@@ -51,7 +54,7 @@ class SimulatedSubject(ResponseDataset):
     drawn on demand, a millisecond each, and not kept.
 
     Building it runs the backbone over all images (0.02 to 0.05 s each for "expansion:small" on one core), behind a
-    progress bar; those tokens are kept and handed to a token store by :meth:`planted_tokens`.
+    progress bar; those tokens are kept and handed to a token store by :meth:`known_tokens`.
 
     Args:
         seed: of images, channel weights, SNR and noise. The maps of layer, place and scale are the same for all seeds.
@@ -186,7 +189,12 @@ class SimulatedSubject(ResponseDataset):
         generator = self._stream(_IMAGES, index % len(self.image_ids))
         return Image.fromarray(scene(generator, IMAGE_SIZE, part))
 
-    def planted_tokens(self, fingerprint: dict[str, str]) -> Tokens | None:
+    def signature(self) -> str:
+        """Digest of what every picture follows from: seed, names, and the drawing itself, by two pictures."""
+        drawn = [self.load_image(0), self.load_image(len(self.image_ids) - 1)]
+        return sha256(f"{self.seed} {IMAGE_SIZE} {self.image_ids}", signature_of(drawn))
+
+    def known_tokens(self, fingerprint: Mapping[str, str]) -> Tokens | None:
         """The float16 tokens that made this subject, where they are what ``fingerprint`` asks for; else None.
 
         Args:

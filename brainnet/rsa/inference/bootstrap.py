@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from brainnet.rsa.ceilings import _poolable
+from brainnet.rsa.ceilings import poolable
 from brainnet.rsa.comparisons import COMPARISONS, NEEDS_ALL_PAIRS
+from brainnet.rsa.pairs import n_conditions_of, pairs_of, squareform
 from brainnet.rsa.ranks import find_places, weighted_rank
-from brainnet.rsa.rdms import n_conditions_of, pairs_of, squareform
 
 LINEAR = ("cosine", "pearson", "whitened-cosine", "whitened-pearson")
 RANKED = ("spearman", "rho-a")
@@ -364,7 +364,7 @@ def _expanded_ceiling(
     comparison: Callable, values: Tensor, counts: Tensor, method: str, options: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
     drawn = (counts > 0).nonzero()[:, 0]
-    parts = _poolable(values[drawn], method, "optimal", options) * counts[drawn, None]
+    parts = poolable(values[drawn], method, "optimal", options) * counts[drawn, None]
     group = parts.sum(0, keepdim=True)
     upper = comparison(group, values[drawn], **options)[0].mean()
     if len(drawn) < 2:

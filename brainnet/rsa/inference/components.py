@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from brainnet.rsa.pairs import n_conditions_of, squareform
 from brainnet.rsa.products import PRODUCTS, embed
-from brainnet.rsa.rdms import n_conditions_of, squareform
 
 # Whitening moves most of a condition's part into single pairs, where its mean is kept: pairs no longer tell it.
 KNOWN = tuple(method for method in PRODUCTS if method != "whitened-cosine")

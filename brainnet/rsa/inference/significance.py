@@ -102,6 +102,8 @@ def sign_flips(n_subjects: int, n_permutations: int, generator: torch.Generator)
             [ 1, -1],
             [-1, -1]]), True)
     """
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations must be at least 1 sign flip, got {n_permutations}.")
     if n_subjects < 31 and 2**n_subjects <= n_permutations:
         bits = torch.arange(2**n_subjects)[:, None] >> torch.arange(n_subjects)[None]
         return 1 - 2 * (bits & 1), True
@@ -129,7 +131,7 @@ def p_values(null: Null, alternative: str = "greater", family: bool = False) -> 
     >>> p_values(null)
     tensor([0.5000], dtype=torch.float64)
     """
-    _check_alternative(alternative)
+    check_alternative(alternative)
     observed, chance = null.observed.double(), null.chance.double()
     if family:
         everything = chance if null.exhaustive else torch.cat([observed[None], chance])  # else the observed is no equal
@@ -153,7 +155,7 @@ def t_test(mean: Tensor, standard_error: Tensor, dof: Tensor | float, alternativ
     """
     from scipy.stats import t as student
 
-    _check_alternative(alternative)
+    check_alternative(alternative)
     mean, standard_error = mean.double(), standard_error.double()
     dof = torch.as_tensor(dof).cpu().numpy()
     statistic = (mean / standard_error.masked_fill(standard_error == 0, torch.nan)).cpu().numpy()
@@ -193,6 +195,7 @@ def corrected(p: Tensor, correction: str, null: Null | None = None, alternative:
     return flat.reshape(p.shape)
 
 
-def _check_alternative(alternative: str) -> None:
+def check_alternative(alternative: str) -> None:
+    """Refuses a word that is no alternative hypothesis."""
     if alternative not in ALTERNATIVES:
         raise ValueError(f"alternative must be 'greater' or 'two-sided', got {alternative!r}.")

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from brainnet.rsa.rdms import n_conditions_of, pair_index
+from brainnet.rsa.pairs import n_conditions_of, pair_index
+from brainnet.rsa.rdms import RDMs
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 5))  # relative to the mean variance of the predictors
 SMALLEST_FOLD = 4  # conditions: six pairs, the least of which a correlation says anything
@@ -40,7 +41,7 @@ def condition_splits(n_conditions: int, n_folds: int, n_repeats: int, generator:
     """Random partitions of the conditions into folds, each fold held out once per repeat.
 
     Raises:
-        ValueError: folds of fewer than four conditions.
+        ValueError: folds of fewer than four conditions, or fewer than eight conditions in all.
 
     >>> splits = condition_splits(12, 3, 2, torch.Generator().manual_seed(0))
     >>> len(splits), len(splits[0].train), len(splits[0].test)
@@ -48,13 +49,18 @@ def condition_splits(n_conditions: int, n_folds: int, n_repeats: int, generator:
     """
     if n_folds < 2 or n_repeats < 1:
         raise ValueError(f"cross-validation needs n_folds >= 2 and n_repeats >= 1, got {n_folds} and {n_repeats}.")
+    if n_conditions < 2 * SMALLEST_FOLD:
+        raise ValueError(
+            f"{n_conditions} conditions are too few to fit on some and test on others: each of two folds needs"
+            f" {SMALLEST_FOLD}, so {2 * SMALLEST_FOLD} are the least. Compare RDMs without fitting instead."
+        )
     if n_conditions // n_folds < SMALLEST_FOLD:
         raise ValueError(
             f"{n_conditions} conditions in {n_folds} folds leave {n_conditions // n_folds} to test on; each fold needs"
             f" at least {SMALLEST_FOLD}: use n_folds <= {n_conditions // SMALLEST_FOLD}."
         )
     return [
-        Split(train, test, tuple(_folds(train, min(3, len(train) // 3), generator)))
+        Split(train, test, tuple(_folds(train, max(2, min(3, len(train) // 3)), generator)))
         for _ in range(n_repeats)
         for train, test in _folds(torch.arange(n_conditions), n_folds, generator)
     ]
@@ -99,7 +105,7 @@ def fit(predictors: Tensor, targets: Tensor, split: Split, weights: str, penalti
     """
     n = n_conditions_of(predictors.shape[1])
     train = pair_index(split.train, n).to(predictors.device)
-    centred, centre, y, offset = _centred(predictors[:, train], targets[:, train])
+    centred, centre, y, offset = _both_centred(predictors[:, train], targets[:, train])
     if weights == "ridge":
         inner = [(pair_index(a, n).to(train), pair_index(b, n).to(train)) for a, b in split.inner]
         choice = _best_penalty(predictors, targets, inner, penalties)
@@ -108,7 +114,7 @@ def fit(predictors: Tensor, targets: Tensor, split: Split, weights: str, penalti
     return Fit(SOLVERS[weights](centred @ centred.T, y @ centred.T), centre, offset)
 
 
-def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _both_centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     centre, offset = x.mean(1), y.mean(1)
     return x - centre[:, None], centre, y - offset[:, None], offset
 
@@ -117,7 +123,7 @@ def _best_penalty(x: Tensor, y: Tensor, inner: list[tuple[Tensor, Tensor]], pena
     """(n_targets,) index of the penalty with the least squared error over inner folds."""
     error = y.new_zeros(len(penalties), len(y))
     for train, test in inner:
-        centred, centre, target, offset = _centred(x[:, train], y[:, train])
+        centred, centre, target, offset = _both_centred(x[:, train], y[:, train])
         held_out = y[:, test] - offset[:, None]
         for i, w in enumerate(ridge(centred, target, penalties)):
             error[i] += (held_out - w @ (x[:, test] - centre[:, None])).square().sum(1)
@@ -219,3 +225,32 @@ def z_scored(values: Tensor) -> Tensor:
     """RDMs (n_rdms, n_pairs) in float64 with mean 0 and mean square 1."""
     centred = values.double() - values.double().mean(1, keepdim=True)
     return centred / centred.square().mean(1, keepdim=True).sqrt()
+
+
+def check_usable(rdms: RDMs) -> None:
+    """Refuses RDMs with NaN, or whose dissimilarities are all the same."""
+    for name, row in zip(rdms.names, rdms.values, strict=True):
+        if bool(row.isnan().any()):
+            raise ValueError(f"RDM {name!r} holds NaN; drop its undefined conditions with .subset() first.")
+        if bool((row == row[0]).all()):
+            raise ValueError(f"RDM {name!r} has the same dissimilarity everywhere: there is nothing to fit.")
+
+
+def p_value(statistic: Tensor, null: Tensor) -> float:
+    """Share of the null, the statistic included, that is at least as large.
+
+    >>> p_value(torch.tensor(2.0), torch.tensor([1.0, 2.0, 3.0]))
+    0.75
+    """
+    return (int((null >= statistic - 1e-12).sum()) + 1) / (len(null) + 1)
+
+
+def p_above_zero(statistic: Tensor, null: Tensor) -> float:
+    """P of a share of variance: the test statistic is the share, or 0 where it is negative.
+
+    A part that explains nothing has p = 1, also where permuted predictors mislead more than it does.
+
+    >>> p_above_zero(torch.tensor(-0.1), torch.tensor([-0.3, -0.2, -0.4]))
+    1.0
+    """
+    return p_value(statistic.clamp(min=0), null.clamp(min=0))

@@ -5,8 +5,10 @@ The score is R2 on pairs of held-out conditions, against predicting the mean dis
 in-sample scheme of Dwivedi et al. (2021) is kept for replication under its name; its test, which shuffles pairs as if
 they were independent and rejects 27 % of noise, is not.
 
-Tests permute condition labels. For a set's unique part what is permuted is what the other sets leave unexplained of it
-(double semi-partialling), so that neither their effect on the brain nor their correlation with the set passes for it.
+Tests permute condition labels, and their statistic is the part, or 0 where it is negative: a part that explains nothing
+is never significant, however much worse permuted predictors do. For a set's unique part what is permuted is what the
+other sets leave unexplained of it (double semi-partialling), so that neither their effect on the brain nor their
+correlation with the set passes for it.
 """
 
 from __future__ import annotations
@@ -23,16 +25,17 @@ from brainnet._work import progress as progress_bar
 from brainnet.rsa.mixing.fitting import (
     PENALTIES,
     Split,
+    check_usable,
     check_weights,
     condition_splits,
     fit,
     least_squares,
-    nonnegative,
+    p_above_zero,
     z_scored,
 )
-from brainnet.rsa.mixing.weighted import check_usable, p_value
+from brainnet.rsa.pairs import n_conditions_of, pair_index
 from brainnet.rsa.products import draw_orders, permuted
-from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms, n_conditions_of, pair_index
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 from brainnet.scores.partitioning import Subset, partition, subsets
 
 SCHEMES = ("cross-validated", "dwivedi2021")
@@ -46,7 +49,8 @@ class RDMRegression:
     Args:
         sets: names of the sets.
         r2: combination of sets, in their order -> (n_subjects,) R2.
-        p: "total", a set's name (on its own) or "unique <name>" -> one-sided p of the mean over subjects.
+        p: "total", a set's name (on its own) or "unique <name>" -> p of the mean over subjects being above 0; 1 where
+            it is not.
         scheme: how R2 was computed.
     """
 
@@ -156,7 +160,7 @@ def rdm_regression(
     >>> rdm_regression({"shape": shape, "colour": colour}, shape + 0.5 * colour + 0.1 * noise, generator=rng)
     RDMRegression(total R2 0.991; unique: shape 0.776, colour 0.192; cross-validated)
     """
-    sets, subjects = _checked(sets, subjects, scheme, weights)
+    sets, subjects = checked_sets(sets, subjects, scheme, weights)
     if ranked:
         sets, subjects = {name: rdms.rank() for name, rdms in sets.items()}, subjects.rank()
     x = z_scored(torch.cat([rdms.values for rdms in sets.values()]))
@@ -188,87 +192,22 @@ def rdm_regression(
         for step in progress_bar(steps, f"Testing by {n_permutations:,} permutations", len(steps), progress):
             if isinstance(step, tuple):
                 null = _null_of_targets(x[_rows(rows, step)], target, y, orders, settings)
-                p["total" if step == names else step[0]] = p_value(r2[step].mean(), null)
+                p["total" if step == names else step[0]] = p_above_zero(r2[step].mean(), null)
                 if len(names) == 1:
                     p[names[0]] = p["total"]
             else:
                 others = tuple(s for s in names if s != step)
                 null = _null_of_unique(x[rows[step]], x[_rows(rows, others)], target, y, orders, splits)
-                p[f"unique {step}"] = p_value(r2[names].mean(), null)  # R2 of the others is the same in both
+                without = r2[others].mean()
+                p[f"unique {step}"] = p_above_zero(r2[names].mean() - without, null - without)
     return RDMRegression(names, r2, p, scheme)
-
-
-@dataclass(frozen=True, eq=False)
-class StackedLayers:
-    """What a convex mixture of one-layer predictions achieves.
-
-    Args:
-        r2: (n_subjects,) of the mixture on held-out conditions.
-        layer_r2: (n_subjects, n_layers) of each layer by itself, on the same.
-        weights: (n_subjects, n_layers), at least 0 and summing to 1, mean over splits.
-        layers: names.
-        p: of the mean R2 over subjects; None without permutations.
-    """
-
-    r2: Tensor
-    layer_r2: Tensor
-    weights: Tensor
-    layers: tuple[str, ...]
-    p: float | None
-
-    def __repr__(self) -> str:
-        return f"StackedLayers({len(self.layers)} layers, R2 {self.r2.mean().item():.3f})"
-
-
-def stack_layers(
-    layers: RDMs | Any,
-    subjects: RDMs | Any,
-    *,
-    n_folds: int = 3,
-    n_repeats: int = 4,
-    n_permutations: int = 0,
-    generator: torch.Generator,
-    progress: bool = True,
-) -> StackedLayers:
-    """R2 of the best convex mixture of layers, each first regressed on its own, on held-out conditions.
-
-    Within the training conditions every layer predicts the inner folds' held-out pairs; the mixture minimises the
-    squared error of those predictions with weights that are at least 0 and sum to 1. It can therefore never trade one
-    layer's excess against another's, as regression on all layers does.
-
-    Args:
-        layers: one RDM per layer.
-        subjects: one RDM per subject over the same conditions.
-        n_folds, n_repeats, n_permutations, generator, progress: as for :func:`rdm_regression`.
-
-    Reference: Lin, Naselaris, Kay and Wehbe (2023), stacked regressions, after Breiman (1996), Machine Learning 24.
-
-    >>> rng = torch.Generator().manual_seed(0)
-    >>> layers = torch.rand(3, 190, generator=rng)
-    >>> stacked = stack_layers(layers, layers[:2].sum(0), generator=rng)
-    >>> stacked.weights[0].round(decimals=1)
-    tensor([0.5000, 0.5000, 0.0000], dtype=torch.float64)
-    """
-    sets, subjects = _checked({"layers": layers}, subjects, "cross-validated", "ols")
-    layers = sets["layers"]
-    x, y = z_scored(layers.values), z_scored(subjects.values).to(layers.values.device)
-    splits = condition_splits(subjects.n_conditions, n_folds, n_repeats, generator)
-    r2, layer_r2, weights = _stacked(x, y, splits)
-    p = None
-    if n_permutations:
-        parts = draw_orders(subjects.n_conditions, n_permutations, generator).split(_at_once(y))
-        null = [
-            _stacked(x, permuted(y, part).transpose(0, 1).flatten(0, 1), splits)[0].view(len(part), -1).mean(1)
-            for part in progress_bar(parts, f"{n_permutations:,} permutations", len(parts), progress)
-        ]
-        p = p_value(r2.mean(), torch.cat(null))
-    return StackedLayers(r2, layer_r2, weights, layers.names, p)
 
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 
 
-def _checked(sets, subjects, scheme: str, weights: str) -> tuple[dict[str, RDMs], RDMs]:
+def checked_sets(sets, subjects, scheme: str, weights: str) -> tuple[dict[str, RDMs], RDMs]:
+    """Sets and subjects as RDMs over the same conditions, none of them constant or with NaN."""
     if scheme not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(map(repr, SCHEMES))}, got {scheme!r}.")
     check_weights(weights)
@@ -320,14 +259,15 @@ def _adjusted_r2(x: Tensor, y: Tensor) -> Tensor:
     return 1 - (1 - r2) * (n - 1) / (n - p - 1)
 
 
-def _at_once(y: Tensor) -> int:
+def permutations_at_once(y: Tensor) -> int:
+    """How many permutations of targets (n_targets, n_pairs) fit into memory."""
     return max(1, PERMUTED_AT_ONCE // (2 * y.numel()))
 
 
 def _null_of_targets(x: Tensor, target: Tensor, y: Tensor, orders: Tensor, settings: tuple) -> Tensor:
     """(n_permutations,) mean R2 when the labels of the brain's RDMs are permuted, alike for all subjects."""
     null = []
-    for part in orders.split(_at_once(y)):
+    for part in orders.split(permutations_at_once(y)):
         moved = [permuted(values, part).transpose(0, 1).flatten(0, 1) for values in (target, y)]
         null.append(_held_out_r2(x, *moved, *settings).view(len(part), -1).mean(1))
     return torch.cat(null)
@@ -358,44 +298,3 @@ def _batched_r2(x: Tensor, target: Tensor, y: Tensor, splits: list[Split]) -> Te
         error += (held_out - w @ (x[..., test] - centre)).square().sum(-1)
         total += held_out.square().sum(1)
     return 1 - error / total
-
-
-# ---- stacking -----------------------------------------------------------------------------------------------------
-
-
-def _stacked(x: Tensor, y: Tensor, splits: list[Split]) -> tuple[Tensor, Tensor, Tensor]:
-    n = n_conditions_of(x.shape[1])
-    error, total = y.new_zeros(2, len(y))
-    layer_error, mean_weights = y.new_zeros(2, len(y), len(x))
-    for split in splits:
-        gram = sum(
-            missed @ missed.mT
-            for missed in (_missed(x, y, *(pair_index(side, n).to(x.device) for side in pair)) for pair in split.inner)
-        )
-        weights = simplex_weights(gram)
-        train, test = (pair_index(part, n).to(x.device) for part in (split.train, split.test))
-        missed = _missed(x, y, train, test)
-        error += torch.einsum("tl,tlp->tp", weights, missed).square().sum(1)  # weights sum to 1: errors mix like fits
-        layer_error += missed.square().sum(2)
-        total += (y[:, test] - y[:, train].mean(1, keepdim=True)).square().sum(1)
-        mean_weights += weights / len(splits)
-    return 1 - error / total, 1 - layer_error / total[:, None], mean_weights
-
-
-def _missed(x: Tensor, y: Tensor, train: Tensor, test: Tensor) -> Tensor:
-    """(n_targets, n_layers, n_test) errors of one-layer regressions."""
-    centre, offset = x[:, train].mean(1, keepdim=True), y[:, train].mean(1, keepdim=True)
-    fitted = x[:, train] - centre
-    slope = (y[:, train] - offset) @ fitted.T / fitted.square().sum(1)
-    return (y[:, test] - offset)[:, None] - slope[:, :, None] * (x[:, test] - centre)
-
-
-def simplex_weights(gram: Tensor) -> Tensor:
-    """(n_targets, k) weights, at least 0 and summing to 1, that minimise w'Gw for G (n_targets, k, k).
-
-    >>> simplex_weights(torch.diag(torch.tensor([1.0, 3.0])).double()[None])
-    tensor([[0.7500, 0.2500]], dtype=torch.float64)
-    """
-    # without the sum, the minimum of w'Gw - 2 * 1'w over w >= 0 points the same way: both ask for equal gradients
-    free = nonnegative(gram, gram.new_ones(gram.shape[:-1]))
-    return free / free.sum(-1, keepdim=True)

@@ -16,9 +16,21 @@ from torch import Tensor
 
 from brainnet._work import progress as progress_bar
 from brainnet.rsa.ceilings import NoiseCeiling, noise_ceiling
-from brainnet.rsa.mixing.fitting import PENALTIES, Split, check_weights, condition_splits, fit, whole, z_scored
+from brainnet.rsa.checks import as_float_tensor
+from brainnet.rsa.mixing.fitting import (
+    PENALTIES,
+    Split,
+    check_usable,
+    check_weights,
+    condition_splits,
+    fit,
+    p_value,
+    whole,
+    z_scored,
+)
+from brainnet.rsa.pairs import pairs_of
 from brainnet.rsa.products import PRODUCTS, draw_orders, embed, permuted
-from brainnet.rsa.rdms import RDMs, align_conditions, as_float_tensor, as_rdms, pairs_of
+from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 
 TARGETS_AT_ONCE = 2**25  # float64 entries of permuted RDMs: 256 MB
 
@@ -118,8 +130,7 @@ def weighted_rsa(
 
     score = mean_scores(target, y)
     null, at_once = [], max(1, TARGETS_AT_ONCE // (2 * y.numel()))
-    orders = draw_orders(n, n_permutations, generator) if n_permutations else torch.empty(0, n)
-    parts = orders.long().split(at_once) if n_permutations else ()
+    parts = draw_orders(n, n_permutations, generator).split(at_once) if n_permutations else ()
     for part in progress_bar(parts, f"{n_permutations:,} permutations", len(parts), progress):
         moved = [permuted(values, part).transpose(0, 1).flatten(0, 1) for values in (target, y)]
         null.append(mean_scores(*moved).view(len(part), -1).mean(1))
@@ -191,21 +202,3 @@ def _ceiling(subjects: RDMs, splits: list[Split], method: str) -> NoiseCeiling:
         return NoiseCeiling(float("nan"), float("nan"))
     bounds = [noise_ceiling(subjects.subset(split.test.tolist()), method) for split in splits]
     return NoiseCeiling(*(sum(side) / len(splits) for side in zip(*bounds, strict=True)))
-
-
-def check_usable(rdms: RDMs) -> None:
-    """Refuses RDMs with NaN, or whose dissimilarities are all the same."""
-    for name, row in zip(rdms.names, rdms.values, strict=True):
-        if bool(row.isnan().any()):
-            raise ValueError(f"RDM {name!r} holds NaN; drop its undefined conditions with .subset() first.")
-        if bool((row == row[0]).all()):
-            raise ValueError(f"RDM {name!r} has the same dissimilarity everywhere: there is nothing to fit.")
-
-
-def p_value(statistic: Tensor, null: Tensor) -> float:
-    """Share of the null, the statistic included, that is at least as large.
-
-    >>> p_value(torch.tensor(2.0), torch.tensor([1.0, 2.0, 3.0]))
-    0.75
-    """
-    return (int((null >= statistic - 1e-12).sum()) + 1) / (len(null) + 1)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainnet._work import progress as progress_bar
 from brainnet.rsa.inference.significance import flipped_t, sign_flips, t_test
-from brainnet.rsa.search.subject import SearchlightMaps, p_from_counts
+from brainnet.rsa.search.maps import SearchlightMaps, p_from_counts
 from brainnet.scores import VoxelTest, fdr
 from brainnet.space import BrainSpace
 

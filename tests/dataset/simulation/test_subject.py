@@ -197,7 +197,7 @@ def test_kept_tokens_are_those_of_the_backbone(subject):
     fingerprint = backbone.fingerprint() | {
         "preprocessing": str(backbone.preprocessing), "grid": "8x8", "resize": "mean", "dtype": "float16",
     }  # fmt: skip
-    tokens = subject.planted_tokens(fingerprint)
+    tokens = subject.known_tokens(fingerprint)
     images = torch.stack([subject.image(i, backbone.preprocessing) for i in (0, 90)])
     again = Tokens(*backbone.get_tokens(images)).resize((8, 8))
     for layer in "abc":
@@ -213,8 +213,8 @@ def test_tokens_of_anything_else_are_not_handed_out(subject, change):
     fingerprint = Filters().fingerprint() | {
         "preprocessing": str(Filters.preprocessing), "grid": "8x8", "resize": "mean", "dtype": "float16",
     }  # fmt: skip
-    assert subject.planted_tokens(fingerprint) is not None
-    assert subject.planted_tokens(fingerprint | change) is None
+    assert subject.known_tokens(fingerprint) is not None
+    assert subject.known_tokens(fingerprint | change) is None
 
 
 def test_a_backbone_without_fingerprint_is_never_matched():
@@ -222,7 +222,7 @@ def test_a_backbone_without_fingerprint_is_never_matched():
         def get_tokens(self, images):
             return Filters().get_tokens(images)
 
-    assert tiny(backbone=Plain()).planted_tokens({"grid": "8x8", "resize": "mean", "preprocessing": "x"}) is None
+    assert tiny(backbone=Plain()).known_tokens({"grid": "8x8", "resize": "mean", "preprocessing": "x"}) is None
 
 
 def test_the_backbone_is_used_in_evaluation_mode_and_put_back():

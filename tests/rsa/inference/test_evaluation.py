@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from brainnet.rsa import RDMs, compare, evaluate, noise_ceiling, rdm
+from brainnet.rsa import COMPARISONS, RDMs, compare, evaluate, noise_ceiling, pool, rdm
 from brainnet.rsa.inference.bootstrap import Draws, bootstrap, contrast_variance
 
 N_SUBJECTS, N_CONDITIONS = 7, 12
@@ -27,7 +27,7 @@ def test_the_table_has_one_row_per_roi_and_layer_and_finds_the_planted_model(stu
     table = evaluate(models, subjects).table
     assert list(table.columns) == [
         "roi", "model", "layer", "time", "score", "standard_error", "low", "high", "p", "p_corrected",
-        "ceiling_lower", "ceiling_upper", "explained", "n_subjects", "n_conditions",
+        "ceiling", "ceiling_low", "ceiling_high", "ceiling_share", "n_subjects", "n_conditions",
     ]  # fmt: skip
     assert table[["roi", "model", "layer"]].values.tolist() == [
         [roi, model, layer] for roi in ("V1", "IT") for model in ("good", "bad") for layer in ("1", "2")
@@ -36,11 +36,11 @@ def test_the_table_has_one_row_per_roi_and_layer_and_finds_the_planted_model(stu
     assert found[["roi", "model"]].drop_duplicates().values.tolist() == [["V1", "good"]]
     assert (table.low < table.score).all()
     assert (table.score < table.high).all()
-    assert table.attrs["explained"] == "score / lower noise ceiling (spearman, leave-one-subject-out)"
+    assert table.attrs["ceiling_share"].startswith("score / lower noise ceiling (spearman, leave-one-subject-out")
     lower, upper = noise_ceiling(subjects["V1"])
-    assert table.ceiling_lower[0] == pytest.approx(lower)
-    assert table.ceiling_upper[0] == pytest.approx(upper)
-    assert table.explained[0] == pytest.approx(table.score[0] / lower)
+    assert table.ceiling_low[0] == pytest.approx(lower)
+    assert table.ceiling_high[0] == pytest.approx(upper)
+    assert table.ceiling_share[0] == pytest.approx(table.score[0] / lower)
 
 
 def test_scores_and_subject_tests_equal_scipy(study):
@@ -98,8 +98,8 @@ def test_one_subject_can_be_tested_over_conditions_only(study):
             evaluate(models, one, **options)
     table = evaluate(models, one, generalise="conditions", test="permutation", n_permutations=200).table
     assert table.p[0] < 0.01
-    assert table.ceiling_lower.isna().all()
-    assert table.explained.isna().all()
+    assert table.ceiling_low.isna().all()
+    assert table.ceiling_share.isna().all()
 
 
 def test_time_courses_and_rois_share_one_table(study, rng):
@@ -201,3 +201,92 @@ def test_resampled_scores_scatter_about_the_score(study):
     whole = bootstrap(values, subjects["V1"].values, "pearson", ones).both.scores[0]
     torch.testing.assert_close(whole, cell.similarity.mean(1))
     assert (cell.resampled.subjects.scores.mean(0) - whole).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("settings", [{}, {"squared": True}, {"pooling": "mean"}, {"squared": True, "pooling": "mean"}])
+def test_score_and_ceiling_have_one_unit(study, settings):
+    """Squared scores stand against squared ceilings: the best RDM has all of the upper one, no more."""
+    models, subjects = study
+    kind = {"generalise": "subjects", "bound": "upper", **settings}
+    group = {"group": pool(subjects["V1"], "spearman", pooling=settings.get("pooling", "optimal"))}
+    table = evaluate({**group, **models}, subjects["V1"], **kind).table
+    lower, upper = noise_ceiling(subjects["V1"], **settings)
+    assert (table.ceiling_low[0], table.ceiling_high[0], table.ceiling[0]) == pytest.approx((lower, upper, upper))
+    assert table.ceiling_share[0] == pytest.approx(1)
+    similarity = compare(models["good"], subjects["V1"])
+    expected = similarity.square().mean(1) if settings.get("squared") else similarity.mean(1)
+    np.testing.assert_allclose(table.score[1:3], expected)
+
+
+def test_squared_scores_are_tested_by_their_similarities(study):
+    models, subjects = study
+    turned = RDMs(torch.cat([models["good"].values, -models["good"].values[:1]]), names=("a", "b", "opposite"))
+    for settings in ({"generalise": "subjects"}, {"errors": "components"}, {"errors": "bootstrap", "n_resamples": 200}):
+        plain, squared = (evaluate(turned, subjects["V1"], squared=on, **settings) for on in (False, True))
+        np.testing.assert_array_equal(squared.table.p, plain.table.p)
+        assert squared.table.p[2] > 0.5  # the opposite of the truth, however large its square
+        assert squared.table.score[2] == pytest.approx(squared.table.score[0])
+        assert (squared.table.low < squared.table.score).all()
+        assert (squared.table.high > squared.table.score).all()
+        shown = squared.differences()
+        assert shown.difference[0] == pytest.approx(squared.table.score[0] - squared.table.score[1])
+        np.testing.assert_array_equal(shown.p, plain.differences().p)
+    first_order = evaluate(turned, subjects["V1"], squared=True).table.standard_error[0]
+    ratio = evaluate(turned, subjects["V1"]).table
+    assert first_order == pytest.approx(2 * ratio.score[0] * ratio.standard_error[0])
+
+
+def test_undefined_conditions_can_be_left_out(study):
+    models, subjects = study
+    kept = [i for i in range(N_CONDITIONS) if i != 3]
+    holed = subjects["V1"].to_square()
+    holed[2, 3], holed[2, :, 3] = torch.nan, torch.nan
+    holed = RDMs.from_square(holed)
+    whole = {name: rdms.subset(kept) for name, rdms in models.items()}
+    for settings in ({}, {"generalise": "subjects", "test": "permutation", "n_permutations": 50}):
+        with pytest.raises(ValueError, match="nan='omit'"):
+            evaluate(models, holed, **settings)
+        found = evaluate(models, holed, nan="omit", **settings).table
+        expected = evaluate(whole, subjects["V1"].subset(kept), **settings).table
+        columns = ["score", "standard_error", "p", "ceiling_low", "ceiling_high", "n_conditions"]
+        np.testing.assert_allclose(found[columns], expected[columns])
+
+
+def test_single_undefined_pairs_are_left_out_of_score_and_ceiling_alike(study):
+    models, subjects = study
+    values, model = subjects["V1"].values.clone(), models["good"].values.clone()
+    values[1, 5] = model[0, 9] = torch.nan
+    kept = [i for i in range(66) if i not in (5, 9)]
+    table = evaluate(RDMs(model), RDMs(values), generalise="subjects", nan="omit").table
+    expected = COMPARISONS["spearman"](model[:, kept], subjects["V1"].values[:, kept]).mean(1)
+    np.testing.assert_allclose(table.score, expected)
+    without = noise_ceiling(RDMs(subjects["V1"].values.index_fill(1, torch.tensor([5, 9]), torch.nan)), nan="omit")
+    assert (table.ceiling_low[0], table.ceiling_high[0]) == pytest.approx(tuple(without))
+    for settings in (
+        {},
+        {"generalise": "subjects", "test": "permutation"},
+        {"generalise": "subjects", "method": "cka"},
+    ):
+        with pytest.raises(ValueError, match="2 single pairs are NaN"):
+            evaluate(RDMs(model), RDMs(values), nan="omit", **settings)
+
+
+def test_differences_after_permuted_labels_speak_to_new_conditions(rng):
+    """Subjects who share a geometry agree on differences that the conditions brought about: no claim of the models."""
+    rejected, n_studies = np.zeros(2), 60
+    for _ in range(n_studies):
+        shared, a, b = rdm(torch.randn(3, 10, 8, generator=rng, dtype=torch.float64)).values
+        subjects = RDMs(shared + 0.05 * torch.rand(12, 45, generator=rng, dtype=torch.float64))
+        found = evaluate(RDMs(torch.stack([a, b])), subjects, "pearson", generalise="subjects", test="permutation",
+                         n_permutations=9)  # fmt: skip
+        over_subjects = evaluate(RDMs(torch.stack([a, b])), subjects, "pearson", generalise="subjects")
+        rejected += [found.differences().p[0] < 0.05, over_subjects.differences().p[0] < 0.05]
+    assert rejected[0] / n_studies < 0.15
+    assert rejected[1] / n_studies > 0.5  # what it was
+
+
+def test_a_word_that_nobody_knows_is_refused(study):
+    with pytest.raises(ValueError, match="Did you mean 'generalise'"):
+        evaluate(*study, generalize="subjects")
+    with pytest.raises(ValueError, match="n_permutations of at least 1, got -5"):
+        evaluate(*study, test="permutation", n_permutations=-5)

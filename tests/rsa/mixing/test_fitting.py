@@ -7,7 +7,7 @@ from scipy.optimize import nnls
 from sklearn.linear_model import LinearRegression, Ridge
 
 from brainnet.rsa.mixing.fitting import condition_splits, fit, least_squares, nonnegative, ridge, whole
-from brainnet.rsa.rdms import pair_index
+from brainnet.rsa.pairs import pair_index
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from sklearn.linear_model import LinearRegression
 
 from brainnet.rsa import RDMs, rdm, rdm_regression, stack_layers
 from brainnet.rsa.mixing.fitting import condition_splits
-from brainnet.rsa.mixing.regression import simplex_weights
-from brainnet.rsa.rdms import pair_index
+from brainnet.rsa.mixing.stacking import simplex_weights
+from brainnet.rsa.pairs import pair_index
 
 N, PAIRS = 18, 153
 
@@ -186,3 +186,26 @@ def test_stacked_layers_reject_noise_as_often_as_they_say():
     rate, error = rejected / n, (0.05 * 0.95 / n) ** 0.5
     print(f"stacked layers reject {rate:.3f} of noise, Monte-Carlo error {error:.3f}")
     assert 0.03 <= rate <= 0.07
+
+
+def test_a_part_that_is_not_above_zero_is_never_significant(rng):
+    """A noise set costs R2 on held-out conditions, and permuted noise may cost more: that is no unique part."""
+    signal, noise = torch.rand(190, generator=rng), torch.rand(4, 190, generator=rng)
+    brain = signal + 0.2 * torch.rand(3, 190, generator=rng)
+    found = rdm_regression({"signal": signal, "noise": noise}, brain, n_permutations=19, generator=rng, progress=False)
+    assert found.unique("noise").mean() < 0
+    assert found.p["unique noise"] == 1
+    assert found.alone("noise").mean() < 0
+    assert found.p["noise"] == 1
+    assert found.p["unique signal"] == 1 / 20
+
+
+def test_an_advice_on_folds_can_be_followed(rng):
+    with pytest.raises(ValueError, match="7 conditions are too few .* 8 are the least"):
+        rdm_regression({"a": torch.rand(21, generator=rng)}, torch.rand(2, 21, generator=rng), generator=rng)
+    with pytest.raises(ValueError, match="use n_folds <= 2"):
+        rdm_regression({"a": torch.rand(28, generator=rng)}, torch.rand(2, 28, generator=rng), generator=rng)
+    for weights in ("ols", "ridge"):
+        found = rdm_regression({"a": torch.rand(28, generator=rng)}, torch.rand(2, 28, generator=rng), n_folds=2,
+                               weights=weights, generator=rng, progress=False)  # fmt: skip
+        assert found.total.isfinite().all()

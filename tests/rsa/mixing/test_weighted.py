@@ -7,9 +7,8 @@ from scipy.optimize import nnls
 from scipy.stats import pearsonr, spearmanr, zscore
 
 from brainnet.rsa import RDMs, feature_rdms, rdm, weighted_rsa
-from brainnet.rsa.mixing.fitting import condition_splits
-from brainnet.rsa.mixing.weighted import p_value
-from brainnet.rsa.rdms import pair_index
+from brainnet.rsa.mixing.fitting import condition_splits, p_value
+from brainnet.rsa.pairs import pair_index
 
 N, PAIRS = 18, 153
 

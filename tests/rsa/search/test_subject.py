@@ -15,7 +15,7 @@ from brainnet.rsa import Neighbourhoods, RDMs, compare, discs, rdm, searchlight,
 from brainnet.rsa.products import PRODUCTS, draw_orders, embed, permuted
 from brainnet.space import BrainSpace
 
-module = sys.modules["brainnet.rsa.search.subject"]
+module = sys.modules["brainnet.rsa.search.chunks"]
 N = 10  # conditions
 
 
@@ -141,7 +141,7 @@ def test_an_interrupted_run_goes_on_and_another_is_refused(small, rng, tmp_path,
     state = rng.get_state()
     whole = searchlight(patterns, models, lights, n_permutations=20, generator=rng)
     done = []
-    do_chunk = module._do_chunk
+    do_chunk = module.do_chunk
 
     def cut_short(work, store, i):
         if len(done) == 3:
@@ -149,13 +149,13 @@ def test_an_interrupted_run_goes_on_and_another_is_refused(small, rng, tmp_path,
         done.append(i)
         return do_chunk(work, store, i)
 
-    monkeypatch.setattr(module, "_do_chunk", cut_short)
+    monkeypatch.setattr(module, "do_chunk", cut_short)
     with pytest.raises(KeyboardInterrupt):
         searchlight(patterns, models, lights, n_permutations=20, generator=rng.set_state(state), folder=tmp_path)
     assert len(list(tmp_path.glob("chunk_*.npz"))) == 3
     assert not list(tmp_path.glob(".*"))
     again = []
-    monkeypatch.setattr(module, "_do_chunk", lambda work, store, i: again.append(i) or do_chunk(work, store, i))
+    monkeypatch.setattr(module, "do_chunk", lambda work, store, i: again.append(i) or do_chunk(work, store, i))
     resumed = searchlight(patterns, models, lights, n_permutations=20, generator=rng.set_state(state), folder=tmp_path)
     assert set(again).isdisjoint(done)
     for name, values in whole.maps().items():

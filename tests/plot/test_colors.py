@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from brainnet.plot._colours import (
-    cluster_colours,
-    continuous_colours,
+from brainnet.plot._colors import (
+    cluster_colors,
+    continuous_colors,
     darken,
-    layer_colours,
+    layer_colors,
     layer_entropy,
-    position_colours,
+    position_colors,
 )
 
 
@@ -24,7 +24,7 @@ def as_seen_without_green(rgb):
 
 
 def test_positions_have_a_grey_centre_and_four_different_sides():
-    centre, left, right, top, bottom = position_colours(np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1.0]]))
+    centre, left, right, top, bottom = position_colors(np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1.0]]))
     assert np.ptp(centre) < 1e-6
     assert left[2] > left[0]  # blue
     assert right[0] > right[2]  # yellow
@@ -32,13 +32,13 @@ def test_positions_have_a_grey_centre_and_four_different_sides():
     seen = as_seen_without_green(np.stack([left, right, top, bottom]))
     distances = np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(4, 1)]
     assert distances.min() > 0.15
-    assert np.isnan(position_colours(np.array([np.nan, 0.0]))).all()
-    assert np.array_equal(position_colours(np.array([3.0, 0])), right)  # beyond the image is its edge
+    assert np.isnan(position_colors(np.array([np.nan, 0.0]))).all()
+    assert np.array_equal(position_colors(np.array([3.0, 0])), right)  # beyond the image is its edge
 
 
-def test_position_colours_are_smooth_and_inside_the_gamut():
+def test_position_colors_are_smooth_and_inside_the_gamut():
     x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(-1, 1, 101))
-    rgb = position_colours(np.stack([x, y], axis=-1))
+    rgb = position_colors(np.stack([x, y], axis=-1))
     assert rgb.min() >= 0
     assert rgb.max() <= 1
     assert np.abs(np.diff(rgb, axis=0)).max() < 0.08
@@ -47,8 +47,8 @@ def test_position_colours_are_smooth_and_inside_the_gamut():
 
 def test_layers_get_lighter_in_order():
     for n_layers in (2, 5, 12, 24):
-        assert (np.diff(luminance(layer_colours(n_layers))) > 0).all()
-    assert layer_colours(1).shape == (1, 3)
+        assert (np.diff(luminance(layer_colors(n_layers))) > 0).all()
+    assert layer_colors(1).shape == (1, 3)
 
 
 def test_entropy_has_no_nan_at_exact_zeros():
@@ -57,24 +57,24 @@ def test_entropy_has_no_nan_at_exact_zeros():
     assert layer_entropy(np.ones((2, 1))).tolist() == [0, 0]
 
 
-def test_spread_weights_are_dark_and_sharp_ones_keep_their_colour():
-    colours = layer_colours(3)
-    assert np.array_equal(darken(colours, np.zeros(3)), colours)
-    assert darken(colours, np.ones(3)).max() < 0.13
-    half = darken(colours, np.full(3, 0.5))
-    assert (half > 0.9 * colours).all()
+def test_spread_weights_are_dark_and_sharp_ones_keep_their_color():
+    colors = layer_colors(3)
+    assert np.array_equal(darken(colors, np.zeros(3)), colors)
+    assert darken(colors, np.ones(3)).max() < 0.13
+    half = darken(colors, np.full(3, 0.5))
+    assert (half > 0.9 * colors).all()
 
 
 @pytest.mark.parametrize("n_clusters", [1, 7, 8, 9, 20, 21, 40, 60])
-def test_every_cluster_has_its_own_colour(n_clusters):
-    colours = cluster_colours(n_clusters)
-    assert colours.shape == (n_clusters, 3)
-    assert len(np.unique(colours.round(4), axis=0)) == n_clusters
+def test_every_cluster_has_its_own_color(n_clusters):
+    colors = cluster_colors(n_clusters)
+    assert colors.shape == (n_clusters, 3)
+    assert len(np.unique(colors.round(4), axis=0)) == n_clusters
 
 
-def test_numbers_beyond_the_limits_take_the_end_colours_and_nan_none():
-    rgb = continuous_colours(np.array([-5.0, 0, 1, 9, np.nan]), "viridis", 0, 1)
+def test_numbers_beyond_the_limits_take_the_end_colors_and_nan_none():
+    rgb = continuous_colors(np.array([-5.0, 0, 1, 9, np.nan]), "viridis", 0, 1)
     assert np.array_equal(rgb[0], rgb[1])
     assert np.array_equal(rgb[2], rgb[3])
     assert np.isnan(rgb[4]).all()
-    assert np.isfinite(continuous_colours(np.ones(2), "viridis", 1, 1)).all()
+    assert np.isfinite(continuous_colors(np.ones(2), "viridis", 1, 1)).all()

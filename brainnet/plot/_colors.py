@@ -1,4 +1,4 @@
-"""Colours that mean the same in every figure, chosen to survive colour blindness and, where there is an order, grey."""
+"""Colors that mean the same in every figure, chosen to survive color blindness and, where there is an order, grey."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ DIVERGING = "PuOr"  # scale: 0 local, 1 global
 BLANK = np.array([1.0, 1.0, 1.0])
 INK = "0.25"  # text
 FAINT = "0.5"  # second text
-# Okabe & Ito (2008), which colour-blind readers tell apart; its black is dark grey here, to stay apart from outlines
+# Okabe & Ito (2008), which color-blind readers tell apart; its black is dark grey here, to stay apart from outlines
 _OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#505050")
-_DARKEST = 0.12  # brightness of a layer's colour where the weights are spread evenly
+# each the farthest, in OKLab as seen with and without red or green cones, from all before it
+_FURTHER = (
+    "#20008F", "#80FFFF", "#0000FF", "#600000", "#80CF9F", "#8F70FF", "#402050", "#9F1000", "#3040AF", "#40FFAF",
+    "#AFCFFF", "#FF5070", "#9F5080", "#604080", "#DF00CF", "#AF5040", "#BFCF60", "#FF80CF", "#800020", "#FFAFCF",
+    "#204040", "#DF8010", "#8F8FFF", "#BF9F9F", "#DF109F", "#0000CF", "#8FBF60", "#5050FF", "#103070", "#AF0060",
+    "#4080CF", "#9FEF80",
+)  # fmt: skip
+_DARKEST = 0.12  # brightness of a layer's color where the weights are spread evenly
 
 
-def position_colours(position: np.ndarray) -> np.ndarray:
+def position_colors(position: np.ndarray) -> np.ndarray:
     """RGB (..., 3) in 0..1 of image positions (..., 2) in [-1, 1]; the centre is grey, NaN stays NaN.
 
     Left is blue and right is yellow-brown, a difference every reader sees; top and bottom differ in redness and, for
     those who do not see red and green apart and for grey print, in lightness.
 
-    >>> position_colours(np.zeros(2)).round(2).tolist()
+    >>> position_colors(np.zeros(2)).round(2).tolist()
     [0.62, 0.62, 0.62]
     """
     x, y = np.moveaxis(np.clip(position, -1, 1), -1, 0)
@@ -44,10 +51,10 @@ def _oklab_to_rgb(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.nda
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def layer_colours(n_layers: int) -> np.ndarray:
+def layer_colors(n_layers: int) -> np.ndarray:
     """(n_layers, 3) RGB from dark blue (first) over red to yellow (last), lighter with every layer.
 
-    >>> layer_colours(4).shape
+    >>> layer_colors(4).shape
     (4, 3)
     """
     from matplotlib import colormaps
@@ -68,27 +75,34 @@ def layer_entropy(layer: np.ndarray) -> np.ndarray:
     return np.abs((layer * logs).sum(-1)) / np.log(n_layers)
 
 
-def darken(colours: np.ndarray, entropy: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) darkened by entropy (...,) in 0..1, slowly at first: real layer weights are never sharp."""
+def darken(colors: np.ndarray, entropy: np.ndarray) -> np.ndarray:
+    """Colors (..., 3) darkened by entropy (...,) in 0..1, slowly at first: real layer weights are never sharp."""
     brightness = 1 - (1 - _DARKEST) * np.clip(entropy, 0, 1) ** 4
-    return colours * brightness[..., None]
+    return colors * brightness[..., None]
 
 
-def cluster_colours(n_clusters: int) -> np.ndarray:
-    """(n_clusters, 3) RGB: Okabe and Ito's up to 8, those of tab20 and tab20b up to 40, a hue circle beyond."""
+def cluster_colors(n_clusters: int) -> np.ndarray:
+    """(n_clusters, 3) RGB that color-blind readers tell apart: Okabe and Ito's, then the farthest of these; up to 40.
+
+    More clusters take a circle of hues, in which neighbours are alike.
+    """
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb
 
-    if n_clusters <= len(_OKABE_ITO):
-        return np.array([to_rgb(colour) for colour in _OKABE_ITO[:n_clusters]]).reshape(-1, 3)
-    if n_clusters <= 40:
-        strong_first = np.concatenate([np.arange(0, 20, 2), np.arange(1, 20, 2), np.arange(20, 40)])
-        listed = np.concatenate([colormaps["tab20"].colors, colormaps["tab20b"].colors])
-        return listed[strong_first[:n_clusters]]
+    listed = (*_OKABE_ITO, *_FURTHER)
+    if n_clusters <= len(listed):
+        return np.array([to_rgb(color) for color in listed[:n_clusters]]).reshape(-1, 3)
     return colormaps["hsv"](np.arange(n_clusters) / n_clusters)[:, :3]
 
 
-def continuous_colours(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:
+def contrasting_colors(count: int) -> np.ndarray:
+    """(count, 3) RGB of categories, blue and orange first."""
+    blue_first = [4, 5, 2, 6, 0, 1, 7, 3]
+    listed = cluster_colors(max(count, 8))
+    return np.concatenate([listed[blue_first], listed[8:]])[:count]
+
+
+def continuous_colors(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:
     """RGB (..., 3) of values (...,) between vmin and vmax, clipped to the ends; NaN becomes NaN."""
     from matplotlib import colormaps
     from matplotlib.colors import Colormap

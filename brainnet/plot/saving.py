@@ -1,0 +1,51 @@
+"""Figures as files: whole or absent, and the same bytes each time the same figure is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainnet._checks import check_word
+from brainnet._files import writing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SALT = "brainnet"  # of the names that SVG gives its parts; matplotlib's own are random
+UNDATED = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def save(figure: Figure, path: str | Path, formats: Sequence[str] = ("png", "svg"), dpi: float = 150) -> list[Path]:
+    """Writes a figure as ``path.png`` and ``path.svg``; returns the files.
+
+    A file is whole or absent, and holds neither a date nor a random name: the same figure gives the same bytes under
+    the same version of matplotlib.
+
+    Args:
+        figure: what a function of ``brainnet.plot`` returns, or any matplotlib figure.
+        path: file without its suffix, in a folder that exists; a dot in the name is part of the name.
+        formats: any of "png", "svg" and "pdf".
+        dpi: pixels an inch, of PNG and of the pictures within SVG and PDF.
+
+    Raises:
+        ValueError: an unknown format.
+        OSError: the file cannot be written; names its path.
+
+    >>> import tempfile
+    >>> from brainnet import plot
+    >>> figure = plot.time_by_time([[0.1, 0.2], [0.3, 0.4]])
+    >>> [file.name for file in save(figure, Path(tempfile.mkdtemp()) / "layer4.1")]
+    ['layer4.1.png', 'layer4.1.svg']
+    """
+    from matplotlib import rc_context
+
+    for kind in formats:
+        check_word("format of a figure", kind, UNDATED)
+    path = Path(path)
+    files = [path.with_name(f"{path.name}.{kind}") for kind in formats]
+    with rc_context({"svg.hashsalt": SALT}):
+        for kind, file in zip(formats, files, strict=True):
+            with writing(file) as unfinished:
+                figure.savefig(unfinished, format=kind, dpi=dpi, metadata=UNDATED[kind])
+    return files

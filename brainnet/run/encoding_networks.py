@@ -1,0 +1,204 @@
+"""The networks of an encoding: what each is built from, checked before any work, and their tokens.
+
+A network is built, asked or read, and let go before the next one is built: what stays of it is a description and its
+token stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from brainnet._files import slug
+from brainnet._registry import options_of
+from brainnet.backbone import BACKBONES
+from brainnet.dataset import ResponseDataset
+from brainnet.store import TokenStore, fingerprint_of
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What a backbone is built from, and what is known of it.
+
+    Args:
+        label: its name in the table.
+        name: "family:variant".
+        options: of its family: weights, layers, precision and what else the user chose.
+        layers: those to fit; None takes all.
+        known_layers: those it has; None where it does not say.
+        fingerprint: of its name, layers and weights.
+        twin: the same network with random weights, or None.
+    """
+
+    label: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[str, ...] | None = None
+    known_layers: tuple[str, ...] | None = None
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    twin: Network | None = None
+
+    def build(self) -> Any:
+        """The backbone itself, anew at each call."""
+        return BACKBONES.build(self.name, **self.options)
+
+
+def plan_networks(cfg: CfgNode, backbones: Sequence[str]) -> list[Network]:
+    """The networks asked for, or the config's own; whose layers, options and weights go to its own network alone."""
+    wanted = []
+    for text in backbones or [cfg.BACKBONE.NAME]:
+        name, equals, weights = text.partition("=")
+        own = name == cfg.BACKBONE.NAME
+        wanted.append((name, weights if equals else cfg.BACKBONE.WEIGHTS if own else "", own))
+    names = [name for name, *_ in wanted]
+    networks: dict[str, Network] = {}
+    for name, weights, own in wanted:
+        label = name if names.count(name) == 1 else f"{name}={Path(weights).stem or 'default'}"
+        if label in networks:
+            raise ValueError(f"--backbone names {label} twice.")
+        networks[label] = Network(label, name, _options(cfg, name, weights, own))
+    return list(networks.values())
+
+
+def _options(cfg: CfgNode, name: str, weights: str, own: bool) -> dict[str, Any]:
+    options = dict(cfg.BACKBONE.OPTIONS) if own else {}
+    if weights:
+        options["weights"] = weights
+    if own and cfg.MODEL.LAYERS:
+        options["layers"] = list(cfg.MODEL.LAYERS)
+    # "auto" is whatever suits the machine: a family that knows one precision suits it
+    taken = options_of(BACKBONES.factory(name)) or ()
+    precision = cfg.BACKBONE.PRECISION
+    if own and precision != "fp32" and (precision != "auto" or "precision" in taken):
+        options["precision"] = precision
+    return options
+
+
+def check_networks(
+    networks: Sequence[Network], layers: Sequence[str], random_twins: bool, seed: int
+) -> tuple[list[Network], dict[str, Any]]:
+    """Every network asked what it has, one at a time; and, where there is one alone, that network as it was built.
+
+    Raises:
+        ValueError: a layer that no network has, a network with none of the layers, or one without a random twin.
+    """
+    known, built = [], {}
+    for network in networks:
+        backbone = network.build()
+        has = getattr(backbone, "layers", None)
+        if layers and has is not None and len(networks) == 1 and not set(layers) <= set(has):
+            network = replace(network, options={**network.options, "layers": list(layers)})
+            backbone, has = network.build(), tuple(layers)  # a lone one may be asked for any of its modules
+        mine = None if not layers else tuple(k for k in layers if has is None or k in has)
+        known_layers = None if has is None else tuple(has)
+        network = replace(network, layers=mine, known_layers=known_layers, fingerprint=fingerprint_of(backbone))
+        if random_twins:
+            network = replace(network, twin=_random_twin(network, backbone, seed))
+        if len(networks) == 1:
+            built[network.label] = backbone
+        known.append(network)
+        del backbone
+    _check_layers(known, layers)
+    return known, built
+
+
+def _check_layers(networks: Sequence[Network], layers: Sequence[str]) -> None:
+    known = {network.label: list(network.known_layers or network.layers or ()) for network in networks}
+    lost = [layer for layer in layers if not any(layer in names for names in known.values())]
+    if lost:
+        listing = "; ".join(f"{label} has {', '.join(names)}" for label, names in known.items())
+        raise ValueError(f"no network has a layer {lost[0]!r}: {listing}.")
+    for network in networks if layers else ():
+        if not network.layers:
+            raise ValueError(
+                f"{network.label} has none of the layers {', '.join(layers)}; it has {', '.join(known[network.label])}."
+            )
+
+
+def _random_twin(network: Network, backbone: Any, seed: int) -> Network:
+    """The same architecture, layers, settings and preprocessing with seeded weights."""
+    options = {name: value for name, value in network.options.items() if name != "weights"} | {"weights": "random"}
+    already = network.options.get("weights") == "random"
+    twin = replace(network, options=options)
+    if not already:
+        if hasattr(backbone, "layers"):
+            options["layers"] = list(backbone.layers)
+        if hasattr(backbone, "preprocessing"):
+            options["preprocessing"] = backbone.preprocessing
+        own, weights = dict(getattr(backbone, "settings", {})), network.fingerprint.get("weights")
+        try:
+            settings = getattr(replace(twin, options={**options, "seed": seed}).build(), "settings", {})
+            options |= {name: value for name, value in own.items() if settings.get(name) != value}
+            # published weights may bring an activation or an image size of their own
+            twin = replace(twin, options={**options, "seed": seed})
+            prints = [fingerprint_of(one.build()) for one in (twin, replace(twin, options=options))]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{network.label} has no random twin ({error}). Leave out --controls random, or that network."
+            ) from error
+        already = weights in {found.get("weights") for found in prints}
+        twin = replace(twin, fingerprint=prints[0])
+    if already:
+        raise ValueError(f"{network.label} has random weights already: leave out --controls random, or that network.")
+    return twin
+
+
+Stores = dict[str, dict[str, TokenStore]]
+
+
+def build_stores(
+    cfg: CfgNode,
+    networks: Sequence[Network],
+    built: dict[str, Any],
+    data: Mapping[str, ResponseDataset],
+    out: Path,
+    n_jobs: int,
+    progress: bool,
+) -> tuple[Stores, Stores]:
+    """Network -> subject -> its tokens, of the networks and of their random twins; networks are let go one by one.
+
+    One store alone, for one process, stays in memory where ``TOKENS.STORE`` is empty; several would not fit, nor could
+    processes share them, so they are files.
+
+    Args:
+        cfg: settings of tokens and token grid.
+        networks: as :func:`check_networks` gives them.
+        built: networks at hand; they are taken out.
+        data: subject -> data set.
+        out: folder of the results.
+        n_jobs: number of processes that read the tokens.
+        progress: show progress bars.
+    """
+    n_stores = len(data) * sum(1 + (network.twin is not None) for network in networks)
+    in_memory = n_stores == 1 and n_jobs == 1 and not cfg.TOKENS.STORE
+
+    def tokens_of(network: Network, control: str) -> dict[str, TokenStore]:
+        backbone = None if control else built.pop(network.label, None)
+        backbone = network.build() if backbone is None else backbone
+        found = {}
+        for subject, dataset in data.items():
+            words = (network.label if len(networks) > 1 else "", subject if len(data) > 1 else "", control)
+            found[subject] = TokenStore.build(
+                backbone,
+                dataset,
+                grid=tuple(cfg.MODEL.GRID),
+                resize=cfg.MODEL.RESIZE,
+                path=None if in_memory else _store_path(cfg.TOKENS.STORE, out, words),
+                batch_size=cfg.TOKENS.BATCH_SIZE,
+                progress=progress,
+            )
+        return found
+
+    stores = {network.label: tokens_of(network, "") for network in networks}
+    twins = {network.label: tokens_of(network.twin, "random") for network in networks if network.twin is not None}
+    return stores, twins
+
+
+def _store_path(store: str, out: Path, words: Sequence[str]) -> Path:
+    """Where one of several token stores lies; a single one is where ``fit`` keeps its own."""
+    base = Path(store) if store else out / "tokens" / "tokens.bin"
+    return base.with_name("_".join([base.stem, *map(slug, filter(None, words))]) + base.suffix)

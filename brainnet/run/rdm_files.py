@@ -1,0 +1,146 @@
+"""Files of RDMs as the commands about geometry read them: regions with subjects, courses over time, models with layers.
+
+A model or a region is a file; a folder is the files in it, in the order a person counts. Which axis is which follows
+from what a file is read as, and is written into the RDMs; nothing is guessed from names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from brainnet.rsa import RDMs
+from brainnet.rsa.files import FORMATS
+from brainnet.stimuli import natural_sort
+
+
+class Read(NamedTuple):
+    """One file or folder that was read: as what, under which name, and what it holds.
+
+    >>> str(Read("brain", "meg", ("s1", "s2"), "subject", 6))
+    'brain meg: 2 subjects (s1, s2) x 6 times'
+    """
+
+    role: str
+    name: str
+    labels: tuple[str, ...]
+    axis: str
+    n_times: int | None = None
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.labels[:4]) + (", ..." if len(self.labels) > 4 else "")
+        times = "" if self.n_times is None else f" x {self.n_times} times"
+        return (
+            f"{self.role} {self.name}: {len(self.labels)} {self.axis}{'s' * (len(self.labels) != 1)} ({shown}){times}"
+        )
+
+
+def as_read(role: str, files: Mapping[str, RDMs | list[RDMs]]) -> list[Read]:
+    """What was read, of regions, courses or models."""
+    found = []
+    for name, rdms in files.items():
+        one, n_times = (rdms[0], len(rdms)) if isinstance(rdms, list) else (rdms, None)
+        found.append(Read(role, name, one.names, next(iter(one.axes)), n_times))
+    return found
+
+
+def read_files(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
+    """Name -> RDMs of a file: named after the file, with its folder where two share a name.
+
+    ``rdms.npz`` is what ``write_rdms`` calls every file: such a one is named after its folder.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = [name for name in natural_sort(p.name for p in path.iterdir()) if Path(name).suffix in FORMATS]
+            if not inside:
+                raise FileNotFoundError(f"no RDM files in {path}; readable are {', '.join(FORMATS)}.")
+            files += [path / name for name in inside]
+        else:
+            files.append(path)
+    folders = [file.resolve().parent.name for file in files]
+    stems = [folder if file.name == "rdms.npz" else file.stem for file, folder in zip(files, folders, strict=True)]
+    names = [
+        stem if stems.count(stem) == 1 else f"{folder}/{stem}" for stem, folder in zip(stems, folders, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two files are called {max(names, key=names.count)!r}; rename one, or give it once.")
+    return {name: RDMs.load(file, key) for name, file in zip(names, files, strict=True)}
+
+
+def read_regions(paths: Sequence[str | Path], key: str | None, role: str = "brain RDMs") -> dict[str, RDMs]:
+    """Name -> one RDM per subject, on the axis "subject"."""
+    regions = read_files(paths, key)
+    if not regions:
+        raise ValueError(f"give at least one file of {role}, with one RDM per subject.")
+    for name, rdms in regions.items():
+        if len(rdms.axes) > 1:
+            raise ValueError(
+                f"{name!r} holds {len(rdms)} RDMs on several axes ({_sizes(rdms)}), such as subjects and sessions, or"
+                " subjects and times; expected is one RDM per subject. For scores over time use `brainnet rsa time`"
+                " (compare_over_time). Otherwise average the other axes first."
+            )
+    return {name: rdms.with_axes("subject") for name, rdms in regions.items()}
+
+
+def read_models(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
+    """Name -> the RDMs of a model, on the axis "layer"."""
+    networks = read_files(paths, key)
+    if not networks:
+        raise ValueError("give at least one file of model RDMs: --model.")
+    return {
+        name: RDMs(rdms.values, rdms.metric, rdms.names, rdms.conditions, {"layer": rdms.names})
+        for name, rdms in networks.items()
+    }
+
+
+def read_courses(paths: Sequence[str | Path], key: str | None) -> dict[str, list[RDMs]]:
+    """Name -> one ``RDMs`` of all subjects per time point."""
+    courses: dict[str, list[RDMs]] = {}
+    for path in map(Path, paths):
+        rdms = _of_folder(path, key) if path.is_dir() else _of_file(path, key)
+        if len(rdms.axes["time"]) < 2:
+            raise ValueError(
+                f"{path.name} holds {len(rdms.axes['subject'])} subjects with one RDM each: that is no course over"
+                " time. Expected is (n_subjects, n_times, ...), or a folder with a file of time points per subject;"
+                " without times use `brainnet rsa compare` (compare_rdms)."
+            )
+        name = path.resolve().name if path.is_dir() else path.stem
+        if name in courses:
+            raise ValueError(f"two inputs are called {name!r}; rename one, or give it once.")
+        courses[name] = rdms.along("time")
+    if not courses:
+        raise ValueError("give at least one file of brain RDMs over time.")
+    lengths = {name: len(course) for name, course in courses.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"every region needs the same times, got {lengths}.")
+    return courses
+
+
+def _of_file(path: Path, key: str | None) -> RDMs:
+    rdms = RDMs.load(path, key)
+    if len(rdms.axes) != 2:
+        raise ValueError(
+            f"{path.name} holds {len(rdms)} RDMs; over time expected are (n_subjects, n_times, n, n) or"
+            " (n_subjects, n_times, n_pairs), or a folder with a file of time points per subject."
+        )
+    return rdms if set(rdms.axes) == {"subject", "time"} else rdms.with_axes("subject", "time")
+
+
+def _of_folder(path: Path, key: str | None) -> RDMs:
+    by_subject = read_files([path], key)
+    for name, rdms in by_subject.items():
+        if len(rdms.axes) > 1:
+            raise ValueError(f"{name!r} in {path} has several axes ({_sizes(rdms)}); expected are its time points.")
+    lengths = {name: len(rdms) for name, rdms in by_subject.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"the subjects in {path} have different numbers of time points: {lengths}.")
+    stacked = RDMs.stack(by_subject.values())
+    times = tuple(map(str, range(next(iter(lengths.values())))))
+    axes = {"subject": tuple(by_subject), "time": times}
+    return RDMs(stacked.values, stacked.metric, None, stacked.conditions, axes)
+
+
+def _sizes(rdms: RDMs) -> str:
+    return " x ".join(str(len(labels)) for labels in rdms.axes.values())

@@ -1,0 +1,166 @@
+"""RDMs of a network's layers, or of features in files: the command ``brainnet rdm``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet._files import array_digest, write_csv, write_json
+from brainnet._work import progress as progress_bar
+from brainnet.rsa import RDMs, rdm
+from brainnet.rsa.files import read_array
+from brainnet.rsa.pairs import pairs_of
+from brainnet.run.card import Clock, closing, opening
+from brainnet.run.rsa_results import PACKAGES, results_folder, save_figure
+from brainnet.stimuli import Images, natural_sort
+from brainnet.store import TokenStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_rdms(
+    source: str | Path,
+    out: str | Path,
+    *,
+    backbone: str | None = None,
+    layers: Iterable[str] | None = None,
+    metric: str = "correlation",
+    pool: str = "flatten",
+    grid: tuple[int, int] = (8, 8),
+    progress: bool = True,
+) -> RDMs:
+    """RDMs of a network's layers, or of features in files, as ``rdms.npz``, ``rdms.csv``, figures and a run card.
+
+    Args:
+        source: pictures (a folder or zip, with ``backbone``); a token store; a feature file (``.npy``, or ``.npz`` with
+            one entry per condition); or a folder of feature files, one per layer.
+        out: folder of the results.
+        backbone: name of the network that looks at the pictures, such as "torchvision:squeezenet1_0"; its own weights
+            follow an equals sign, "torchvision:squeezenet1_0=weights.npz".
+        layers: which; all by default.
+        metric: distance, see ``DISTANCES``; one of your own is named by its file, "mine.py:chebyshev".
+        pool: how a network's tokens become features: "flatten", "mean", "global" or "both".
+        grid: token grid kept per layer (height, width).
+        progress: show progress bars.
+
+    Returns:
+        One RDM per layer; also in ``rdms.npz``.
+    """
+    clock = Clock()
+    with results_folder(out, "rdm") as out:
+        features, conditions, origin = _features(Path(source), backbone, layers, pool, grid, progress)
+        clock.lap("features")
+        found = [
+            rdm(_rows(value()), metric, conditions=conditions, names=[name])
+            for name, value in progress_bar(list(features.items()), "RDMs", len(features), progress)
+        ]
+        rdms = RDMs.stack(found)
+        clock.lap("RDMs")
+        rdms.save(out / "rdms.npz")
+        write_csv(out / "rdms.csv", _pair_table(rdms))
+        _draw_geometry(rdms, out)
+        clock.lap("files and figures")
+        card = {
+            **opening("rdm", PACKAGES),
+            "source": {"path": str(source), **origin},
+            "settings": {"metric": metric, "pool": pool, "grid": list(grid), "layers": list(rdms.names)},
+            "n_conditions": rdms.n_conditions,
+            "rdms_sha256": array_digest(rdms.values),
+        }
+        write_json(out / "run.json", {**card, **closing(clock)})
+    return rdms
+
+
+def _features(
+    source: Path, backbone: str | None, layers: Iterable[str] | None, pool: str, grid: tuple[int, int], progress: bool
+) -> tuple[dict[str, Any], Sequence[str] | None, dict[str, Any]]:
+    """Layer -> a function that reads its features; the names of the conditions; where they came from."""
+    wanted = None if layers is None else list(layers)
+    if backbone is not None:
+        from brainnet.backbone import backbone_of
+
+        images = Images(source)
+        network = backbone_of(backbone, wanted)
+        store = TokenStore.build(network, images, grid=grid, dtype=torch.float32, progress=progress)
+        return _of_store(store, pool, None), images.ids, {"backbone": backbone, "fingerprint": store.fingerprint}
+    if source.is_dir():
+        names = natural_sort(path.name for path in source.iterdir() if path.suffix in (".npy", ".npz"))
+        files = [source / name for name in names]
+        if not files:
+            raise FileNotFoundError(
+                f"no .npy or .npz features in {source}; for a folder of pictures name the network: --backbone."
+            )
+        found = {file.stem: _feature_file(file) for file in files}
+    elif source.suffix in (".npy", ".npz"):
+        found = {source.stem: _feature_file(source)}
+    else:
+        store = TokenStore.open(source)
+        return _of_store(store, pool, wanted), store.image_ids, {"fingerprint": store.fingerprint}
+    chosen = {name: found[name] for name in _known(wanted or list(found), found)}
+    conditions = {name: part[1] for name, part in chosen.items()}
+    first = next(iter(conditions.values()))
+    if any(other != first for other in conditions.values()):
+        raise ValueError(f"the feature files in {source} name different conditions; every layer needs the same.")
+    listed = source / "images.txt"  # of `brainnet extract`
+    if first is None and listed.is_file():
+        first = tuple(listed.read_text().splitlines())
+    return {name: (lambda a=part[0]: a) for name, part in chosen.items()}, first, {"files": list(chosen)}
+
+
+def _of_store(store: TokenStore, pool: str, wanted: Sequence[str] | None) -> dict[str, Any]:
+    return {name: (lambda n=name: store.features(n, pool)) for name in _known(wanted or store.layers, store.layers)}
+
+
+def _known(wanted: Sequence[str], known: Iterable[str]) -> Sequence[str]:
+    missing = [name for name in wanted if name not in set(known)]
+    if missing:
+        raise ValueError(f"no layer {missing[0]!r}; there are {', '.join(known)}.")
+    return wanted
+
+
+def _feature_file(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Features (n_conditions, ...) and the names of the rows where the file has one entry for each."""
+    if path.suffix == ".npy":
+        return read_array(path), None
+    with np.load(path, allow_pickle=False) as loaded:
+        arrays = {name: loaded[name] for name in loaded.files}
+    if len(arrays) == 1:
+        return next(iter(arrays.values())), None
+    if len({array.shape for array in arrays.values()}) != 1:
+        raise ValueError(
+            f"{path.name} holds arrays of different shapes; expected one array (n_conditions, n_features), or one entry"
+            " per condition, all of one shape."
+        )
+    names = natural_sort(arrays)
+    return np.stack([arrays[name] for name in names]), tuple(names)
+
+
+def _rows(features: Any) -> Tensor:
+    tensor = torch.as_tensor(features)
+    if tensor.ndim < 2:
+        raise ValueError(f"features must be (n_conditions, n_features), got {tuple(tensor.shape)}.")
+    return tensor.flatten(1)
+
+
+def _pair_table(rdms: RDMs) -> pd.DataFrame:
+    import pandas as pd
+
+    rows, columns = (index.numpy() for index in pairs_of(rdms.n_conditions))
+    names = np.asarray(rdms.conditions or [str(i) for i in range(rdms.n_conditions)])
+    values = dict(zip(rdms.names, rdms.values.cpu().numpy(), strict=True))
+    return pd.DataFrame({"condition_a": names[rows], "condition_b": names[columns], **values})
+
+
+def _draw_geometry(rdms: RDMs, out: Path) -> None:
+    from brainnet import plot
+
+    shown = RDMs(rdms.values[:12], rdms.metric, rdms.names[:12])
+    save_figure(plot.rdms(shown), out / "rdms.png")
+    if len(rdms) > 1 and rdms.n_conditions > 2:
+        save_figure(plot.model_similarity(rdms, title="Similarity of layers"), out / "layers.png")

@@ -1,0 +1,103 @@
+"""The folder of a command about geometry: one writer at a time, whole files, and nothing left of a refused run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainnet._files import array_digest, locked, write_csv, write_json, writing
+from brainnet.rsa import RDMs
+from brainnet.run.card import Clock, closing, opening, refuse_others
+from brainnet.run.rdm_files import Read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "h5py", "nibabel", "matplotlib")
+DPI = 150
+RESULTS = ("ceilings.csv", "scores.csv", "differences.csv", "peaks.csv", "weights.csv", "parts.csv",
+           "bars.png", "layers.png", "time.png", "parts.png", "weights_*.png")  # fmt: skip
+
+
+class Results(dict):
+    """The tables of an analysis by name, and in ``read`` what was read as brain and as model."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame], read: list[Read]):
+        super().__init__(tables)
+        self.read = read
+
+
+@contextmanager
+def results_folder(out: str | Path, kind: str) -> Iterator[Path]:
+    """A folder to fill, for this process alone; after an error what was made for it and is empty goes away again.
+
+    Raises:
+        FileExistsError: a file, or the results of another command.
+        PermissionError: it cannot be made, or not be written to.
+        BlockingIOError: another process is filling it.
+    """
+    out = Path(out)
+    refuse_others(out, kind)
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise PermissionError(f"--out {out} cannot be made: {above} is no folder that you may write to.")
+    made = [folder for folder in (out.absolute(), *out.absolute().parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    lock = out / ".results"
+    try:
+        with locked(lock, wait=False):
+            try:
+                yield out
+            finally:
+                with suppress(OSError):
+                    lock.with_name(".results.lock").unlink()
+    except BlockingIOError:
+        raise BlockingIOError(f"another process is writing to {out}: wait for it, or choose another --out.") from None
+    finally:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()  # only where it is empty
+
+
+def clear(out: Path) -> None:
+    """Takes away an earlier comparison: a figure it drew and this one does not would pass for this one's."""
+    if (out / "run.json").is_file():
+        for pattern in RESULTS:
+            for path in out.glob(pattern):
+                path.unlink()
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """A figure as PNG, whole or absent."""
+    with writing(path) as unfinished:
+        figure.savefig(unfinished, dpi=DPI)
+
+
+def finish(out: Path, tables: dict[str, pd.DataFrame], card: dict[str, Any], clock: Clock, read: list[Read]) -> Results:
+    """Writes the tables and the run card."""
+    for name, table in tables.items():
+        write_csv(out / f"{name}.csv", table)
+    clock.lap("files and figures")
+    write_json(out / "run.json", {**opening("rsa", PACKAGES), **card, **closing(clock)})
+    return Results(tables, read)
+
+
+def card_of(
+    regions: Mapping[str, RDMs], networks: Mapping[str, RDMs], settings: dict[str, Any], **tables: pd.DataFrame
+) -> dict[str, Any]:
+    """What a card says of the files that were read, of the settings and of some tables."""
+    return {
+        "data": {name: digest(rdms) for name, rdms in regions.items()},
+        "models": {name: digest(rdms) for name, rdms in networks.items()},
+        "settings": settings,
+        **{name: table.to_dict("records") for name, table in tables.items()},
+    }
+
+
+def digest(rdms: RDMs) -> dict[str, Any]:
+    """What a card says of one file of RDMs."""
+    return {"n_rdms": len(rdms), "rdms": list(rdms.names), "n_conditions": rdms.n_conditions, "metric": rdms.metric,
+            "sha256": array_digest(rdms.values)}  # fmt: skip

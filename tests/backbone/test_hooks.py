@@ -1,0 +1,254 @@
+"""HookedBackbone: what hooks see, when a pass stops, what survives threads, nesting and exceptions."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from brainnet.backbone import HookedBackbone
+from brainnet.backbone.hooks import token_grid
+
+
+class Sequences(nn.Module):
+    """A stand-in for transformers: numbered tokens, so that a test can say where each one must land."""
+
+    def __init__(self, grid, prefix, batch_first=True):
+        super().__init__()
+        self.grid, self.prefix, self.batch_first = grid, prefix, batch_first
+        self.block = nn.Identity()
+
+    def forward(self, images):
+        n = self.prefix + self.grid[0] * self.grid[1]
+        tokens = torch.arange(n * 2.0).view(1, n, 2) + 1000 * torch.arange(len(images)).view(-1, 1, 1)
+        return self.block(tokens if self.batch_first else tokens.transpose(0, 1))
+
+
+class Tape(nn.Module):
+    """Runs ``shared`` twice, then ``tail``, and remembers what ran."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared, self.tail, self.end = nn.ReLU(), nn.Conv2d(3, 2, 1), nn.Identity()
+        self.ran = []
+
+    def forward(self, x):
+        x = self.shared(x)
+        x = self.shared(x - 1)
+        self.ran.append("tail")
+        return self.end(self.tail(x))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_sequences_lose_registers_and_keep_their_places(batch_first):
+    network = Sequences((2, 3), prefix=3, batch_first=batch_first)
+    sequence = "BNC" if batch_first else "NBC"
+    backbone = HookedBackbone(network, ["block"], prefix_tokens=3, sequence=sequence)
+    local, whole = backbone.get_tokens(torch.zeros(6, 3, 20, 30))  # six images, six patches: axes cannot be told apart
+    assert local["block"].shape == (6, 2, 2, 3)
+    assert local["block"][0, 0].tolist() == [[6.0, 8.0, 10.0], [12.0, 14.0, 16.0]]  # token 3 comes first
+    assert local["block"][4, 1, 0, 0] == 4007
+    assert whole["block"].tolist() == [[1000.0 * b, 1000.0 * b + 1] for b in range(6)]
+
+
+def test_registers_without_class_token_give_the_mean():
+    backbone = HookedBackbone(Sequences((2, 2), prefix=4), ["block"], prefix_tokens=4, class_token=False)
+    local, whole = backbone.get_tokens(torch.zeros(1, 3, 8, 8))
+    assert torch.equal(whole["block"], local["block"].mean((2, 3)))
+
+
+def test_forgotten_prefix_tokens_are_an_error_that_says_so():
+    backbone = HookedBackbone(Sequences((14, 14), prefix=1), ["block"])
+    with pytest.raises(ValueError, match=r"197 tokens make no grid.*prefix_tokens="):
+        backbone.get_tokens(torch.zeros(1, 3, 224, 224))
+
+
+def test_grid_follows_the_image():
+    assert token_grid(32, (128, 70)) == (8, 4)
+    assert token_grid(6, (100, 31), patch_size=16) == (6, 1)
+    with pytest.raises(ValueError, match="patch_size"):
+        token_grid(7, (32, 32), patch_size=16)
+
+
+def test_channels_last_maps_and_vectors():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(1), nn.Linear(4 * 6, 5))
+    backbone = HookedBackbone(network, ["2"])
+    local, whole = backbone.get_tokens(torch.randn(2, 3, 2, 3))
+    assert local["2"].shape == (2, 5, 1, 1)
+    assert torch.equal(local["2"][..., 0, 0], whole["2"])
+
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Identity()
+
+        def forward(self, x):
+            return self.block(x.permute(0, 2, 3, 1))
+
+    images = torch.randn(2, 3, 4, 5)
+    local, _ = HookedBackbone(Last(), ["block"], feature_map="BHWC").get_tokens(images)
+    assert torch.equal(local["block"], images)
+
+
+def test_in_place_successors_do_not_reach_the_tokens(rng):
+    images = torch.randn(2, 3, 6, 6, generator=rng)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
+    local, _ = HookedBackbone(network, ["0"]).get_tokens(images)
+    assert torch.equal(local["0"], network[0](images))
+    assert (local["0"] < 0).any()
+
+
+def test_a_module_used_twice_gives_its_last_output(rng):
+    images = torch.randn(1, 3, 4, 4, generator=rng)
+    backbone = HookedBackbone(Tape(), ["shared"])
+    for _ in range(3):
+        local, _ = backbone.get_tokens(images)
+        assert torch.equal(local["shared"], (images.relu() - 1).relu())
+    assert len(backbone.network.ran) == 3  # whose turn is the last is known at the end only
+
+
+class Settling(nn.Module):
+    """Runs one cell until its state no longer moves: how often depends on the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.end = nn.Hardtanh(), nn.Identity()
+        self.turns = 0
+
+    def forward(self, x):
+        state, before = x, x + 1
+        while (state - before).abs().max() > 1e-3:
+            before, state = state, self.cell(state * 0.5)
+            self.turns += 1
+        return self.end(state)
+
+
+def test_a_network_whose_steps_depend_on_the_image_runs_to_its_end():
+    """Also where its module happened to run once for the first images."""
+    backbone = HookedBackbone(Settling(), ["cell"], feature_map="BCHW")
+    backbone.get_tokens(torch.zeros(1, 3, 4, 4))
+    assert backbone.network.turns == 1
+    for scale in (1.0, 0.1, 0.9):
+        images = torch.full((1, 3, 4, 4), scale)
+        assert torch.equal(backbone.get_tokens(images).local["cell"], Settling()(images))
+
+
+@pytest.mark.parametrize("fixed_steps", [None, True, False])
+def test_a_pass_stops_when_it_has_everything_where_steps_are_fixed(rng, fixed_steps):
+    ran = []
+
+    class Tail(nn.Module):
+        def forward(self, x):
+            if not isinstance(x, torch.fx.Proxy):
+                ran.append(x)
+            return x
+
+    images = torch.randn(1, 3, 4, 4, generator=rng)
+    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 2, 1), Tail()), ["0"], fixed_steps=fixed_steps)
+    first = backbone.get_tokens(images)
+    assert len(ran) == 1
+    assert torch.equal(backbone.get_tokens(images).local["0"], first.local["0"])
+    assert len(ran) == (2 if fixed_steps is False else 1)
+
+
+def test_outputs_of_ones_own_kind_are_read_by_an_adapter(rng):
+    class Gives(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            return {"logits": x.mean((1, 2, 3)), "features": self.body(x)}
+
+    network, images = Gives(), torch.randn(2, 3, 5, 6, generator=rng)
+    with pytest.raises(ValueError, match=r"out gives dict.*adapter="):
+        HookedBackbone(network, {"out": ""}).get_tokens(images)
+    backbone = HookedBackbone(network, {"out": ""}, adapter=lambda output: output["features"])
+    for _ in range(2):
+        assert torch.equal(backbone.get_tokens(images).local["out"], network.body(images))
+    assert "adapter" in backbone.fingerprint()["settings"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_script_module_is_refused_in_one_line():
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())
+    for scripted in (torch.jit.script(network), nn.Sequential(torch.jit.trace(network, torch.zeros(1, 3, 4, 4)))):
+        with pytest.raises(TypeError, match="ScriptModule") as refused:
+            HookedBackbone(scripted, ["0"])
+        assert "\n" not in str(refused.value)
+
+
+def test_a_layer_that_never_runs_is_named():
+    network = nn.ModuleDict({"used": nn.Conv2d(3, 2, 1), "idle": nn.Conv2d(3, 2, 1)})
+    network.forward = lambda x: network["used"](x)
+    with pytest.raises(ValueError, match="idle never ran"):
+        HookedBackbone(network, ["used", "idle"]).get_tokens(torch.zeros(1, 3, 4, 4))
+
+
+def test_threads_do_not_mix_their_images(rng):
+    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)), ["0", "2"])
+    batches = torch.randn(6, 4, 3, 24, 24, generator=rng)
+    alone = [backbone.get_tokens(batch) for batch in batches]
+    found: dict[int, list] = {i: [] for i in range(len(batches))}
+    barrier = threading.Barrier(len(batches))
+
+    def work(i):
+        barrier.wait()
+        for _ in range(20):
+            found[i].append(backbone.get_tokens(batches[i]))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, results in found.items():
+        assert len(results) == 20
+        assert all(torch.equal(r.local[k], alone[i].local[k]) for r in results for k in r.layers)
+    assert not any(module._forward_hooks for module in backbone.modules())
+
+
+def test_a_call_within_a_call_keeps_both_apart(rng):
+    outer_images, inner_images = torch.randn(2, 1, 3, 6, 6, generator=rng)
+    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), ["0", "1"])
+    expected = [backbone.get_tokens(images) for images in (outer_images, inner_images)]
+    inner = []
+
+    def nested(*_):
+        if not inner:
+            inner.append(None)
+            inner[0] = backbone.get_tokens(inner_images)
+
+    handle = backbone.network[1].register_forward_hook(nested)
+    outer = backbone.get_tokens(outer_images)
+    handle.remove()
+    for found, wanted in zip((outer, inner[0]), expected, strict=True):
+        assert all(torch.equal(found.local[k], wanted.local[k]) for k in ("0", "1"))
+
+
+def test_an_exception_in_the_network_passes_and_leaves_nothing(rng):
+    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), ["0", "1"])
+    images = torch.randn(1, 3, 6, 6, generator=rng)
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    handle = backbone.network[1].register_forward_pre_hook(fail)
+    with pytest.raises(KeyboardInterrupt):
+        backbone.get_tokens(images)
+    handle.remove()
+    assert not any(module._forward_hooks for module in backbone.modules())
+    assert backbone.get_tokens(images).layers == ("0", "1")
+
+
+def test_half_precision_networks_give_float32():
+    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 4, 1)).to(torch.bfloat16), ["0"])
+    local, whole = backbone.get_tokens(torch.randn(1, 3, 4, 4).to(torch.bfloat16))
+    assert local["0"].dtype == whole["0"].dtype == torch.float32
+
+
+def test_layers_may_be_renamed():
+    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), {"V1": "1", "LGN": "0"})
+    assert backbone.get_tokens(torch.zeros(1, 3, 4, 4)).layers == ("V1", "LGN") == backbone.layers

@@ -1,0 +1,32 @@
+"""Folds in the forms that scikit-learn users write them in."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold, LeaveOneGroupOut
+
+from brainnet.ridge.folds import make_folds
+
+
+@pytest.mark.parametrize("k", [2, 3, 7])
+def test_a_number_is_kfold(k):
+    for (train, held_out), (a, b) in zip(make_folds(k, 20), KFold(k).split(np.zeros(20)), strict=True):
+        assert (train.tolist(), held_out.tolist()) == (a.tolist(), b.tolist())
+
+
+def test_groups_leave_one_out():
+    runs = np.array(["a", "b", "b", "c", "a", "c"])
+    ours = make_folds("groups", 6, runs)
+    for (train, held_out), (a, b) in zip(ours, LeaveOneGroupOut().split(np.zeros(6), groups=runs), strict=True):
+        assert (train.tolist(), held_out.tolist()) == (a.tolist(), b.tolist())
+    again = make_folds(LeaveOneGroupOut(), 6, runs)
+    assert [held_out.tolist() for _, held_out in again] == [held_out.tolist() for _, held_out in ours]
+
+
+@pytest.mark.parametrize(
+    ("cv", "groups"),
+    [(1, None), (7, None), ("groups", None), ("groups", [1] * 6), ("groups", [1, 2]), ([([0, 1], [])], None),
+     ([([0, 1], [1, 2])], None), ([([0, 1], [6])], None)],
+)  # fmt: skip
+def test_impossible_folds_are_refused(cv, groups):
+    with pytest.raises((ValueError, IndexError)):
+        make_folds(cv, 6, groups)
