@@ -23,7 +23,8 @@ SMALLER = {
     r"^brainnet fit --config v4_squeezenet.*": r"\g<0> DATASET.SESSION 210325",
     r"torchvision:squeezenet1_0": r"\g<0>=weights.npz",
     r"^brainnet encode.*": r"\g<0> --resamples 20",
-    r"^brainnet (rsa(?!.*--squared)|searchlight).*": r"\g<0> --permutations 20",
+    r"^brainnet runs rerun.*": r"\g<0> --yes",
+    r"^brainnet (rsa|searchlight) .*": r"\g<0> --permutations 20",
 }
 
 

@@ -18,7 +18,8 @@ import brainnet.cli.encode
 # isort: off  (each files its commands under the app, and this is the order in which --help lists them)
 import brainnet.cli.fit
 import brainnet.cli.networks
-import brainnet.cli.rsa  # noqa: F401
+import brainnet.cli.rsa
+import brainnet.cli.runs  # noqa: F401
 
 # isort: on
 from brainnet.cli.process import end_at_once, keep_freed_memory

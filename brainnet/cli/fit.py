@@ -25,7 +25,7 @@ def demo(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find planted maps again: a simulated subject on the real cortex, a learning-free network, half a minute."""
+    """Find planted maps again: a simulated subject and an untrained network, half a minute on two free cores."""
     from brainnet.config import load_config
 
     out = out or Path("demo_shuffled" if shuffled else "demo")

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -79,7 +80,7 @@ def kind_of(out: Path) -> str | None:
 
 
 def opening(kind: str, packages: Sequence[str]) -> dict[str, Any]:
-    """The first entries of a card: kind, format, time, command, versions, source and machine.
+    """The first entries of a card: kind, format, time, command, versions, commit and machine.
 
     >>> sorted(opening("fit", ["numpy"])["versions"])
     ['brainnet', 'numpy', 'python']
@@ -88,9 +89,9 @@ def opening(kind: str, packages: Sequence[str]) -> dict[str, Any]:
         "kind": kind,
         "format": CARD_FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "versions": {"brainnet": __version__, "python": platform.python_version(), **_versions(packages)},
-        "source": _git_commit(),
+        "commit": _git_commit(),
         "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
     }
 

@@ -10,7 +10,8 @@ from brainnet._work import Interrupted
 from brainnet.cli import app as cli
 from brainnet.run import training as run
 
-COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets"]
+COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets",
+            "runs", "cache"]  # fmt: skip
 
 
 def brainnet(*words: str) -> tuple[int, str, str]:
