@@ -78,8 +78,8 @@ def test_config_stops_at_the_door(path):
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_heavy_packages_are_imported_where_used(path):
     place = path.relative_to(PACKAGE).with_suffix("").as_posix()
-    allowed = {"plmodel/module": {"pytorch_lightning"}, "datamodule": {"pytorch_lightning"},
-               "run/training": {"pytorch_lightning"}}.get(place, set())  # fmt: skip
+    lightning = ("plmodel/module", "plmodel/base", "datamodule", "run/callbacks")
+    allowed = {"pytorch_lightning"} if place in lightning else set()
     allowed = {"typer", "rich"} if place.startswith("cli/") else allowed
     for module, at_top in imports(path):
         if at_top:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 
 _FILES = {
-    "training": ("fit", "load_model", "predict", "redraw"),
+    "training": ("fit",),
+    "prediction": ("load_model", "predict"),
+    "results": ("redraw",),
     "encoding": ("encode_subjects",),
     "extraction": ("extract_features",),
     "rsa": ("compare_over_time", "compare_rdms", "fit_rdms", "partition_rdms", "search", "search_group", "write_rdms"),

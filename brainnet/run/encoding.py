@@ -37,9 +37,10 @@ from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, CONTROLS, Encoding, Fit, FitKey, encode, find_estimators
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
-from brainnet.run.card import Clock, closing, opening, refuse_others
+from brainnet.run.card import Clock, closing, data_card, opening, refuse_others
 from brainnet.run.encoding_figures import draw
-from brainnet.run.training import PACKAGES, data_card, load_model
+from brainnet.run.prediction import load_model
+from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore, fingerprint_of
 from brainnet.tokens import POOLS

@@ -13,6 +13,7 @@ from brainnet.cli import app as cli
 from brainnet.cli import networks
 from brainnet.cli.process import loading
 from brainnet.config import load_config
+from brainnet.run import prediction
 from brainnet.run import training as run
 
 COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets"]
@@ -128,15 +129,17 @@ def calls(monkeypatch):
     """Notes what ``fit`` and ``predict`` are given, and runs neither."""
     noted = []
     monkeypatch.setattr(run, "fit", lambda cfg, out, **options: noted.append((cfg, out, options)) or METRICS)
-    monkeypatch.setattr(run, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy")
+    monkeypatch.setattr(
+        prediction, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy"
+    )
     return noted
 
 
 METRICS = {
     "test": {
-        "all": {"n": 90, "n_scored": 80, "r": {"mean": 0.111, "median": 0.222}, "r2": {"mean": 0.333},
-                "r_interval": {"lower": 0.077, "upper": 0.144}, "mean_r_over_mean_ceiling": 0.555},
-        "V1": {"n": 9, "n_scored": 8, "r": {"mean": 0.666}, "r2": {"mean": 0.777}, "mean_r_over_mean_ceiling": None},
+        "all": {"n": 90, "n_scored": 80, "r": {"mean": 0.111, "median": 0.222, "low": 0.077, "high": 0.144},
+                "r2": {"mean": 0.333}, "ceiling_share": 0.555},
+        "V1": {"n": 9, "n_scored": 8, "r": {"mean": 0.666}, "r2": {"mean": 0.777}, "ceiling_share": None},
     },
     "n_test_images": 70,
     "recovery": {"layer": {"raw": 0.812, "gain_corrected": 0.913, "constant_guess": 0.214}, "not_identifiable": "size"},
@@ -186,7 +189,7 @@ def test_predict_passes_its_options_on(calls, tmp_path):
 
 def test_the_report_prints_each_number_under_its_name(calls, tmp_path):
     text = said("fit", "--out", str(tmp_path))
-    assert "region voxels mean r mean R2 mean r / mean ceiling all 80 0.111 0.333 0.555 V1 8 0.666 0.777 " in text
+    assert "roi voxels mean r mean R2 share of the ceiling all 80 0.111 0.333 0.555 V1 8 0.666 0.777 " in text
     assert "mean test r 0.111 (95 % interval over images 0.077 to 0.144), 70 images, 80 of 90 voxels" in text
     assert "raw gain-corrected constant guess layer 0.812 0.913 0.214 size" in text
 
