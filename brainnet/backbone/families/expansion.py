@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from brainnet._checks import check_word
 from brainnet._registry import takes_options_of
+from brainnet._work import multiplies_bfloat16
 from brainnet.backbone.base import FrozenBackbone, choose_layers
 from brainnet.backbone.convolution import filter_and_pool, filter_spectrum, spectral_convolution
 from brainnet.backbone.weights import fit_weights, load_weights, weights_path
@@ -166,7 +167,7 @@ class Expansion(FrozenBackbone):
         side = 224 if padding == "valid" else 128
         settings = {"bank": bank, "nonlinearity": "+".join(nonlinearities), "padding": padding}
         if precision == "auto":
-            precision = "bf16" if _has_bf16() else "fp32"
+            precision = "bf16" if multiplies_bfloat16() else "fp32"
         settings["precision"] = precision
         super().__init__(
             name, choose_layers(LAYERS, layers), preprocessing or Preprocessing((side, side)), settings=settings
@@ -305,10 +306,3 @@ def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Exp
 def variants() -> list[str]:
     """What can follow "expansion:"."""
     return ["full", "small"]
-
-
-def _has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
-    return any(
-        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
