@@ -17,6 +17,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.space import BrainSpace
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
+from tests.toys import toy_dataset
 
 
 class Scenes(ResponseDataset):
@@ -324,3 +325,20 @@ def test_a_process_gets_its_share(dataset, store, monkeypatch):
         assert not isinstance(loader, DataLoader)  # in which Lightning would put a sampler that repeats images
         seen += joined(epoch(loader))
     assert sorted(seen) == list(range(13, 18))
+
+
+def test_a_store_of_more_images_serves_those_of_the_dataset():
+    """Several subjects share one store: each takes its own images from it, by their ids."""
+    dataset = toy_dataset(n_images=30)
+
+    class Shared:
+        def __init__(self, image_ids):
+            self.image_ids = image_ids
+
+        def select(self, ids):
+            return [self.image_ids.index(name) for name in ids]
+
+    names = ["another", *reversed(dataset.image_ids)]
+    assert BrainDataModule(dataset, Shared(names)).store == list(range(30, 0, -1))
+    with pytest.raises(ValueError, match="of other images"):
+        BrainDataModule(dataset, Shared(names[:-1]))

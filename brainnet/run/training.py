@@ -284,7 +284,7 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
             enable_progress_bar=show,
             enable_model_summary=False,
         )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+    except (MisconfigurationException, ImportError, ValueError, TypeError, RuntimeError) as error:
         asked = {name: cfg.TRAINER[name] for name in ("ACCELERATOR", "DEVICES", "STRATEGY")}
         settings = ", ".join(f"TRAINER.{name} {value}" for name, value in asked.items())
         raise ValueError(f"this machine cannot train with {settings}: {' '.join(str(error).split())}") from None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from brainnet.cli.fit import _report
 from brainnet.config import load_config
 from brainnet.plmodel import PLModel
 from brainnet.run.prediction import load_model
-from brainnet.run.results import redraw
+from brainnet.run.results import redraw, scores_file
 from brainnet.run.training import fit
 from brainnet.scores import pearson_r, r2
 from tests.run.conftest import CEILING, REGIONS
@@ -147,3 +148,38 @@ def test_the_card_and_the_config_are_those_of_the_run(mapped):
     assert (card["seed"], load_config(out / "config.yaml").SEED) == (4, 4)
     assert card["test"]["r"]["mean"] == metrics["test"]["all"]["r"]["mean"]
     assert [card["splits"][name]["n"] for name in ("train", "val", "test")] == [len(r) for r in data.splits.values()]
+
+
+def test_a_negative_control_is_drawn_without_fading(mapped, tmp_path, monkeypatch):
+    """Nothing is predicted there: maps that fade with the score would be blank."""
+    from brainnet import plot
+
+    run = tmp_path / "run"
+    shutil.copytree(mapped[0], run)
+    seen = []
+
+    def noted(*args, **options):
+        seen.append(options)
+        return plot.scores(options["scores"], options["space"])
+
+    monkeypatch.setattr(plot, "selectors", noted)
+    for shuffled in ("False", "True"):
+        (run / "config.yaml").write_text(toy_config("DATASET.SHUFFLED", shuffled).dump())
+        redraw(run)
+    assert [options["alpha_by_score"] for options in seen] == [True, False]
+    assert "NEGATIVE CONTROL" in seen[1]["title"]
+
+
+def test_a_folder_of_before_is_still_drawn_and_a_damaged_one_told(mapped, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(mapped[0], run)
+    table = pd.read_csv(run / "scores.csv")
+    table.rename(columns={"ceiling": "noise_ceiling", "ceiling_share": "r_normalised"}).to_csv(run / "scores.csv")
+    assert all(path.is_file() for path in redraw(run))
+    (run / "selectors.npz").write_bytes((run / "selectors.npz").read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"selectors\.npz is damaged"):
+        redraw(run)
+
+
+def test_splits_of_similar_names_have_files_of_their_own():
+    assert len({scores_file(split).lower() for split in ("a b", "a_b", "a-b", "a/b", "test")}) == 5

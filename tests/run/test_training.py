@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from brainnet.run import training as runs
 from brainnet.run.prediction import load_model
 from brainnet.run.results import redraw
 from brainnet.scores import pearson_r
-from tests.toys import ToyBackbone, toy_config, toy_dataset
+from brainnet.space import BrainSpace
+from tests.toys import ToyBackbone, toy_config, toy_dataset, toys_registered
 
 FILES = {"run.json", "config.yaml", "data.json", "model.ckpt", "selectors.npz", "scores.csv", "metrics.json",
          "maps.png", "maps.svg"}  # fmt: skip
@@ -200,3 +202,93 @@ def test_a_missing_folder_is_told_before_a_network_is_fetched(tmp_path, monkeypa
     monkeypatch.setattr(runs, "build_backbone_of", lambda cfg: pytest.fail("weights were asked for"))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         runs.fit(load_config("folder", ["DATASET.DATA_DIR", str(tmp_path / "nowhere")]), tmp_path / "out")
+
+
+# ------------------------------------------------------------------ refused before any work
+
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        pytest.param(("TRAINER.ACCELERATOR", "gpu"), "TRAINER.ACCELERATOR gpu", marks=NO_GPU),
+        (("TRAINER.ACCELERATOR", "gpuu"), "TRAINER.ACCELERATOR gpuu"),
+        (("TRAINER.STRATEGY", "ddpp"), "TRAINER.STRATEGY ddpp"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_before_any_work(toys, tmp_path, monkeypatch, words, named):
+    monkeypatch.setattr(runs, "build_dataset", lambda *args: pytest.fail("data were read"))
+    with pytest.raises(ValueError, match=named):
+        runs.fit(toy_config(*words), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()  # a refused run leaves no folder
+
+
+def test_a_region_named_all_is_refused(toys, tmp_path):
+    data = toy_dataset()
+    data.space = BrainSpace(coords=data.space.coords, n_voxels=7, rois={"all": torch.arange(7) < 3})
+    with toys_registered(lambda: data), pytest.raises(ValueError, match="'all'"):
+        runs.fit(toy_config(), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_resumed_on_other_data(toys, tmp_path):
+    out, more = tmp_path / "run", ("TRAINER.MAX_EPOCHS", "2")
+    runs.fit(toy_config("TRAINER.MAX_EPOCHS", "1"), out, progress=False)
+    before = (out / "checkpoints" / "last.ckpt").read_bytes()
+
+    def reversed_responses():
+        data = toy_dataset()
+        data.responses = -data.responses.flip(0)
+        return data
+
+    def other_split():
+        data = toy_dataset()
+        data.splits = data.splits | {"val": data.splits["test"], "test": data.splits["val"]}
+        return data
+
+    def other_pictures():
+        data = toy_dataset(seed=3)
+        data.responses, data.splits = toy_dataset().responses, toy_dataset().splits
+        return data
+
+    for dataset, named in ((reversed_responses, "responses_sha256"), (other_split, "splits: test, splits: val"),
+                           (other_pictures, "tokens")):  # fmt: skip
+        with toys_registered(dataset), pytest.raises(ValueError, match=named):
+            runs.fit(toy_config(*more), out, resume=True, progress=False)
+    assert (out / "checkpoints" / "last.ckpt").read_bytes() == before
+    damaged = bytearray(before)
+    damaged[len(damaged) // 2] ^= 1
+    (out / "checkpoints" / "last.ckpt").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"last\.ckpt"):
+        runs.fit(toy_config(*more), out, resume=True, progress=False)
+
+
+def test_a_read_out_of_a_users_file_fills_a_whole_folder(toys, tmp_path, monkeypatch):
+    """It has no selectors: so has its folder."""
+    (tmp_path / "mine.py").write_text(
+        textwrap.dedent(
+            """
+            import torch
+
+            class Linear(torch.nn.Module):
+                def __init__(self, layers, layer_widths, n_vertices, coords=None):
+                    super().__init__()
+                    self.map = torch.nn.Linear(sum(width[1] for width in layer_widths), n_vertices)
+
+                def forward(self, local, global_):
+                    return self.map(torch.cat(list(global_.values()), 1)), self.map.weight.square().mean()
+            """
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    cfg = toy_config("MODEL.READOUT", "mine.py:Linear", "TRAINER.MAX_EPOCHS", "3")
+    metrics = runs.fit(cfg, "run", draw=True, progress=False)
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= FILES - {"selectors.npz"}
+    assert "places_at_the_border" not in metrics
+    assert (tmp_path / "run" / "maps.png").stat().st_size > 5000
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # the run knows where the file is
+    assert type(load_model(tmp_path / "run").encoder).__name__ == "Linear"
+    assert f"{tmp_path / 'mine.py'}:Linear" == runs.load_config(tmp_path / "run" / "config.yaml").MODEL.READOUT
