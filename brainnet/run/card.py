@@ -13,12 +13,16 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from brainnet import __version__
-from brainnet._files import read_json
+from brainnet._files import read_json, sha256
+
+if TYPE_CHECKING:
+    from brainnet.dataset import ResponseDataset
 
 CARD_FORMAT = 1
 
@@ -93,6 +97,24 @@ def opening(kind: str, packages: Sequence[str]) -> dict[str, Any]:
         "versions": {"brainnet": __version__, "python": platform.python_version(), **_versions(packages)},
         "commit": _git_commit(),
         "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
+    }
+
+
+def data_card(name: str, dataset: ResponseDataset) -> dict[str, Any]:
+    """The entries of a card that say which data were used: "data", "splits" and "noise_ceiling"."""
+    return {
+        "data": {
+            "name": name,
+            "n_images": len(dataset),
+            "n_voxels": dataset.n_voxels,
+            "image_ids_sha256": sha256("\n".join(dataset.image_ids).encode()),
+            "responses_sha256": sha256(np.ascontiguousarray(dataset.responses.numpy()).tobytes()),
+        },
+        "splits": {
+            split: {"n": len(rows), "sha256": sha256(rows.numpy().astype("<i8").tobytes())}
+            for split, rows in dataset.splits.items()
+        },
+        "noise_ceiling": {"definition": dataset.noise_ceiling_definition or None, "n_repeats": dataset.n_repeats},
     }
 
 
