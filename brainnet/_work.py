@@ -177,6 +177,20 @@ def free_bytes(device: torch.device) -> int | None:
     return min(known, default=None)
 
 
+def multiplies_bfloat16(device: str | torch.device = "cpu") -> bool:
+    """Whether a device multiplies bfloat16 in hardware; a processor without (AVX2 alone) is slower by it, not faster.
+
+    On x86 that is AVX512-BF16 or AMX; on a GPU the third tensor cores (Ampere) or later.
+    """
+    import torch
+
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in known)
+
+
 def size(n_bytes: float) -> str:
     """A number of bytes for people.
 

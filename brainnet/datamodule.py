@@ -8,7 +8,6 @@ processes, so a score does not depend on how many there were; nothing is padded,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from brainnet._work import read_ahead
 from brainnet.dataset import ResponseDataset
 from brainnet.store import TokenStore, choose_preprocessing
 from brainnet.tokens import Preprocessing, Tokens
@@ -162,12 +162,7 @@ class BatchLoader:
         elif not self.lookahead:
             yield from map(self.source.__getitem__, index)
         else:
-            with ThreadPoolExecutor(1) as reader:
-                coming = reader.submit(self.source.__getitem__, index[0])
-                for following in index[1:]:
-                    ready, coming = coming.result(), reader.submit(self.source.__getitem__, following)
-                    yield ready
-                yield coming.result()
+            yield from read_ahead(self.source.__getitem__, index)
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and number of batches handed out; Lightning keeps it in its checkpoints."""
@@ -187,7 +182,7 @@ class BrainDataModule(pl.LightningDataModule):
 
     Args:
         dataset: images, responses and the splits "train", "val" and "test".
-        store: tokens of exactly these images, in this order.
+        store: tokens of these images; one that holds more, or another order, serves them by their ids.
         batch_size: images per batch and process.
         seed: of the order of training images; same seed, same order in every epoch, on every machine.
         eval_batch_size: of validation, test and prediction; None means ``batch_size``.
@@ -197,7 +192,7 @@ class BrainDataModule(pl.LightningDataModule):
         fit_on: "train", or "train+val", which trains on the validation images too and leaves none to choose by.
 
     Raises:
-        ValueError: a store of other images.
+        ValueError: a store that lacks some of the images.
     """
 
     def __init__(
@@ -222,7 +217,7 @@ class BrainDataModule(pl.LightningDataModule):
         self._given_preprocessing = preprocessing
         self.preprocessing = choose_preprocessing(dataset, None, preprocessing)
         self.store = store
-        self.ready: TokenStore | None = None  # the store as the model in training transforms it; loaders prefer it
+        self.transformed: TokenStore | None = None  # by the model in training; loaders prefer it
 
     @property
     def store(self) -> TokenStore | None:
@@ -232,6 +227,9 @@ class BrainDataModule(pl.LightningDataModule):
     @store.setter
     def store(self, store: TokenStore | None) -> None:
         if store is not None and list(store.image_ids) != list(self.dataset.image_ids):
+            if hasattr(store, "select") and set(self.dataset.image_ids) <= set(store.image_ids):
+                self._store = store.select(self.dataset.image_ids)  # of several subjects' images
+                return
             mine, other = self.dataset.image_ids, store.image_ids
             differing = next((i for i, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), None)
             where = "" if differing is None else f"; image {differing} is {mine[differing]!r} and {other[differing]!r}"
@@ -279,7 +277,7 @@ class BrainDataModule(pl.LightningDataModule):
         return self._loader(torch.arange(len(self.dataset)), self.eval_batch_size)
 
     def _loader(self, index: Tensor, batch_size: int, *, shuffle: bool = False, drop_last: bool = False) -> BatchLoader:
-        store, (world_size, rank) = self.ready or self.store, self._processes()
+        store, (world_size, rank) = self.transformed or self.store, self._processes()
         resident = store is not None and store.is_resident
         sampler = EpochSampler(
             index,
@@ -293,7 +291,7 @@ class BrainDataModule(pl.LightningDataModule):
         )
         if store is None:
             return BatchLoader(ImageBatches(self.dataset, self.preprocessing), sampler, num_workers=self.num_workers)
-        source = TokenBatches(store, self.dataset.responses, Tokens if self.ready is None else TransformedTokens)
+        source = TokenBatches(store, self.dataset.responses, Tokens if self.transformed is None else TransformedTokens)
         return BatchLoader(source, sampler, lookahead=not store.lies_ready)
 
     def _processes(self) -> tuple[int, int]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from brainnet.backbone import BACKBONES
 from brainnet.config import load_config
-from brainnet.dataset import ArrayDataset
+from brainnet.dataset import DATASETS, ArrayDataset
 
 
 class ToyBackbone:
@@ -51,12 +53,25 @@ def toy_dataset(n_images=60, n_voxels=7, coords=True, noise=0.3, seed=0):
     return data
 
 
+@contextmanager
+def toys_registered(dataset=toy_dataset, backbone=ToyBackbone):
+    """What :func:`toy_config` names: a function that makes the data set, and one that makes the backbone."""
+
+    class Toy(ArrayDataset):
+        @classmethod
+        def from_settings(cls, data_dir, seed):
+            return dataset()
+
+    with BACKBONES.temporarily("toy", lambda variant: backbone()), DATASETS.temporarily("toy", Toy):
+        yield
+
+
 def toy_config(*overrides: str):
     return load_config(
         None,
-        ["DATASET.BATCH_SIZE", "8", "MODEL.BOTTLENECK_DIM", "4", "MODEL.HEAD", "sum", "TOKENS.STANDARDIZE", "True",
-         "RESPONSES.STANDARDIZE", "True", "OPTIMIZER.LR", "0.01", "TRAINER.MAX_EPOCHS", "2",
-         "REGULARIZATION.DECAY_TOTAL_STEPS", "10", *overrides],
+        ["DATASET.NAME", "toy", "BACKBONE.NAME", "toy", "DATASET.BATCH_SIZE", "8", "MODEL.BOTTLENECK_DIM", "4",
+         "MODEL.HEAD", "sum", "TOKENS.STANDARDIZE", "True", "RESPONSES.STANDARDIZE", "True", "OPTIMIZER.LR", "0.01",
+         "TRAINER.MAX_EPOCHS", "2", "REGULARIZATION.DECAY_TOTAL_STEPS", "10", *overrides],
     )  # fmt: skip
 
 

@@ -21,7 +21,11 @@ def encode(
     out: Out = Path("encoding"),
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "-m", help="ridge, banded, stacked or window; repeat for more. Default: ridge."),
+        typer.Option(
+            "--method",
+            "-m",
+            help="ridge, banded, stacked, window, or FILE.py:NAME of your own; repeat for more. Default: ridge.",
+        ),
     ] = None,
     backbone: Annotated[
         list[str] | None,
@@ -43,9 +47,18 @@ def encode(
     run: Annotated[
         list[Path] | None, typer.Option("--run", help="Folder of a finished `brainnet fit` on the same data.")
     ] = None,
+    cv: Annotated[
+        str | None, typer.Option("--cv", help="How penalties are chosen: a number of folds, loo, or groups.")
+    ] = None,
+    cv_groups: Annotated[
+        Path | None,
+        typer.Option(help="CSV file with the columns image and group: penalties are chosen leaving one group out."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of controls, resampling and random weights.")] = 0,
-    resamples: Annotated[int, typer.Option(min=20, help="Of the images, for intervals and p-values.")] = 1000,
+    resamples: Annotated[
+        int, typer.Option(min=20, help="Number of resamples of the images, for intervals and p-values.")
+    ] = 1000,
     quiet: Quiet = False,
 ) -> None:
     """Predict every voxel by ridge and its kin, beside controls and noise ceilings.
@@ -73,7 +86,8 @@ def encode(
         cfg, out, methods=method or ("ridge",), backbones=backbone or (),
         subjects=subjects, layers=layer or (), pool=pool,
         controls=[word.strip() for word in (controls or "").split(",") if word.strip()],
-        runs=run or (), n_jobs=jobs, seed=seed, n_resamples=resamples, progress=not quiet,
+        runs=run or (), cv=int(cv) if cv and cv.isdigit() else cv, groups=cv_groups,
+        n_jobs=jobs, seed=seed, n_resamples=resamples, progress=not quiet,
     )  # fmt: skip
     _report_encoding(encoding)
     out_console.print(f"\ntables, maps, figures and run card in {out}", highlight=False)

@@ -85,7 +85,7 @@ def predict(
 ) -> None:
     """Predict every voxel's response to new images."""
     with loading():
-        from brainnet.run.training import predict as predict_run
+        from brainnet.run.prediction import predict as predict_run
 
     path = predict_run(run, images, out, batch_size=batch_size, progress=not quiet)
     out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
@@ -95,7 +95,7 @@ def predict(
 def plot(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
     """Draw the maps of a finished run again."""
     with loading():
-        from brainnet.run.training import redraw
+        from brainnet.run.results import redraw
 
     for path in redraw(run):
         out_console.print(str(path), highlight=False)
@@ -104,26 +104,25 @@ def plot(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")])
 def _report(metrics: dict, out: Path) -> None:
     """What a person wants to know at once; everything else is in the folder."""
     summary = metrics["test"]["all"]
-    table = Table("region", "voxels", "mean r", "mean R2", "mean r / mean ceiling", box=None)
+    table = Table("roi", "voxels", "mean r", "mean R2", "share of the ceiling", box=None)
     for name, row in metrics["test"].items():
-        ratio = row.get("mean_r_over_mean_ceiling")
+        ratio = row.get("ceiling_share")
         table.add_row(
             name, str(row["n_scored"]), f"{row['r']['mean']:.3f}", f"{row['r2']['mean']:.3f}",
             "" if ratio is None else f"{ratio:.3f}",
         )  # fmt: skip
     out_console.print(table)
-    low, high = summary["r_interval"]["lower"], summary["r_interval"]["upper"]
+    r = summary["r"]
     out_console.print(
-        f"mean test r {summary['r']['mean']:.3f} (95 % interval over images {low:.3f} to {high:.3f}), "
+        f"mean test r {r['mean']:.3f} (95 % interval over images {r['low']:.3f} to {r['high']:.3f}), "
         f"{metrics['n_test_images']} images, {summary['n_scored']} of {summary['n']} voxels",
         highlight=False,
     )
     for split, means in metrics.get("further_splits", {}).items():
-        row = means["all"]
-        ratio = row.get("mean_r_over_mean_ceiling")
+        r, ratio = means["all"]["r"], means["all"].get("ceiling_share")
+        of_ceiling = "" if ratio is None else f", {ratio:.3f} of the ceiling"
         out_console.print(
-            f"mean {split} r {row['r']['mean']:.3f} ({row['r_interval']['lower']:.3f} to "
-            f"{row['r_interval']['upper']:.3f}){'' if ratio is None else f', {ratio:.3f} of the ceiling'}, "
+            f"mean {split} r {r['mean']:.3f} ({r['low']:.3f} to {r['high']:.3f}){of_ceiling}, "
             f"{means['n_images']} images",
             highlight=False,
         )

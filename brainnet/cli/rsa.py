@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -58,10 +59,32 @@ Folds = Annotated[
 Metric = Annotated[str, typer.Option(help="Distance between two patterns, such as correlation or mine.py:name.")]
 
 
+ARGUMENTS = {"n_folds": "folds", "n_permutations": "permutations", "min_size": "min-size", "k": "vertices"}
+WORDS = "key|nan|generalise|test|correction|method|metric|pooling|radius|unit|seed|n_folds|n_permutations|min_size|k"
+
+
+def in_options(message: str) -> str:
+    """A message about arguments, in the words of the command line.
+
+    >>> in_options("pass key=, one of a, b; or use nan='omit' with n_folds <= 2")
+    'pass --key, one of a, b; or use --nan omit with --folds <= 2'
+    """
+    option = lambda name: f"--{ARGUMENTS.get(name, name)}"  # noqa: E731
+    message = re.sub(rf"\b({WORDS})='([\w-]+)'", lambda found: f"{option(found[1])} {found[2]}", message)
+    message = re.sub(rf"\b({WORDS})=(?=[\s,;.]|$)", lambda found: option(found[1]), message)
+    return re.sub(r"(?<!-)\b(n_folds|n_permutations|min_size)\b", lambda found: option(found[1]), message)
+
+
 class _WithOlderForm(TyperGroup):
     """A group of commands that also reads the form the command had before it was parted, and says the new one once."""
 
     translate: Callable[[list[str]], list[str]]
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            raise ValueError(in_options(str(error))) from error
 
     def parse_args(self, ctx, args):
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
@@ -194,7 +217,9 @@ def time(
     method: Method = "spearman",
     span: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="First and last time of the data. By default time points are counted.", metavar="FIRST LAST"),
+        typer.Option(
+            help="First and last time of the data in seconds. By default time points are counted.", metavar="FIRST LAST"
+        ),
     ] = None,
     fusion: Annotated[
         bool,

@@ -3,6 +3,7 @@
 from brainnet.config.settings import (
     OPEN_SECTIONS,
     changed,
+    checked_config,
     config_files,
     config_help,
     config_keys,
@@ -14,6 +15,7 @@ from brainnet.config.settings import (
 __all__ = [
     "OPEN_SECTIONS",
     "changed",
+    "checked_config",
     "config_files",
     "config_help",
     "config_keys",

@@ -8,7 +8,10 @@ and ``configs/v4_squeezenet.yaml`` hold the recipes that work on a thousand imag
 from __future__ import annotations
 
 import ast
+import math
+import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,8 @@ _C.TOKENS.PCA = 0  # principal components kept per layer; 0 keeps the channels. 
 _C.TOKENS.WHITEN = False  # every kept component to SD 1; otherwise each layer as a whole
 
 _C.MODEL = CfgNode()
+_C.MODEL.READOUT = "factortopy"  # what reads the tokens: a registered name, or a class of your own, "mine.py:Class"
+_C.MODEL.OPTIONS = CfgNode(new_allowed=True)  # what the read-out named takes beyond these, e.g. OPTIONS.depth 2
 _C.MODEL.LAYERS = []  # layers to choose from; empty asks the backbone
 _C.MODEL.LAYER_WIDTHS = []  # channels of each of them; empty asks the backbone
 _C.MODEL.BOTTLENECK_DIM = 128  # channels every layer is reduced to
@@ -60,7 +65,7 @@ _C.MODEL.WIDTH_INIT = 0.35  # starting SD of the Gaussian window, in half image 
 _C.MODEL.HEAD = "mean"  # "mean" over channels (the original), or "sum", which learns D times faster
 _C.MODEL.START = "random"  # "random", or "ridge": closed form, from a ridge regression over Gaussian windows
 _C.MODEL.IMPLEMENTATION = "auto"  # of the selection: "auto", "reference", "cells", ...
-_C.MODEL.PRECISION = "fp32"  # of tokens and products in the selection: "fp32" or "bf16"
+_C.MODEL.PRECISION = "fp32"  # of tokens and products in the selection: "fp32", "bf16", or "auto" as of BACKBONE
 
 _C.RESPONSES = CfgNode()
 _C.RESPONSES.STANDARDIZE = False  # fit z-scored responses (training images); predictions come back in response units
@@ -91,7 +96,11 @@ _C.TRAINER.DEVICES = 1  # processes or GPUs
 _C.TRAINER.STRATEGY = "auto"  # Lightning's: "auto", "ddp", ...
 _C.TRAINER.CUDA_GRAPH = False  # replay one captured training step; on a single GPU
 
-OPEN_SECTIONS = ("DATASET.OPTIONS", "BACKBONE.OPTIONS")  # their keys are those of the target's signature
+OPEN_SECTIONS = (
+    "DATASET.OPTIONS",
+    "BACKBONE.OPTIONS",
+    "MODEL.OPTIONS",
+)  # their keys are those of the target's signature
 
 _CHOICES = {
     "MODEL.RESIZE": ("mean", "bilinear"),
@@ -99,9 +108,38 @@ _CHOICES = {
     "MODEL.WINDOW": ("point", "gaussian"),
     "MODEL.HEAD": ("mean", "sum"),
     "MODEL.START": ("random", "ridge"),
-    "MODEL.PRECISION": ("fp32", "bf16"),
+    "MODEL.IMPLEMENTATION": ("auto", "reference", "cells", "triton"),
+    "MODEL.PRECISION": ("fp32", "bf16", "auto"),
     "BACKBONE.PRECISION": ("fp32", "bf16", "auto"),
     "TRAINER.FIT_ON": ("train", "train+val"),
+}
+
+# least and most; of a list, of each of its numbers
+_RANGES = {
+    "SEED": (0, 2**32 - 1),
+    "DATASET.RESOLUTION": (1, math.inf),
+    "DATASET.BATCH_SIZE": (1, math.inf),
+    "DATASET.N_TRAIN": (2, math.inf),
+    "DATASET.N_TEST": (2, math.inf),
+    "DATASET.N_VOXELS": (0, math.inf),
+    "TOKENS.BATCH_SIZE": (1, math.inf),
+    "TOKENS.PCA": (0, math.inf),
+    "MODEL.BOTTLENECK_DIM": (1, math.inf),
+    "MODEL.GRID": (1, math.inf),
+    "MODEL.WIDTH_INIT": (0.08, 3.0),
+    "LOSS.BETA": (0, sys.float_info.max),
+    "OPTIMIZER.LR": (0, sys.float_info.max),
+    "OPTIMIZER.WARMUP": (0, math.inf),
+    "OPTIMIZER.DECAY_LAST": (0, 1),
+    "OPTIMIZER.WEIGHT_DECAY": (0, sys.float_info.max),
+    "OPTIMIZER.SELECTOR_LR_SCALE": (0, sys.float_info.max),
+    "OPTIMIZER.SELECTOR_WEIGHT_DECAY": (0, sys.float_info.max),
+    "REGULARIZATION.LAMBDA": (0, sys.float_info.max),
+    "REGULARIZATION.DECAY_TOTAL_STEPS": (0, math.inf),
+    "TRAINER.MAX_EPOCHS": (1, math.inf),
+    "TRAINER.PATIENCE": (0, math.inf),
+    "TRAINER.CLIP_NORM": (0, sys.float_info.max),
+    "TRAINER.VAL_EVERY": (1, math.inf),
 }
 
 
@@ -128,18 +166,14 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     >>> load_config("demo", ["OPTIMIZER.LR", "0.01"]).OPTIMIZER.LR
     0.01
     """
-    cfg = get_cfg_defaults()
-    if path is not None:
-        file = _find(path)
-        try:
-            given = yaml.safe_load(file.read_text())
-        except yaml.YAMLError as error:
-            raise ValueError(f"{file} is not readable as YAML: {' '.join(str(error).split())}") from None
-        if given is not None and not isinstance(given, dict):
-            raise ValueError(f"{file} must hold KEY: value pairs, got {type(given).__name__}.")
-        for key, value in _flatten(given or {}):
-            _set(cfg, key, value, where=str(file))
-    return changed(cfg, overrides)
+    if path is None:
+        return changed(get_cfg_defaults(), overrides)
+    file = _find(path)
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not readable as YAML: {' '.join(str(error).split())}") from None
+    return changed(_merged(given, str(file)), overrides)
 
 
 def changed(cfg: CfgNode, overrides: Sequence[str]) -> CfgNode:
@@ -161,9 +195,39 @@ def changed(cfg: CfgNode, overrides: Sequence[str]) -> CfgNode:
 
 def parse_config(text: str) -> CfgNode:
     """The config that ``cfg.dump()`` wrote, as kept in checkpoints and run folders."""
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"the saved config is damaged: {' '.join(str(error).split())}") from None
+    return _merged(given, "the saved config")
+
+
+def checked_config(cfg: CfgNode) -> CfgNode:
+    """A copy of a config that was changed by attribute, with every key, choice and range checked.
+
+    Raises:
+        ValueError: an unknown key (names the nearest known one), or a value of the wrong kind or out of its range.
+
+    >>> cfg = get_cfg_defaults()
+    >>> cfg.MODEL.START = "Ridge"
+    >>> checked_config(cfg)
+    Traceback (most recent call last):
+    ValueError: MODEL.START in the config must be one of 'random', 'ridge', got 'Ridge'.
+    """
+    given = config_keys(cfg)
+    missing = [key for key in config_keys() if key not in given]
+    if missing:
+        raise ValueError(f"the config has no {', '.join(missing)}: begin with get_cfg_defaults() and change values.")
+    return _merged(cfg, "the config")
+
+
+def _merged(given: Any, where: str) -> CfgNode:
+    """The defaults with what a mapping of sections says."""
+    if given is not None and not isinstance(given, dict):
+        raise ValueError(f"{where} must hold KEY: value pairs, got {type(given).__name__}.")
     cfg = get_cfg_defaults()
-    for key, value in _flatten(yaml.safe_load(text)):
-        _set(cfg, key, value, where="the saved config")
+    for key, value in _flatten(given or {}):
+        _set(cfg, key, value, where=where)
     return cfg
 
 
@@ -230,6 +294,7 @@ def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
     choices = _CHOICES.get(key)
     if choices and coerced not in choices:
         raise ValueError(f"{key} in {where} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    _check_range(key, coerced, default, where)
     node = cfg
     *sections, leaf = key.split(".")
     for section in sections:
@@ -237,8 +302,25 @@ def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
     node[leaf] = coerced
 
 
+def _check_range(key: str, value: Any, default: Any, where: str) -> None:
+    if key == "TRAINER.DEVICES" and value < 1 and value != -1:
+        raise ValueError(f"{key} in {where} is a number of processes or GPUs, 1 or more, or -1 for all; got {value}.")
+    if key not in _RANGES:
+        return
+    if isinstance(default, tuple) and len(value) != len(default):
+        raise ValueError(f"{key} in {where} is {len(default)} numbers like {default}, got {value!r}.")
+    least, most = _RANGES[key]
+    for number in value if isinstance(default, tuple) else (value,):
+        kinds = int | float if isinstance(default, float) else int
+        if isinstance(number, bool) or not isinstance(number, kinds) or not least <= number <= most:
+            below = "" if most in (math.inf, sys.float_info.max) else f" and at most {most}"
+            raise ValueError(f"{key} in {where} must be at least {least}{below}, and finite; got {value!r}.")
+
+
 def _coerce(value: Any, default: Any) -> Any:
     """``value`` as the kind of ``default``, or None where it is of another kind."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if not isinstance(default, str):
         value = _literal(value)
     if isinstance(default, bool):

@@ -6,12 +6,11 @@ the matrix is which is stated, never guessed; an error says when only the other 
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +18,13 @@ from torch import Tensor
 
 from brainnet._checks import nearest
 from brainnet.dataset.base import DATASETS, SPLITS, ResponseDataset, check_splits, random_splits
+from brainnet.dataset.tables import RESPONSE_SUFFIXES, Table, read_rois, read_splits, read_table
 from brainnet.scores import ceiling_from_split_half
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images, is_picture, natural_sort
 from brainnet.tokens import Preprocessing
 
 ORIENTATIONS = ("images,voxels", "voxels,images")
-RESPONSE_SUFFIXES = (".npy", ".npz", ".csv")
 _LAYOUT = "images/ (or images.zip) and responses.npy (.npz, .csv), or images_<session>.zip and avg_<session>.npy"
 
 
@@ -103,26 +102,17 @@ class ArrayDataset(ResponseDataset):
         if splits is None:
             splits = random_splits(n_images, test=test, val=val, seed=seed)
         elif not isinstance(splits, Mapping):
-            splits = _read_splits(Path(splits), self.images.ids)
+            splits = read_splits(Path(splits), self.images.ids)
         splits = check_splits(splits, n_images)
         further_ceilings: dict[str, Tensor] = {}
         if trials is not None:
-            rows = splits["test"].numpy()  # numpy takes a tensor of one element for a number
-            counts = (~np.isnan(trials[rows if len(rows) else slice(None)])).sum(2)
-            n_repeats = round(float(counts.mean()))
-            if noise_ceiling is None:
-                further = {name: rows.numpy() for name, rows in splits.items() if name not in SPLITS}
-                rows = np.setdiff1d(np.arange(n_images), np.concatenate([[], *further.values()]))
-                noise_ceiling, noise_ceiling_definition = _ceiling(trials, rows if further else None)
-                for name, rows in further.items():
-                    found, definition = _ceiling(trials, rows) if len(rows) else (torch.tensor(torch.nan), "")
-                    if not found.isnan().all():
-                        further_ceilings[name] = found
-                        noise_ceiling_definition += f"; of {name}: {definition}"
-        elif noise_ceiling is None:
+            n_repeats = _count_of_repeats(trials, splits["test"])
+        if noise_ceiling is not None:
+            noise_ceiling = read_table(noise_ceiling, "noise_ceiling").values.reshape(-1)
+        elif trials is None:
             noise_ceiling_definition = "none: no repeats were given"
         else:
-            noise_ceiling = read_table(noise_ceiling, "noise_ceiling").values.reshape(-1)
+            noise_ceiling, noise_ceiling_definition, further_ceilings = _ceilings(trials, splits)
         super().__init__(
             self.images.ids,
             np.array(matrix, dtype=np.float32, order="C"),  # a copy: neither a read-only map nor the caller's array
@@ -283,10 +273,30 @@ def _find_images(root: Path) -> Path:
 
 
 def _space(coords: Any, rois: Any, n_voxels: int) -> BrainSpace:
-    rois = rois if rois is None or isinstance(rois, Mapping) else _read_rois(Path(rois))
+    rois = rois if rois is None or isinstance(rois, Mapping) else read_rois(Path(rois))
     if coords is None:
         return BrainSpace.free(n_voxels, rois)
     return BrainSpace(coords=torch.from_numpy(np.array(read_table(coords, "coords").values)), rois=rois or {})
+
+
+def _count_of_repeats(trials: np.ndarray, test: Tensor) -> int:
+    """Presentations of a test image, of any image where none is tested; the mean where they differ."""
+    rows = test.numpy()  # numpy takes a tensor of one element for a number
+    return round(float((~np.isnan(trials[rows if len(rows) else slice(None)])).sum(2).mean()))
+
+
+def _ceilings(trials: np.ndarray, splits: Mapping[str, Tensor]) -> tuple[Tensor, str, dict[str, Tensor]]:
+    """The ceiling of all images but those of further splits, its definition, and the ceilings of these."""
+    further = {name: rows.numpy() for name, rows in splits.items() if name not in SPLITS}
+    rows = np.setdiff1d(np.arange(len(trials)), np.concatenate([[], *further.values()]))
+    ceiling, definition = _ceiling(trials, rows if further else None)
+    ceilings = {}
+    for name, rows in further.items():
+        found, its_own = _ceiling(trials, rows) if len(rows) else (torch.tensor(torch.nan), "")
+        if not found.isnan().all():
+            ceilings[name] = found
+            definition += f"; of {name}: {its_own}"
+    return ceiling, definition, ceilings
 
 
 def _ceiling(trials: np.ndarray, rows: np.ndarray | None = None, voxels_at_once: int = 1000) -> tuple[Tensor, str]:
@@ -314,103 +324,3 @@ def _mean_of_repeats(trials: np.ndarray) -> np.ndarray:
     present = ~np.isnan(trials)
     with np.errstate(invalid="ignore"):
         return np.where(present, trials, 0).sum(2) / present.sum(2)
-
-
-class Table(NamedTuple):
-    """An array as it was read, with the labels of its first two axes where the file named them."""
-
-    values: np.ndarray
-    labels: tuple[list[str] | None, list[str] | None] = (None, None)
-
-
-def read_table(source: Any, name: str) -> Table:
-    """An array from memory or from a .npy, .npz or .csv file; large .npy files stay on disk until they are used.
-
-    Args:
-        source: array, tensor or path.
-        name: what it is, for messages, and the key taken from an .npz that holds several arrays.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unknown suffix, a pickle, or an .npz whose array cannot be told.
-    """
-    if isinstance(source, Tensor):
-        return Table(source.detach().cpu().numpy())
-    if not isinstance(source, str | os.PathLike):
-        return Table(np.asarray(source))
-    path = Path(source)
-    if not path.exists():
-        raise FileNotFoundError(f"no {name} file {path}.")
-    if path.suffix == ".csv":
-        return _read_csv(path)
-    if path.suffix not in RESPONSE_SUFFIXES:
-        raise ValueError(f"{name} are read from {', '.join(RESPONSE_SUFFIXES)} files, got {path}.")
-    try:
-        loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
-        if path.suffix == ".npy":
-            return Table(loaded)
-        with loaded:
-            key = name if name in loaded.files else loaded.files[0]
-            if len(loaded.files) != 1 and key != name:
-                raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; name one of the arrays {name!r}")
-            return Table(loaded[key])
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"cannot read {name} from {path}: {error}.") from error
-
-
-def _read_csv(path: Path) -> Table:
-    import pandas
-
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = next(csv.reader(file), [])
-    has_header = first[:1] == [""] or not all(_is_number(cell) for cell in first[1:] or first)
-    table = pandas.read_csv(path, header=0 if has_header else None, dtype=None, encoding="utf-8-sig")
-    rows = None
-    # an unnamed first column is pandas' index; a column of words can only be names
-    if (has_header and first[0] == "") or not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
-        rows = [str(label) for label in table.iloc[:, 0]]
-        table = table.iloc[:, 1:]
-    words = [column for column, kind in table.dtypes.items() if not pandas.api.types.is_numeric_dtype(kind)]
-    if words:
-        raise ValueError(
-            f"{path}: column {words[0]!r} must hold numbers, got {table[words[0]].iloc[0]!r} in its first row."
-        )
-    return Table(table.to_numpy(dtype=np.float64), (rows, [str(c) for c in table.columns] if has_header else None))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _read_splits(path: Path, ids: list[str]) -> dict[str, list[int]]:
-    """Split -> indices of its images; images the file does not name are in no split."""
-    import pandas
-
-    table = pandas.read_csv(path, dtype=str)
-    if not {"image", "split"} <= set(table.columns):
-        raise ValueError(f"{path} must have columns image and split, got {', '.join(map(str, table.columns))}.")
-    rows = {name: row for row, name in enumerate(ids)}
-    splits: dict[str, list[int]] = {}
-    for image, split in zip(table["image"], table["split"], strict=True):
-        row = rows.get(image, rows.get(Path(str(image)).stem))
-        if row is None or not isinstance(split, str):
-            raise ValueError(f"{path}: image {image!r} in split {split!r}; images are {ids[0]!r} to {ids[-1]!r}.")
-        splits.setdefault(split, []).append(row)
-    return splits
-
-
-def _read_rois(path: Path) -> dict[str, Tensor]:
-    import pandas
-
-    table = pandas.read_csv(path)
-    if len(table.columns) == 1 and not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
-        names = table.iloc[:, 0]
-        return {str(name): torch.tensor((names == name).tolist()) for name in names.dropna().unique()}
-    values = table.to_numpy()
-    if not np.isin(values, (0, 1)).all():
-        raise ValueError(f"{path} must hold one column of ROI names, or a 0/1 column per ROI and nothing else.")
-    return {str(name): torch.from_numpy(values[:, i].astype(bool)) for i, name in enumerate(table.columns)}

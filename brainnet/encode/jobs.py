@@ -10,7 +10,9 @@ import copy
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,10 +172,9 @@ def make_portable(estimator: Any) -> None:
     module = sys.modules[type(estimator).__module__]
     if module.__name__ == "__main__" or _is_importable(module.__name__):
         return
-    from joblib.externals import cloudpickle
-
-    for pickler in filter(None, (cloudpickle, sys.modules.get("cloudpickle"))):  # dask has one of its own
-        pickler.register_pickle_by_value(module)
+    for name in ("cloudpickle", "joblib.externals.cloudpickle"):  # joblib's own up to some version, and dask's
+        with suppress(ImportError):
+            import_module(name).register_pickle_by_value(module)
 
 
 def _is_importable(name: str) -> bool:

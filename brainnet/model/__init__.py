@@ -1,8 +1,9 @@
 """Read-outs: from a backbone's tokens to a prediction per voxel, by what each voxel selects."""
 
 from brainnet.model.channels import ChannelDirections, as_colours, cluster_channels, project, top_channels
-from brainnet.model.factortopy import Contributions, FactorTopy
+from brainnet.model.factortopy import FactorTopy
 from brainnet.model.position_code import PositionalEncoding
+from brainnet.model.readout import READOUTS, Contributions, Readout
 
 __all__ = [
     "ChannelDirections",
@@ -13,4 +14,6 @@ __all__ = [
     "Contributions",
     "FactorTopy",
     "PositionalEncoding",
+    "READOUTS",
+    "Readout",
 ]

@@ -12,34 +12,22 @@ import copy
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from brainnet.model.position_code import PositionalEncoding
+from brainnet._checks import check_word
+from brainnet.model.closed_form import factorize
+from brainnet.model.position_code import PositionalEncoding, SelectorNetwork, run_together
+from brainnet.model.readout import READOUTS, Contributions
 from brainnet.selection import Selectors, read_out
-from brainnet.selection.definition import MAX_WIDTH, MIN_WIDTH
+from brainnet.selection.definition import MAX_WIDTH, MIN_WIDTH, arithmetic
 from brainnet.tokens import RunningMoments, Tokens, TokenTransform
-from brainnet.tokens.transform import module_key
+from brainnet.tokens.transform import module_keys
 
 __all__ = ["Contributions", "FactorTopy", "PositionalEncoding", "Selectors", "TokenTransform"]
-
-HIDDEN = 128  # units of the selectors' two hidden layers
-CODE_ROWS = (
-    8192  # voxels at a time on a CPU: activations small enough for the allocator to hand the same memory out again
-)
-
-
-class Contributions(NamedTuple):
-    """What each layer and scale adds to a voxel's prediction, as shares of standard deviation.
-
-    ``layer`` (n, L) sums to 1; ``scale`` (n, 1) is the global token's share. NaN where a prediction never varies.
-    """
-
-    layer: Tensor
-    scale: Tensor
 
 
 def _in_full_precision(method):
@@ -53,8 +41,9 @@ def _in_full_precision(method):
     return wrapped
 
 
+@READOUTS.register("factortopy")
 class FactorTopy(nn.Module):
-    """Factorised, topological selection of tokens: (prediction (B, n_vertices), regulariser) from tokens.
+    """Factorized, topological selection of tokens: (prediction (B, n_vertices), regulariser) from tokens.
 
     Args:
         layers: names of the layers, as they come in the tokens.
@@ -71,7 +60,9 @@ class FactorTopy(nn.Module):
         implementation: of the selection, see :func:`brainnet.selection.read_out`.
         precision: "fp32" computes in the parameters' precision; "bf16" rounds bottlenecks, read-out and the hidden
             layers behind layer and scale to bfloat16, never those behind places and widths; parameters, sums and
-            results keep their precision. Twice as fast, or more, on processors that multiply bfloat16.
+            results keep their precision. Twice as fast, or more, on processors that multiply bfloat16, and slower on
+            others: "auto" is "bf16" on the former alone.
+        n_axes: of coordinates that follow later.
 
     At the start every voxel looks at the image's centre, at all layers alike and half at the global token.
 
@@ -103,9 +94,11 @@ class FactorTopy(nn.Module):
         n_axes: int = 3,
     ):
         super().__init__()
-        _choose(topology=(topology, ("coords", "free")), window=(window, ("point", "gaussian")))
-        _choose(head=(head, ("mean", "sum")), resize=(resize, ("mean", "bilinear")))
-        _choose(precision=(precision, ("fp32", "bf16")))
+        check_word("topology", topology, ("coords", "free"))
+        check_word("window", window, ("point", "gaussian"))
+        check_word("head", head, ("mean", "sum"))
+        check_word("resize", resize, ("mean", "bilinear"))
+        check_word("precision", precision, ("fp32", "bf16", "auto"))
         if not MIN_WIDTH < width_init < MAX_WIDTH:
             raise ValueError(f"width_init must lie between {MIN_WIDTH} and {MAX_WIDTH} half-widths, got {width_init}")
         self.layers = tuple(str(name) for name in layers)
@@ -117,8 +110,8 @@ class FactorTopy(nn.Module):
         self.implementation, self.precision = implementation, precision
 
         self.local_token_bottleneck, self.global_token_bottleneck = nn.ModuleDict(), nn.ModuleDict()
-        for name, (local_width, global_width) in zip(self.layers, self.layer_widths, strict=True):
-            key = module_key(name)
+        self._keys = list(module_keys(self.layers).values())
+        for key, (local_width, global_width) in zip(self._keys, self.layer_widths, strict=True):
             self.local_token_bottleneck[key] = nn.Conv2d(local_width, bottleneck_dim, 1, bias=False)
             self.global_token_bottleneck[key] = nn.Linear(global_width, bottleneck_dim, bias=False)
         linear = nn.Linear(bottleneck_dim, n_vertices)
@@ -135,7 +128,7 @@ class FactorTopy(nn.Module):
         n_axes = n_axes if coords is None else coords.shape[-1]
         for name, size in self._outputs.items():
             if topology == "coords":
-                setattr(self, f"{name}_selector_mlp", _selector_mlp(64 * n_axes, size))
+                setattr(self, f"{name}_selector_mlp", SelectorNetwork(64 * n_axes, size))
             else:
                 setattr(self, f"{name}_selector", nn.Parameter(torch.zeros(n_vertices, size)))
         if coords is not None and topology == "coords":
@@ -149,7 +142,7 @@ class FactorTopy(nn.Module):
         """
         if self.topology == "free":
             raise ValueError("topology='free' has parameters per voxel and takes no coords.")
-        expected = self.n_vertices, self.space_selector_mlp[1].in_features // 64
+        expected = self.n_vertices, self.space_selector_mlp.first.in_features // 64
         if tuple(coords.shape) != expected:
             raise ValueError(f"coords must be {expected}, a row for every voxel; got {tuple(coords.shape)}.")
         coords = coords.detach().to(self.weight)
@@ -312,28 +305,20 @@ class FactorTopy(nn.Module):
             self._set_selector(name, logit.to(self.weight.device))
 
         selectors = self.get_selectors()
-        shares = [(1 - selectors.scale).double(), selectors.scale.double()]
         gain = self.bottleneck_dim if self.head == "mean" else 1
-        stacked = torch.cat(
-            [
-                gain * c.to(self.weight.device).double() / (selectors.layer[:, [k]].double() * share)
-                for stack, share in zip(stacks, shares, strict=False)
-                for k, c in enumerate(stack)
-            ],
-            dim=1,
+        stacks = [[gain * c.double() for c in stack] for stack in stacks]
+        weight, blocks, kept = factorize(
+            stacks, (1 - selectors.scale, selectors.scale), selectors.layer, self.bottleneck_dim
         )
-        left, values, right = _truncated_svd(stacked, self.bottleneck_dim)
-        rank = len(values)
+        rank = weight.shape[1]
         self.weight.zero_()
-        self.weight[:, :rank] = (left * values.sqrt()).to(self.weight)
-        basis = (values.sqrt()[:, None] * right).to(self.weight)
-        blocks = iter(basis.split([c.shape[1] for stack in stacks for c in stack], dim=1))
+        self.weight[:, :rank] = weight.to(self.weight)
         for kind, bottleneck in enumerate((self.local_token_bottleneck, self.global_token_bottleneck)):
-            for name in self.layers:
-                rows = bottleneck[module_key(name)].weight.flatten(1)  # a view: the bottleneck changes with it
-                rows[:rank] = next(blocks) if kind < len(stacks) else 0
+            for k, key in enumerate(self._keys):
+                rows = bottleneck[key].weight.flatten(1)  # a view: the bottleneck changes with it
+                rows[:rank] = blocks[kind][k].to(rows) if kind < len(blocks) else 0
         self.bias.copy_(intercept)
-        return float(values.square().sum() / stacked.square().sum())
+        return kept
 
     def extra_repr(self) -> str:
         """The choices a printed model shows."""
@@ -347,15 +332,15 @@ class FactorTopy(nn.Module):
             if set(given) != set(self.layers):
                 raise ValueError(
                     f"tokens have layers {_abridged(given)} but the model was built for {_abridged(self.layers)}.\n"
-                    f"  Set MODEL.LAYERS to the layers the backbone gives, or choose layers in the backbone: "
-                    f"build_backbone(..., layers={_abridged(self.layers)})."
+                    f"  Name in layers those the backbone gives (MODEL.LAYERS in a config), or choose them in the "
+                    f"backbone: build_backbone(..., layers={_abridged(self.layers)})."
                 )
         for name, (local_width, global_width) in zip(self.layers, self.layer_widths, strict=True):
             channels = local[name].shape[1], global_[name].shape[1]
             if channels != (local_width, global_width):
                 raise ValueError(
                     f"tokens of layer {name!r} have {channels[0]} local and {channels[1]} global channels but the "
-                    f"model was built for {local_width} and {global_width}. Set MODEL.LAYER_WIDTHS to match."
+                    f"model was built for {local_width} and {global_width}: give layer_widths to match."
                 )
         tokens = Tokens({name: local[name] for name in self.layers}, {name: global_[name] for name in self.layers})
         needs_resizing = any(t.shape[-2:] != self.grid for t in tokens.local.values())
@@ -365,17 +350,17 @@ class FactorTopy(nn.Module):
 
     def _bottleneck(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Local (B, L, D, H, W) and global (B, L, D) tokens on the channels all layers share."""
-        keys = [module_key(name) for name in self.layers]
-        local = [t.flatten(2).transpose(1, 2) for t in tokens.local.values()]  # (B, H W, C)
-        local = self._project(local, [self.local_token_bottleneck[key].weight.flatten(1) for key in keys])
-        global_ = [t[:, None] for t in tokens.global_.values()]
-        global_ = self._project(global_, [self.global_token_bottleneck[key].weight for key in keys])
-        return local.permute(1, 0, 3, 2).unflatten(3, self.grid), global_[:, :, 0].transpose(0, 1)
+        local = [rearrange(t, "b c h w -> b (h w) c") for t in tokens.local.values()]
+        local = self._project(local, [self.local_token_bottleneck[key].weight.flatten(1) for key in self._keys])
+        global_ = [rearrange(t, "b c -> b 1 c") for t in tokens.global_.values()]
+        global_ = self._project(global_, [self.global_token_bottleneck[key].weight for key in self._keys])
+        height = self.grid[0]
+        return rearrange(local, "l b (h w) d -> b l d h w", h=height), rearrange(global_, "l b 1 d -> b l d")
 
     def _project(self, tokens: list[Tensor], weights: list[Tensor]) -> Tensor:
         """Tokens (B, P, C) of every layer times that layer's weights (D, C): (L, B, P, D)."""
         batch, places, _ = tokens[0].shape
-        dtype = torch.bfloat16 if self.precision == "bf16" else self.weight.dtype
+        dtype = torch.bfloat16 if self._rounds() else self.weight.dtype
         tokens = [t.to(dtype) for t in tokens]
         if tokens[0].is_cuda and len({t.shape[2] for t in tokens}) == 1:
             # few launches matter more than a copy of the tokens; only stacked do they fold into rows without another
@@ -396,8 +381,12 @@ class FactorTopy(nn.Module):
             width=width,
             head=self.head,
             implementation=self.implementation,
-            precision=self.precision,
+            precision="bf16" if self._rounds() else "fp32",
         )
+
+    def _rounds(self) -> bool:
+        """Whether bfloat16 is used where the weights are now."""
+        return arithmetic(self.precision, self.weight.device) == "bf16"
 
     @_in_full_precision
     def _select(self, coords: Tensor | None) -> tuple[Selectors, Tensor | None]:
@@ -414,21 +403,15 @@ class FactorTopy(nn.Module):
         return selectors, MIN_WIDTH * (MAX_WIDTH / MIN_WIDTH) ** (logits["width"] + self._width_offset).sigmoid()
 
     def _logits(self, code: Tensor) -> dict[str, Tensor]:
-        """What each selector's network makes of the positional codes, the first layers of all in one product."""
-        exact = [name for name in self._outputs if self.precision == "fp32" or name in ("space", "width")]
+        """What each selector's network makes of the positional codes; places and widths are never rounded."""
+        exact = [name for name in self._outputs if not self._rounds() or name in ("space", "width")]
         rounded = [name for name in self._outputs if name not in exact]
-        parts: dict[str, list[Tensor]] = {name: [] for name in self._outputs}
-        for rows in code.split(CODE_ROWS if code.device.type == "cpu" else max(1, len(code))):
-            for names, dtype in ((exact, code.dtype), (rounded, torch.bfloat16)):
-                mlps = [getattr(self, f"{name}_selector_mlp") for name in names]
-                if not mlps:
-                    continue
-                first = torch.cat([m[1].weight for m in mlps]).to(dtype), torch.cat([m[1].bias for m in mlps]).to(dtype)
-                hidden = F.gelu(F.linear(rows.to(dtype), *first)).split(HIDDEN, dim=1)
-                for name, mlp, h in zip(names, mlps, hidden, strict=True):
-                    h = F.gelu(F.linear(h, mlp[3].weight.to(dtype), mlp[3].bias.to(dtype)))
-                    parts[name].append(F.linear(h, mlp[5].weight.to(dtype)).to(code.dtype))
-        return {name: torch.cat(chunks) for name, chunks in parts.items()}
+        found = {}
+        for names, dtype in ((exact, code.dtype), (rounded, torch.bfloat16)):
+            if names:
+                networks = [getattr(self, f"{name}_selector_mlp") for name in names]
+                found |= zip(names, run_together(networks, code, dtype), strict=True)
+        return {name: found[name] for name in self._outputs}
 
     def _encode(self, coords: Tensor | None) -> Tensor:
         if self.position_code is None:
@@ -446,41 +429,10 @@ class FactorTopy(nn.Module):
             getattr(self, f"{name}_selector").copy_(logit)
             return
         mlp = getattr(self, f"{name}_selector_mlp")
-        hidden = mlp[:-1](self._encode(None)).double()
+        hidden = mlp.hidden(self._encode(None)).double()
         gram = hidden.T @ hidden
         gram.diagonal().add_(1e-9 * gram.trace())  # hidden units may be collinear
-        mlp[-1].weight.copy_(torch.linalg.solve(gram, hidden.T @ logit.double()).T)
-
-
-def _selector_mlp(code_size: int, size: int) -> nn.Sequential:
-    last = nn.Linear(HIDDEN, size, bias=False)
-    nn.init.zeros_(last.weight)
-    # position 0 was the positional code in the published weights: it keeps their numbering 1, 3, 5
-    return nn.Sequential(
-        nn.Identity(), nn.Linear(code_size, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), last
-    )
-
-
-def _truncated_svd(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Left vectors (n, r), values (r,), right vectors (r, m); exact where small, by subspace iteration where large."""
-    if min(matrix.shape) > 8 * rank:
-        generator = torch.Generator().manual_seed(0)
-        probe = torch.randn(matrix.shape[1], rank + 16, generator=generator, dtype=matrix.dtype).to(matrix.device)
-        basis = torch.linalg.qr(matrix @ probe).Q
-        for _ in range(4):
-            basis = torch.linalg.qr(matrix @ (matrix.T @ basis)).Q
-        left, values, right = torch.linalg.svd(basis.T @ matrix, full_matrices=False)
-        left = basis @ left
-    else:
-        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    rank = min(rank, len(values))
-    return left[:, :rank], values[:rank], right[:rank]
-
-
-def _choose(**options: tuple[str, tuple[str, ...]]) -> None:
-    for name, (given, known) in options.items():
-        if given not in known:
-            raise ValueError(f"{name} is one of {known}, got {given!r}")
+        mlp.last.weight.copy_(torch.linalg.solve(gram, hidden.T @ logit.double()).T)
 
 
 def _abridged(names: Iterable[str]) -> str:

@@ -1,19 +1,30 @@
-"""Settings to objects: the one reader of the sections DATASET and BACKBONE.
+"""Settings to objects and plain values: the one reader of a config below ``run`` and ``cli``.
 
-What a family or a data set of its own takes beyond the common settings stands under ``BACKBONE.OPTIONS`` and
-``DATASET.OPTIONS`` and is checked against the signature of what it is for.
+What a family, a data set or a read-out of its own takes beyond the common settings stands under ``BACKBONE.OPTIONS``,
+``DATASET.OPTIONS`` and ``MODEL.OPTIONS``, and is checked against the signature of what it is for.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from brainnet._registry import check_options, options_of
 from brainnet.backbone import BACKBONES
-from brainnet.config import get_cfg_defaults
+from brainnet.config import config_keys, get_cfg_defaults, parse_config
 from brainnet.dataset import DATASETS, ResponseDataset
+from brainnet.model import READOUTS
+from brainnet.space import BrainSpace
+from brainnet.tokens import TokenTransform
+
+log = logging.getLogger(__name__)
 
 # settings of the data sets that came with brainnet first, from before there was DATASET.OPTIONS
 OF_SOME_DATASETS = {
@@ -23,6 +34,211 @@ OF_SOME_DATASETS = {
     "N_TEST": "n_test",
     "N_VOXELS": "n_voxels",
 }
+
+# settings that only some read-outs take, by the names of their arguments
+OF_SOME_READOUTS = {
+    "BOTTLENECK_DIM": "bottleneck_dim",
+    "GRID": "grid",
+    "TOPOLOGY": "topology",
+    "WINDOW": "window",
+    "HEAD": "head",
+    "RESIZE": "resize",
+    "IMPLEMENTATION": "implementation",
+    "PRECISION": "precision",
+    "WIDTH_INIT": "width_init",
+}
+# settings that change what the same weights predict, or which weights there are
+DECIDE_THE_FORWARD = ("MODEL.READOUT", "MODEL.GRID", "MODEL.RESIZE", "MODEL.WINDOW", "MODEL.HEAD", "MODEL.WIDTH_INIT",
+                      "MODEL.BOTTLENECK_DIM", "TOKENS.STANDARDIZE", "TOKENS.PCA")  # fmt: skip
+NAMES_A_FILE = ("DATASET.NAME", "BACKBONE.NAME", "MODEL.READOUT")  # where it is "mine.py:Class"
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How a data module is made where a data set is given, and what it must be."""
+
+    batch_size: int
+    seed: int
+    fit_on: str
+    shuffled: bool
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """Which tokens are read, on which grid, where they are kept and how they are transformed."""
+
+    layers: tuple[str | int, ...]
+    layer_widths: tuple[int, ...]
+    grid: tuple[int, int]
+    resize: str
+    store: str | None
+    batch_size: int
+    standardize: bool
+    pca: int | None
+    whiten: bool
+
+
+@dataclass(frozen=True)
+class ReadoutSettings:
+    """Which read-out, with which options, from which weights it starts."""
+
+    name: str
+    options: Mapping[str, Any]
+    start: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """The loss, the optimiser's steps and what each of them costs."""
+
+    beta: float
+    lr: float
+    warmup: int
+    decay_last: float
+    weight_decay: float
+    selector_lr_scale: float
+    selector_weight_decay: float
+    regularization: float
+    regularization_steps: int
+    clip_norm: float
+    cuda_graph: bool
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """All that PLModel reads of a config, see :mod:`brainnet.config` for what each means."""
+
+    data: DataSettings
+    tokens: TokenSettings
+    readout: ReadoutSettings
+    step: StepSettings
+    standardize_responses: bool
+    accelerator: str
+
+
+def settings_of(cfg: CfgNode) -> FitSettings:
+    """The plain values of a checked config.
+
+    Raises:
+        ValueError: settings that do not go together.
+    """
+    if cfg.TOKENS.PCA and not cfg.TOKENS.STANDARDIZE:
+        raise ValueError("TOKENS.PCA needs TOKENS.STANDARDIZE true: components of unscaled channels mean little.")
+    if cfg.MODEL.START == "ridge" and cfg.MODEL.WINDOW != "gaussian":
+        raise ValueError("MODEL.START ridge fits Gaussian windows: it needs MODEL.WINDOW gaussian.")
+    return FitSettings(
+        DataSettings(cfg.DATASET.BATCH_SIZE, cfg.SEED, cfg.TRAINER.FIT_ON, cfg.DATASET.SHUFFLED),
+        TokenSettings(
+            layers=tuple(cfg.MODEL.LAYERS),
+            layer_widths=tuple(cfg.MODEL.LAYER_WIDTHS),
+            grid=tuple(cfg.MODEL.GRID),
+            resize=cfg.MODEL.RESIZE,
+            store=cfg.TOKENS.STORE or None,
+            batch_size=cfg.TOKENS.BATCH_SIZE,
+            standardize=cfg.TOKENS.STANDARDIZE,
+            pca=cfg.TOKENS.PCA or None,
+            whiten=cfg.TOKENS.WHITEN,
+        ),
+        ReadoutSettings(cfg.MODEL.READOUT, _readout_options(cfg), cfg.MODEL.START, cfg.SEED),
+        StepSettings(
+            beta=cfg.LOSS.BETA,
+            lr=cfg.OPTIMIZER.LR,
+            warmup=cfg.OPTIMIZER.WARMUP,
+            decay_last=cfg.OPTIMIZER.DECAY_LAST,
+            weight_decay=cfg.OPTIMIZER.WEIGHT_DECAY,
+            selector_lr_scale=cfg.OPTIMIZER.SELECTOR_LR_SCALE,
+            selector_weight_decay=cfg.OPTIMIZER.SELECTOR_WEIGHT_DECAY,
+            regularization=cfg.REGULARIZATION.LAMBDA,
+            regularization_steps=cfg.REGULARIZATION.DECAY_TOTAL_STEPS,
+            clip_norm=cfg.TRAINER.CLIP_NORM,
+            cuda_graph=cfg.TRAINER.CUDA_GRAPH,
+        ),
+        standardize_responses=cfg.RESPONSES.STANDARDIZE,
+        accelerator=cfg.TRAINER.ACCELERATOR,
+    )
+
+
+def _readout_options(cfg: CfgNode) -> dict[str, Any]:
+    """The options of the read-out: those of the common settings that it takes, and its own."""
+    name, what = cfg.MODEL.READOUT, f"the read-out {cfg.MODEL.READOUT!r}"
+    make = READOUTS[name]
+    taken, options = options_of(make), dict(cfg.MODEL.OPTIONS)
+    check_options(make, options, what)
+    usual, unread = get_cfg_defaults().MODEL, []
+    for key, option in OF_SOME_READOUTS.items():
+        if taken is None or option in taken:
+            options.setdefault(option, cfg.MODEL[key])
+        elif cfg.MODEL[key] != usual[key] and key not in ("GRID", "RESIZE"):  # which tokens have, whatever reads them
+            unread.append(f"MODEL.{key}")
+    if unread:
+        log.info("%s does not read %s", what, ", ".join(unread))
+    if cfg.MODEL.START == "ridge" and not hasattr(make, "closed_form_start"):
+        raise ValueError(f"{what} has no closed_form_start, which MODEL.START ridge needs: set MODEL.START random.")
+    return options
+
+
+def build_readout(
+    settings: ReadoutSettings, layers: Sequence[str], layer_widths: Sequence[Any], space: BrainSpace
+) -> nn.Module:
+    """The read-out of a space's voxels, with the same first weights for the same seed.
+
+    Args:
+        settings: which one.
+        layers: names of the layers it is given.
+        layer_widths: channels per layer, an entry may be a pair (local, global).
+        space: where its voxels are; the topology "auto" follows from whether they have coordinates.
+    """
+    options, coords = dict(settings.options), space.coords
+    if options.get("topology") == "auto":
+        options["topology"] = "free" if coords is None else "coords"
+    if options.get("topology") == "free":
+        coords = None
+    # the same weights for the same seed, whatever ran before, and without touching the user's generator
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        readout = READOUTS[settings.name](layers, layer_widths, space.n_voxels, coords, **options)
+    if not isinstance(readout, nn.Module):
+        raise TypeError(f"a read-out is a torch.nn.Module, and {settings.name!r} made {type(readout).__name__}.")
+    return readout
+
+
+def build_transform(settings: TokenSettings, layers: Sequence[str], layer_widths: Sequence[Any]) -> Any:
+    """The transform of tokens, yet to be fitted; None where tokens are read as they are."""
+    return TokenTransform(layers, layer_widths, pca=settings.pca) if settings.standardize else None
+
+
+def other_forward(saved: str, cfg: CfgNode) -> list[str]:
+    """The settings of a saved config with which the same weights predict otherwise: "KEY then (not now)" each."""
+    then, now = config_keys(parse_config(saved)), config_keys(cfg)
+    keys = [*DECIDE_THE_FORWARD, *sorted(key for key in {*then, *now} if key.startswith("MODEL.OPTIONS."))]
+    return [f"{key} {then.get(key)} (not {now.get(key)})" for key in keys if then.get(key) != now.get(key)]
+
+
+def with_full_paths(cfg: CfgNode) -> CfgNode:
+    """A copy in which a file of the user's own ("mine.py:Class") is named by its full path: found from anywhere."""
+    cfg = cfg.clone()
+    for key in NAMES_A_FILE:
+        section, leaf = key.split(".")
+        path, _, attribute = cfg[section][leaf].rpartition(":")
+        if path.endswith(".py"):
+            cfg[section][leaf] = f"{Path(path).resolve()}:{attribute}"
+    return cfg
+
+
+def layers_of(wanted: Sequence[str | int], available: list[str]) -> list[str]:
+    """The layers a config names, by name or by position, among those the backbone gives; all where it names none."""
+    if not wanted or (all(isinstance(layer, int) for layer in wanted) and len(wanted) == len(available)):
+        return available  # as many as the backbone was built with: it has been told the positions already
+    names = [
+        available[layer] if isinstance(layer, int) and str(layer) not in available and layer < len(available)
+        else str(layer)
+        for layer in wanted
+    ]  # fmt: skip
+    missing = [name for name in names if name not in available]
+    if missing:
+        raise ValueError(f"MODEL.LAYERS names {', '.join(missing)}, but the tokens have layers {', '.join(available)}.")
+    return names
 
 
 def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:

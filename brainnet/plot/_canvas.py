@@ -316,7 +316,7 @@ def _slice_canvas(space: BrainSpace) -> Canvas:
         mosaic[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
         height = image.affine[2] @ [(x0 + x1) / 2, (y0 + y1) / 2, level, 1]
         middle = (left + piece.shape[1] / 2) / mosaic.shape[1]
-        notes.append((middle, 1 - top / mosaic.shape[0], f"z = {height:.0f} mm", "center", "bottom"))
+        notes.append((middle, 1 - (top - 0.15 * gap) / mosaic.shape[0], f"z = {height:.0f} mm", "center", "bottom"))
     rows, columns = np.nonzero(mosaic >= 0)
     size = (mosaic.shape[1] * step[0], mosaic.shape[0] * step[1])
     points[mosaic[rows, columns]] = np.stack([(columns + 0.5) * step[0], size[1] - (rows + 0.5) * step[1]], axis=1)

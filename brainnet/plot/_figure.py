@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainnet.plot._colors import FAINT, INK, continuous_colors
-from brainnet.plot._text import LINE, LONGEST_TITLE, label, labels, widest, wrapped
+from brainnet.plot._text import LINE, LONGEST_TITLE, label, labels_within, widest, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,6 +136,15 @@ def legend_beside(ax: Axes, entries: Sequence[tuple[Any, str]], own: bool = True
     return _legend(ax, entries, loc="upper left", bbox_to_anchor=(1 + 0.06 / width, 1.01), ncols=int(columns))
 
 
+def legend_below(ax: Axes, entries: Sequence[tuple[Any, str]]) -> Legend:
+    """A legend below axes that have no ticks, in as many columns as are as wide as they."""
+    _, bottom, width, height = box_of(ax)
+    one = HANDLE + widest((text for _, text in entries), LEGEND_SIZE) + 0.14
+    columns = max(1, min(len(entries), int(width / one)))
+    grow(ax.figure, bottom=LEGEND_ROW * -(-len(entries) // columns) + 0.2 - bottom)
+    return _legend(ax, entries, loc="upper center", bbox_to_anchor=(0.5, -0.12 / height), ncols=columns)
+
+
 def _legend(ax: Axes, entries: Sequence[tuple[Any, str]], **place: Any) -> Legend:
     # matplotlib leaves out a label that begins with an underscore: the texts are set afterwards
     legend = ax.legend(
@@ -223,12 +232,13 @@ def patches(ax: Axes, colors: np.ndarray, names: Sequence[str], name: str | None
 def name_cells(ax: Axes, names: Sequence[str], start: float = 0.0) -> None:
     """Level names below cells of width 1 that fill axes from ``start`` on; every k-th where they are dense."""
     inches = box_of(ax)[2]
-    texts = labels(names)
-    while widest(texts, 7) > 0.5 * inches and max(map(len, texts)) > 6:
-        texts = labels(names, int(max(map(len, texts)) * 0.8))
-    every = max(1, int(np.ceil((widest(texts, 7) + 0.08) * len(texts) / inches)))
-    shown = [*range(0, len(texts), every)]
+    texts = labels_within(names, 7, 0.5 * inches)
+    cell, longest = inches / len(texts), widest(texts, 7) + 0.08
+    wide = longest > max(2 * cell, 0.9)  # then the first one begins at its cell, as centred it would leave the figure
+    shown = [*range(0, len(texts), max(1, int(np.ceil((1.5 if wide else 1.0) * longest / cell))))]
     ax.set_xticks([start + place + 0.5 for place in shown], [texts[place] for place in shown])
+    if wide:
+        ax.get_xticklabels()[0].set_horizontalalignment("left")
 
 
 def style_legend(ax: Axes, name: str | None = None) -> None:
@@ -238,7 +248,8 @@ def style_legend(ax: Axes, name: str | None = None) -> None:
     for spine in ax.spines.values():
         spine.set(linewidth=0.5, color=FAINT)
     if name:
-        ax.set_xlabel(label(name, LONGEST_TITLE), fontsize=7.5, labelpad=2, color=INK)
+        room = max(1.5, 1.6 * box_of(ax)[2])
+        ax.set_xlabel(labels_within([name], 7.5, room, 60)[0], fontsize=7.5, labelpad=2, color=INK)
 
 
 def plain(ax: Axes, x_name: str, y_name: str) -> None:
@@ -246,7 +257,7 @@ def plain(ax: Axes, x_name: str, y_name: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set(linewidth=0.6, color=FAINT)
     ax.tick_params(labelsize=7, length=2.5, width=0.5, colors=INK)
-    ax.set_xlabel(label(x_name, 60), fontsize=8, color=INK, labelpad=2)
-    _, _, _, height = box_of(ax)
+    _, _, width, height = box_of(ax)
+    ax.set_xlabel(labels_within([x_name], 8, max(width + 0.2, 1.0), 60)[0], fontsize=8, color=INK, labelpad=2)
     lines = wrapped(label(y_name, LONGEST_TITLE), 8, max(height + 0.5, 1.0)) if y_name else [""]
     ax.set_ylabel("\n".join(lines[:2]), fontsize=8, color=INK, labelpad=3)

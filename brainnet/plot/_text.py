@@ -78,6 +78,14 @@ def widest(texts: Iterable[str], size: float) -> float:
     return max((width_of(text, size) for text in texts), default=0.0)
 
 
+def labels_within(names: Iterable[object], size: float, inches: float, longest: int = LONGEST) -> list[str]:
+    """:func:`labels` of as many letters as are no wider than some inches, and of eight at least."""
+    names = list(names)
+    while longest > 8 and widest(labels(names, longest), size) > inches:
+        longest = max(8, longest * 4 // 5)
+    return labels(names, longest)
+
+
 def wrapped(text: str, size: float, inches: float) -> list[str]:
     """Lines no wider than some inches, broken between words, within a word only where it is wider than a line.
 

@@ -80,7 +80,8 @@ def _cells(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) 
     layers = style.layer_names if "layer" in style.kept else None
     cells = []
     if "space" in style.kept:
-        colored = f"color: {label(name)}" if scores is not None else "color: layer of largest weight" if layers else ""
+        colored = "color: layer of largest weight" if layers else ""
+        colored = colored if scores is None else f"color: {label(name, 14)}"
         circles = "circle: window, one SD" if "width" in given else ""
         meaning = "; ".join(filter(None, ["place in the image", colored, circles]))
         draw = partial(_positions, selectors=selectors, names=layers, scores=scores, width=given.get("width"),
@@ -135,17 +136,20 @@ def _layer_weights(heat: Axes, bar: Axes, layer: np.ndarray, names: list[str], c
     n_units, n_layers = layer.shape
     if not n_units:
         heat.text(0.5, 0.5, "no unit has selectors", transform=heat.transAxes, ha="center", color=FAINT, fontsize=8)
+        heat.set(xticks=[], yticks=[])
+        bar.set_axis_off()
+        return
     order = layer_centre(layer).argsort(kind="stable")
     top = min(1.0, 3 / n_layers)  # a rule, not the data: even weights are a third of the bar on every figure
     heat.imshow(
-        continuous_colors(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, max(n_units, 1), 0),
+        continuous_colors(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, n_units, 0),
         aspect="auto",
         interpolation="nearest" if n_units <= 400 else "antialiased",
     )  # fmt: skip
     heat.set_xlim(0.5, n_layers + 0.5)
     name_cells(heat, names, 0.5)
     plain(heat, "", "unit")
-    if clusters is not None and n_units:
+    if clusters is not None:
         labels = clusters.astype(np.int64)[order]
         colors = cluster_colors(max(int(labels.max()) + 1, 1))
         strip = heat.inset_axes((1.015, 0, 0.035, 1))

@@ -34,7 +34,7 @@ from brainnet.plot._marks import (
     tests,
 )
 from brainnet.plot._pictures import MARKERS
-from brainnet.plot._text import LINE, labels, widest
+from brainnet.plot._text import LINE, labels, labels_within, widest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,7 +242,7 @@ def _panels(rois: Sequence[str], columns: int, size: tuple[float, float], foot: 
     cell = (size[0] + 0.42, size[1] + 0.28 + foot)
     figure = new_figure((columns * cell[0] + 0.48, rows * cell[1] + 0.05))
     axes = []
-    for number, text in enumerate(labels(rois, int(size[0] / 0.07))):
+    for number, text in enumerate(labels_within(rois, 8.5, size[0] + 0.3, 60)):
         row, column = divmod(number, columns)
         ax = add_axes(figure, (0.68 + column * cell[0], 0.05 + foot + (rows - 1 - row) * cell[1], *size))
         ax.set_title(text, fontsize=8.5, color=INK, loc="left")

@@ -24,7 +24,7 @@ from brainnet.plot._figure import (
     title_above,
 )
 from brainnet.plot._pictures import THUMBNAIL, hang, one_each
-from brainnet.plot._text import labels, named, widest, width_of
+from brainnet.plot._text import labels, labels_within, named, widest, width_of
 from brainnet.rsa import RDMs, compare
 from brainnet.rsa.rdms import as_rdms
 
@@ -91,8 +91,8 @@ def rdms(
     unit = "percentile of dissimilarity" if ranked else f"{found.metric} distance"
     color_bar(bar, SEQUENTIAL, low, high, unit, {0: "0", 50: "50", 100: "100"} if ranked else None)
     strip = _picture_strips(panels, images, columns, size)
-    fits = max(6, int(size / 0.062))  # letters of the name above a panel
-    for number, (ax, name) in enumerate(zip(panels, labels(named(found.names, kind), fits), strict=True)):
+    names = labels_within(named(found.names, kind), 8, size + 0.15, 60)
+    for number, (ax, name) in enumerate(zip(panels, names, strict=True)):
         ax.annotate(name, (0, 1), (0, 72 * (strip * (number < columns)) + 4), xycoords="axes fraction",
                     textcoords="offset points", fontsize=8, color=INK)  # fmt: skip
     _side_names(panels[::columns], found, images, groups, size)

@@ -8,8 +8,9 @@ import numpy as np
 
 from brainnet.plot._canvas import canvas_of, to_numpy
 from brainnet.plot._colors import DIVERGING, SEQUENTIAL, contrasting_colors
-from brainnet.plot._figure import add_axes, color_bar, new_figure, note_below, patches, title_above
+from brainnet.plot._figure import add_axes, color_bar, legend_below, new_figure, note_below, title_above
 from brainnet.plot._marks import CORRECTED
+from brainnet.plot._text import labels
 from brainnet.plot.surface import flatmap, slices
 from brainnet.rsa import SearchlightMaps
 
@@ -35,6 +36,8 @@ def searchlight(
     Raises:
         ValueError: centres without a place on a brain.
     """
+    from matplotlib.patches import Patch
+
     canvas = canvas_of(maps.space)
     if canvas is None:
         raise ValueError(f"{maps.space!r} has no place on a brain: plot its scores as bars instead.")
@@ -65,7 +68,8 @@ def searchlight(
         rgb = np.where((best >= 0)[:, None], colors[best], np.nan)
         right = add_axes(figure, (0.4 + wide, 0.75, wide, tall))
         draw(rgb, maps.space, ax=right, alpha=opacity, title="Model with the highest score", colorbar=False)
-        patches(add_axes(figure, (0.4 + 1.05 * wide, 0.42, 0.9 * wide, 0.1)), colors, list(maps.models))
+        names = labels(maps.models)
+        legend_below(right, [(Patch(color=color), name) for color, name in zip(colors, names, strict=True)])
     title_above(figure, title)
     note_below(figure, note)
     return figure

@@ -27,9 +27,10 @@ def variance_partition(
     Args:
         spaces: name -> (n_images, n_features).
         responses: (n_images, n_voxels).
-        estimator: fitted to name -> features; None is ``BandedRidgeCV(n_iter=20)``.
+        estimator: fitted to name -> features; None is ``BandedRidgeCV(n_iter=20)``; it too leaves groups out where
+            there are three or more of them.
         cv: outer folds, as for :class:`RidgeCV`; the estimator chooses its penalties within each.
-        groups: (n_images,) run labels for ``cv="groups"``.
+        groups: (n_images,) run labels for ``cv="groups"``; the estimator gets those of its images too.
 
     Returns:
         Subset of names -> (n_voxels,) float64; all parts sum to the R2 of the joint model. Parts can be negative.
@@ -43,15 +44,20 @@ def variance_partition(
     {('a',): 0.5, ('b',): 0.0, ('a', 'b'): 0.5}
     """
     response = torch.as_tensor(responses)
+    groups = None if groups is None else np.asarray(groups)
     folds = make_folds(cv, len(response), groups)
     if len(torch.cat([held_out for _, held_out in folds]).unique()) < len(response):
         raise ValueError("every image must be held out once for a cross-validated R2; use a number of folds or groups.")
-    estimator = BandedRidgeCV(n_iter=20) if estimator is None else estimator
+    if estimator is None:
+        enough = groups is not None and len(np.unique(groups)) > 2
+        estimator = BandedRidgeCV(n_iter=20, cv="groups" if enough else 5)
 
     def out_of_fold_r2(subset: Subset) -> Tensor:
         prediction = torch.empty_like(response, dtype=torch.float64)
         for train, held_out in folds:
-            fit = copy.deepcopy(estimator).fit({name: _rows(spaces[name], train) for name in subset}, response[train])
+            own = {} if groups is None else {"groups": groups[train.numpy()]}
+            read = {name: _rows(spaces[name], train) for name in subset}
+            fit = copy.deepcopy(estimator).fit(read, response[train], **own)
             prediction[held_out] = fit.predict({name: _rows(spaces[name], held_out) for name in subset}).double()
         return r2(prediction, response)
 

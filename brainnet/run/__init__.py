@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 
 _FILES = {
-    "training": ("fit", "load_model", "predict", "redraw"),
+    "training": ("fit",),
+    "prediction": ("load_model", "predict"),
+    "results": ("redraw",),
     "encoding": ("encode_subjects",),
     "extraction": ("extract_features",),
     "rdms": ("write_rdms",),

@@ -32,12 +32,12 @@ from brainnet.config import changed, config_keys
 from brainnet.dataset import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, CONTROLS, Encoding, encode, find_estimators
 from brainnet.plmodel import build_backbone_of, build_dataset
-from brainnet.run.card import Clock, closing, opening, refuse_others
+from brainnet.run.card import Clock, closing, data_card, opening, refuse_others
 from brainnet.run.encoding_comparisons import difference_tables, significance_table
 from brainnet.run.encoding_figures import draw
 from brainnet.run.encoding_maps import TRAIN, add_run, subject_of
 from brainnet.run.encoding_networks import Network, build_stores, check_networks, plan_networks
-from brainnet.run.training import PACKAGES, data_card
+from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
 from brainnet.tokens import POOLS
 

@@ -32,7 +32,7 @@ def significance_table(encoding: Encoding, n_permutations: int, progress: bool) 
             fdr, family = ((p[mask] <= 0.05).sum().item() for p in (test.p_fdr, test.p_max))
             rows.append(
                 {**key._asdict(), "split": split, "roi": roi, "n_tested": tested, "n_fdr05": fdr, "n_max05": family}
-                | {"share_fdr05": fdr / tested if tested else np.nan}
+                | {"share_fdr05": fdr / tested if tested else np.nan, "n_permutations": n_permutations}
             )
     return pd.DataFrame(rows)
 

@@ -7,7 +7,6 @@ no score: it picks what ``Encoding`` holds and hands it to ``brainnet.plot``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from brainnet import plot
+from brainnet._files import slug, write_csv
 from brainnet._work import progress as progress_bar
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
 from brainnet.scores import normalise
@@ -50,16 +50,13 @@ def draw(encoding: Encoding, folder: str | Path, progress: bool = True) -> list[
     pictures = [picture for subject in encoding.subjects for picture in _pictures(encoding, subject)]
     written = []
     used: set[str] = set()
-    for i, picture in enumerate(pictures):  # two subjects may differ in a character that no file name keeps
+    for i, picture in enumerate(pictures):  # two names may differ in the case of a letter, or in where a part ends
         taken = picture.name.lower() in used
         pictures[i] = picture = picture._replace(name=f"{picture.name}_{i}") if taken else picture
         used.add(picture.name.lower())
     for picture in progress_bar(pictures, "Figures", len(pictures), progress):
-        picture.numbers.to_csv(folder / f"{picture.name}.csv", index=False)
-        figure = picture.draw()
-        for suffix in ("png", "svg"):
-            figure.savefig(folder / f"{picture.name}.{suffix}", dpi=DPI)
-        written.append(folder / f"{picture.name}.png")
+        write_csv(folder / f"{picture.name}.csv", picture.numbers)
+        written.append(plot.save(picture.draw(), folder / picture.name, dpi=DPI)[0])
     return written
 
 
@@ -86,7 +83,15 @@ def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> I
     yield _Picture(
         _file("scores", subject, split),
         _bar_numbers(encoding, subject, scores, ceiling),
-        lambda: plot.scores(scores, dataset.space, noise_ceiling=ceiling, score_name="r", title=title),
+        lambda: plot.scores(
+            scores,
+            dataset.space,
+            noise_ceiling=ceiling,
+            intervals=_intervals(encoding, keys, split),
+            interval_name="95 % interval of the mean, images resampled",
+            score_name="r",
+            title=title,
+        ),
     )
     if ceiling is None:
         return
@@ -137,7 +142,7 @@ def _best_layer(encoding: Encoding, subject: str, model: str) -> Iterator[_Pictu
             _file("best_layer", subject, model, "" if method == "ridge" else method),
             numbers,
             lambda scores=scores, opacity=opacity: plot.best_layer(
-                scores, dataset.space, alpha=opacity, outlines=True, title=_title(subject, "", model)
+                scores, dataset.space, floor=FADE, alpha=opacity, outlines=True, title=_title(subject, "", model)
             ),
         )
 
@@ -197,6 +202,17 @@ def _scores(encoding: Encoding, keys: list[FitKey], split: str) -> dict[str, Ten
     return scores
 
 
+def _intervals(encoding: Encoding, keys: list[FitKey], split: str) -> dict[str, dict[str, tuple[float, float]]]:
+    """Name in the figures -> ROI -> interval of the mean r, as the table has it."""
+    table = encoding.table
+    rows = table[(table["split"] == split) & (table["score"] == "r")]
+    intervals = {}
+    for name, key in zip(_scores(encoding, keys, split), keys, strict=True):
+        mine = rows[(rows[list(key._fields)] == list(key)).all(axis=1)]
+        intervals[name] = {row["roi"]: (row["low"], row["high"]) for _, row in mine.iterrows()}
+    return intervals
+
+
 def _bar_numbers(encoding: Encoding, subject: str, scores: Mapping[str, Tensor], ceiling: Tensor | None) -> DataFrame:
     import pandas as pd
 
@@ -220,4 +236,4 @@ def _title(subject: str, split: str, model: str = "") -> str:
 
 def _file(*parts: str) -> str:
     """A file name of some words; the usual split, test, is not named."""
-    return "_".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in parts if part not in ("", "test"))
+    return "_".join(slug(part) for part in parts if part not in ("", "test"))

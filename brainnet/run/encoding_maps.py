@@ -12,7 +12,7 @@ from brainnet._files import read_json
 from brainnet.datamodule import BrainDataModule
 from brainnet.encode import ALL_LAYERS, Encoding, Fit, FitKey
 from brainnet.plmodel import PLModel
-from brainnet.run.training import load_model
+from brainnet.run.prediction import load_model
 from brainnet.store import TokenStore
 
 LEARNED = "FactorTopy"  # what a PLModel's rows are called in the table

@@ -161,6 +161,6 @@ def _draw_geometry(rdms: RDMs, out: Path) -> None:
     from brainnet import plot
 
     shown = RDMs(rdms.values[:12], rdms.metric, rdms.names[:12])
-    save_figure(plot.rdms(shown), out / "rdms.png")
+    save_figure(plot.rdms(shown, kind="layer"), out / "rdms.png")
     if len(rdms) > 1 and rdms.n_conditions > 2:
         save_figure(plot.model_similarity(rdms, title="Similarity of layers"), out / "layers.png")

@@ -99,7 +99,7 @@ def compare_over_time(
         out: folder of the results.
         models: files, or folders of files, of model RDMs; a file with several RDMs is a model with layers.
         method: name of a comparison.
-        span: first and last time, evenly divided; by default times are counted from 0.
+        span: first and last time in seconds, evenly divided; by default times are counted from 0.
         pooled: the models are fMRI regions with one RDM per subject, and each is pooled to one (fMRI-M/EEG fusion).
         key: entry of files that hold several arrays.
         progress: show a progress bar.
@@ -129,7 +129,7 @@ def compare_over_time(
         by_course = scores.dropna(subset="score").groupby(["roi", "model", "layer"], sort=False)
         columns = ["roi", "model", "layer", "time", "score", "low", "high", "p_corrected"]
         peaks = scores.loc[by_course["score"].idxmax(), columns].reset_index(drop=True)
-        name = "time" if span is not None else "time point"
+        name = "time (s)" if span is not None else "time point"
         save_figure(plot.rsa_time(evaluation, time_name=name), out / "time.png")
         card = {
             "data": {

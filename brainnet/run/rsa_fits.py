@@ -104,15 +104,17 @@ def _draw_fits(tables: dict[str, pd.DataFrame], mixed: list[str], method: str, o
     both = pd.concat([scores.assign(layer="weighted"), scores.assign(layer="plain mean", **plain)])
     both = both.sort_index(kind="stable")
     both = both.assign(low=both["score"] - both["sem"], high=both["score"] + both["sem"])
-    name = f"{method} similarity, held-out conditions\n(line: standard error over subjects)"
-    save_figure(plot.rsa_bars(both, score_name=name), out / "bars.png")
+    name = f"{method} similarity, held-out conditions"
+    figure = plot.rsa_bars(both, score_name=name, interval_name="standard error over subjects")
+    save_figure(figure, out / "bars.png")
     weights = tables["weights"].rename(columns={"component": "layer", "weight": "score"})
     low = weights["score"] - weights["spread"]
     # no weight that must not be negative is drawn below 0
     low = low.clip(lower=0) if (weights["score"] >= 0).all() else low
     weights = weights.assign(low=low, high=weights["score"] + weights["spread"])
     for name in mixed:
-        figure = plot.rsa_layers(weights[weights["model"] == name], score_name="weight, and its SD over splits")
+        rows = weights[weights["model"] == name]
+        figure = plot.rsa_layers(rows, score_name="weight", interval_name="SD over splits", ordered=False)
         save_figure(figure, out / f"weights_{name.replace('/', '_')}.png")
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainnet._files import array_digest, locked, write_csv, write_json, writing
+from brainnet._files import array_digest, locked, write_csv, write_json
 from brainnet.rsa import RDMs
 from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.run.rdm_files import Read
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "h5py", "nibabel", "matplotlib")
 DPI = 150
+DRAWN = ("bars", "layers", "time", "parts", "weights_*")
 RESULTS = ("ceilings.csv", "scores.csv", "differences.csv", "peaks.csv", "weights.csv", "parts.csv",
-           "bars.png", "layers.png", "time.png", "parts.png", "weights_*.png")  # fmt: skip
+           *(f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")))  # fmt: skip
 
 
 class Results(dict):
@@ -71,9 +72,10 @@ def clear(out: Path) -> None:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """A figure as PNG, whole or absent."""
-    with writing(path) as unfinished:
-        figure.savefig(unfinished, dpi=DPI)
+    """A figure as PNG, and as SVG beside it, whole or absent."""
+    from brainnet import plot
+
+    plot.save(figure, path.with_suffix(""), dpi=DPI)
 
 
 def finish(out: Path, tables: dict[str, pd.DataFrame], card: dict[str, Any], clock: Clock, read: list[Read]) -> Results:

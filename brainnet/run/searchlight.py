@@ -3,17 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from brainnet._files import array_digest, write_json
-from brainnet.rsa import GroupMaps, RDMs, SearchlightMaps, discs, group_searchlight, searchlight, spheres
+from brainnet._registry import check_options
+from brainnet.rsa import (
+    GroupMaps,
+    Neighbourhoods,
+    RDMs,
+    SearchlightMaps,
+    discs,
+    group_searchlight,
+    searchlight,
+    spheres,
+)
 from brainnet.run.card import Clock, closing, opening
 from brainnet.run.rdm_files import read_models
 from brainnet.run.rsa_results import PACKAGES, digest, results_folder, save_figure
-from brainnet.space import load_patterns
+from brainnet.space import BrainSpace, load_patterns
+
+
+@dataclass(frozen=True)
+class Lights:
+    """What is searched at each place: neighbourhoods, their RDMs and the comparison with models.
+
+    Args:
+        radius, unit: of spheres ("mm" or "voxels", 8 mm by default) or of discs (mm along the cortex).
+        k: vertices of a disc instead of a radius (50 by default).
+        min_size: fewest voxels of a neighbourhood.
+        metric, method: distance between patterns, comparison of RDMs.
+    """
+
+    radius: float | None = None
+    unit: str = "mm"
+    k: int | None = None
+    min_size: int = 10
+    metric: str = "correlation"
+    method: str = "spearman"
+
+    def around(self, space: BrainSpace) -> Neighbourhoods:
+        """Spheres in a volume, discs on a surface."""
+        if space.mask is None:
+            k = 50 if self.radius is None and self.k is None else self.k
+            return discs(space, self.radius, k, min_size=self.min_size)
+        if self.k is not None:
+            raise ValueError("k= counts vertices of a surface; a volume needs a radius.")
+        return spheres(space, 8.0 if self.radius is None else self.radius, self.unit, min_size=self.min_size)
 
 
 def search(
@@ -23,17 +63,12 @@ def search(
     *,
     mask: str | Path | None = None,
     mesh: str = "fsaverage5",
-    radius: float | None = None,
-    unit: str = "mm",
-    k: int | None = None,
-    min_size: int = 10,
-    metric: str = "correlation",
-    method: str = "spearman",
     n_permutations: int = 0,
     seed: int = 0,
     n_jobs: int = 1,
     key: str | None = None,
     progress: bool = True,
+    **lights: Any,
 ) -> SearchlightMaps:
     """Searchlight maps of model RDMs over one subject's patterns: NIfTI or GIfTI, a figure and a run card.
 
@@ -44,21 +79,22 @@ def search(
             or a ``.npy`` (n_conditions, n_mesh_vertices).
         models: files, or folders of files, of model RDMs in the order of the conditions.
         out: folder of the results.
-        mask: NIfTI that is above 0 inside the brain; by default voxels that are finite and not constant. Vertices that
-            are not finite or constant are left out in the same way.
+        mask: NIfTI on the grid of the patterns that is above 0 inside the brain; by default voxels that are finite and
+            not constant. Vertices that are not finite or constant are left out in the same way.
         mesh: of the surface files.
-        radius, unit: of spheres ("mm" or "voxels", 8 mm by default) or of discs (mm along the cortex).
-        k: vertices of a disc instead of a radius (50 by default).
-        min_size: fewest voxels of a neighbourhood.
-        metric, method: distance between patterns, comparison of RDMs.
         n_permutations, seed: condition-label permutations, and their seed.
         n_jobs: processes.
         key: entry of model files that hold several arrays.
         progress: show a progress bar.
+        **lights: ``radius, unit, k, min_size, metric, method``, see :class:`Lights`.
+
+    Raises:
+        ValueError: no models, patterns or a mask that do not fit, a radius or a number of vertices too small.
     """
     from brainnet import plot
 
-    clock = Clock()
+    check_options(Lights, lights, "a searchlight")
+    clock, how = Clock(), Lights(**lights)
     with results_folder(out, "searchlight") as out:
         networks = read_models(models, key)
         names = [
@@ -67,15 +103,10 @@ def search(
         stacked = RDMs.stack(networks.values(), names=names)
         data, space = load_patterns(patterns, mask, mesh)
         clock.lap("reading")
-        if space.mask is not None:
-            if k is not None:
-                raise ValueError("k= counts vertices of a surface; a volume needs a radius.")
-            lights = spheres(space, 8.0 if radius is None else radius, unit, min_size=min_size)
-        else:
-            lights = discs(space, radius, 50 if radius is None and k is None else k, min_size=min_size)
+        places = how.around(space)
         clock.lap("neighbourhoods")
         maps = searchlight(
-            data, stacked, lights, metric=metric, method=method, n_permutations=n_permutations,
+            data, stacked, places, metric=how.metric, method=how.method, n_permutations=n_permutations,
             generator=torch.Generator().manual_seed(seed), folder=out / "chunks", n_jobs=n_jobs, progress=progress,
         )  # fmt: skip
         clock.lap("searchlight")
@@ -87,7 +118,7 @@ def search(
             **opening("searchlight", PACKAGES),
             "patterns": {"files": files, "sha256": array_digest(data), "n_voxels": space.n_voxels},
             "models": {name: digest(rdms) for name, rdms in networks.items()},
-            "settings": {**maps.settings, "seed": seed, "min_size": min_size, "n_centres": len(lights)},
+            "settings": {**maps.settings, "seed": seed, "min_size": how.min_size, "n_centres": len(places)},
             "highest_score": dict(zip(maps.models, np.nanmax(maps.score.numpy(), axis=1).tolist(), strict=True)),
         }
         write_json(out / "run.json", {**card, **closing(clock)})

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from brainnet._checks import check_word, warn_once
+from brainnet._work import multiplies_bfloat16
 from brainnet.selection.cells import gaussian_window, read_cells
 
 MIN_WIDTH, MAX_WIDTH = 0.08, 3.0  # half-widths of the image: from a third of a token (8x8) to practically flat
@@ -70,7 +72,8 @@ def read_out(
         precision: "fp32" computes in the precision of the arguments. "bf16" rounds tokens, weights, mixes and what
             lies between to bfloat16 and keeps sums, results and the places in full precision: predictions less their
             bias, and gradients, then differ by 0.4 % of their norm. Places must never be rounded: they would cross
-            from one token to the next, and their gradient was 19 % off.
+            from one token to the next, and their gradient was 19 % off. "auto" is "bf16" where the device multiplies
+            it, else "fp32".
         keep_bytes: intermediates up to this size are kept for the backward pass; larger ones are computed again,
             for a third more time.
 
@@ -82,7 +85,10 @@ def read_out(
     >>> read_out(local, global_, half, torch.zeros(4, 2), half[:, :1], torch.ones(4, 3))
     tensor([[0.5000, 0.5000, 0.5000, 0.5000]])
     """
-    _check(local, global_, layer, position, scale, weight, bias, width, head, precision)
+    precision = arithmetic(precision, local.device)
+    check_word("head", head, ("mean", "sum"))
+    check_word("implementation", implementation, ("auto", "cells", "reference", "triton"))
+    _check_shapes(local, global_, layer, position, scale, weight, bias, width)
     tensors = local, global_, layer, position, scale, weight
     if implementation == "auto":
         implementation = "triton" if width is None and _runs_triton(local, precision) else "cells"
@@ -90,16 +96,33 @@ def read_out(
         summed = _reference(*tensors, width, precision)
     elif implementation == "cells":
         summed = read_cells(*tensors, width, precision, keep_bytes if torch.is_grad_enabled() else 0)
-    elif implementation == "triton":
+    else:
         if width is not None:
             raise ValueError("implementation='triton' samples points; a Gaussian window is fastest with 'cells'.")
         from brainnet.selection.triton import read_triton
 
         summed = read_triton(*tensors, precision)
-    else:
-        raise ValueError(f"Unknown implementation {implementation!r}. Known: auto, cells, reference, triton")
     prediction = summed / weight.shape[1] if head == "mean" else summed
     return prediction if bias is None else prediction + bias
+
+
+def arithmetic(precision: str, device: torch.device) -> str:
+    """What "auto" means on a device, "fp32" or "bf16"; warns once where "bf16" was asked for and is slow.
+
+    >>> arithmetic("fp32", torch.device("cpu"))
+    'fp32'
+    """
+    check_word("precision", precision, ("fp32", "bf16", "auto"))
+    if precision == "fp32":
+        return precision
+    fast = multiplies_bfloat16(device)
+    if precision == "bf16" and not fast:
+        warn_once(
+            f"slow bf16 {device.type}",
+            f"precision='bf16' on a device ({device}) that does not multiply bfloat16: it is several times slower than "
+            "'fp32' there. 'auto' takes bf16 only where it is fast.",
+        )
+    return "bf16" if fast or precision == "bf16" else "fp32"
 
 
 def _runs_triton(local: Tensor, precision: str) -> bool:
@@ -130,7 +153,7 @@ def _reference(local, global_, layer, position, scale, weight, width, precision)
     return (selected * weight).sum(-1)
 
 
-def _check(local, global_, layer, position, scale, weight, bias, width, head, precision) -> None:
+def _check_shapes(local, global_, layer, position, scale, weight, bias, width) -> None:
     if local.ndim != 5 or weight.ndim != 2:
         raise ValueError(
             f"local tokens must be (B, L, D, H, W) and weight (n_voxels, D); "
@@ -152,7 +175,3 @@ def _check(local, global_, layer, position, scale, weight, bias, width, head, pr
                 f"{name} must be {shape} to fit local tokens {tuple(local.shape)} and weight {tuple(weight.shape)}; "
                 f"got {tuple(value.shape)}."
             )
-    if head not in ("mean", "sum"):
-        raise ValueError(f"head is 'mean' or 'sum', got {head!r}")
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"precision is 'fp32' or 'bf16', got {precision!r}")

@@ -19,9 +19,26 @@ SAME_AS_MEAN = 0.02  # share of variance by which a global token may differ from
 RELATIVE_FLOOR = 1e-6  # a channel or component this much smaller than the layer's largest SD is constant up to rounding
 
 
-def module_key(layer: str) -> str:
-    """A layer's name as the name of a submodule, in which dots are not allowed."""
-    return layer.replace(".", "-")
+def module_keys(layers: Iterable[str]) -> dict[str, str]:
+    """For every layer a name for a submodule, in which dots are not allowed; no two layers share one.
+
+    A dot becomes a dash. A layer whose name is then taken, by another layer or by a method of ``nn.ModuleDict``, gets a
+    number behind it.
+
+    >>> module_keys(["features.2", "a.b", "a-b", "keys"])
+    {'features.2': 'features-2', 'a.b': 'a-b', 'a-b': 'a-b~1', 'keys': 'keys~1'}
+    """
+    keys: dict[str, str] = {}
+    taken = {*dir(nn.ModuleDict()), ""}
+    for layer in layers:
+        key = plain = layer.replace(".", "-")
+        number = 0
+        while key in taken:
+            number += 1
+            key = f"{plain}~{number}"
+        taken.add(key)
+        keys[layer] = key
+    return keys
 
 
 class TokenTransform(nn.Module):
@@ -49,11 +66,11 @@ class TokenTransform(nn.Module):
     def __init__(self, layers: Sequence[str], layer_widths: Sequence[int | tuple[int, int]], pca: int | None = None):
         super().__init__()
         self.layers, self.pca = tuple(str(name) for name in layers), pca
-        self.maps = nn.ModuleDict()
+        self.maps, self._keys = nn.ModuleDict(), module_keys(self.layers)
         for name, width in zip(self.layers, layer_widths, strict=True):
             pair = (width, width) if isinstance(width, int) else width
             for kind, size in zip(("local", "global"), pair, strict=True):
-                self.maps[f"{kind}_{module_key(name)}"] = _Affine(size, None if pca is None else min(pca, size))
+                self.maps[f"{kind}_{self._keys[name]}"] = _Affine(size, None if pca is None else min(pca, size))
 
     @classmethod
     def fit(
@@ -98,7 +115,7 @@ class TokenTransform(nn.Module):
         widths = [tuple(len(moments[name, kind].mean) for kind in ("local", "global")) for name in layers]
         transform = cls(layers, widths, pca).to(moments[layers[0], "local"].mean.device)  # where the tokens are
         for name in layers:
-            local_map, global_map = (transform.maps[f"{kind}_{module_key(name)}"] for kind in ("local", "global"))
+            local_map, global_map = (transform.maps[f"{kind}_{transform._keys[name]}"] for kind in ("local", "global"))
             local_map.set_from(moments[name, "local"], standardize, whiten)
             means = moments[name, "global"]
             if pca is not None and from_mean[name] < SAME_AS_MEAN * means.scatter.trace():
@@ -117,7 +134,7 @@ class TokenTransform(nn.Module):
 
         A bottleneck B after the transform equals ``B @ matrix`` on raw tokens plus the constant ``B @ offset``.
         """
-        return self.maps[f"{kind}_{module_key(layer)}"].linear_map()
+        return self.maps[f"{kind}_{self._keys[layer]}"].linear_map()
 
     @torch.no_grad()
     def forward(self, tokens: Tokens) -> Tokens:
@@ -126,8 +143,8 @@ class TokenTransform(nn.Module):
         # never in autocast's halves: raw tokens may lie far from zero, and only the difference from their mean counts
         with torch.autocast(local[self.layers[0]].device.type, enabled=False):
             return Tokens(
-                {name: self.maps[f"local_{module_key(name)}"](local[name]) for name in self.layers},
-                {name: self.maps[f"global_{module_key(name)}"](global_[name]) for name in self.layers},
+                {name: self.maps[f"local_{self._keys[name]}"](local[name]) for name in self.layers},
+                {name: self.maps[f"global_{self._keys[name]}"](global_[name]) for name in self.layers},
             )
 
 

@@ -106,6 +106,28 @@ def test_undefined_conditions_are_left_out_on_request(files):
     brain[1, 4], brain[1, :, 4] = torch.nan, torch.nan
     RDMs.from_square(brain).save(files / "holed.npz")
     words = ("rsa", "compare", files / "holed.npz", "-m", files / "net.npz", "-o", files / "o")
-    assert "nan='omit'" in str(run(*words).exception)
+    assert "--nan omit" in str(run(*words).exception)
     assert run(*words, "--nan", "omit").exit_code == 0
     assert pd.read_csv(files / "o" / "ceilings.csv")["n_conditions"].tolist() == [11]
+
+
+def test_messages_speak_of_options(files):
+    np.savez(files / "two.npz", a=np.random.default_rng(0).random((2, 66)), b=np.random.default_rng(1).random((2, 66)))
+    assert "pass --key, one of a, b" in str(run("rsa", "compare", files / "two.npz", "-o", files / "o").exception)
+    words = ("rsa", "partition", files / "brain.npz", "-m", files / "net.npz", "--folds", 9, "-o", files / "o")
+    assert "use --folds <= 3" in str(run(*words).exception)
+
+
+def test_a_comparison_of_ones_own_is_named_by_its_file(files):
+    (files / "mine.py").write_text("""
+def mean_agreement(a, b):
+    a, b = ((x - x.mean(1, keepdim=True)).sign() for x in (a, b))
+    return a @ b.T / a.shape[1]
+""")
+    words = ("-m", files / "net.npz", "--generalise", "subjects", "--method", f"{files}/mine.py:mean_agreement")
+    found = run("rsa", "compare", files / "brain.npz", *words, "-o", files / "o", "-q")
+    assert found.exit_code == 0, repr(found.exception)
+    brain, net = (RDMs.load(files / f"{name}.npz").values for name in ("brain", "net"))
+    signs = [(x - x.mean(1, keepdim=True)).sign() for x in (net, brain)]
+    expected = (signs[0] @ signs[1].T / 66).mean(1)
+    np.testing.assert_allclose(pd.read_csv(files / "o" / "scores.csv")["score"], expected)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from brainnet.config import OPEN_SECTIONS, config_files, config_help, config_keys, get_cfg_defaults, load_config
-from brainnet.plmodel.build import OF_SOME_DATASETS
+from brainnet.plmodel.build import OF_SOME_DATASETS, OF_SOME_READOUTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,7 +89,7 @@ def test_every_key_is_read_somewhere():
             while isinstance(node, ast.Attribute):
                 words, node = [node.attr, *words], node.value
             read |= {".".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
-    read |= {f"DATASET.{key}" for key in OF_SOME_DATASETS}
+    read |= {f"DATASET.{key}" for key in OF_SOME_DATASETS} | {f"MODEL.{key}" for key in OF_SOME_READOUTS}
     unread = {*config_keys(), *OPEN_SECTIONS} - read
     assert not unread
 

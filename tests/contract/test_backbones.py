@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from brainnet.backbone import BACKBONES, HookedBackbone, build_backbone
+from brainnet.config import load_config
+from brainnet.plmodel import build_backbone_of
 from brainnet.tokens import Preprocessing, Tokens, check_tokens
 
 SMALL = Preprocessing((64, 64))
@@ -70,6 +72,31 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
 def test_every_family_is_tested():
     aliases = {"original"}  # classes of the families below under the names they were published with
     assert set(BACKBONES.names()) - aliases == set(TINY)
+
+
+# what a YAML may say of the tiny variant of each family, "original" among them
+CONFIGURED = {
+    "expansion": ["BACKBONE.NAME", "expansion:small"],
+    "torchvision": ["BACKBONE.NAME", "torchvision:squeezenet1_1", "BACKBONE.WEIGHTS", "random"],
+    "timm": ["BACKBONE.NAME", "timm:test_vit", "BACKBONE.WEIGHTS", "random", "BACKBONE.OPTIONS.image_size", "64"],
+    "clip": ["BACKBONE.NAME", "clip:ViT-S-32-alt", "BACKBONE.WEIGHTS", "random"],
+    "original": ["BACKBONE.NAME", "original:clip", "BACKBONE.WEIGHTS", "random"],
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_it_is_built_from_the_config_by_name(name):
+    """At every precision that suits any family: no option of one travels to another."""
+    words = CONFIGURED[name]
+    backbone = build_backbone_of(load_config(None, [*words, "BACKBONE.PRECISION", "auto"]))
+    assert backbone.fingerprint()["weights"] == build_backbone_of(load_config(None, words)).fingerprint()["weights"]
+    some = build_backbone_of(load_config(None, [*words, "MODEL.LAYERS", f"['{backbone.layers[0]}']"]))
+    assert some.layers == backbone.layers[:1]
+    other = build_backbone_of(load_config(None, [*words, "BACKBONE.OPTIONS.seed", "7"]))
+    assert other.fingerprint()["weights"] != backbone.fingerprint()["weights"]
+    if name != "timm":  # which takes whatever timm's networks take
+        with pytest.raises(ValueError, match="nonesuch"):
+            build_backbone_of(load_config(None, [*words, "BACKBONE.OPTIONS.nonesuch", "1"]))
 
 
 def test_shapes_layers_and_widths_agree(backbone, images):

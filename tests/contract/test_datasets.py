@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from brainnet.dataset import DATASETS
+from brainnet.config import load_config
+from brainnet.dataset import DATASETS, ResponseDataset
+from brainnet.plmodel import build_dataset
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 
@@ -114,6 +118,58 @@ def test_it_travels_to_other_processes(dataset):
     loader = torch.utils.data.DataLoader(dataset, batch_size=4, num_workers=2)
     images = torch.cat([batch[0] for batch in loader])
     assert torch.equal(images, torch.stack([dataset.image(i) for i in range(len(dataset))]))
+
+
+def test_every_picture_counts_in_its_signature(dataset, make):
+    again = make()
+    assert dataset.signature() == again.signature()
+    other = copy.copy(dataset)
+    other.images = None
+    drawn = dataset.load_image
+    other.load_image = lambda i: drawn(i).point(lambda value: 255 - value) if i == 2 else drawn(i)
+    twin = copy.copy(other)
+    twin.load_image = drawn
+    ask = ResponseDataset.signature
+    assert ask(other) != ask(twin)  # of a data set that does not know its own
+
+
+def test_tokens_are_known_to_it_or_not(dataset):
+    assert dataset.known_tokens({"name": "nobody's", "weights": "none"}) is None
+
+
+def _from_config(name, folder):
+    """The settings that describe the tiny instance, its files written where they are read from."""
+    if name == "algonauts":
+        write_algonauts_folder(folder, size=16)
+        return ["DATASET.RESOLUTION", "(24,24)"]
+    if name == "array":
+        folder.mkdir()
+        generator = np.random.default_rng(0)
+        (folder / "images").mkdir()
+        for i in range(15):
+            Image.fromarray(generator.integers(0, 256, (20, 16, 3), dtype=np.uint8)).save(
+                folder / "images" / f"{i}.png"
+            )
+        np.save(folder / "responses.npy", generator.normal(size=(15, 6)))
+        return ["DATASET.OPTIONS.test", "0.3"]
+    return ["DATASET.N_TRAIN", "20", "DATASET.N_TEST", "5", "DATASET.N_VOXELS", "10", "DATASET.OPTIONS.n_val", "4",
+            "BACKBONE.NAME", "expansion:small"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_it_is_built_from_the_config_by_name(name, tmp_path):
+    folder = tmp_path / "data"
+    words = ["DATASET.NAME", name, "DATASET.DATA_DIR", str(folder), "SEED", "3", *_from_config(name, folder)]
+    backbone = Filters() if name == "simulated" else None
+    built = build_dataset(load_config(None, words), backbone)
+    assert type(built) is DATASETS[name]
+    assert torch.equal(built.responses, build_dataset(load_config(None, words), backbone).responses)
+    assert all(len(rows) for rows in built.splits.values())
+    control = build_dataset(load_config(None, [*words, "DATASET.SHUFFLED", "True"]), backbone)
+    assert control.is_shuffled
+    assert not torch.equal(control.responses, built.responses)
+    with pytest.raises(ValueError, match="nonesuch"):
+        build_dataset(load_config(None, [*words, "DATASET.OPTIONS.nonesuch", "1"]), backbone)
 
 
 def test_it_says_what_it_is(dataset):

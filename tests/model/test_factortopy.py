@@ -243,7 +243,7 @@ def test_wrong_channels_and_missing_coordinates_are_named(rng):
         FactorTopy(["0"], [6], 4).get_selectors()
     with pytest.raises(ValueError, match=r"coords must be \(4, 3\)"):
         FactorTopy(["0"], [6], 4, torch.rand(5, 3))
-    with pytest.raises(ValueError, match="window is one of"):
+    with pytest.raises(ValueError, match="window 'square'.* point, gaussian"):
         FactorTopy(["0"], [6], 4, window="square")
 
 
@@ -251,6 +251,34 @@ def test_layers_may_differ_in_width_and_names_may_hold_dots(rng):
     layers, widths = ("features.3", "features.12"), ((4, 7), (9, 9))
     model = make_model(rng, layers, widths)
     assert model(*make_tokens(rng, layers, widths))[0].shape == (3, 9)
+
+
+def test_layers_whose_names_differ_in_a_dot_have_bottlenecks_of_their_own(rng):
+    layers = ("a.b", "a-b", "keys")
+    model, tokens = make_model(rng, layers), make_tokens(rng, layers)
+    before = model(*tokens)[0]
+    for layer in layers:
+        moved = tokens._replace(local=tokens.local | {layer: tokens.local[layer] + 1})
+        assert not torch.allclose(model(*moved)[0], before)
+    assert len(model.local_token_bottleneck) == 3
+    transform = TokenTransform.fit([tokens], layers)
+    means = [transform(tokens).local[layer].mean().abs() for layer in layers]
+    assert max(means) < 1e-5
+
+
+def test_precision_auto_follows_the_processor(rng, monkeypatch):
+    from brainnet.selection import definition
+
+    tokens, found = make_tokens(rng), {}
+    model = make_model(rng)
+    for fast in (False, True):
+        monkeypatch.setattr(definition, "multiplies_bfloat16", lambda device, fast=fast: fast)
+        for precision in ("fp32", "bf16", "auto"):
+            model.precision = precision
+            found[fast, precision] = model(*tokens)[0]
+    assert torch.equal(found[False, "auto"], found[False, "fp32"])
+    assert torch.equal(found[True, "auto"], found[True, "bf16"])
+    assert not torch.equal(found[True, "auto"], found[True, "fp32"])
 
 
 @pytest.mark.parametrize("mode", ["mean", "bilinear"])

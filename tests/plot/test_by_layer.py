@@ -165,3 +165,35 @@ def test_units_of_one_layer_begin_with_the_best_predicted():
     gaps = torch.tensor([[0, -0.7], [0, -0.05], [0, -0.02]]).numpy()  # of units 1, 2 and 0
     expected = continuous_colors(gaps, SEQUENTIAL, -0.05, 0.0)
     np.testing.assert_allclose(heat.images[0].get_array(), expected, rtol=0, atol=1 / 255)
+
+
+def test_a_unit_that_no_layer_predicts_has_no_best_layer(space):
+    layers = {"early": torch.tensor([0.5, -0.2, 0.05, 0.2]), "late": torch.tensor([0.4, -0.1, 0.04, 0.3])}
+    bars = plot.best_layer(layers, space).axes[0]
+    assert [bar.get_height() for bar in bars.patches] == [2, 1]  # the second unit is worse than the mean response
+    figure = plot.best_layer(layers, space, floor=0.1)
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [1, 1]
+    assert "2 units of 4" in figure.texts[-1].get_text()
+    assert "0.1" in figure.texts[-1].get_text()
+
+
+def test_spaces_without_an_order_are_not_joined(table):
+    ax = plot.layers(table, ordered=False).axes[0]
+    assert {line.get_linestyle() for line in ax.lines if line.get_marker() == "o"} == {"None"}
+
+
+def test_intervals_of_many_rois_do_not_lie_on_each_other(table):
+    import pandas
+
+    rois = ["all", "V1", "V2", "V4"]
+    ax = plot.layers(pandas.concat([table.assign(roi=roi) for roi in rois]), rois=rois).axes[0]
+    lines = [collection.get_segments() for collection in ax.collections]
+    assert len(lines) == 4  # lines at the points, no bands
+    places = [segment[0, 0] for some in lines for segment in some]
+    assert len(set(np.round(places, 6))) == len(places)
+
+
+def test_former_names_of_columns_are_read(table):
+    old = plot.layers(table.rename(columns={"low": "lower", "high": "upper"})).axes[0]
+    band = old.collections[0].get_paths()[0].vertices
+    assert {y for _, y in band.round(6).tolist()} == {0.28, 0.32, 0.48, 0.52}

@@ -144,3 +144,16 @@ def test_places_without_a_picture(patch):
     wall = np.setdiff1d(np.arange(10_242), faces)[:5]
     with pytest.raises(ValueError, match="none of the 5 voxels is on the flat map"):
         canvas_of(surface_space(torch.from_numpy(wall)))
+
+
+def test_slices_have_a_rim_where_voxels_meet_none(volume):
+    canvas = canvas_of(volume)
+    sides = canvas.rim[:, 1] - canvas.rim[:, 0]
+    assert np.allclose(np.sort(np.abs(sides), axis=1)[:, 0], 0)  # level or upright
+    assert (canvas.rim >= -1e-9).all()
+    assert (canvas.rim <= np.array(canvas.size) + 1e-9).all()
+    filled = np.zeros(canvas.shape, dtype=bool)
+    filled.reshape(-1)[canvas.pixels] = True
+    padded = np.pad(filled, 1)
+    meet = (padded[1:] != padded[:-1]).sum() + (padded[:, 1:] != padded[:, :-1]).sum()
+    assert len(canvas.rim) == meet

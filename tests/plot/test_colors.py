@@ -78,3 +78,10 @@ def test_numbers_beyond_the_limits_take_the_end_colors_and_nan_none():
     assert np.array_equal(rgb[2], rgb[3])
     assert np.isnan(rgb[4]).all()
     assert np.isfinite(continuous_colors(np.ones(2), "viridis", 1, 1)).all()
+
+
+@pytest.mark.parametrize("n_clusters", [20, 40])
+def test_clusters_differ_for_readers_without_green(n_clusters):
+    seen = as_seen_without_green(cluster_colors(n_clusters))
+    distances = np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(n_clusters, 1)]
+    assert distances.min() > 0.03  # those of tab20 come as near as .01

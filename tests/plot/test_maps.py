@@ -221,51 +221,6 @@ def units(rng):
     return Selectors(position, layer, torch.rand(n, 1, generator=rng))
 
 
-def axes_below(figure, title):
-    header = next(text for text in figure.texts if text.get_text() == title)
-    left, top = header.get_position()
-    return min(figure.axes, key=lambda ax: np.hypot(ax.get_position().x0 - left, ax.get_position().y1 - top))
-
-
-def test_units_are_sorted_by_the_centre_of_their_layers(units):
-    space = BrainSpace.free(30)
-    figure = plot.selectors(units, space, layer_names=["a", "b", "c", "d"])
-    assert titles(figure) == ["Layer", "Space", "Scale"]
-    heat = axes_below(figure, "Layer")
-    assert [tick.get_text() for tick in heat.get_xticklabels()] == ["a", "b", "c", "d"]
-    centre = units.layer @ torch.arange(1.0, N_LAYERS + 1)
-    weights = units.layer[centre.argsort()].numpy()
-    expected = colormaps["magma"]((weights / 0.75).clip(0, 1))[..., :3]  # 3 / 4 layers is the end of the bar
-    assert np.allclose(np.asarray(heat.images[0].get_array()), expected, atol=0.01)
-
-
-def test_units_lie_where_they_look_and_scores_are_counted(units, rng):
-    score = torch.rand(30, generator=rng)
-    score[4] = float("nan")
-    ceiling = (score + 0.1).clamp(max=1)
-    width = torch.full((30, 1), 0.3)
-    clusters = torch.arange(30) % 6 - 1
-    figure = plot.selectors(
-        units, BrainSpace.free(30), scores=score, noise_ceiling=ceiling, width=width, clusters=clusters
-    )
-    assert titles(figure) == ["Layer", "Space", "Scale", "Score", "Score against noise ceiling"]
-    square = axes_below(figure, "Space")
-    assert square.get_ylim() == (1, -1)  # y grows downwards, as in the image
-    circles, dots = square.collections
-    offsets = np.asarray(dots.get_offsets())
-    order = score.nan_to_num(-2).argsort()
-    assert np.allclose(offsets, units.space[order])
-    assert np.allclose(dots.get_facecolors()[-1, :3], colormaps["viridis"](score[order[-1]].item())[:3])
-    assert np.allclose(circles.get_widths(), 0.6)
-    counted = axes_below(figure, "Score")
-    assert sum(bar.get_height() for bar in counted.patches) == 29
-    assert len(counted.lines[0].get_xdata()) == 29
-    scatter = axes_below(figure, "Score against noise ceiling")
-    assert np.asarray(scatter.collections[0].get_offsets()).shape == (29, 2)
-    share = score.nansum() / ceiling.nansum()
-    assert f"mean score / mean ceiling = {share:.2f}" in [text.get_text() for text in scatter.texts]
-
-
 def test_training_shows_the_curves_so_far(space, planted, units):
     history = [{"epoch": 0, "train_loss": 0.5, "val_r": 0.1}]
     history.append({"epoch": 1, "train_loss": 0.3, "val_r": 0.2, "val_r2": 0.04})
@@ -296,3 +251,15 @@ def test_inputs_are_left_alone(units):
     units = Selectors(*(part.requires_grad_() for part in units))
     plot.selectors(units, BrainSpace.free(30), scores=torch.ones(30))
     assert all(torch.equal(part, old) for part, old in zip(units, before, strict=True))
+
+
+def test_panels_that_mean_nothing_are_left_out_and_the_note_says_so(space, planted, units):
+    given = {"leave_out": ("scale", "layer", "channels"), "note": "training started from ridge"}
+    figure = plot.selectors(**planted, space=space, **given)
+    assert titles(figure) == ["Space", "Score", "Score against noise ceiling"]
+    assert "Layer, scale and channels left out: training started from ridge" in figure.texts[-1].get_text()
+    assert titles(plot.selectors(units, BrainSpace.free(30), **given)) == ["Space"]
+    with pytest.raises(ValueError, match="'depth'"):
+        plot.selectors(units, BrainSpace.free(30), leave_out=["depth"])
+    with pytest.raises(ValueError, match="every panel"):
+        plot.selectors(planted["chosen"], space, leave_out=["layer", "space", "scale"])

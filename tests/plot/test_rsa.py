@@ -103,3 +103,24 @@ def test_names_of_rois_do_not_run_into_each_other():
     assert first.x1 < second.x1 - 20
     assert first.y0 >= 0
     assert plot.rsa_bars(table.assign(roi=["V1", "V2"])).axes[0].get_xticklabels()[0].get_rotation() == 0
+
+
+def test_one_roi_and_many_models_keep_their_legend_on_the_page():
+    names = ["edges", "objects", "clip:ViT-L-14 visual", "dinov2:large", "gabor"]
+    table = pd.DataFrame({"roi": "V1", "model": names, "score": 0.1, "ceiling_low": 0.2, "ceiling_high": 0.3})
+    figure = plot.rsa_bars(table)
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert [legend.x0 >= 0, legend.x1 <= figure.bbox.x1, legend.y1 <= figure.bbox.y1] == [True] * 3
+
+
+def test_marks_are_explained(evaluation):
+    note = plot.rsa_bars(evaluation, differences=evaluation.differences()).texts[-1].get_text()
+    for words in ("Line: 95 % interval", "Dots: subjects", "*:\xa0p\xa0<\xa00.05, Holm", "Bracket: the models differ"):
+        assert words in " ".join(note.split("\n"))
+
+
+def test_a_score_that_is_missing_has_no_bar():
+    table = pd.DataFrame({"roi": "V1", "model": ["a", "b"], "score": [0.2, np.nan], "p_corrected": [0.01, np.nan]})
+    low, high = plot.rsa_bars(table).axes[0].get_ylim()
+    assert low <= 0 < 0.2 < high

@@ -16,8 +16,8 @@ def test_both_maps_are_drawn_and_pale_where_chance(rng):
     titles = [ax.get_title() for ax in figure.axes]
     assert "Highest score" in titles
     assert [text.get_text() for text in figure.texts] == ["noise", "Pale: p > 0.05, family-wise."]
-    assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == ["edges", "depth"]
-    assert len(figure.axes) == 4
+    assert [text.get_text() for text in figure.axes[-1].get_legend().get_texts()] == ["edges", "depth"]
+    assert len(figure.axes) == 3
 
 
 def test_one_model_has_one_map(rng):

@@ -27,3 +27,20 @@ def test_parts_are_differences_of_cross_validated_r2():
     np.testing.assert_allclose(sum(parts.values()), joint("ab"), atol=1e-10)
     with pytest.raises(ValueError, match="held out once"):
         variance_partition(spaces, Y, estimator, cv=ShuffleSplit(2, random_state=0))
+
+
+def test_an_estimators_own_choices_leave_runs_out_too(monkeypatch):
+    rng = np.random.default_rng(0)
+    spaces, runs = {"a": rng.normal(size=(40, 3)), "b": rng.normal(size=(40, 3))}, np.arange(40) % 4
+    given, fit = [], BandedRidgeCV.fit
+
+    def noted(self, X, Y, groups=None):
+        given.append((self.cv, groups))
+        return fit(self, X, Y, groups)
+
+    monkeypatch.setattr(BandedRidgeCV, "fit", noted)
+    variance_partition(spaces, rng.normal(size=(40, 2)), cv="groups", groups=runs)
+    assert len(given) == 3 * 4
+    for held_out, (cv, groups) in zip([0, 1, 2, 3] * 3, given, strict=True):
+        assert cv == "groups"
+        assert set(groups) == {0, 1, 2, 3} - {held_out}

@@ -4,7 +4,6 @@ import torch
 from scipy.spatial.distance import pdist
 from scipy.spatial.distance import squareform as scipy_squareform
 
-from brainnet.rsa.pairs import n_conditions_of, pair_index
 from brainnet.rsa.rdms import RDMs, align_conditions, as_rdms
 
 CONDITIONS = ("cat", "dog", "car", "bus", "oak")
@@ -32,16 +31,6 @@ def test_subset_and_reorder_follow_the_square_matrix(rdms):
         assert subset.conditions == tuple(CONDITIONS[i] for i in index)
     with pytest.raises(ValueError, match="needs all 5"):
         rdms.reorder(["cat", "dog"])
-
-
-def test_pair_index_covers_every_couple():
-    n = 7
-    square = torch.zeros(n, n, dtype=torch.long)
-    rows, columns = torch.triu_indices(n, n, 1)
-    square[rows, columns] = square[columns, rows] = torch.arange(n * (n - 1) // 2)
-    order = torch.tensor([6, 2, 5, 0])
-    i, j = torch.triu_indices(4, 4, 1)
-    assert torch.equal(pair_index(order, n), square[order[i], order[j]])
 
 
 def test_sqrt_keeps_the_sign_of_crossvalidated_distances():
@@ -114,10 +103,6 @@ def test_a_rounded_diagonal_and_mirror_image_pass():
     square = scipy_squareform(pdist(np.random.default_rng(0).random((5, 3)))).astype(np.float32)
     square += np.random.default_rng(1).normal(size=square.shape).astype(np.float32) * 1e-6
     assert len(RDMs.from_square(square)) == 1
-
-
-def test_number_of_conditions():
-    assert [n_conditions_of(k) for k in (1, 3, 4186, 499500)] == [2, 3, 92, 1000]
 
 
 def test_nan_on_one_side_of_the_diagonal_is_named(rng):

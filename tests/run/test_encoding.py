@@ -311,7 +311,7 @@ def test_networks_stand_side_by_side(folders, tmp_path):
     assert [key.model for key in encoding.headline()] == ["toy=my", "toy=random", "other"]
     assert [backbone.weights for backbone in Blur.built[:3]] == ["my", "random 0", "elsewhere.npz"]
     assert len(list((tmp_path / "tokens").glob("*.bin"))) == 3
-    assert (tmp_path / "figures" / "joint_subj01_toy-my-ridge_other-ridge.png").is_file()
+    assert len(list((tmp_path / "figures").glob("joint_subj01_toy-my-ridge_*_other-ridge_*.png"))) == 1
     assert len(list((tmp_path / "differences").iterdir())) == 3
     with pytest.raises(ValueError, match="--backbone names toy=my twice"):
         run_grid(folders[0], tmp_path, backbones=["toy=my", "toy=my"])
@@ -351,9 +351,11 @@ def test_a_twin_keeps_activation_layers_and_image_statistics_of_its_network(tmp_
     trained = build_backbone(
         "clip:ViT-S-32-alt", weights="random", seed=5, quick_gelu=True, layers=["3"], preprocessing=mine
     )
-    with BACKBONES.temporarily(
-        "clip", lambda variant, **options: trained if options.get("weights") != "random" else plain(variant, **options)
-    ):  # as if these were published weights
+
+    def published(variant, **options):  # as if the trained one came with published weights
+        return plain(variant, **options) if options.get("weights") == "random" else trained
+
+    with BACKBONES.temporarily("clip", published):
         (network,), _ = check_networks(plan_networks(cfg, ()), (), True, seed=1)
         twin = network.twin.build()
     assert twin.settings == {"quick_gelu": True}
@@ -535,6 +537,23 @@ def test_mistakes_are_said_before_any_work(folders, tmp_path, options, message):
         run_grid(folders[0], tmp_path / "out", **options)
     assert "\n" not in str(caught.value)
     assert all(backbone.calls == 0 for backbone in Blur.built)
+
+
+def test_penalties_are_chosen_leaving_one_run_out(folders, tmp_path):
+    data = ArrayDataset.from_folder(folders[0])
+    lines = [f"{name},run {i % 5}" for i, name in enumerate(data.image_ids)]
+    (tmp_path / "runs.csv").write_text("\n".join(["image,group", *reversed(lines)]))
+    encoding = run_grid(folders[0], tmp_path / "out", layers=["b"], groups=tmp_path / "runs.csv")
+    store = TokenStore.build(Blur(), data, grid=(8, 8), progress=False)
+    runs = [f"run {i % 5}" for i in range(len(data))]
+    expected = encode({"toy": store}, data, layers=["b"], groups=runs, n_resamples=2)
+    key = FitKey("toy", "subj01", "ridge", "b")
+    assert torch.equal(encoding.fits[key].selection, expected.fits[key._replace(subject="subject")].selection)
+    (tmp_path / "runs.csv").write_text("\n".join(["image,group", *lines[1:]]))
+    with pytest.raises(ValueError, match=data.image_ids[0]):
+        run_grid(folders[0], tmp_path / "out", layers=["b"], groups=tmp_path / "runs.csv")
+    with pytest.raises(ValueError, match="'window'"):
+        run_grid(folders[0], tmp_path / "out", methods=["window"], groups=tmp_path / "runs.csv")
 
 
 def test_tokens_of_other_images_are_refused(folders, tmp_path):

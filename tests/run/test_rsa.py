@@ -82,7 +82,7 @@ def test_a_folder_keeps_nothing_of_an_earlier_comparison(files):
     (out / "mine.png").write_bytes(b"")
     compare_rdms([brain], out, models=[files / "random"], generalise="subjects")
     names = {path.name for path in out.iterdir()}
-    assert names == {"mine.png", "bars.png", "ceilings.csv", "scores.csv", "run.json"}
+    assert names == {"mine.png", "bars.png", "bars.svg", "ceilings.csv", "scores.csv", "run.json"}
 
 
 def test_no_p_is_printed_as_zero_and_no_value_as_nan(capsys):

@@ -159,3 +159,63 @@ def test_equal_models_differ_in_five_percent_of_voxels(rng, score):
         rejected.append(scores.paired_difference(a, b, response, score, 300, generator=rng).test.p <= 0.05)
     rate = torch.cat(rejected).double().mean().item()
     assert 0.03 <= rate <= 0.07
+
+
+def smooth_noise(rng, *shape, smooth=False):
+    """Voxels in a row; smooth ones share what their neighbours within about eight voxels have."""
+    n_images, n_voxels = shape
+    values = noise(rng, n_images, n_voxels + 80)
+    if smooth:
+        kernel = torch.exp(-torch.arange(-40, 41, dtype=torch.float64).square() / 128)
+        kernel /= kernel.square().sum().sqrt()
+        values = torch.nn.functional.conv1d(values[:, None], kernel[None, None])[:, 0]
+    return values[:, :n_voxels]
+
+
+def false_discoveries(rng, n_sets, share, smooth, n_voxels=500, n_permutations=200):
+    """Share of false ones among the discoveries at FDR .05, and of active voxels found, over data sets."""
+    false, found = [], []
+    active = torch.arange(n_voxels) < share * n_voxels
+    for _ in range(n_sets):
+        response, prediction = (smooth_noise(rng, 60, n_voxels, smooth=smooth) for _ in range(2))
+        prediction[:, active] += 0.9 * response[:, active]
+        test = scores.above_chance(prediction, response, n_permutations=n_permutations, generator=rng)
+        called = test.p_fdr <= 0.05
+        assert (called >= (test.p_max <= 0.05)).all()
+        false.append((called & ~active).sum().item() / max(1, called.sum().item()))
+        found.append(called[active].double().mean().item() if share else 1.0)
+    return np.mean(false), np.mean(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2])
+def test_false_discoveries_are_as_rare_as_promised(rng, share, smooth):
+    n_sets = 400 if share == 0 else 150
+    false, found = false_discoveries(rng, n_sets, share, smooth)
+    # their spread over data sets: of none or all where nothing is active, else about .1
+    assert false <= 0.05 + 2.6 * ((0.05 * 0.95) ** 0.5 if share == 0 else 0.12) / n_sets**0.5
+    assert found > 0.95
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_small_active_region_passes_in_a_large_map(rng, smooth):
+    """150 permutations of 3,000 voxels: by themselves no p is small enough for 12 active ones."""
+    false, found = false_discoveries(rng, 1, 0.004, smooth, n_voxels=3000, n_permutations=150)
+    assert found == 1
+    assert false <= 0.25
+
+
+def test_differences_of_a_small_region_are_found_too(rng):
+    response = noise(rng, 80, 1000)
+    a, b = response + 3 * noise(rng, 80, 1000), response + 3 * noise(rng, 80, 1000)
+    a[:, :5] = response[:, :5]
+    test = scores.paired_difference(a, b, response, n_resamples=150, generator=rng).test
+    assert (test.p_fdr[:5] <= 0.05).all()
+    assert (test.p_fdr[5:] <= 0.05).sum() <= 3
+
+
+def test_few_permutations_are_said_to_decide(rng):
+    response = noise(rng, 20, 3)
+    with pytest.warns(UserWarning, match="9 permutations.*0.1"):
+        scores.above_chance(response, response, n_permutations=9, generator=rng)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch._subclasses import FakeTensorMode
 
 from brainnet.selection import cells as _cells
-from brainnet.selection import read_out
+from brainnet.selection import definition, read_out
 
 FAST = ["cells"]
 
@@ -108,9 +108,9 @@ def test_gaussian_window_keeps_its_mass_everywhere(rng):
         ({"position": torch.zeros(6, 2)}, r"position must be \(7, 2\)"),
         ({"width": torch.zeros(7)}, r"width must be \(7, 1\)"),
         ({"local": torch.zeros(2, 3, 8, 8)}, r"\(B, L, D, H, W\)"),
-        ({"head": "max"}, "'mean' or 'sum'"),
+        ({"head": "max"}, "Known: mean, sum"),
         ({"implementation": "fastest"}, "Unknown implementation 'fastest'"),
-        ({"precision": "fp8"}, "'fp32' or 'bf16'"),
+        ({"precision": "fp8"}, "Known: fp32, bf16, auto"),
     ],
 )
 def test_bad_arguments_are_named(rng, change, message):
@@ -277,3 +277,15 @@ def test_a_place_that_is_not_a_number_spoils_its_own_voxel_only(rng):
     assert out[:, 7].isnan().all()
     assert out[:, :7].isfinite().all()
     assert out[:, 8:].isfinite().all()
+
+
+def test_bf16_on_a_processor_without_it_is_told_once_and_auto_avoids_it(monkeypatch):
+    monkeypatch.setattr(definition, "multiplies_bfloat16", lambda device: False)
+    monkeypatch.setattr("brainnet._checks._already_warned", set())
+    cpu = torch.device("cpu")
+    assert definition.arithmetic("auto", cpu) == "fp32"
+    with pytest.warns(UserWarning, match="several times slower") as said:
+        assert [definition.arithmetic("bf16", cpu) for _ in range(2)] == ["bf16", "bf16"]
+    assert len(said) == 1
+    with pytest.raises(ValueError, match="'half'"):
+        definition.arithmetic("half", cpu)

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brainnet._checks import check_word
 from brainnet._registry import takes_options_of
+from brainnet._work import multiplies_bfloat16
 from brainnet.backbone.base import FrozenBackbone, choose_layers
 from brainnet.backbone.convolution import filter_and_pool, filter_spectrum, spectral_convolution
 from brainnet.backbone.weights import fit_weights, load_weights, weights_path
@@ -154,15 +156,9 @@ class Expansion(FrozenBackbone):
         name: str = "expansion",
     ):
         nonlinearities = (nonlinearity,) * 5 if isinstance(nonlinearity, str) else tuple(nonlinearity)
-        for value, known, what in [
-            (bank, (*BANKS, "random"), "bank"),
-            (initialisation, INITIALISATIONS, "initialisation"),
-            (padding, ("valid", "same"), "padding"),
-            (precision, ("auto", "fp32", "bf16"), "precision"),
-            *((n, NONLINEARITIES, "nonlinearity") for n in nonlinearities),
-        ]:
-            if value not in known:
-                raise ValueError(f"Unknown {what} {value!r} of an expansion network. Known: {', '.join(known)}")
+        _check_words(bank=bank, initialisation=initialisation, padding=padding, precision=precision)
+        for one in nonlinearities:
+            _check_words(nonlinearity=one)
         if len(widths) != 4 or len(nonlinearities) != 5:
             raise ValueError(
                 f"an expansion network has four widths (layers 2 to 5) and one or five non-linearities, "
@@ -171,7 +167,7 @@ class Expansion(FrozenBackbone):
         side = 224 if padding == "valid" else 128
         settings = {"bank": bank, "nonlinearity": "+".join(nonlinearities), "padding": padding}
         if precision == "auto":
-            precision = "bf16" if _has_bf16() else "fp32"
+            precision = "bf16" if multiplies_bfloat16() else "fp32"
         settings["precision"] = precision
         super().__init__(
             name, choose_layers(LAYERS, layers), preprocessing or Preprocessing((side, side)), settings=settings
@@ -181,31 +177,33 @@ class Expansion(FrozenBackbone):
         self._kept_spectrum: tuple[tuple, Tensor] | None = None
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
-        shapes = {}
-        channels = 3
         if bank == "random":
             self.bank = None
-            shapes["filters_1"] = (first_width, 3, KERNELS[0], KERNELS[0])
-            channels = first_width
+            widths, kernels = (first_width, *widths), KERNELS
         else:
             self.register_buffer("bank", BANKS[bank](), persistent=False)
-            channels = 3 * len(self.bank)
-        for number, (width, kernel) in enumerate(zip(widths, KERNELS[1:], strict=True), start=2):
-            shapes[f"filters_{number}"] = (width, channels, kernel, kernel)
-            channels = width
+            kernels = KERNELS[1:]
         file = weights_path(weights)
         if file is None and weights != "random":
             raise ValueError(f'an expansion network is not trained: weights is "random" or a file, got {weights!r}')
-        generator = torch.Generator().manual_seed(seed)
-        for key, shape in shapes.items():
-            drawn = torch.empty(shape)
-            if file is None:
-                drawn.uniform_(generator=generator)  # the published code makes, and overwrites, a default Conv2d first
-                INITIALISATIONS[initialisation](drawn, generator=generator)
-            self.register_parameter(key, nn.Parameter(drawn))
+        self._draw_filters(widths, kernels, None if file is not None else INITIALISATIONS[initialisation], seed)
         if file is not None:
             fit_weights(self, load_weights(file), file)
         self.freeze()
+
+    def _draw_filters(
+        self, widths: Sequence[int], kernels: Sequence[int], draw: Callable[..., Tensor] | None, seed: int
+    ) -> None:
+        """The random convolutions, up to layer 5; without ``draw`` their memory alone."""
+        channels = 3 if self.bank is None else 3 * len(self.bank)
+        generator = torch.Generator().manual_seed(seed)
+        for number, width, kernel in zip(range(6 - len(widths), 6), widths, kernels, strict=True):
+            filters = torch.empty(width, channels, kernel, kernel)
+            if draw is not None:
+                filters.uniform_(generator=generator)  # the published code overwrites a default Conv2d
+                draw(filters, generator=generator)
+            self.register_parameter(f"filters_{number}", nn.Parameter(filters))
+            channels = width
 
     @property
     def layer_widths(self) -> tuple[int, ...]:
@@ -270,6 +268,18 @@ class Expansion(FrozenBackbone):
         return {**self.__dict__, "_kept_spectrum": None}
 
 
+def _check_words(**words: str) -> None:
+    known = {
+        "bank": (*BANKS, "random"),
+        "initialisation": INITIALISATIONS,
+        "nonlinearity": NONLINEARITIES,
+        "padding": ("valid", "same"),
+        "precision": ("auto", "fp32", "bf16"),
+    }
+    for what, word in words.items():
+        check_word(what, word, known[what])
+
+
 @takes_options_of(Expansion, "widths")
 def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Expansion:
     """An expansion network as a backbone.
@@ -285,8 +295,7 @@ def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Exp
     """
     variants = {"full": (FULL, "valid"), "small": (SMALL, "same")}
     variant = variant or "full"
-    if variant not in variants:
-        raise ValueError(f"Unknown expansion network {variant!r}. Known: {', '.join(variants)}")
+    check_word("expansion network", variant, variants)
     widths, padding = variants[variant]
     widths = tuple(kwargs.pop("widths", widths))
     if filters_5 is not None:
@@ -297,10 +306,3 @@ def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Exp
 def variants() -> list[str]:
     """What can follow "expansion:"."""
     return ["full", "small"]
-
-
-def _has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
-    return any(
-        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )

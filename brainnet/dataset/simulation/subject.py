@@ -20,6 +20,7 @@ from brainnet.backbone import BACKBONES
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.simulation.planting import (
     ROI_BANDS,
+    Patch,
     PlantedTruth,
     patch_coordinates,
     planted_selectors,
@@ -109,11 +110,7 @@ class SimulatedSubject(ResponseDataset):
         counts = {"train": n_train, "val": n_val, "test": n_test}
         starts = np.cumsum([0, *counts.values()])
         splits = {name: torch.arange(*starts[place : place + 2]) for place, name in enumerate(counts)}
-        vertices = occipital_vertices(radius)
-        if n_voxels is not None:
-            if not 0 < n_voxels <= len(vertices):
-                raise ValueError(f"a patch of radius {radius} has {len(vertices)} vertices, got n_voxels={n_voxels}.")
-            vertices = vertices[torch.linspace(0, len(vertices) - 1, n_voxels).round().long()]
+        vertices = _vertices(radius, n_voxels)
         patch = patch_coordinates(vertices, radius)
         rois = {
             name: torch.from_numpy((patch.distance >= low) & (patch.distance < high))
@@ -125,20 +122,10 @@ class SimulatedSubject(ResponseDataset):
         image_ids = [f"{name}{i:04d}" for name, count in counts.items() for i in range(count)]
         self._tokens, self._token_source = self._see(backbone, image_ids, progress)
 
-        local, global_ = whitened_components(self._tokens, splits["train"], self._stream(_ROTATIONS))
-        selectors = planted_selectors(patch, len(self._tokens.layers))
-        weights, clusters = planted_weights(patch, local.shape[2], self._stream(_WEIGHTS))
-        signal = planted_signal(local, global_, selectors, weights)
-        signal = (signal - signal[splits["train"]].mean(0)) / signal[splits["train"]].std(0)
-        ratio = torch.from_numpy(snr * np.exp(0.5 * self._stream(_SNR).standard_normal(len(vertices)))).float()
-        noise_sd = 1 / ratio
-        self.truth = PlantedTruth(selectors, weights, clusters, ratio, signal)
-
-        noise = torch.from_numpy(self._stream(_NOISE).standard_normal(signal.shape, dtype=np.float32)) * noise_sd
-        responses = signal + noise
-        test = splits["test"]
-        repeats = self._stream(_NOISE, 1).standard_normal((n_test, n_repeats, len(vertices)), dtype=np.float32)
-        self.test_repeats = signal[test, None] + torch.from_numpy(repeats) * noise_sd
+        signal = self._plant(patch, splits["train"], snr)
+        noise_sd, test = 1 / self.truth.snr, splits["test"]
+        responses = signal + self._noise(noise_sd, signal.shape)
+        self.test_repeats = signal[test, None] + self._noise(noise_sd, (n_test, n_repeats, len(vertices)), 1)
         responses[test] = self.test_repeats.mean(1)
         reliable = signal[test].var(0, correction=0)
         super().__init__(
@@ -152,6 +139,21 @@ class SimulatedSubject(ResponseDataset):
             ),
             n_repeats=n_repeats,
         )
+
+    def _plant(self, patch: Patch, train: Tensor, snr: float) -> Tensor:
+        """Puts down the truth, and gives the signal (n_images, n_voxels): mean 0 and SD 1 over the training images."""
+        local, global_ = whitened_components(self._tokens, train, self._stream(_ROTATIONS))
+        selectors = planted_selectors(patch, len(self._tokens.layers))
+        weights, clusters = planted_weights(patch, local.shape[2], self._stream(_WEIGHTS))
+        signal = planted_signal(local, global_, selectors, weights)
+        signal = (signal - signal[train].mean(0)) / signal[train].std(0)
+        draws = self._stream(_SNR).standard_normal(signal.shape[1])
+        ratio = torch.from_numpy(snr * np.exp(0.5 * draws)).float()
+        self.truth = PlantedTruth(selectors, weights, clusters, ratio, signal)
+        return signal
+
+    def _noise(self, sd: Tensor, shape: tuple[int, ...], *stream: int) -> Tensor:
+        return torch.from_numpy(self._stream(_NOISE, *stream).standard_normal(shape, dtype=np.float32)) * sd
 
     def _stream(self, *numbers: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *numbers])
@@ -218,6 +220,16 @@ class SimulatedSubject(ResponseDataset):
         control = super().shuffled(seed, per_voxel)
         control.test_repeats = None
         return control
+
+
+def _vertices(radius: float, n_voxels: int | None) -> Tensor:
+    """The vertices of the patch, or so many of them, evenly spaced."""
+    vertices = occipital_vertices(radius)
+    if n_voxels is None:
+        return vertices
+    if not 0 < n_voxels <= len(vertices):
+        raise ValueError(f"a patch of radius {radius} has {len(vertices)} vertices, got n_voxels={n_voxels}.")
+    return vertices[torch.linspace(0, len(vertices) - 1, n_voxels).round().long()]
 
 
 def _as_float16(value: Tensor) -> Tensor:

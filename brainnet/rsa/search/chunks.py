@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import array_digest, read_json, read_sealed, sha256, write_json, write_sealed
+from brainnet._files import array_digest, file_digest, read_json, read_sealed, sha256, write_json, write_sealed
 from brainnet._work import parallel
 from brainnet.rsa.checks import as_float_tensor, check_conditions
 from brainnet.rsa.comparisons import COMPARISONS, compare
@@ -75,6 +75,8 @@ class Work:
         arrays = [self.patterns, self.residuals, self.models, self.orders, self.neighbourhoods.centres]
         arrays += [self.neighbourhoods.starts, self.neighbourhoods.members]
         digests = [array_digest(array) for array in arrays if array is not None]
+        files = [name.rpartition(":")[0] for name in (self.how.metric, self.how.method)]
+        digests += [file_digest(file) for file in files if file.endswith(".py")]  # a function of the user's own
         return sha256(repr((*settings, self.centres_per_chunk)), *digests)
 
     @classmethod
@@ -141,12 +143,14 @@ def _model_values(
 class Chunk(NamedTuple):
     """Results of one chunk, in its order: ``score`` (n, m), ``exceeded`` (n, m + 1) counts, ``largest`` (m + 1, P).
 
-    The last row or column belongs to the best of the m models.
+    ``moments`` (n, m + 1, 3) are sums over permutations of the scores, their squares and their cubes. The last row or
+    column belongs to the best of the m models.
     """
 
     score: np.ndarray
     exceeded: np.ndarray
     largest: np.ndarray
+    moments: np.ndarray
 
 
 def run_chunks(work: Work, store: ChunkFolder | None, waiting: Sequence[int], n_jobs: int) -> Iterable[Chunk]:
@@ -207,6 +211,7 @@ def _compare(work: Work, brain: Tensor) -> Chunk:
     defined = ~score.isnan().any(1)
     n_centres, n_models = score.shape
     exceeded = torch.zeros(n_centres, n_models + 1, dtype=torch.int64, device=score.device)
+    moments = torch.zeros(n_centres, n_models + 1, 3, dtype=torch.float64, device=score.device)
     largest = []
     for orders in work.orders.split(_permutations_at_once(work, n_centres)):
         if is_product(work.how.method, work.how.options):
@@ -217,10 +222,11 @@ def _compare(work: Work, brain: Tensor) -> Chunk:
         null = null.view(n_centres, n_models, len(orders))
         null = torch.cat([null, null.amax(1, keepdim=True)], 1)
         exceeded += (null >= strength[:, :, None]).sum(2)
+        moments += torch.stack([null.double().pow(power).sum(2) for power in (1, 2, 3)], dim=2)
         null = null.masked_fill(~defined[:, None, None], -torch.inf)
         largest.append(null.amax(0))
     tops = torch.cat(largest, 1) if largest else score.new_empty(n_models + 1, 0)
-    return Chunk(*(part.cpu().numpy() for part in (score, exceeded, tops)))
+    return Chunk(*(part.cpu().numpy() for part in (score, exceeded, tops, moments)))
 
 
 def _permutations_at_once(work: Work, n_centres: int) -> int:

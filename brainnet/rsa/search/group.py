@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainnet._work import progress as progress_bar
 from brainnet.rsa.inference.significance import flipped_t, sign_flips, t_test
-from brainnet.rsa.search.maps import SearchlightMaps, p_from_counts
+from brainnet.rsa.search.maps import SearchlightMaps, fdr_rests_on, p_from_counts
 from brainnet.scores import VoxelTest, fdr
 from brainnet.space import BrainSpace
 
@@ -65,8 +65,11 @@ def group_searchlight(
             mesh. Their own p-values are not used.
         contrast: two models; the maps are then of the first's score minus the second's in each subject (a paired test,
             one-sided: give them the other way round for the other direction). By default each model against 0.
-        n_permutations: sign flips (all 2^n_subjects of them where those are fewer), for p, FDR and family-wise p. With
-            0, p comes from Student's t instead, and there is no family-wise map.
+        n_permutations: sign flips (all 2^n_subjects of them where those are fewer), for p, FDR and family-wise p. They
+            are valid for scores that lie symmetrically about 0, and conservative for few subjects: family-wise maps of
+            fewer than about ten then make a false claim much more rarely than they may. From 1000 flips on, FDR takes
+            the tail of Student's t where fewer than ten flips reach a score. With 0, p comes from Student's t instead,
+            and there is no family-wise map.
         generator: a seeded CPU generator, needed for sign flips.
         progress: show a progress bar.
 
@@ -99,7 +102,7 @@ def group_searchlight(
     if n_permutations and len(subjects) < FEWEST:
         warnings.warn(
             f"{len(subjects)} subjects have {2 ** len(subjects)} sign patterns: no p can be below"
-            f" {2.0 ** -len(subjects):g}. Add subjects, or take Student's t: n_permutations=0, --permutations 0.",
+            f" {2.0 ** -len(subjects):g}. Add subjects, or take Student's t: n_permutations=0.",
             stacklevel=2,
         )
     columns = _common_centres(subjects)
@@ -128,6 +131,7 @@ def group_searchlight(
     settings = {
         **{key: first.settings[key] for key in ("metric", "method", "neighbourhoods") if key in first.settings},
         "n_subjects": n_subjects, "statistic": "Student's t over subjects, above 0", "n_sign_flips": len(signs),
+        **({"fdr": fdr_rests_on(len(signs))} if len(signs) else {}),
         "least_p": 1 / (len(signs) + 1) if len(signs) else 0.0,
         "centres_lost": [len(maps.size) - n_centres for maps in subjects],
         **({} if contrast is None else {"contrast": list(contrast)}),
@@ -161,7 +165,9 @@ def _sign_flip_tests(scores: Tensor, statistic: Tensor, signs: Tensor, progress:
         null = torch.cat([null, null.amax(1, keepdim=True)], 1)  # (n_signs, n_models + 1, centres)
         exceeded[:, block] = (null >= strength[:, block] - 1e-9).sum(0)
         largest = torch.maximum(largest, null.amax(2).T)
-    tested = p_from_counts(strength, exceeded, largest)
+    tail = t_test(strength, torch.ones_like(strength), scores.shape[-1] - 1)
+    tail[-1] = (n_models * tail[-1]).clamp(max=1)  # of the largest of several
+    tested = p_from_counts(strength, exceeded, largest, tail=tail)
     return VoxelTest(*(part[:-1] for part in tested)), VoxelTest(*(part[-1] for part in tested))
 
 

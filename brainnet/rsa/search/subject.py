@@ -23,7 +23,7 @@ import torch
 from brainnet._work import progress as progress_bar
 from brainnet.rsa.rdms import RDMs
 from brainnet.rsa.search.chunks import MEMORY, Chunk, ChunkFolder, How, Work, run_chunks
-from brainnet.rsa.search.maps import SearchlightMaps, best_of, p_from_counts
+from brainnet.rsa.search.maps import SearchlightMaps, best_of, fdr_rests_on, p_from_counts
 from brainnet.rsa.search.neighbourhoods import Neighbourhoods
 from brainnet.scores import VoxelTest
 
@@ -106,8 +106,9 @@ def searchlight(
 def _assemble(work: Work, chunks: list[Chunk]) -> SearchlightMaps:
     """Chunks back in the order of the centres, counts turned into p-values."""
     back = torch.from_numpy(np.argsort(work.order_of_centres, kind="stable"))
-    score, exceeded = (
-        torch.from_numpy(np.concatenate([getattr(c, name) for c in chunks]))[back].T for name in ("score", "exceeded")
+    score, exceeded, moments = (
+        torch.from_numpy(np.concatenate([getattr(chunk, name) for chunk in chunks]))[back].movedim(0, 1)
+        for name in ("score", "exceeded", "moments")
     )
     undefined = score.isnan().any(0)
     if bool(undefined.any()):
@@ -124,13 +125,13 @@ def _assemble(work: Work, chunks: list[Chunk]) -> SearchlightMaps:
     n_permutations = len(work.orders)
     if n_permutations:
         largest = torch.from_numpy(np.stack([c.largest for c in chunks])).amax(0)  # (models + 1, permutations)
-        tested = p_from_counts(torch.cat([score, top[None]]), exceeded, largest)
+        tested = p_from_counts(torch.cat([score, top[None]]), exceeded, largest, moments)
         test = VoxelTest(*(part[:-1] for part in tested))
         best_test = VoxelTest(*(part[-1] for part in tested))
     nb, how = work.neighbourhoods, work.how
     settings = {
         "metric": how.metric, "method": how.method, "neighbourhoods": nb.kind, "n_permutations": n_permutations,
-        "n_undefined": int(undefined.sum()), "fingerprint": work.fingerprint,
+        "fdr": fdr_rests_on(n_permutations), "n_undefined": int(undefined.sum()), "fingerprint": work.fingerprint,
     }  # fmt: skip
     return SearchlightMaps(
         work.names, score, test, best, margin.masked_fill(undefined, torch.nan), best_test,

@@ -52,3 +52,17 @@ def test_a_harmed_chunk_is_made_again_and_alone(search, tmp_path, harm, monkeypa
         assert torch.equal(found[name], values), name
     assert again == {"swapped": [0, 1], "manifest": []}.get(harm, [0])
     assert json.loads((tmp_path / "manifest.json").read_text())["n_chunks"] == 3
+
+
+def test_a_changed_distance_of_ones_own_is_another_searchlight(rng, tmp_path):
+    lights = Neighbourhoods.from_lists([[0, 1, 2], [3, 4, 5]], BrainSpace.free(6))
+    patterns, models = torch.randn(8, 6, generator=rng), RDMs(torch.rand(1, 28, generator=rng))
+    code = "from brainnet.rsa import DISTANCES\n\n\ndef mine(patterns):\n    return DISTANCES['{}'](patterns)\n"
+    own = tmp_path / "own.py"
+    own.write_text(code.format("euclidean"))
+    how = {"metric": f"{own}:mine", "folder": tmp_path / "chunks", "progress": False}
+    found = searchlight(patterns, models, lights, **how)
+    assert torch.equal(found.score, searchlight(patterns, models, lights, metric="euclidean", progress=False).score)
+    own.write_text(code.format("manhattan"))
+    with pytest.raises(ValueError, match="another searchlight"):
+        searchlight(patterns, models, lights, **how)

@@ -1,0 +1,118 @@
+"""Arrays from what labs keep them in: memory, .npy, .npz or .csv, with names of rows and columns where there are any.
+
+Pickles are never loaded. Which axis is which is not decided here.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+RESPONSE_SUFFIXES = (".npy", ".npz", ".csv")
+
+
+class Table(NamedTuple):
+    """An array as it was read, with the labels of its first two axes where the file named them."""
+
+    values: np.ndarray
+    labels: tuple[list[str] | None, list[str] | None] = (None, None)
+
+
+def read_table(source: Any, name: str) -> Table:
+    """An array from memory or from a .npy, .npz or .csv file; large .npy files stay on disk until they are used.
+
+    Args:
+        source: array, tensor or path.
+        name: what it is, for messages, and the key taken from an .npz that holds several arrays.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown suffix, a pickle, or an .npz whose array cannot be told.
+    """
+    if isinstance(source, Tensor):
+        return Table(source.detach().cpu().numpy())
+    if not isinstance(source, str | os.PathLike):
+        return Table(np.asarray(source))
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"no {name} file {path}.")
+    if path.suffix == ".csv":
+        return _read_csv(path)
+    if path.suffix not in RESPONSE_SUFFIXES:
+        raise ValueError(f"{name} are read from {', '.join(RESPONSE_SUFFIXES)} files, got {path}.")
+    try:
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
+        if path.suffix == ".npy":
+            return Table(loaded)
+        with loaded:
+            key = name if name in loaded.files else loaded.files[0]
+            if len(loaded.files) != 1 and key != name:
+                raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; name one of the arrays {name!r}")
+            return Table(loaded[key])
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"cannot read {name} from {path}: {error}.") from error
+
+
+def _read_csv(path: Path) -> Table:
+    import pandas
+
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        first = next(csv.reader(file), [])
+    has_header = first[:1] == [""] or not all(_is_number(cell) for cell in first[1:] or first)
+    table = pandas.read_csv(path, header=0 if has_header else None, dtype=None, encoding="utf-8-sig")
+    rows = None
+    # an unnamed first column is pandas' index; a column of words can only be names
+    if (has_header and first[0] == "") or not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
+        rows = [str(label) for label in table.iloc[:, 0]]
+        table = table.iloc[:, 1:]
+    words = [column for column, kind in table.dtypes.items() if not pandas.api.types.is_numeric_dtype(kind)]
+    if words:
+        raise ValueError(
+            f"{path}: column {words[0]!r} must hold numbers, got {table[words[0]].iloc[0]!r} in its first row."
+        )
+    return Table(table.to_numpy(dtype=np.float64), (rows, [str(c) for c in table.columns] if has_header else None))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def read_splits(path: Path, ids: list[str]) -> dict[str, list[int]]:
+    """Split -> indices of its images; images the file does not name are in no split."""
+    import pandas
+
+    table = pandas.read_csv(path, dtype=str)
+    if not {"image", "split"} <= set(table.columns):
+        raise ValueError(f"{path} must have columns image and split, got {', '.join(map(str, table.columns))}.")
+    rows = {name: row for row, name in enumerate(ids)}
+    splits: dict[str, list[int]] = {}
+    for image, split in zip(table["image"], table["split"], strict=True):
+        row = rows.get(image, rows.get(Path(str(image)).stem))
+        if row is None or not isinstance(split, str):
+            raise ValueError(f"{path}: image {image!r} in split {split!r}; images are {ids[0]!r} to {ids[-1]!r}.")
+        splits.setdefault(split, []).append(row)
+    return splits
+
+
+def read_rois(path: Path) -> dict[str, Tensor]:
+    """ROI -> (n_voxels,) bool, from a column of ROI names or a 0/1 column per ROI."""
+    import pandas
+
+    table = pandas.read_csv(path)
+    if len(table.columns) == 1 and not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
+        names = table.iloc[:, 0]
+        return {str(name): torch.tensor((names == name).tolist()) for name in names.dropna().unique()}
+    values = table.to_numpy()
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{path} must hold one column of ROI names, or a 0/1 column per ROI and nothing else.")
+    return {str(name): torch.from_numpy(values[:, i].astype(bool)) for i, name in enumerate(table.columns)}

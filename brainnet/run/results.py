@@ -1,0 +1,254 @@
+"""What leaves a fit, by one place: tables, selectors, means, pictures and the card, each file whole or absent."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from brainnet._files import slug, write_csv, write_json, write_npz
+from brainnet.config import config_keys, load_config
+from brainnet.dataset import ResponseDataset
+from brainnet.model.readout import contributions_of, selectors_of, weight_of, width_of
+from brainnet.plmodel import PLModel
+from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
+from brainnet.run.card import Clock, closing, opening
+from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2
+from brainnet.selection import Selectors
+from brainnet.space import BrainSpace
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, OSError)  # of an archive
+ALL = "all"  # every voxel, in a table of regions
+N_SHARE_IMAGES = 256  # training images whose predictions say what each layer and scale contributes
+MOST_CLUSTERS = 20
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
+            "nilearn")  # fmt: skip
+
+
+def write_results(
+    out: Path, model: PLModel, dataset: ResponseDataset, validation: dict[str, float] | None
+) -> dict[str, Any]:
+    """Scores the test images and writes the tables, the selectors and the means; returns the means.
+
+    Args:
+        out: the run folder.
+        model: trained, in evaluation mode, with its data.
+        dataset: the data it was trained on.
+        validation: scores of the epoch whose weights were kept, where there was a validation.
+    """
+    scored = {split: _score_split(model, dataset, split) for split in ("test", *_further_splits(dataset))}
+    for split, (table, _) in scored.items():
+        write_csv(out / scores_file(split), table)
+    metrics: dict[str, Any] = {
+        "n_test_images": len(dataset.splits["test"]),
+        "n_voxels": dataset.n_voxels,
+        "n_unusable": int((~model.usable).sum()),
+    }
+    selectors, share = selectors_of(model.encoder), None
+    if selectors is not None:
+        batches = model.read_batches(dataset.splits["train"][:N_SHARE_IMAGES])
+        share = contributions_of(model.encoder, batches)
+        write_npz(out / "selectors.npz", _selector_arrays(model, dataset.space, selectors, share), compressed=True)
+        metrics["places_at_the_border"] = model.at_the_border()  # a share; a quarter and more: the training ran away
+    metrics["test"] = scored.pop("test")[1]
+    if scored:
+        metrics["further_splits"] = {
+            split: {"n_images": len(dataset.splits[split]), **means} for split, (_, means) in scored.items()
+        }
+    if validation is not None:
+        metrics["validation"] = validation
+    if hasattr(dataset, "recovery") and dataset.noise_ceiling is not None and share is not None:
+        # what a layer or scale contributes over the weight it was given is its gain
+        metrics["recovery"] = dataset.recovery(
+            selectors,
+            layer_gain=share.layer / selectors.layer,
+            scale_gain=torch.cat([(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1),
+        )
+    write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def _selector_arrays(model: PLModel, space: BrainSpace, selectors: Selectors, share: Any) -> dict[str, np.ndarray]:
+    """Selectors with what else is known of each voxel's reading, and where each voxel is ("at:...")."""
+    from brainnet.model import cluster_channels
+
+    arrays = {name: getattr(selectors, name) for name in selectors._fields}
+    width, weight = width_of(model.encoder), weight_of(model.encoder, space.n_voxels)
+    if width is not None:
+        arrays["width"] = width
+    if share is not None:
+        arrays |= {"layer_share": share.layer, "scale_share": share.scale}
+    if weight is not None:
+        arrays["cluster"] = cluster_channels(weight, n_clusters=min(MOST_CLUSTERS, len(weight)))
+    place = {f"at:{key}": value for key, value in space.to_arrays().items()}
+    return {name: array.numpy() for name, array in arrays.items()} | {"layer_names": np.array(model.layers), **place}
+
+
+def _further_splits(dataset: ResponseDataset) -> list[str]:
+    """The splits beyond train, val and test that can be scored: two images or more with responses."""
+    names = [name for name, rows in dataset.splits.items() if name not in ("train", "val", "test") and len(rows) > 1]
+    return [name for name in names if bool(torch.isfinite(dataset.responses[dataset.splits[name]]).all(0).any())]
+
+
+def scores_file(split: str) -> str:
+    """The name of the table of a split's scores; no two splits share one.
+
+    >>> scores_file("test"), scores_file("sketches"), scores_file("a b")
+    ('scores.csv', 'scores_sketches.csv', 'scores_a-b_541e27.csv')
+    """
+    return "scores.csv" if split == "test" else f"scores_{slug(split)}.csv"
+
+
+def _score_split(model: PLModel, dataset: ResponseDataset, split: str) -> tuple[Any, dict[str, Any]]:
+    """The table of a split's scores, see :func:`score_table`, and their means per ROI with intervals over images."""
+    rows = dataset.splits[split]
+    prediction, response = model.predict_index(rows), dataset.responses[rows]
+    table = score_table(prediction, response, dataset, ~model.usable, dataset.ceiling_of(split))
+    groups = {ALL: torch.ones(len(table), dtype=torch.bool), **dataset.space.rois}
+    means = {name: _summaries(table[mask.numpy()]) for name, mask in groups.items()}
+    draws = bootstrap_scores(
+        prediction,
+        response.masked_fill(~model.usable, torch.nan),
+        n_resamples=1000,
+        groups=torch.stack(list(groups.values())),
+        generator=torch.Generator().manual_seed(0),
+    )
+    for row, samples in zip(means.values(), draws.T, strict=True):
+        _, low, high = interval(row["r"]["mean"], samples)  # 95 %
+        row["r"] |= {"low": low, "high": high}
+    return table, means
+
+
+def score_table(
+    prediction: Tensor, response: Tensor, dataset: ResponseDataset, unusable: Tensor, noise_ceiling: Tensor | None
+):
+    """One row per voxel: voxel, roi, r2, r and, where the noise ceiling is known, ceiling and ceiling_share.
+
+    Args:
+        prediction: (n_images, n_voxels).
+        response: the same.
+        dataset: whose voxels they are.
+        unusable: (n_voxels,) bool, voxels that have no score.
+        noise_ceiling: (n_voxels,) on the scale of r, or None.
+    """
+    import pandas as pd
+
+    rois = np.full(response.shape[1], "", dtype=object)
+    for name, mask in dataset.space.rois.items():
+        rois[mask.numpy()] = [f"{old};{name}" if old else name for old in rois[mask.numpy()]]
+    place = dataset.space.vertices
+    table = {
+        "voxel": np.arange(response.shape[1]) if place is None else place.numpy(),
+        "roi": rois,
+        "r2": r2(prediction, response).masked_fill(unusable, torch.nan),
+        "r": pearson_r(prediction, response).masked_fill(unusable, torch.nan),
+    }
+    if noise_ceiling is not None:
+        table["ceiling"] = noise_ceiling
+        table["ceiling_share"] = normalise(table["r"], noise_ceiling).values
+    return pd.DataFrame({name: np.asarray(column) for name, column in table.items()})
+
+
+def _summaries(scores: Any) -> dict[str, Any]:
+    """Means and medians of some voxels' scores; ``ceiling_share`` is mean r over mean ceiling, a ratio of means."""
+    summary: dict[str, Any] = {"n": len(scores), "n_scored": int(scores["r"].notna().sum())}
+    for name in ("r", "r2", "ceiling"):
+        if name in scores:
+            summary[name] = {"mean": float(scores[name].mean()), "median": float(scores[name].median())}
+    if "ceiling" in scores:
+        known = scores["r"].notna() & scores["ceiling"].notna()
+        ceiling = float(scores.loc[known, "ceiling"].mean())
+        summary["ceiling_share"] = float(scores.loc[known, "r"].mean()) / ceiling if ceiling else None
+    return summary
+
+
+def write_card(
+    out: Path, cfg: Any, data: dict[str, Any], identity: dict[str, str], metrics: dict[str, Any], clock: Clock
+) -> None:
+    """The run card: where every number came from.
+
+    Args:
+        out: the run folder.
+        cfg: the whole merged config.
+        data: of :func:`brainnet.run.card.data_card`.
+        identity: of the backbone.
+        metrics: of :func:`write_results`.
+        clock: with its laps.
+    """
+    card = {
+        **opening("fit", PACKAGES),
+        "seed": cfg.SEED,
+        "config": config_keys(cfg),
+        **data,
+        "backbone": identity,
+        "test": metrics["test"][ALL],
+        "further_splits": {split: means[ALL] for split, means in metrics.get("further_splits", {}).items()},
+        **closing(clock),
+    }
+    write_json(out / "run.json", card)
+
+
+def redraw(run: str | Path) -> list[Path]:
+    """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables.
+
+    A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
+    would be blank, and could not show that selectors are flat. Of a read-out without selectors the scores are drawn.
+
+    Raises:
+        FileNotFoundError: no finished run there.
+        ValueError: a damaged file.
+    """
+    import pandas as pd
+
+    from brainnet import plot
+
+    run = Path(run)
+    present = [name for name in ("scores.csv", "selectors.npz", "model.ckpt") if (run / name).is_file()]
+    if "scores.csv" not in present or len(present) < 2:
+        missing = "selectors.npz" if "selectors.npz" not in present else "scores.csv"
+        raise FileNotFoundError(f"no {missing} in {run}; `brainnet fit --out {run}` makes a run folder.")
+    scores = pd.read_csv(run / "scores.csv")
+    ceiling = next((scores[name] for name in ("ceiling", "noise_ceiling") if name in scores), None)  # the latter once
+    saved = run / "config.yaml"
+    cfg = load_config(saved) if saved.is_file() else None
+    control = cfg is not None and cfg.DATASET.SHUFFLED
+    title = None if cfg is None else cfg.DESCRIPTION
+    if control:
+        title = f"{title}. NEGATIVE CONTROL: responses shuffled" if title else "NEGATIVE CONTROL: responses shuffled"
+    r, ceiling = torch.tensor(scores["r"].to_numpy()), None if ceiling is None else torch.tensor(ceiling.to_numpy())
+    if "selectors.npz" in present:
+        given = _read_selectors(run / "selectors.npz") | _left_out(cfg)
+        figure = plot.selectors(**given, title=title, scores=r, noise_ceiling=ceiling, fade=not control)
+    else:
+        space = unpacked(read_checkpoint(run / "model.ckpt")[CHECKPOINT_KEY]["space"])
+        figure = plot.scores(r, space, noise_ceiling=ceiling, title=title)
+    return plot.save(figure, run / "maps")
+
+
+def _left_out(cfg: CfgNode | None) -> dict[str, Any]:
+    """The panels of :func:`brainnet.plot.selectors` that say nothing of this training, and why."""
+    if cfg is None or cfg.MODEL.START != "ridge":
+        return {}
+    return {"leave_out": ("layer", "scale", "channels"), "note": "they mean nothing where training starts from ridge"}
+
+
+def _read_selectors(path: Path) -> dict[str, Any]:
+    """What :func:`brainnet.plot.selectors` takes, of a ``selectors.npz``."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        further = {"width": "width", "clusters": "cluster"}
+        return {
+            "chosen": Selectors(*(torch.from_numpy(arrays[name]) for name in Selectors._fields)),
+            "space": BrainSpace.from_arrays({k[3:]: v for k, v in arrays.items() if k.startswith("at:")}),
+            "layer_names": arrays["layer_names"].tolist(),
+            **{key: torch.from_numpy(arrays[name]) for key, name in further.items() if name in arrays},
+        }
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged ({str(error).splitlines()[0] or type(error).__name__}).") from None

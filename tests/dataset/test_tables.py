@@ -1,0 +1,42 @@
+"""Arrays from files: what was saved is read, and what cannot be told is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainnet.dataset.tables import read_rois, read_splits, read_table
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_every_format_holds_what_was_saved(tmp_path, suffix):
+    values, path = np.arange(6.0).reshape(2, 3) / 7, tmp_path / f"responses.{suffix}"
+    saved = {"npy": np.save, "npz": lambda p, v: np.savez(p, other=v[:1], responses=v),
+             "csv": lambda p, v: np.savetxt(p, v, delimiter=",")}  # fmt: skip
+    saved[suffix](path, values)
+    np.testing.assert_allclose(read_table(path, "responses").values, values, rtol=1e-12)
+
+
+def test_names_of_rows_and_columns_come_with_the_values(tmp_path):
+    (tmp_path / "t.csv").write_text("image,v1,v2\ncat,1,2\ndog,3,4\n")
+    table = read_table(tmp_path / "t.csv", "responses")
+    assert table.labels == (["cat", "dog"], ["v1", "v2"])
+    assert table.values.tolist() == [[1, 2], [3, 4]]
+
+
+def test_an_archive_of_other_arrays_is_refused(tmp_path):
+    np.savez(tmp_path / "t.npz", a=np.zeros(2), b=np.zeros(2))
+    with pytest.raises(ValueError, match="'responses'"):
+        read_table(tmp_path / "t.npz", "responses")
+    with pytest.raises(FileNotFoundError, match="none"):
+        read_table(tmp_path / "none.npy", "responses")
+
+
+def test_splits_and_regions_are_read_by_name(tmp_path):
+    (tmp_path / "splits.csv").write_text("image,split\nb.png,test\na,train\n")
+    assert read_splits(tmp_path / "splits.csv", ["a", "b"]) == {"test": [1], "train": [0]}
+    (tmp_path / "rois.csv").write_text("roi\nV1\nV4\nV1\n")
+    assert read_rois(tmp_path / "rois.csv")["V1"].tolist() == [True, False, True]
+    (tmp_path / "rois.csv").write_text("V1,V2\n1,0\n2,1\n")
+    with pytest.raises(ValueError, match="0/1"):
+        read_rois(tmp_path / "rois.csv")

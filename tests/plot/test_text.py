@@ -1,0 +1,157 @@
+"""Names are data: whatever they hold, every figure can be drawn, and shows them as they stand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+from matplotlib.cbook import is_math_text
+from matplotlib.text import Text
+
+from brainnet import plot
+from brainnet.plot._text import label, labels, width_of, wrapped
+from brainnet.rsa import RDMs, searchlight, spheres
+from brainnet.selection import Selectors
+from brainnet.space import BrainSpace
+
+N = 12
+NAMES = st.lists(st.text(max_size=70), min_size=4, max_size=4, unique=True)
+BAD = ["V1 $a$ $", "\\frac{_^$$", "new\nline\x00\ud800", "日本語" + "long" * 30]
+
+
+def volume(names):
+    rois = {name: torch.arange(N) % 4 == i for i, name in enumerate(names)}
+    return BrainSpace(mask=torch.ones(2, 3, 2).bool(), affine=torch.eye(4).double(), rois=rois)
+
+
+def free(names):
+    return BrainSpace.free(N, volume(names).rois)
+
+
+def each(names):
+    return {name: torch.linspace(-0.1, 0.1 * i + 0.1, N).roll(i) for i, name in enumerate(names)}
+
+
+def chosen():
+    layer = torch.softmax(torch.arange(4.0 * N).reshape(N, 4) % 5, 1)
+    return Selectors(torch.zeros(N, 2), layer, torch.full((N, 1), 0.5))
+
+
+def course(names, **columns):
+    return pd.concat([pd.DataFrame({"roi": names[0], "model": m, "layer": names, "score": 0.1} | columns)
+                      for m in names])  # fmt: skip
+
+
+def rows(names):
+    kinds = [(name, "ridge", "") for name in names] + [(names[0], "ridge", names[3])]
+    table = pd.DataFrame(kinds, columns=["layer", "method", "control"]).assign(mean=0.1, low=0.0, high=0.2)
+    return table.assign(model=names[1], subject="s", split="test", score="r", roi=names[0], chosen_layer=names[2])
+
+
+def found(names):
+    generator = torch.Generator().manual_seed(0)
+    models = RDMs(torch.rand(4, 28, generator=generator), names=tuple(names))
+    return searchlight(torch.randn(8, N, generator=generator), models, spheres(volume(names), 1.5, min_size=3))
+
+
+def some_rdms(names, count=4):
+    values = torch.rand(count, 6, generator=torch.Generator().manual_seed(0))
+    return RDMs(values, names=tuple(names[:count]), conditions=tuple(names))
+
+
+FIGURES = {
+    "scores": lambda n: plot.scores(each(n), free(n), title=n[0], score_name=n[1]),
+    "joint_histogram": lambda n: plot.joint_histogram(*list(each(n).values())[:2], names=n[:2], title=n[0]),
+    "variance_split": lambda n: plot.variance_split(each(n), free(n), title=n[0]),
+    "layers": lambda n: plot.layers(rows(n), rois=[n[0]], title=n[0]),
+    "layer matrix": lambda n: plot.layers(rows(n), rois=[n[0], *"abcdefgh"], title=n[0]),
+    "best_layer": lambda n: plot.best_layer(each(n), free(n), title=n[0]),
+    "best_layer, slices": lambda n: plot.best_layer(each(n), volume(n), outlines=True, title=n[0]),
+    "slices": lambda n: plot.slices(torch.ones(N), volume(n), outlines=True, label=n[0], title=n[1]),
+    "selectors": lambda n: plot.selectors(chosen(), free(n), layer_names=n, title=n[0], scores=torch.ones(N) / 2,
+                                          score_name=n[1]),
+    "selectors, slices": lambda n: plot.selectors(chosen(), volume(n), layer_names=n, title=n[0], outlines=True,
+                                                  scores=torch.ones(N) / 2, score_name=n[1], leave_out=("scale",),
+                                                  note=n[2]),
+    "training": lambda n: plot.training([{"epoch": 0, n[0] + "loss": 1.0}], chosen(), free(n), layer_names=n),
+    "rdms": lambda n: plot.rdms(some_rdms(n), title=n[0]),
+    "rdms, groups": lambda n: plot.rdms(some_rdms(n), groups=[n[0], n[0], n[1], n[2]]),
+    "model_similarity": lambda n: plot.model_similarity(some_rdms(n), title=n[0]),
+    "condition_map": lambda n: plot.condition_map(some_rdms(n, 1), title=n[0]),
+    "tree": lambda n: plot.tree(some_rdms(n, 1), groups=n, title=n[0]),
+    "rsa_bars": lambda n: plot.rsa_bars(course(n, low=0.0, high=0.2, p_corrected=0.01), title=n[0]),
+    "rsa_layers": lambda n: plot.rsa_layers(course(n), title=n[0], score_name=n[1]),
+    "rsa_time": lambda n: plot.rsa_time(course(n, layer=n[0], time=[0, 1, 2, 3]), title=n[0], time_name=n[1]),
+    "time_by_time": lambda n: plot.time_by_time(np.eye(3), title=n[0], brain_name=n[1], score_name=n[2]),
+    "rsa_parts": lambda n: plot.rsa_parts(pd.DataFrame({"part": ["total"] + ["unique"] * 4, "sets": ["t", *n],
+                                                        "r2": 0.1, "roi": n[0]}), title=n[0]),
+    "searchlight": lambda n: plot.searchlight(found(n), title=n[0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.filterwarnings("ignore:Glyph")
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example(BAD)
+@given(NAMES)
+def test_no_name_breaks_a_figure_or_is_parsed_as_a_formula(figure, names):
+    drawn = FIGURES[figure](names)
+    drawn.draw_without_rendering()
+    texts = [text for text in drawn.findobj(Text) if text.get_text()]
+    assert not [text.get_text() for text in texts if is_math_text(text.get_text())]
+    width, height = drawn.get_size_inches()
+    assert width < 30
+    assert height < 20
+
+
+def test_every_public_figure_is_among_them():
+    drawn_here = {name.split(",")[0] for name in FIGURES} | {"flatmap", "save", "layer matrix"}
+    assert set(plot.__all__) <= drawn_here
+
+
+@pytest.mark.parametrize("figure", [f for f in FIGURES if f not in ("condition_map", "best_layer, slices", "slices")])
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_long_names_stay_on_the_page(figure):
+    drawn = FIGURES[figure](["blocks.11.attention.projection." * 3, "$x$ " * 30, "_" * 40, "W" * 60])
+    drawn.draw_without_rendering()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown_texts(drawn)]
+    page = drawn.bbox
+    assert [text for text, box in boxes if not (page.x0 - 2 <= box.x0 and box.x1 <= page.x1 + 2)] == []
+    assert [text for text, box in boxes if not (page.y0 - 2 <= box.y0 and box.y1 <= page.y1 + 2)] == []
+
+
+def shown_texts(figure):
+    texts = [*figure.texts]
+    for ax in [*figure.axes, *(child for parent in figure.axes for child in parent.child_axes)]:
+        texts += [ax.title, ax._left_title, *ax.texts, *((ax.get_legend() and ax.get_legend().get_texts()) or [])]
+        if ax.axison:
+            texts += [ax.xaxis.label, ax.yaxis.label]
+            low, high = sorted(ax.get_xlim())
+            texts += [tick.label1 for tick in ax.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [text for text in texts if text.get_text().strip() and text.get_visible()]
+
+
+def test_a_legend_keeps_names_that_begin_with_an_underscore():
+    ax = plot.scores({"_hidden": torch.ones(3), "b": torch.ones(3)}, BrainSpace.free(3)).axes[0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["_hidden", "b"]
+
+
+@given(st.text(max_size=200))
+def test_a_label_is_one_printable_line_of_bounded_length(text):
+    line = label(text, 30)
+    assert line.replace("\\$", "$").isprintable()
+    assert len(line.replace("\\$", "$")) <= 30
+    assert not is_math_text(line)
+
+
+@given(st.lists(st.text(max_size=60), unique=True, max_size=8))
+def test_names_that_are_alike_when_shortened_are_told_apart(names):
+    assert len(set(labels(names, 12))) == len(names)
+
+
+def test_lines_are_as_narrow_as_asked_and_lose_no_word():
+    text = "Two words of this are long: " + "x" * 80 + " and " + "y" * 30
+    lines = wrapped(text, 8, 1.5)
+    assert all(width_of(line, 8) <= 1.5 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")

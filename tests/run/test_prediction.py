@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from brainnet.plmodel import PLModel
+from brainnet.run.prediction import load_model, predict
+
+
+def test_predictions_of_new_images(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"photo{i}.png")
+    path = predict(finished[0], folder, tmp_path / "out", batch_size=2, progress=False)
+    found = np.load(path)
+    assert (path.parent / "images.txt").read_text().split() == ["photo0", "photo1", "photo2"]
+    model = load_model(finished[0])
+    for row, i in zip(found, range(3), strict=True):
+        with Image.open(folder / f"photo{i}.png") as photo, torch.no_grad():
+            assert np.allclose(row, model(model.preprocessing(photo)[None])[0][0], atol=1e-5)
+
+    def stop(self, images):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PLModel, "forward", stop)
+    with pytest.raises(KeyboardInterrupt):
+        predict(finished[0], folder, tmp_path / "out", progress=False)
+    assert np.array_equal(np.load(path), found)  # a prediction that is not whole replaces none
+
+
+def test_a_voxel_that_could_not_be_trained_predicts_nan(mapped, tmp_path):
+    Image.new("RGB", (32, 32), (9, 99, 199)).save(tmp_path / "a.png")
+    found = np.load(predict(mapped[0], [tmp_path / "a.png"], tmp_path / "out", progress=False))
+    assert np.isnan(found).tolist() == [[False] * 4 + [True] + [False] * 2]
+    data, model = mapped[2], mapped[4]
+    with Image.open(tmp_path / "a.png") as photo, torch.no_grad():
+        expected = model(data.preprocessing(photo)[None])[0][0]
+    np.testing.assert_allclose(found[0, :4], expected[:4], atol=1e-5)

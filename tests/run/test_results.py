@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from brainnet.cli.fit import _report
+from brainnet.config import load_config
+from brainnet.plmodel import PLModel
+from brainnet.run.prediction import load_model
+from brainnet.run.results import redraw
+from brainnet.run.training import fit
+from brainnet.scores import pearson_r, r2
+from tests.run.conftest import CEILING, REGIONS
+from tests.toys import ToyBackbone, toy_config, toy_dataset, toys_registered
+
+
+def test_scores_have_one_row_per_voxel_and_agree_with_the_saved_model(finished):
+    out, _ = finished
+    scores = pd.read_csv(out / "scores.csv")
+    assert list(scores.columns[:4]) == ["voxel", "roi", "r2", "r"]
+    model, data = load_model(out), toy_dataset()
+    test = data.splits["test"]
+    with torch.no_grad():
+        prediction = model(torch.stack([data.image(int(i)) for i in test]))[0]
+    expected = np.array([np.corrcoef(prediction[:, v], data.responses[test, v])[0, 1] for v in range(7)])
+    assert np.allclose(scores["r"], expected, atol=0.02)
+
+
+def test_the_card_says_where_numbers_come_from(finished):
+    card = json.loads((finished[0] / "run.json").read_text())
+    assert card["backbone"]["weights"] == "gain 1.0"
+    assert card["splits"]["test"]["n"] == 15
+    assert card["seed"] == 0
+    assert {"torch", "brainnet", "python"} <= set(card["versions"])
+    assert card["test"]["r"]["low"] <= card["test"]["r"]["mean"] <= card["test"]["r"]["high"]
+    assert len(card["data"]["responses_sha256"]) == 64
+    assert card["config"]["OPTIMIZER.LR"] == 0.01
+
+
+def with_further_splits():
+    """Six training images as sketches, six more as pictures nobody was shown."""
+    data = toy_dataset()
+    train = data.splits["train"]
+    data.splits.update(train=train[12:], sketches=train[:6], **{"not shown": train[6:12]})
+    data.responses[data.splits["not shown"]] = torch.nan
+    data.further_ceilings = {"sketches": torch.full((7,), 0.5)}
+    return data
+
+
+def test_further_splits_are_scored_where_they_have_responses(toys, tmp_path, capsys):
+    (tmp_path / "scores_old.csv").touch()
+    with toys_registered(with_further_splits):
+        metrics = fit(toy_config("TRAINER.MAX_EPOCHS", "5"), tmp_path, progress=False)
+    assert {path.name for path in tmp_path.glob("scores*")} == {"scores.csv", "scores_sketches.csv"}
+    assert metrics["further_splits"].keys() == {"sketches"}
+
+    model, data = load_model(tmp_path), with_further_splits()
+    rows = data.splits["sketches"]
+    with torch.no_grad():
+        prediction = model(torch.stack([data.image(int(i)) for i in rows]))[0]
+    expected = np.array([np.corrcoef(prediction[:, v], data.responses[rows, v])[0, 1] for v in range(7)])
+    found = pd.read_csv(tmp_path / "scores_sketches.csv")
+    assert np.allclose(found["r"], expected, atol=0.02)
+    assert np.allclose(found["ceiling_share"], found["r"] / 0.5)
+    summary = metrics["further_splits"]["sketches"]
+    assert summary["n_images"] == 6
+    assert summary["all"]["r"]["mean"] == pytest.approx(found["r"].mean())
+    assert summary["all"]["r"]["low"] <= summary["all"]["r"]["mean"] <= summary["all"]["r"]["high"]
+    card = json.loads((tmp_path / "run.json").read_text())
+    assert card["further_splits"]["sketches"] == summary["all"]
+    _report(metrics, tmp_path)
+    assert f"mean sketches r {found['r'].mean():.3f}" in capsys.readouterr().out
+
+
+def test_selectors_travel_with_their_place(finished):
+    with np.load(finished[0] / "selectors.npz", allow_pickle=False) as arrays:
+        assert arrays["layer"].shape == (7, 3)
+        assert np.allclose(arrays["layer"].sum(1), 1, atol=1e-5)
+        assert arrays["at:coords"].shape == (7, 3)
+
+
+def test_the_picture_can_be_drawn_again(finished):
+    out, _ = finished
+    before = (out / "maps.png").stat().st_mtime_ns
+    assert redraw(out) == [out / "maps.png", out / "maps.svg"]
+    assert (out / "maps.png").stat().st_mtime_ns > before
+
+
+def test_the_table_is_of_the_test_images(mapped):
+    out, _, data, _, model = mapped
+    table = pd.read_csv(out / "scores.csv")
+    assert table["voxel"].tolist() == [1, 4, 7, 10, 13, 16, 19]
+    assert table["roi"].tolist() == ["early", "early", "early;late", *["late"] * 4]
+    index = data.splits["test"]
+    with torch.no_grad():
+        prediction = model(torch.stack([data.image(int(i)) for i in index]))[0]
+    for name, score in (("r", pearson_r), ("r2", r2)):
+        expected = score(prediction, data.responses[index]).numpy()
+        expected[4] = np.nan
+        np.testing.assert_allclose(table[name], expected, atol=0.01)
+    np.testing.assert_allclose(table["ceiling"], CEILING)
+    expected = np.where(CEILING >= 0.1, table["r"].to_numpy() / CEILING.numpy(), np.nan)
+    np.testing.assert_allclose(table["ceiling_share"], expected, rtol=1e-5)
+
+
+def test_means_are_of_their_region(mapped):
+    out, metrics, _, _, _ = mapped
+    table = pd.read_csv(out / "scores.csv")
+    assert (metrics["n_test_images"], metrics["n_voxels"], metrics["n_unusable"]) == (15, 7, 1)
+    for name, mask in {"all": torch.ones(7) > 0, **REGIONS}.items():
+        part, row = table[mask.numpy()], metrics["test"][name]
+        assert (row["n"], row["n_scored"]) == (len(part), part["r"].notna().sum())
+        for score in ("r", "r2", "ceiling"):
+            assert row[score]["mean"] == pytest.approx(part[score].mean(), nan_ok=True)
+            assert row[score]["median"] == pytest.approx(part[score].median(), nan_ok=True)
+        known = part[part["r"].notna() & part["ceiling"].notna()]
+        ratio = known["r"].mean() / known["ceiling"].mean()
+        assert row["ceiling_share"] == pytest.approx(ratio, nan_ok=True)
+        if len(part):
+            assert row["r"]["low"] < row["r"]["mean"] < row["r"]["high"]
+    early, late = (metrics["test"][name]["r"] for name in ("early", "late"))
+    assert early["high"] - early["low"] != pytest.approx(late["high"] - late["low"], rel=1e-3)
+
+
+def test_shares_and_gains_are_those_of_the_training_images(mapped):
+    out, _, data, gains, model = mapped
+    module = PLModel(toy_config("SEED", "4"), ToyBackbone(), data=data)
+    module.load_state_dict(model.state_dict())
+    share = module.eval().contributions(data.splits["train"])
+    selectors = gains["selectors"]
+    torch.testing.assert_close(gains["layer_gain"], share.layer / selectors.layer, rtol=0.02, atol=0.01)
+    expected = torch.cat([(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1)
+    torch.testing.assert_close(gains["scale_gain"], expected, rtol=0.02, atol=0.01)
+    with np.load(out / "selectors.npz", allow_pickle=False) as arrays:
+        np.testing.assert_allclose(arrays["layer"], selectors.layer)
+        np.testing.assert_allclose(arrays["layer_share"], share.layer, rtol=0.02, atol=0.01)
+        np.testing.assert_allclose(arrays["at:vertices"], data.space.vertices)
+
+
+def test_the_card_and_the_config_are_those_of_the_run(mapped):
+    out, metrics, data, _, _ = mapped
+    card = json.loads((out / "run.json").read_text())
+    assert (card["seed"], load_config(out / "config.yaml").SEED) == (4, 4)
+    assert card["test"]["r"]["mean"] == metrics["test"]["all"]["r"]["mean"]
+    assert [card["splits"][name]["n"] for name in ("train", "val", "test")] == [len(r) for r in data.splits.values()]
