@@ -42,5 +42,5 @@ stores = {
 }
 table = encode(stores, data, controls=["shuffled"], progress=False).table
 best = table[(table.layer == "best") & (table.score == "r") & (table.roi != "all")]
-columns = ["model", "control", "roi", "chosen_layer", "mean", "low", "high", "ceiling"]
+columns = ["model", "control", "roi", "chosen_layer", "mean", "low", "high", "ceiling", "ceiling_share"]
 print(best[columns].round(3).to_string(index=False))

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from brainnet.cli import app as cli
 from brainnet.config import load_config
+from brainnet.run import prediction
 from brainnet.run import training as run
 
 
@@ -19,15 +20,17 @@ def calls(monkeypatch):
     """Notes what ``fit`` and ``predict`` are given, and runs neither."""
     noted = []
     monkeypatch.setattr(run, "fit", lambda cfg, out, **options: noted.append((cfg, out, options)) or METRICS)
-    monkeypatch.setattr(run, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy")
+    monkeypatch.setattr(
+        prediction, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy"
+    )
     return noted
 
 
 METRICS = {
     "test": {
-        "all": {"n": 90, "n_scored": 80, "r": {"mean": 0.111, "median": 0.222}, "r2": {"mean": 0.333},
-                "r_interval": {"lower": 0.077, "upper": 0.144}, "mean_r_over_mean_ceiling": 0.555},
-        "V1": {"n": 9, "n_scored": 8, "r": {"mean": 0.666}, "r2": {"mean": 0.777}, "mean_r_over_mean_ceiling": None},
+        "all": {"n": 90, "n_scored": 80, "r": {"mean": 0.111, "median": 0.222, "low": 0.077, "high": 0.144},
+                "r2": {"mean": 0.333}, "ceiling_share": 0.555},
+        "V1": {"n": 9, "n_scored": 8, "r": {"mean": 0.666}, "r2": {"mean": 0.777}, "ceiling_share": None},
     },
     "n_test_images": 70,
     "recovery": {"layer": {"raw": 0.812, "gain_corrected": 0.913, "constant_guess": 0.214}, "not_identifiable": "size"},

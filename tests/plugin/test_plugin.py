@@ -125,7 +125,6 @@ def test_files_of_ones_own_need_no_package(run):
     assert card(run, "own_rdms")["settings"]["layers"] == ["blur2", "blur4"]
 
 
-@SOON
 def test_a_method_of_another_package_encodes(run):
     run("-m", "brainnet", "encode", "BACKBONE.NAME", "blur:coarse", "DATASET.NAME", "stripes", "--method", "nearest",
         "--resamples", "20", "--out", "encoding", "--quiet")  # fmt: skip
