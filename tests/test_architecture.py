@@ -40,23 +40,27 @@ LINES, LINES_OF_ONE_JOB, CODE_LINES = 400, 500, 60
 # files above 400 lines, each with its one job
 ONE_JOB = {
     "dataset/arrays": "the data set of a user's own arrays, files or folder",
+    "cli/rsa": "the commands of geometry and their options",
     "model/factortopy": "the read-out FactorTopy",
+    "plmodel/module": "PLModel, the LightningModule",
     "ridge/cross_validation": "ridge with a penalty per voxel, by cross-validation",
     "store/store": "the class TokenStore",
 }
-TOO_LONG = {"plmodel/module", "run/training"}
+TOO_LONG: set[str] = set()
 # functions of more than 60 code lines, docstring, comments and empty lines not counted
 LONG_FUNCTIONS = {
-    "backbone/families/expansion:__init__", "dataset/arrays:__init__", "run/encoding:encode_subjects",
+    "run/encoding:encode_subjects",
+    "cli/encode:encode",  # the options of the command
     "store/store:build",
 }  # fmt: skip
-WITHOUT_TESTS = {  # files that no file of tests mirrors
-    "backbone/catalogue", "backbone/families/original", "dataset/simulation/planting", "encode/jobs",
-    "encode/methods", "encode/table", "model/position_code", "plot/marks", "plot/panels", "plot/pictures",
-    "plot/tables", "plot/text", "plot/units", "rsa/checks", "rsa/inference/cells", "rsa/inference/settings",
-    "rsa/mixing/stacking", "rsa/pairs", "rsa/search/maps", "rsa/vectors", "run/encoding_comparisons",
-    "run/encoding_maps", "run/encoding_networks", "selection/cells", "space/maps", "store/checks", "store/extraction",
-    "store/file", "store/identity", "store/layout", "store/manifest", "store/rows", "tokens/transform",
+WITHOUT_TESTS = {  # files that no file of tests mirrors: what they do is tested through their neighbours
+    "backbone/catalogue", "backbone/families/original", "dataset/simulation/planting",
+    "model/closed_form", "model/position_code", "plmodel/ridge_start",
+    "plmodel/scoring", "plot/marks", "plot/panels", "plot/pictures", "plot/tables",
+
+    "run/callbacks", "run/encoding_comparisons", "run/encoding_maps",
+    "run/encoding_networks", "selection/cells",
+    "tokens/transform",
 }  # fmt: skip
 WITHOUT_SOURCE = {
     "selection/triton_kernels": "what test_triton runs in a process of its own",

@@ -80,6 +80,6 @@ def test_predict_passes_its_options_on(calls, tmp_path):
 
 def test_the_report_prints_each_number_under_its_name(calls, tmp_path):
     text = said("fit", "--out", str(tmp_path))
-    assert "region voxels mean r mean R2 mean r / mean ceiling all 80 0.111 0.333 0.555 V1 8 0.666 0.777 " in text
+    assert "roi voxels mean r mean R2 share of the ceiling all 80 0.111 0.333 0.555 V1 8 0.666 0.777 " in text
     assert "mean test r 0.111 (95 % interval over images 0.077 to 0.144), 70 images, 80 of 90 voxels" in text
     assert "raw gain-corrected constant guess layer 0.812 0.913 0.214 size" in text
