@@ -172,21 +172,3 @@ def _git_commit() -> str | None:
         return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def data_card(name: str, dataset: ResponseDataset) -> dict[str, Any]:
-    """The entries of a card that say which data were used: "data", "splits" and "noise_ceiling"."""
-    return {
-        "data": {
-            "name": name,
-            "n_images": len(dataset),
-            "n_voxels": dataset.n_voxels,
-            "image_ids_sha256": sha256("\n".join(dataset.image_ids).encode()),
-            "responses_sha256": sha256(np.ascontiguousarray(dataset.responses.numpy()).tobytes()),
-        },
-        "splits": {
-            split: {"n": len(rows), "sha256": sha256(rows.numpy().astype("<i8").tobytes())}
-            for split, rows in dataset.splits.items()
-        },
-        "noise_ceiling": {"definition": dataset.noise_ceiling_definition or None, "n_repeats": dataset.n_repeats},
-    }
