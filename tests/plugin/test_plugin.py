@@ -29,7 +29,6 @@ TINY = [
     "--quiet",
 ]
 pytestmark = pytest.mark.slow
-SOON = pytest.mark.xfail(strict=False, reason="the registry is not open to other packages yet")
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +130,6 @@ def test_a_method_of_another_package_encodes(run):
     assert "nearest" in (run.folder / "encoding" / "encoding.csv").read_text()
 
 
-@SOON
 @pytest.mark.parametrize("readout", ["average", "my_readout.py:Average"])
 def test_a_read_out_of_another_package_is_trained(run, readout):
     out = re.sub(r"\W", "", readout)
