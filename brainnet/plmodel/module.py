@@ -311,7 +311,7 @@ class PLModel(BasePLModel):
         self._finish_scores("test")
 
     def _finish_scores(self, split: str) -> None:
-        scores = {name: score.cpu() for name, score in self._sums[0].compute().items()}
+        scores = {name: score.cpu() for name, score in self._sums[0].per_voxel().items()}
         for score in scores.values():
             score[~self.usable.cpu()] = torch.nan
         means = {f"{split}_{name}": score.nanmean() for name, score in scores.items()}

@@ -17,7 +17,7 @@ class VoxelScores(Metric):
 
     >>> scores = VoxelScores(1)
     >>> scores.update(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[2.0], [4.0], [6.0]]))
-    >>> scores.compute()["r"]
+    >>> scores.per_voxel()["r"]
     tensor([1.], dtype=torch.float64)
     """
 
@@ -34,9 +34,13 @@ class VoxelScores(Metric):
         self.sums = state.sums
 
     def compute(self) -> dict[str, Tensor]:
-        """``r`` and ``r2``, (n_voxels,) float64 each."""
+        """``r`` and ``r2``, (n_voxels,) float64 each; of a single voxel torchmetrics takes the axis away."""
         state = self._as_sums()
         return {"r": state.pearson_r(), "r2": state.r2()}
+
+    def per_voxel(self) -> dict[str, Tensor]:
+        """``r`` and ``r2`` over all processes, (n_voxels,) float64 each, of a single voxel too."""
+        return {name: score.reshape(-1) for name, score in self.compute().items()}
 
     def _as_sums(self) -> ScoreSums:
         state = ScoreSums(self.sums.shape[1])

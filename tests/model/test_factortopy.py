@@ -255,7 +255,7 @@ def test_layers_may_differ_in_width_and_names_may_hold_dots(rng):
 
 def test_layers_whose_names_differ_in_a_dot_have_bottlenecks_of_their_own(rng):
     layers = ("a.b", "a-b", "keys")
-    model, tokens = make_model(rng, layers), make_tokens(rng, layers)
+    model, tokens = make_model(rng, layers, awake=False), make_tokens(rng, layers)  # selectors are even
     before = model(*tokens)[0]
     for layer in layers:
         moved = tokens._replace(local=tokens.local | {layer: tokens.local[layer] + 1})

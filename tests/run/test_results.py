@@ -166,7 +166,7 @@ def test_a_negative_control_is_drawn_without_fading(mapped, tmp_path, monkeypatc
     for shuffled in ("False", "True"):
         (run / "config.yaml").write_text(toy_config("DATASET.SHUFFLED", shuffled).dump())
         redraw(run)
-    assert [options["alpha_by_score"] for options in seen] == [True, False]
+    assert [options["fade"] for options in seen] == [True, False]
     assert "NEGATIVE CONTROL" in seen[1]["title"]
 
 
