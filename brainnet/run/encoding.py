@@ -26,7 +26,7 @@ import numpy as np
 from yacs.config import CfgNode
 
 from brainnet._checks import check_word
-from brainnet._files import locked, write_csv, write_json, write_npz
+from brainnet._files import write_csv, write_json, write_npz
 from brainnet._work import Interrupted
 from brainnet.config import changed, config_keys
 from brainnet.dataset import ResponseDataset
@@ -37,6 +37,7 @@ from brainnet.run.encoding_comparisons import difference_tables, significance_ta
 from brainnet.run.encoding_figures import draw
 from brainnet.run.encoding_maps import TRAIN, add_run, subject_of
 from brainnet.run.encoding_networks import Network, build_stores, check_networks, plan_networks
+from brainnet.run.folder import claimed
 from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
 from brainnet.tokens import POOLS
@@ -139,8 +140,7 @@ def encode_subjects(
     matched = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
     groups = None if choices.groups is None else {name: read_groups(choices.groups, one) for name, one in data.items()}
     clock.lap("data")
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out / "run.json", wait=False):
+    with claimed(out, KIND):
         try:
             stores, twins = build_stores(cfg, networks, built, data, out, n_jobs, progress)
             clock.lap("tokens")

@@ -22,11 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import check_word
-from brainnet._files import locked, read_json, slug, write_json, write_text, writing
+from brainnet._files import read_json, slug, write_json, write_text, writing
 from brainnet._work import Interrupted, at_work, terminable
 from brainnet._work import progress as progress_bar
 from brainnet.backbone import BACKBONES, backbone_of
 from brainnet.run.card import Clock, closing, opening, refuse_others
+from brainnet.run.folder import claimed
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.store.manifest import Manifest
@@ -99,7 +100,8 @@ def extract_features(
     named = backbone if isinstance(backbone, str) else type(backbone).__name__
     layers = None if layers is None else list(layers)
     backbone = _network(backbone, layers, network)
-    with _alone(out), terminable(), _saying_what_is_kept(out):
+    with claimed(out, "extract"), terminable(), _saying_what_is_kept(out):
+        _refuse_links(out)
         with at_work(backbone, device):
             store = _tokens(backbone, pictures, out / TOKENS, overwrite,
                             grid=grid, batch_size=batch_size, progress=progress)  # fmt: skip
@@ -166,24 +168,14 @@ def _network(backbone: str | Backbone, layers: Iterable[str] | None, options: di
     return network
 
 
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """The folder for one extraction at a time; links in it are refused, since writing would go where they point."""
-    out.mkdir(parents=True, exist_ok=True)
-    own = [TOKENS, f"{TOKENS}.json", f"{TOKENS}.lock", UNFINISHED, ".extract.lock"]
+def _refuse_links(out: Path) -> None:
+    """Links in the folder are refused, since writing would go where they point."""
+    own = [TOKENS, f"{TOKENS}.json", f"{TOKENS}.lock", UNFINISHED]
     linked = next((name for name in own if (out / name).is_symlink()), None)
     if linked is not None:
         raise ValueError(
             f"{out / linked} is a link; nothing is written through links. Remove it, or choose another --out."
         )
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(locked(out / ".extract", wait=False))
-        except BlockingIOError:
-            raise BlockingIOError(
-                f"another extraction is writing {out}: wait until it has ended, or choose another --out."
-            ) from None
-        yield
 
 
 @contextlib.contextmanager

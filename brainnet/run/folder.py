@@ -15,6 +15,7 @@ from brainnet._files import locked, read_json
 from brainnet._work import Interrupted
 from brainnet.run.card import refuse_others
 
+LOCK = ".brainnet"  # with the suffix .lock, in the folder for as long as a command is at work there
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as torchrun, Lightning and Slurm number the processes of one run
 
 
@@ -26,22 +27,29 @@ def is_first_process() -> bool:
 
 @contextmanager
 def claimed(
-    out: str | Path, kind: str, begun: Sequence[str], *, resume: bool = False, overwrite: bool = False, hint: str = ""
+    out: str | Path,
+    kind: str,
+    begun: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    hint: str = "",
 ) -> Iterator[Path]:
-    """The folder ``out`` for as long as the block lasts, for this process alone.
+    """The folder ``out`` for as long as the block lasts, for this process alone, whatever the command.
 
     It is made where it does not exist; where the block ends and nothing was put in, it is gone again.
 
     Args:
         out: the folder.
         kind: the command, as in ``run.json``.
-        begun: files of which one shows that such a run was begun there.
+        begun: files of which one shows that such a run was begun there, and is not to be replaced unasked.
         resume: go on with that run.
         overwrite: replace it, also where its card was damaged. See :func:`clear`.
         hint: what to do where there is one, before "replace it with --overwrite".
 
     Raises:
         FileExistsError: a file, another command's results, or a run and neither ``resume`` nor ``overwrite``.
+        PermissionError: it cannot be made, or not be written to.
         BlockingIOError: another process is at work there.
     """
     out = Path(out)
@@ -50,17 +58,13 @@ def claimed(
     refuse_others(out, kind)
     if not (resume or overwrite) and any((out / name).exists() for name in begun):
         raise FileExistsError(f"{out} holds a run already: {hint}replace it with --overwrite, or choose another --out.")
-    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    missing = [folder for folder in (out.absolute(), *out.absolute().parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
-    lock = out / "run"
     try:
-        with locked(lock, wait=False):
-            try:
-                yield out
-            finally:
-                lock.with_name("run.lock").unlink(missing_ok=True)
+        with locked(out / LOCK, wait=False, keep=False):
+            yield out
     except BlockingIOError as error:
-        raise BlockingIOError(f"another process is filling {out}: wait for it, or choose another --out.") from error
+        raise BlockingIOError(f"another process is writing to {out}: wait for it, or choose another --out.") from error
     finally:
         with contextlib.suppress(OSError):  # not empty: something came of it
             for folder in missing:

@@ -15,6 +15,7 @@ from brainnet.plmodel import PLModel, build_backbone_of
 from brainnet.plmodel.build import NAMES_A_FILE
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import refuse_others
+from brainnet.run.folder import claimed
 from brainnet.stimuli import Images
 
 
@@ -44,19 +45,19 @@ def predict(run: str | Path, images: Any, out: str | Path, *, batch_size: int = 
     refuse_others(out, "fit")
     photographs = Images(images)
     model = load_model(run)
-    out.mkdir(parents=True, exist_ok=True)
     target, rows = out / "predictions.npy", torch.arange(len(photographs)).split(batch_size)
-    with writing(target) as unfinished:
-        table = np.lib.format.open_memmap(
-            unfinished, mode="w+", dtype=np.float32, shape=(len(photographs), model.space.n_voxels)
-        )
-        with torch.no_grad():
-            for part in progress_bar(rows, f"Predicting {len(photographs):,} images", len(rows), progress):
-                batch = torch.stack([model.preprocessing(photographs[int(i)]) for i in part])
-                table[part.numpy()] = model(batch)[0].masked_fill(~model.usable, torch.nan).numpy()
-        table.flush()
-        del table  # closes the file, which Windows asks for before it is renamed
-    write_text(out / "images.txt", "".join(f"{name}\n" for name in photographs.ids))
+    with claimed(out, "fit"):
+        with writing(target) as unfinished:
+            table = np.lib.format.open_memmap(
+                unfinished, mode="w+", dtype=np.float32, shape=(len(photographs), model.space.n_voxels)
+            )
+            with torch.no_grad():
+                for part in progress_bar(rows, f"Predicting {len(photographs):,} images", len(rows), progress):
+                    batch = torch.stack([model.preprocessing(photographs[int(i)]) for i in part])
+                    table[part.numpy()] = model(batch)[0].masked_fill(~model.usable, torch.nan).numpy()
+            table.flush()
+            del table  # closes the file, which Windows asks for before it is renamed
+        write_text(out / "images.txt", "".join(f"{name}\n" for name in photographs.ids))
     return target
 
 

@@ -16,7 +16,8 @@ from brainnet.rsa import RDMs, rdm
 from brainnet.rsa.files import read_array
 from brainnet.rsa.pairs import pairs_of
 from brainnet.run.card import Clock, closing, opening
-from brainnet.run.rsa_results import PACKAGES, results_folder, save_figure
+from brainnet.run.folder import claimed
+from brainnet.run.rsa_results import PACKAGES, save_figure
 from brainnet.stimuli import Images, natural_sort
 from brainnet.store import TokenStore
 
@@ -53,7 +54,7 @@ def write_rdms(
         One RDM per layer; also in ``rdms.npz``.
     """
     clock = Clock()
-    with results_folder(out, "rdm") as out:
+    with claimed(out, "rdm") as out:
         features, conditions, origin = _features(Path(source), backbone, layers, pool, grid, progress)
         clock.lap("features")
         found = [

@@ -15,8 +15,9 @@ import numpy as np
 
 from brainnet.rsa import Inference, NoiseCeiling, RDMs, evaluate, fusion, noise_ceiling
 from brainnet.run.card import Clock
+from brainnet.run.folder import claimed
 from brainnet.run.rdm_files import as_read, read_courses, read_models, read_regions
-from brainnet.run.rsa_results import Results, card_of, clear, digest, finish, results_folder, save_figure
+from brainnet.run.rsa_results import Results, card_of, clear, digest, finish, save_figure
 
 
 def compare_rdms(
@@ -49,7 +50,7 @@ def compare_rdms(
     import pandas as pd
 
     clock, asked = Clock(), Inference.and_options(method, settings)[0]
-    with results_folder(out, "rsa") as out:
+    with claimed(out, "rsa") as out:
         regions = read_regions(subjects, key)
         networks = read_models(models, key) if models else {}
         clock.lap("reading")
@@ -111,7 +112,7 @@ def compare_over_time(
     from brainnet import plot
 
     clock = Clock()
-    with results_folder(out, "rsa") as out:
+    with claimed(out, "rsa") as out:
         courses = read_courses(subjects, key)
         networks = read_regions(models, key, "fMRI RDMs") if pooled else read_models(models, key)
         n_times = len(next(iter(courses.values())))

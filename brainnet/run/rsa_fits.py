@@ -13,8 +13,9 @@ from torch import Tensor
 from brainnet.rsa import WeightedRSA, rdm_regression, weighted_rsa
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.card import Clock
+from brainnet.run.folder import claimed
 from brainnet.run.rdm_files import as_read, read_models, read_regions
-from brainnet.run.rsa_results import Results, card_of, clear, finish, results_folder, save_figure
+from brainnet.run.rsa_results import Results, card_of, clear, finish, save_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def fit_rdms(
     import pandas as pd
 
     clock = Clock()
-    with results_folder(out, "rsa") as out:
+    with claimed(out, "rsa") as out:
         regions, networks = read_regions(subjects, key), read_models(models, key)
         clock.lap("reading")
         scores, mixtures = [], []
@@ -154,7 +155,7 @@ def partition_rdms(
     if method not in ("spearman", "pearson"):
         raise ValueError(f"a partition takes method 'spearman' (of ranks) or 'pearson', got {method!r}.")
     clock = Clock()
-    with results_folder(out, "rsa") as out:
+    with claimed(out, "rsa") as out:
         regions, sets = read_regions(subjects, key), read_models(models, key)
         clock.lap("reading")
         parts = []

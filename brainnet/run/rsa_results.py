@@ -1,16 +1,14 @@
-"""The folder of a command about geometry: one writer at a time, whole files, and nothing left of a refused run."""
+"""What leaves a command about geometry: its tables, its card, and what was read; each file whole or absent."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainnet._files import array_digest, locked, write_csv, write_json
+from brainnet._files import array_digest, write_csv, write_json
 from brainnet.rsa import RDMs
-from brainnet.run.card import Clock, closing, opening, refuse_others
+from brainnet.run.card import Clock, closing, opening
 from brainnet.run.rdm_files import Read
 
 if TYPE_CHECKING:
@@ -29,38 +27,6 @@ class Results(dict):
     def __init__(self, tables: Mapping[str, pd.DataFrame], read: list[Read]):
         super().__init__(tables)
         self.read = read
-
-
-@contextmanager
-def results_folder(out: str | Path, kind: str) -> Iterator[Path]:
-    """A folder to fill, for this process alone; after an error what was made for it and is empty goes away again.
-
-    Raises:
-        FileExistsError: a file, or the results of another command.
-        PermissionError: it cannot be made, or not be written to.
-        BlockingIOError: another process is filling it.
-    """
-    out = Path(out)
-    refuse_others(out, kind)
-    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise PermissionError(f"--out {out} cannot be made: {above} is no folder that you may write to.")
-    made = [folder for folder in (out.absolute(), *out.absolute().parents) if not folder.exists()]
-    out.mkdir(parents=True, exist_ok=True)
-    lock = out / ".results"
-    try:
-        with locked(lock, wait=False):
-            try:
-                yield out
-            finally:
-                with suppress(OSError):
-                    lock.with_name(".results.lock").unlink()
-    except BlockingIOError:
-        raise BlockingIOError(f"another process is writing to {out}: wait for it, or choose another --out.") from None
-    finally:
-        with suppress(OSError):
-            for folder in made:
-                folder.rmdir()  # only where it is empty
 
 
 def clear(out: Path) -> None:

@@ -23,8 +23,9 @@ from brainnet.rsa import (
     spheres,
 )
 from brainnet.run.card import Clock, closing, opening
+from brainnet.run.folder import claimed
 from brainnet.run.rdm_files import read_models
-from brainnet.run.rsa_results import PACKAGES, digest, results_folder, save_figure
+from brainnet.run.rsa_results import PACKAGES, digest, save_figure
 from brainnet.space import BrainSpace, load_patterns
 
 
@@ -95,7 +96,7 @@ def search(
 
     check_options(Lights, lights, "a searchlight")
     clock, how = Clock(), Lights(**lights)
-    with results_folder(out, "searchlight") as out:
+    with claimed(out, "searchlight") as out:
         networks = read_models(models, key)
         names = [
             f"{name} {layer}" if len(rdms) > 1 else name for name, rdms in networks.items() for layer in rdms.names
@@ -148,7 +149,7 @@ def search_group(
     if Path(out).resolve() in {Path(path).resolve() for path in subjects}:
         raise ValueError(f"--out {out} is one of the subjects' folders; name another, or its maps would be replaced.")
     clock = Clock()
-    with results_folder(out, "searchlight --group") as out:
+    with claimed(out, "searchlight --group") as out:
         maps = [SearchlightMaps.load(path) for path in subjects]
         clock.lap("reading")
         generator = torch.Generator().manual_seed(seed)

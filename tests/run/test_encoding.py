@@ -17,7 +17,6 @@ from PIL import Image
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from brainnet._files import locked
 from brainnet._work import Interrupted
 from brainnet.backbone import BACKBONES
 from brainnet.cli import app as cli
@@ -30,6 +29,7 @@ from brainnet.run import training as runs
 from brainnet.run.encoding import encode_subjects
 from brainnet.run.encoding_comparisons import significance_table
 from brainnet.run.encoding_networks import check_networks, plan_networks
+from brainnet.run.folder import claimed
 from brainnet.run.training import fit
 from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore
@@ -246,7 +246,7 @@ def test_the_same_call_goes_on_where_it_stopped(folders, tmp_path, monkeypatch):
 
 
 def test_a_second_call_into_a_folder_says_at_once_that_there_is_one(folders, tmp_path):
-    with locked(tmp_path / "run.json"), pytest.raises(BlockingIOError, match="another process is writing"):
+    with claimed(tmp_path, "encode"), pytest.raises(BlockingIOError, match="another process is writing"):
         run_grid(folders[0], tmp_path)
     assert not (tmp_path / "encoding.csv").exists()
     assert all(backbone.calls == 0 for backbone in Blur.built)

@@ -39,7 +39,7 @@ READERS = {
 
 def visible(out):
     """What a folder holds, but for the lock."""
-    return {path.name for path in out.iterdir()} - {".extract.lock"}
+    return {path.name for path in out.iterdir()}
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_a_strangers_results_folder_takes_nothing_else_away(pictures, tmp_path, 
     assert (out / "1.npy").exists() == damaged
 
 
-@pytest.mark.parametrize("own", ["tokens.bin", "tokens.bin.json", ".unfinished", ".extract.lock"])
+@pytest.mark.parametrize("own", ["tokens.bin", "tokens.bin.json", ".unfinished", ".brainnet.lock"])
 def test_nothing_is_written_through_a_strangers_links(pictures, tmp_path, own):
     (tmp_path / "out").mkdir()
     (tmp_path / "victim").mkdir() if own == ".unfinished" else (tmp_path / "victim").write_text("years of work")
@@ -303,7 +303,7 @@ def test_a_stopped_extraction_says_what_is_kept_and_a_second_one_that_it_is_unde
     out = tmp_path / "out"
     process = start(pictures, out, pause=1)
     wait_for_a_chunk(out)
-    with pytest.raises(BlockingIOError, match="another extraction is writing"):
+    with pytest.raises(BlockingIOError, match="another process is writing"):
         extract_features(pictures, out, "expansion:small", layers=["1"], pool="mean", progress=False)
     process.send_signal(how)
     said = process.communicate(timeout=60)[1]

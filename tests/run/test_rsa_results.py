@@ -4,8 +4,8 @@ import multiprocessing
 
 import pytest
 
+from brainnet.run.folder import claimed
 from brainnet.run.rsa import compare_rdms
-from brainnet.run.rsa_results import results_folder
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(files, monkeypatch):
@@ -18,7 +18,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_work(files, monkeypatch
 def test_a_refused_run_leaves_no_folder_and_keeps_one_that_was_there(tmp_path):
     for out in (tmp_path / "new" / "results", tmp_path / "old"):
         (tmp_path / "old").mkdir(exist_ok=True)
-        with pytest.raises(ValueError, match="refused"), results_folder(out, "rsa"):
+        with pytest.raises(ValueError, match="refused"), claimed(out, "rsa"):
             raise ValueError("refused")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert not list((tmp_path / "old").iterdir())
@@ -26,7 +26,7 @@ def test_a_refused_run_leaves_no_folder_and_keeps_one_that_was_there(tmp_path):
 
 def _write_into(out, queue):
     try:
-        with results_folder(out, "rsa"):
+        with claimed(out, "rsa"):
             queue.put("wrote")
     except BlockingIOError as error:
         queue.put(str(error))
@@ -43,6 +43,6 @@ def test_a_second_process_is_told_at_once(tmp_path):
         process.join()
         return answer
 
-    with results_folder(out, "rsa"):
+    with claimed(out, "rsa"):
         assert f"another process is writing to {out}" in second()
     assert second() == "wrote"
