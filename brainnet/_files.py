@@ -171,6 +171,33 @@ def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
+@contextmanager
+def reading(path: str | Path, what: str) -> Iterator[None]:
+    """Whatever a library says of a file it cannot read becomes one line that names the file.
+
+    Args:
+        path: the file that the block reads, and nothing else.
+        what: what it should be, such as "NIfTI file".
+
+    Raises:
+        FileNotFoundError: as it is.
+        ValueError: for any other error in the block.
+
+    >>> with reading("x.npy", "array"):
+    ...     raise EOFError("no data left in file")
+    Traceback (most recent call last):
+    ValueError: cannot read x.npy: it is damaged, or no array (no data left in file).
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of which kind is the library's affair: a damaged file may end in any
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        said = "it holds Python objects, which are never loaded" if "allow_pickle" in said else said
+        raise ValueError(f"cannot read {path}: it is damaged, or no {what} ({said}).") from error
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

@@ -52,7 +52,7 @@ WITHOUT_TESTS = {  # files that no file of tests mirrors
     "backbone/catalogue", "backbone/families/original", "dataset/simulation/planting",
     "model/closed_form", "model/position_code", "plmodel/ridge_start", "plmodel/scoring",
     "plot/marks", "plot/panels", "plot/pictures", "plot/tables", "run/callbacks", "run/encoding_comparisons",
-    "run/encoding_maps", "run/encoding_networks", "selection/cells", "tokens/transform",
+    "run/encoding_trained", "run/encoding_networks", "selection/cells", "tokens/transform",
 }  # fmt: skip
 WITHOUT_SOURCE = {
     "selection/triton_kernels": "what test_triton runs in a process of its own",

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._files import reading
+
 RESPONSE_SUFFIXES = (".npy", ".npz", ".csv")
 
 
@@ -46,7 +48,7 @@ def read_table(source: Any, name: str) -> Table:
         return _read_csv(path)
     if path.suffix not in RESPONSE_SUFFIXES:
         raise ValueError(f"{name} are read from {', '.join(RESPONSE_SUFFIXES)} files, got {path}.")
-    try:
+    with reading(path, f"table of {name}"):
         loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
         if path.suffix == ".npy":
             return Table(loaded)
@@ -55,8 +57,6 @@ def read_table(source: Any, name: str) -> Table:
             if len(loaded.files) != 1 and key != name:
                 raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; name one of the arrays {name!r}")
             return Table(loaded[key])
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"cannot read {name} from {path}: {error}.") from error
 
 
 def _read_csv(path: Path) -> Table:

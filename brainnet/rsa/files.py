@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from brainnet._files import write_npz, writing
+from brainnet._files import reading, write_npz, writing
 
 CONDITION_KEYS = ("conditions", "stimuli_name", "stimuli")
 NAME_KEYS = ("names", "layer_name")
@@ -120,22 +120,21 @@ def _entries(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
                 " names of rows and columns."
             ) from None
     if path.suffix == ".pt":
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with reading(path, "file of tensors"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content) if isinstance(content, Mapping) else {"array": content}, {}
     return _of_matlab(path) if path.suffix == ".mat" else (_of_hdf5(path, False)[0], {})
 
 
 def read_array(path: str | Path) -> np.ndarray:
     """The array of a ``.npy`` file; a ValueError that names the file where it holds none."""
-    try:
+    with reading(path, "array of numbers"):
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        raise ValueError(f"{Path(path).name} is damaged, or holds objects instead of numbers.") from None
 
 
 def _of_archive(path: Path) -> dict[str, Any]:
     found = {}
-    with np.load(path, allow_pickle=False) as archive:
+    with reading(path, "archive of arrays"), np.load(path, allow_pickle=False) as archive:
         for name in archive.files:
             try:
                 found[name] = archive[name]
@@ -153,7 +152,9 @@ def _of_matlab(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
         from scipy.io import loadmat
 
         entries, named = {}, {}
-        for name, value in loadmat(path).items():
+        with reading(path, "MATLAB file"):
+            content = loadmat(path)
+        for name, value in content.items():
             if isinstance(value, np.ndarray) and value.dtype.names and "RDM" in value.dtype.names:
                 titles = [_text(one) for one in value["name"].ravel()] if "name" in value.dtype.names else []
                 entries[name], named[name] = _stacked(value["RDM"], path, name), tuple(titles)
@@ -171,7 +172,7 @@ def _of_hdf5(path: Path, matlab: bool) -> tuple[dict[str, Any], dict[str, tuple[
     import h5py
 
     entries, named = {}, {}
-    with h5py.File(path, "r") as file:
+    with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
         for name, item in file.items():
             if isinstance(item, h5py.Dataset):
                 value = item[()]

@@ -35,8 +35,8 @@ from brainnet.plmodel import build_backbone_of, build_dataset
 from brainnet.run.card import Clock, closing, data_card, opening, refuse_others
 from brainnet.run.encoding_comparisons import difference_tables, significance_table
 from brainnet.run.encoding_figures import draw
-from brainnet.run.encoding_maps import TRAIN, add_run, subject_of
 from brainnet.run.encoding_networks import Network, build_stores, check_networks, plan_networks
+from brainnet.run.encoding_trained import TRAIN, add_run, subject_of
 from brainnet.run.folder import claimed
 from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import array_digest, write_csv, write_json
+from brainnet._files import array_digest, reading, write_csv, write_json
 from brainnet._work import progress as progress_bar
 from brainnet.rsa import RDMs, rdm
 from brainnet.rsa.files import read_array
@@ -129,7 +129,7 @@ def _feature_file(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Features (n_conditions, ...) and the names of the rows where the file has one entry for each."""
     if path.suffix == ".npy":
         return read_array(path), None
-    with np.load(path, allow_pickle=False) as loaded:
+    with reading(path, "archive of arrays"), np.load(path, allow_pickle=False) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
     if len(arrays) == 1:
         return next(iter(arrays.values())), None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from brainnet._files import slug, write_csv, write_json, write_npz
+from brainnet._files import reading, slug, write_csv, write_json, write_npz
 from brainnet.config import config_keys, load_config
 from brainnet.dataset import ResponseDataset
 from brainnet.model.readout import contributions_of, selectors_of, weight_of, width_of
@@ -23,7 +21,6 @@ from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, OSError)  # of an archive
 ALL = "all"  # every voxel, in a table of regions
 N_SHARE_IMAGES = 256  # training images whose predictions say what each layer and scale contributes
 MOST_CLUSTERS = 20
@@ -240,7 +237,7 @@ def _left_out(cfg: CfgNode | None) -> dict[str, Any]:
 
 def _read_selectors(path: Path) -> dict[str, Any]:
     """What :func:`brainnet.plot.selectors` takes, of a ``selectors.npz``."""
-    try:
+    with reading(path, "file of selectors"):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         further = {"width": "width", "clusters": "cluster"}
@@ -250,5 +247,3 @@ def _read_selectors(path: Path) -> dict[str, Any]:
             "layer_names": arrays["layer_names"].tolist(),
             **{key: torch.from_numpy(arrays[name]) for key, name in further.items() if name in arrays},
         }
-    except DAMAGE as error:
-        raise ValueError(f"{path} is damaged ({str(error).splitlines()[0] or type(error).__name__}).") from None

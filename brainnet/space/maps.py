@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import writing
+from brainnet._files import reading, writing
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 
@@ -58,17 +58,17 @@ def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], Br
         FileNotFoundError: no file for "score" or "size".
         ValueError: maps on different grids, or on a mesh of no known size.
     """
-    import nibabel
 
     def parts(name: str) -> list[Path]:
         volume, surface = folder / f"{name}.nii.gz", [folder / f"{name}.{side}.func.gii" for side in "LR"]
         return [volume] if volume.is_file() else surface if all(path.is_file() for path in surface) else []
 
     if (folder / "maps.npz").is_file():
-        with np.load(folder / "maps.npz", allow_pickle=False) as arrays:
+        path = folder / "maps.npz"
+        with reading(path, "archive of arrays"), np.load(path, allow_pickle=False) as arrays:
             whole = {name: torch.from_numpy(np.atleast_2d(arrays[name])) for name in names if name in arrays}
         return whole, BrainSpace.free(whole["size"].shape[1])
-    images = {name: [nibabel.load(path) for path in parts(name)] for name in names if parts(name)}
+    images = {name: [_image(path) for path in parts(name)] for name in names if parts(name)}
     for name in ("score", "size"):
         if name not in images:
             raise FileNotFoundError(f"no {name}.nii.gz and no {name}.L.func.gii with {name}.R.func.gii in {folder}.")
@@ -110,20 +110,18 @@ def load_patterns(
         FileNotFoundError: no such file.
         ValueError: other files or shapes, a mask on another grid, hemispheres in the wrong order, nothing left.
     """
-    import nibabel
-
     paths = [Path(path) for path in paths]
     for path in (*paths, *([] if mask is None else [Path(mask)])):
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}.")
     if len(paths) == 1 and paths[0].name.endswith((".nii", ".nii.gz")):
-        image = nibabel.load(paths[0])
+        image = _image(paths[0])
         if len(image.shape) != 4:
             raise ValueError(f"{paths[0].name} is {image.shape}; expected (x, y, z, n_conditions).")
         volume = torch.from_numpy(np.asarray(image.dataobj, dtype=np.float32))
         inside = _varies(volume.movedim(-1, 0))
         if mask is not None:
-            inner = nibabel.load(mask)
+            inner = _image(mask)
             check_same_grid(inner, image, "the mask", "the patterns")
             if np.prod(inner.shape[3:]) != 1:
                 raise ValueError(f"the mask is {inner.shape}; expected one volume, {image.shape[:3]}.")
@@ -160,13 +158,22 @@ def check_same_grid(image: Any, other: Any, name: str, other_name: str) -> None:
         )
 
 
-def _surface_array(paths: list[Path]) -> np.ndarray:
+def _image(path: str | Path) -> Any:
+    """A NIfTI or GIfTI image, once all of it has been read."""
     import nibabel
 
+    with reading(path, "NIfTI or GIfTI file"):
+        image = nibabel.load(path)
+        if hasattr(image, "dataobj"):
+            np.asarray(image.dataobj)  # decompressed now: a file cut short is told here, by its name
+        return image
+
+
+def _surface_array(paths: list[Path]) -> np.ndarray:
     if len(paths) == 2 and all(path.suffix == ".gii" for path in paths):
         halves = []
         for path, side in zip(paths, ("Left", "Right"), strict=True):
-            image = nibabel.load(path)
+            image = _image(path)
             said = image.meta.get("AnatomicalStructurePrimary", "")
             if said and side.lower() not in said.lower():
                 raise ValueError(f"{path.name} says that it is {said}; give the left hemisphere first, then the right.")
@@ -176,10 +183,8 @@ def _surface_array(paths: list[Path]) -> np.ndarray:
             raise ValueError(f"the hemispheres hold {counts} arrays; each needs one per condition.")
         return np.concatenate(halves, axis=1)
     if len(paths) == 1 and paths[0].suffix == ".npy":
-        try:
+        with reading(paths[0], "array of numbers"):
             return np.load(paths[0], allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            raise ValueError(f"{paths[0].name} is damaged, or holds objects instead of numbers.") from None
     raise ValueError(
         "patterns are one NIfTI (x, y, z, n_conditions), two GIfTIs (left, right) or one .npy (n_conditions,"
         f" n_mesh_vertices); got {', '.join(path.name for path in paths)}."

@@ -96,7 +96,7 @@ def test_words_in_a_table_are_refused(tmp_path):
 
 def test_pickles_are_never_loaded(tmp_path):
     np.save(tmp_path / "r.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"cannot read responses from .*r\.npy"):
+    with pytest.raises(ValueError, match=r"r\.npy.*responses"):
         ArrayDataset(PIXELS, tmp_path / "r.npy")
 
 

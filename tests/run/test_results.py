@@ -177,7 +177,7 @@ def test_a_folder_of_before_is_still_drawn_and_a_damaged_one_told(mapped, tmp_pa
     table.rename(columns={"ceiling": "noise_ceiling", "ceiling_share": "r_normalised"}).to_csv(run / "scores.csv")
     assert all(path.is_file() for path in redraw(run))
     (run / "selectors.npz").write_bytes((run / "selectors.npz").read_bytes()[:300])
-    with pytest.raises(ValueError, match=r"selectors\.npz is damaged"):
+    with pytest.raises(ValueError, match=r"selectors\.npz"):
         redraw(run)
 
 

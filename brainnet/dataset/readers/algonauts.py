@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import warn_once
+from brainnet._files import reading
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
 from brainnet.stimuli import Images
@@ -234,7 +235,5 @@ def _read_rois(folder: Path, n_columns: tuple[int, int]) -> dict[str, Tensor]:
 def _load(path: Path) -> np.ndarray:
     if not path.exists():
         raise FileNotFoundError(f"no {path}.")
-    try:
+    with reading(path, "array of numbers"):
         return np.load(path, allow_pickle=False, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"cannot read {path}: {error}.") from error
