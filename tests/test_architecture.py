@@ -121,7 +121,7 @@ def test_imports_go_down_only():
         if path.parent == PACKAGE and path.stem == "__init__":
             continue
         room = room_of_file(path)
-        assert room in ROWS, f"{room} has no row; DESIGN.md says where things go"
+        assert room in ROWS, f"{room} has no row; CONTRIBUTING.md says where things go"
         for module, _ in imports(path):
             if module.split(".")[0] == "brainnet" and module not in ("brainnet.__version__", "brainnet"):
                 other = room_of(module)

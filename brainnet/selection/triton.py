@@ -1,4 +1,4 @@
-"""Point sampling as GPU kernels: the grouped contraction of ``_cells``, its intermediates never leaving the chip.
+"""Point sampling as GPU kernels: the grouped contraction of ``cells``, its intermediates never leaving the chip.
 
 One program takes a tile of voxels of one cell, whose 5 L tokens of an image are a small matrix that every tile of the
 cell finds in the L2 cache. The backward pass multiplies again rather than storing. Gradients of tokens, to which all
