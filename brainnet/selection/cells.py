@@ -44,8 +44,8 @@ def read_cells(local, global_, layer, position, scale, weight, width, precision:
             if local.is_cuda and torch.cuda.is_current_stream_capturing():
                 raise ValueError(
                     "voxels are grouped by where they look, which changes from step to step, so a CUDA graph cannot "
-                    "hold it. Turn TRAINER.CUDA_GRAPH off, or let the tokens fit on the chip (MODEL.PRECISION bf16, "
-                    "fewer layers or bottleneck channels), where MODEL.IMPLEMENTATION auto needs no groups."
+                    "hold it. Compute the step without a graph, or let the tokens fit on the chip (precision='bf16', "
+                    "fewer layers or bottleneck channels), where implementation='auto' needs no groups."
                 )
             window, groups = cells.window, cells.groups(BF16_ROWS if dtype == torch.bfloat16 else 1)
     window = torch.cat([(1 - scale) * window, scale], 1)
