@@ -266,7 +266,7 @@ def test_groups_by_cell_are_not_captured_in_a_graph(rng, gaussian, monkeypatch):
         if gaussian:
             assert read_out(**args, implementation="cells").shape == (32, 40_000)
         else:
-            with pytest.raises(ValueError, match="CUDA_GRAPH"):
+            with pytest.raises(ValueError, match="CUDA graph"):
                 read_out(**args, implementation="cells")
 
 
