@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names of devices on Windows
 LONGEST_NAME = 120  # characters of a file name made from names; file systems allow 255 bytes
+_swept: set[Path] = set()  # folders without half-written files of killed processes
 _digests: dict[tuple[str, int, int, int], str] = {}  # of files read in this process, by path, size, time and inode
 
 
@@ -123,7 +125,8 @@ def writing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".gz") else path.suffix
-    unfinished = path.with_name(f".{path.name[:LONGEST_NAME]}.{os.getpid()}.part{suffix}")
+    _sweep(path.parent)
+    unfinished = path.with_name(f".{path.name[:LONGEST_NAME]}.{_host()}.{os.getpid()}.part{suffix}")
     try:
         yield unfinished
         with contextlib.suppress(OSError), unfinished.open("rb+") as file:  # a file system may not know fsync
@@ -135,6 +138,31 @@ def writing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Takes away what killed processes of this machine left half written; once per folder and process."""
+    if folder in _swept or os.name == "nt":  # where signal 0 would end the other process
+        return
+    _swept.add(folder)
+    for left in folder.glob(".*.part*"):
+        found = re.search(rf"\.{re.escape(_host())}\.(\d+)\.part(\.[\w.]*)?$", left.name)
+        if found and not _is_running(int(found[1])):
+            left.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", platform.node()) or "here"
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,14 +2,15 @@
 
 An entry is found in one of four ways: it was given (``register``); it is a file in the registry's folder, one file for
 one name; another installed package announced it under the registry's entry-point group; or the user named a file of
-their own, ``"mine.py:Net"``. A file or package is imported only when its name is looked up.
+their own, ``"mine.py:Net"``. A file or package is imported only when its name is looked up;
+``lazy_face`` does the same for the public names of a package.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -197,6 +198,36 @@ def check_options(factory: Callable, options: Mapping[str, Any], what: str) -> N
             close = nearest(name, known)
             hint = f" Did you mean {close!r}?" if close else ""
             raise ValueError(f"{what} takes no option {name!r}.{hint} It takes: {', '.join(sorted(known)) or 'none'}.")
+
+
+def lazy_face(
+    package: str, files: Mapping[str, Sequence[str]]
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """``__all__``, ``__getattr__`` and ``__dir__`` of a package whose files are imported when a name of theirs is used.
+
+    Args:
+        package: the package's ``__name__``.
+        files: the public names of each of its files.
+
+    >>> names, get, _ = lazy_face("email", {"message": ("Message",), "parser": ("Parser", "FeedParser")})
+    >>> names, get("Parser").__module__
+    (['Message', 'Parser', 'FeedParser'], 'email.parser')
+    >>> get("parse")
+    Traceback (most recent call last):
+    AttributeError: module 'email' has no attribute 'parse'; it has FeedParser, Message, Parser
+    """
+    file_of = {name: file for file, names in files.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in file_of:
+            known = ", ".join(sorted(file_of))
+            raise AttributeError(f"module {package!r} has no attribute {name!r}; it has {known}")
+        return getattr(import_module(f"{package}.{file_of[name]}"), name)
+
+    def list_names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *file_of})
+
+    return list(file_of), get, list_names
 
 
 def _is_own(name: str) -> bool:

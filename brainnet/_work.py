@@ -194,8 +194,9 @@ def multiplies_bfloat16(device: str | torch.device = "cpu") -> bool:
 def size(n_bytes: float) -> str:
     """A number of bytes for people.
 
-    >>> size(11_790_000_000)
-    '11.8 GB'
+    >>> size(11_790_000_000), size(999_999)
+    ('11.8 GB', '1 MB')
     """
+    n_bytes = float(f"{n_bytes:.3g}")  # to its three digits before the unit is chosen
     power = min(4, (len(str(int(n_bytes))) - 1) // 3)
     return f"{n_bytes / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

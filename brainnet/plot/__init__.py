@@ -5,7 +5,7 @@ Matplotlib is loaded when the first picture is drawn, not when this package is i
 
 from __future__ import annotations
 
-from importlib import import_module
+from brainnet._registry import lazy_face
 
 _TOPICS = {
     "surface": ("flatmap", "slices"),
@@ -19,16 +19,4 @@ _TOPICS = {
     "search": ("searchlight",),
     "saving": ("save",),
 }
-_TOPIC_OF = {name: topic for topic, names in _TOPICS.items() for name in names}
-
-__all__ = list(_TOPIC_OF)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _TOPIC_OF:
-        raise AttributeError(f"module 'brainnet.plot' has no attribute {name!r}; it has {', '.join(sorted(_TOPIC_OF))}")
-    return getattr(import_module(f"{__name__}.{_TOPIC_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_TOPIC_OF])
+__all__, __getattr__, __dir__ = lazy_face(__name__, _TOPICS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from brainnet._registry import lazy_face
 
 _FILES = {
     "training": ("fit",),
@@ -15,16 +15,4 @@ _FILES = {
     "rsa_fits": ("fit_rdms", "partition_rdms"),
     "searchlight": ("search", "search_group"),
 }
-_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
-
-__all__ = list(_FILE_OF)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _FILE_OF:
-        raise AttributeError(f"module 'brainnet.run' has no attribute {name!r}; it has {', '.join(sorted(_FILE_OF))}")
-    return getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_FILE_OF])
+__all__, __getattr__, __dir__ = lazy_face(__name__, _FILES)

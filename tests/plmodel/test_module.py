@@ -12,24 +12,11 @@ from brainnet.datamodule import BrainDataModule
 from brainnet.model.factortopy import TokenTransform
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.build import layers_of
-from brainnet.plmodel.scoring import response_statistics
 from brainnet.scores import pearson_r, r2
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
+from tests.plmodel.trainings import fitted, trainer
 from tests.toys import ToyBackbone, toy_config, toy_dataset
-
-
-def trainer(tmp_path, **options):
-    options = {"max_epochs": 2, "logger": False, "enable_checkpointing": False} | options
-    return pl.Trainer(
-        accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path, **options
-    )
-
-
-def fitted(tmp_path, *overrides, data=None, **options):
-    model = PLModel(toy_config(*overrides), ToyBackbone(), data=data or toy_dataset())
-    trainer(tmp_path, **options).fit(model)
-    return model.eval()
 
 
 def test_training_learns_what_was_planted(tmp_path):
@@ -226,36 +213,6 @@ def test_without_coordinates_selectors_are_free_per_voxel(tmp_path):
     model = fitted(tmp_path, data=toy_dataset(coords=False))
     assert model.encoder.topology == "free"
     assert model.get_selectors().layer.shape == (7, 3)
-
-
-def test_the_closed_form_start_is_a_window_ridge(tmp_path):
-    """Before the first step the model predicts what the ridge does: the start is a fit, not an initialisation."""
-    from brainnet.ridge import WindowRidgeCV
-
-    data = toy_dataset(coords=False)
-    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
-    model = fitted(tmp_path, *words, data=data, max_epochs=1)
-    tokens = [model.transform(t) for t in model.token_batches(data.splits["train"])]
-    response = data.responses[data.splits["train"]]
-    ridge = WindowRidgeCV().fit(tokens, (response - model.response_mean) / model.response_sd)
-    test = [model.transform(t) for t in model.token_batches(data.splits["test"])]
-    expected = ridge.predict(test) * model.response_sd + model.response_mean
-    found = model.predict_index(data.splits["test"])
-    assert (found - expected).norm() < 0.01 * expected.norm()  # training read its tokens in half precision
-    # the map of layers says from the start what each adds to the ridge's prediction: the SD of its part over images
-    alone = [
-        ridge.predict([t._replace(local={k: v * (k == layer) for k, v in t.local.items()}) for t in test])
-        for layer in model.layers
-    ]
-    part = torch.stack([prediction.std(0) for prediction in alone], 1)
-    found = model.get_selectors().layer
-    torch.testing.assert_close(found, part / part.sum(1, keepdim=True), atol=0.05, rtol=0)  # its images were others
-    assert (found.std(0) > 0.05).all()
-
-
-def test_the_ridge_start_needs_windows(tmp_path):
-    with pytest.raises(ValueError, match="MODEL.WINDOW gaussian"):
-        fitted(tmp_path, "MODEL.START", "ridge")
 
 
 def test_training_on_all_images_leaves_none_to_choose_by(tmp_path):
@@ -639,22 +596,6 @@ def test_a_trained_model_keeps_its_transform_on_other_images(checkpoint, tmp_pat
         assert torch.equal(loaded.transform.state_dict()[name], value), name
 
 
-def test_statistics_of_responses_leave_out_what_is_missing(rng):
-    rows = torch.randn(30, 1500, generator=rng) * 3 + 2  # more columns than are read at a time
-    rows[::4, 1400] = torch.nan
-    rows[:, 5] = 7.0
-    rows[1:, 6] = torch.nan
-    rows[:, 7] = 1e4 + torch.tensor([0.0, 0.001]).repeat(15)  # rounding, at this size
-    rows[3, 8] = torch.inf
-    mean, sd, usable = response_statistics(rows, torch.arange(20))
-    assert (~usable).nonzero().flatten().tolist() == [5, 6, 7]
-    assert mean[[5, 6]].tolist() == [0, 0]
-    assert sd[[5, 6]].tolist() == [1, 1]
-    known = rows[:20].double().where(rows[:20].isfinite(), torch.nan).numpy()[:, usable]
-    np.testing.assert_allclose(mean[usable], np.nanmean(known, 0), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(sd[usable], np.nanstd(known, 0), rtol=1e-5)
-
-
 def test_layers_that_are_called_by_numbers_are_meant_by_name():
     assert layers_of([5], ["3", "5", "7"]) == ["5"]
     assert layers_of([1], ["0", "2", "1"]) == ["1"]
@@ -728,30 +669,6 @@ def test_a_resumed_training_does_not_start_from_ridge_again(tmp_path):
     again = PLModel(toy_config(*words), ToyBackbone(), data=toy_dataset())
     trainer(tmp_path, max_epochs=2).fit(again, ckpt_path=str(tmp_path / "one.ckpt"), weights_only=True)
     torch.testing.assert_close(again.encoder.weight, model.encoder.weight)
-
-
-def test_the_ridge_start_leaves_missing_responses_out(tmp_path):
-    data = toy_dataset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        data.responses[data.splits["train"][3], 2] = torch.nan
-        data.responses[:, 0] = 1.0
-        words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16")
-        model = fitted(tmp_path, *words, data=data, max_epochs=1)
-    assert all(parameter.isfinite().all() for parameter in model.parameters())
-    assert model.scores["val"]["r"][1:].isfinite().all()
-
-
-@pytest.mark.parametrize("missing", [torch.nan, torch.inf])
-def test_one_missing_response_costs_a_voxel_that_image_and_no_more(tmp_path, missing):
-    """It cost the voxel its whole start, and with it the fit."""
-    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
-    gaps = toy_dataset()
-    gaps.responses[gaps.splits["train"][3], 2] = missing
-    whole, holed = (fitted(tmp_path, *words, data=data, max_epochs=1) for data in (toy_dataset(), gaps))
-    expected, found = (model.predict_index(gaps.splits["test"])[:, 2] for model in (whole, holed))
-    assert expected.std() > 0.1
-    assert (found - expected).std() < 0.25 * expected.std()
 
 
 class Trained(torch.nn.Module):

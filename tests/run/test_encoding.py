@@ -22,16 +22,14 @@ from brainnet.backbone import BACKBONES
 from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
-from brainnet.encode import Encoding, Fit, FitKey, encode
+from brainnet.encode import FitKey, encode
 from brainnet.ridge import RidgeCV
 from brainnet.run import encoding as run_encode
 from brainnet.run import training as runs
 from brainnet.run.encoding import encode_subjects
-from brainnet.run.encoding_comparisons import significance_table
 from brainnet.run.encoding_networks import check_networks, plan_networks
 from brainnet.run.folder import claimed
 from brainnet.run.training import fit
-from brainnet.scores import VoxelTest
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
 from tests.toys import ToyBackbone
@@ -403,19 +401,6 @@ def test_voxels_that_could_not_be_trained_have_no_score(folders, tmp_path, monke
     encoding = encode_subjects(cfg, tmp_path / "out", runs=[tmp_path / "run"], n_resamples=20, progress=False)
     learned = pick(encoding.table, method="FactorTopy", score="r", split="test", roi="all")
     assert (learned["n_voxels"], learned["n_excluded"]) == (VOXELS - 1, 1)
-
-
-def test_family_wise_significance_is_counted_from_corrected_p(monkeypatch):
-    p = torch.tensor([0.001, 0.04, 0.5, torch.nan])
-    test = VoxelTest(torch.zeros(4), p, p * 1.2, p * 3)
-    monkeypatch.setattr(Encoding, "headline", lambda self, subject=None: list(self.fits))
-    monkeypatch.setattr(Encoding, "significance", lambda self, *_, **__: test)
-    monkeypatch.setattr(Encoding, "regions", lambda self, subject: {"all": torch.ones(4, dtype=torch.bool)})
-    encoding = Encoding({})
-    encoding.fits[FitKey("net", "s", "ridge", "late")] = Fit({"test": torch.zeros(2, 4)}, torch.zeros(4))
-    found = significance_table(encoding, 20, progress=False).iloc[0]
-    assert (found["n_tested"], found["n_fdr05"], found["n_max05"]) == (3, 2, 1)
-    assert found["share_fdr05"] == pytest.approx(2 / 3)
 
 
 def test_runs_of_other_data_or_another_split_are_refused(trained, folders, tmp_path):

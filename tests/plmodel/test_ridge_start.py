@@ -1,0 +1,80 @@
+"""A start from a ridge regression: what the model predicts before its first step."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import pytest
+import torch
+
+from brainnet.model import FactorTopy
+from brainnet.plmodel.ridge_start import start_from_ridge
+from brainnet.ridge import WindowRidgeCV
+from tests.plmodel.trainings import fitted
+from tests.tokens.toys import make_tokens, split
+from tests.toys import toy_dataset
+
+
+def test_the_closed_form_start_is_a_window_ridge(tmp_path):
+    """Before the first step the model predicts what the ridge does: the start is a fit, not an initialisation."""
+    data = toy_dataset(coords=False)
+    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
+    model = fitted(tmp_path, *words, data=data, max_epochs=1)
+    tokens = [model.transform(t) for t in model.token_batches(data.splits["train"])]
+    response = data.responses[data.splits["train"]]
+    ridge = WindowRidgeCV().fit(tokens, (response - model.response_mean) / model.response_sd)
+    test = [model.transform(t) for t in model.token_batches(data.splits["test"])]
+    expected = ridge.predict(test) * model.response_sd + model.response_mean
+    found = model.predict_index(data.splits["test"])
+    assert (found - expected).norm() < 0.01 * expected.norm()  # training read its tokens in half precision
+    # the map of layers says from the start what each adds to the ridge's prediction: the SD of its part over images
+    alone = [
+        ridge.predict([t._replace(local={k: v * (k == layer) for k, v in t.local.items()}) for t in test])
+        for layer in model.layers
+    ]
+    part = torch.stack([prediction.std(0) for prediction in alone], 1)
+    found = model.get_selectors().layer
+    torch.testing.assert_close(found, part / part.sum(1, keepdim=True), atol=0.05, rtol=0)  # its images were others
+    assert (found.std(0) > 0.05).all()
+
+
+def test_the_ridge_start_needs_windows(tmp_path):
+    with pytest.raises(ValueError, match="MODEL.WINDOW gaussian"):
+        fitted(tmp_path, "MODEL.START", "ridge")
+
+
+def test_the_ridge_start_leaves_missing_responses_out(tmp_path):
+    data = toy_dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.responses[data.splits["train"][3], 2] = torch.nan
+        data.responses[:, 0] = 1.0
+        words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16")
+        model = fitted(tmp_path, *words, data=data, max_epochs=1)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert model.scores["val"]["r"][1:].isfinite().all()
+
+
+@pytest.mark.parametrize("missing", [torch.nan, torch.inf])
+def test_one_missing_response_costs_a_voxel_that_image_and_no_more(tmp_path, missing):
+    """It cost the voxel its whole start, and with it the fit."""
+    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
+    gaps = toy_dataset()
+    gaps.responses[gaps.splits["train"][3], 2] = missing
+    whole, holed = (fitted(tmp_path, *words, data=data, max_epochs=1) for data in (toy_dataset(), gaps))
+    expected, found = (model.predict_index(gaps.splits["test"])[:, 2] for model in (whole, holed))
+    assert expected.std() > 0.1
+    assert (found - expected).std() < 0.25 * expected.std()
+
+
+@pytest.mark.parametrize(("bottleneck_dim", "told"), [(1, True), (24, False)])
+def test_a_bottleneck_that_loses_much_of_the_start_is_told(rng, caplog, bottleneck_dim, told):
+    tokens = make_tokens(rng, ("a", "b"), (6, 6), batch=40)
+    readout = FactorTopy(
+        ("a", "b"), (6, 6), 8, topology="free", window="gaussian", bottleneck_dim=bottleneck_dim, head="sum"
+    )
+    target = torch.randn(40, 8, generator=rng)
+    with caplog.at_level(logging.WARNING, "brainnet"):
+        start_from_ridge(readout, ["a", "b"], lambda index: iter(split(tokens, 16)), torch.arange(40), target, False)
+    assert ["bottleneck_dim" in record.getMessage() for record in caplog.records] == [True] * told
