@@ -51,15 +51,18 @@ def test_unknown_names_meet_the_nearest():
 
 
 def test_the_options_a_factory_hands_on_are_its_own():
-    def network(depth, *, width=2, **more):
+    def network(depth, stride=1, *, width=2):
         pass
 
-    @takes_options_of(network, "depth")
-    def build(variant, width=3, **options):
+    def open_network(**more):
         pass
 
-    assert options_of(build) is None  # the target takes any
-    assert options_of(takes_options_of(lambda depth, *, width=2: None)(lambda variant, **o: None)) == {"width"}
+    def build(variant, **options):
+        pass
+
+    assert options_of(takes_options_of(network)(build)) == {"width"}
+    assert options_of(takes_options_of(network, "stride")(build)) == {"stride", "width"}
+    assert options_of(takes_options_of(open_network)(build)) is None  # any
 
 
 def test_a_file_of_a_lazy_package_is_imported_when_a_name_of_it_is_used(tmp_path, monkeypatch):
