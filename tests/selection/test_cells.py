@@ -52,7 +52,9 @@ def test_fast_forms_agree_with_the_reference_to_1e_12(keep_bytes, data):
         patch.setattr(cells, "GROUP_COST", dict.fromkeys(cells.GROUP_COST, cost))
         patch.setattr(cells, "TILE_ELEMENTS", {"cpu": data.draw(st.sampled_from([1, 2**19])), "other": 1})
         found = value_and_gradients(args, "cells", head=head, keep_bytes=keep_bytes)
-    assert_agree(found, expected, 1e-12)
+    # a window nine half-widths outside: terms of (9 / width)^2 / width cancel in the gradient of its width
+    far = gaussian and any(abs(side) > 1.5 for place in chosen for side in place)
+    assert_agree(found, expected, 1e-11 if far else 1e-12)
 
 
 # which factor is contracted first: weights, tokens, or (where images outnumber terms and channels) neither
