@@ -89,7 +89,7 @@ def build(size: Size, form: str, device: str) -> tuple[Callable[[], Tensor], nn.
     model = kind(names, [size.width] * size.n_layers, size.n_voxels, coords, bottleneck_dim=size.depth, **options)
     with torch.no_grad():
         for mlp in (m for name, m in model.named_children() if name.endswith("selector_mlp")):
-            mlp[5].weight.normal_(0, 0.3)
+            mlp.get_submodule("5").weight.normal_(0, 0.3)  # of a Sequential, and of named layers
     model = model.to(device)
     local = {name: torch.randn(size.batch, size.width, 8, 8, device=device) for name in names}
     global_ = {name: torch.randn(size.batch, size.width, device=device) for name in names}
