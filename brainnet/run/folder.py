@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from brainnet._files import locked, read_json
-from brainnet._work import Interrupted
+from brainnet._work import Interrupted, terminable
 from brainnet.run.card import refuse_others
 
 LOCK = ".brainnet"  # with the suffix .lock, in the folder for as long as a command is at work there
@@ -84,20 +82,11 @@ def clear(out: Path, patterns: Iterable[str]) -> None:
 @contextmanager
 def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     """Ends in :class:`Interrupted` with what ``kept`` says where ctrl-C or SIGTERM (Slurm, Docker) stops the block."""
-
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = None
-    if threading.current_thread() is threading.main_thread():  # others may set no handler
-        before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        raise Interrupted(kept()) from None
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+    with terminable():
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            raise Interrupted(kept()) from None
 
 
 def _forget_damaged_card(out: Path) -> None:
