@@ -25,6 +25,7 @@ from brainnet._files import (
     read_json,
     read_sealed,
     slug,
+    weights_digest,
     write_csv,
     write_json,
     write_npz,
@@ -56,6 +57,18 @@ def test_digests_tell_types_shapes_and_values_apart():
     assert len({array_digest(a) for a in same}) == 1
     other = [array.astype(np.float64), array.reshape(2, 3), -array, torch.from_numpy(array).bfloat16(), array[:0]]
     assert len({array_digest(a) for a in [array, *other]}) == 6
+
+
+def test_the_digest_of_weights_tells_names_types_shapes_and_values_apart():
+    def network() -> torch.nn.Sequential:
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+
+    changed = network()
+    changed[1].running_mean[2] += 1e-6  # a buffer is a part of what a network computes
+    others = [network()[:1], torch.nn.Sequential(*reversed(network())), network().double(), changed]
+    assert weights_digest(network()) == weights_digest(network())
+    assert len({weights_digest(one) for one in (network(), *others)}) == 5
 
 
 def test_the_digest_of_a_file_follows_its_bytes(tmp_path):

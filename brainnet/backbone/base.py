@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import nearest
+from brainnet._files import weights_digest
 from brainnet.backbone.catalogue import BACKBONES
-from brainnet.backbone.weights import weights_hash
 from brainnet.tokens import Backbone, Preprocessing, Tokens
 
 
@@ -172,7 +172,7 @@ class FrozenBackbone(nn.Module):
         """What must agree for stored tokens to be reused: name, weights (sha256), layers, preprocessing, settings."""
         return {
             "name": self.name,
-            "weights": weights_hash(self),
+            "weights": weights_digest(self),
             "layers": " ".join(self.layers),
             "preprocessing": str(self.preprocessing),
             "settings": " ".join(f"{key}={value}" for key, value in sorted(self.settings.items())),

@@ -7,7 +7,6 @@ generator, so that building a backbone changes nobody else's numbers.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -202,17 +201,3 @@ def own_random_numbers(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that reseeds GPUs as well
         yield
-
-
-def weights_hash(network: nn.Module) -> str:
-    """Sha256 over the names, types, shapes and bytes of a network's parameters and persistent buffers.
-
-    >>> weights_hash(nn.Identity())[:12]
-    'e3b0c44298fc'
-    """
-    digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        value = value.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -40,6 +40,7 @@ from brainnet.run.encoding_trained import TRAIN, add_run, subject_of
 from brainnet.run.folder import claimed
 from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
+from brainnet.store import backbones_unchanged
 from brainnet.tokens import POOLS
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Results:
     tests: Mapping[str, VoxelTest]  # file name -> test of a difference
 
 
+@backbones_unchanged()
 def encode_subjects(
     cfg: CfgNode,
     out: str | Path,

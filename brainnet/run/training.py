@@ -33,6 +33,7 @@ from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, data_card
 from brainnet.run.folder import claimed, clear, is_first_process, stoppable
 from brainnet.run.results import ALL, redraw, write_card, write_results
+from brainnet.store import backbones_unchanged
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def fit(
         return _fit(cfg, out, resume, draw, progress, writes=True)
 
 
+@backbones_unchanged()
 def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writes: bool) -> dict[str, Any]:
     import pytorch_lightning as pl
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
 from brainnet._checks import warn_once
-from brainnet._files import array_digest, sha256
+from brainnet._files import array_digest, sha256, weights_digest
 from brainnet._work import at_work
 from brainnet.stimuli import Images, signature_of
 from brainnet.tokens import Preprocessing, Tokens, check_tokens
 
 PROBE_SIZES = (224, 128, 64, 32)  # pixels a side of the probe stimuli, where the backbone does not say its own
 PROBE_DIGITS = 4  # kept of what a backbone gives for them: fewer threads or another machine change the last ones
+
+_known: ContextVar[dict[int, tuple[ref, dict[str, str]]] | None] = ContextVar("known fingerprints", default=None)
 
 
 def choose_preprocessing(
@@ -49,6 +54,31 @@ def fingerprint_of(backbone: Any, preprocessing: Preprocessing | None = None) ->
     >>> sorted(fingerprint_of(torch.nn.Linear(2, 2)))
     ['name', 'weights']
     """
+    known = _known.get()
+    whose, fields = (known or {}).get(id(backbone), (None, {}))
+    if whose is None or whose() is not backbone:
+        fields = _fingerprint(backbone)
+        if known is not None:
+            with suppress(TypeError):  # an object that has no room for a weak reference is asked every time
+                known[id(backbone)] = (ref(backbone), fields)
+    return dict(fields) if preprocessing is None else {**fields, "preprocessing": str(preprocessing)}
+
+
+@contextmanager
+def backbones_unchanged() -> Iterator[None]:
+    """Within the block nobody changes a backbone, so :func:`fingerprint_of` hashes the weights of each only once.
+
+    For a command, whose networks are its own. Elsewhere weights are hashed at every call, since a user may change them
+    between two.
+    """
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def _fingerprint(backbone: Any) -> dict[str, str]:
     if callable(getattr(backbone, "fingerprint", None)):
         fields = {str(k): str(v) for k, v in backbone.fingerprint().items()}
     else:
@@ -57,24 +87,17 @@ def fingerprint_of(backbone: Any, preprocessing: Preprocessing | None = None) ->
     layers = getattr(backbone, "layers", None)
     if layers:
         fields.setdefault("layers", ",".join(map(str, layers)))
-    if preprocessing is not None:
-        fields["preprocessing"] = str(preprocessing)
     return fields
 
 
 def _weights(backbone: Any) -> str:
     if isinstance(backbone, nn.Module):
-        return _hash_of(backbone)
+        return weights_digest(backbone)
     modules = [value for value in getattr(backbone, "__dict__", {}).values() if isinstance(value, nn.Module)]
     behaviour = _behaviour(backbone)
     if behaviour is None and not modules:
         return "unknown"
-    return sha256(*map(_hash_of, modules), behaviour or "")
-
-
-def _hash_of(module: nn.Module) -> str:
-    state = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
-    return sha256(*(f"{name} {array_digest(value)};" for name, value in state.items()))
+    return sha256(*map(weights_digest, modules), behaviour or "")
 
 
 def _behaviour(backbone: Any) -> str | None:

@@ -15,7 +15,6 @@ from brainnet.backbone.weights import (
     load_weights,
     own_random_numbers,
     published_file,
-    weights_hash,
     weights_path,
 )
 
@@ -191,10 +190,3 @@ def test_own_random_numbers_are_seeded_and_leave_no_trace():
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
-
-
-def test_the_hash_tells_names_types_shapes_and_values_apart(network):
-    own = weights_hash(network)
-    assert own == weights_hash(network)
-    others = [nn.Sequential(network[0]), nn.Sequential(network[1], network[0]), network.double()]
-    assert own not in {weights_hash(other) for other in others}

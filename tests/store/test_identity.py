@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
+from brainnet.store import TokenStore, backbones_unchanged, choose_preprocessing, fingerprint_of
 from brainnet.store.identity import Source
 from brainnet.tokens import Preprocessing
 from tests.store.toys import Planted, Pyramid, Toy
@@ -85,3 +87,45 @@ def test_a_changed_picture_changes_the_fingerprint(photographs, tmp_path):
     Image.open(photographs[0]).rotate(180).save(photographs[0])
     with pytest.raises(ValueError, match="\n  images: "):
         TokenStore.build(Toy(), photographs, **options)
+
+
+def test_a_command_hashes_the_weights_of_each_backbone_once(photographs):
+    class Counted(Toy):
+        asked = 0
+
+        def state_dict(self, *args, **kwargs):
+            Counted.asked += 1
+            return super().state_dict(*args, **kwargs)
+
+    one, other = Counted(), Counted(seed=1)
+    apart = fingerprint_of(one), fingerprint_of(other), fingerprint_of(one, Preprocessing())
+    assert Counted.asked == 3
+    with backbones_unchanged():
+        assert (fingerprint_of(one), fingerprint_of(other), fingerprint_of(one, Preprocessing())) == apart
+        TokenStore.build(one, photographs)
+        assert Counted.asked == 5
+    assert fingerprint_of(one) == apart[0]
+    assert Counted.asked == 6  # nobody's promise holds any longer
+
+
+def test_kept_fingerprints_hold_no_backbone_and_never_serve_another():
+    class Slotted:  # nothing can refer to it weakly
+        __slots__ = ("gain",)
+
+        def __init__(self, gain):
+            self.gain = gain
+
+        def fingerprint(self):
+            return {"name": "slotted", "weights": str(self.gain)}
+
+    with backbones_unchanged():
+        for seed in range(20):  # each is let go, so that the next one may lie where it lay
+            assert fingerprint_of(Toy(seed)) == fingerprint_of(Toy(seed))
+        assert len({fingerprint_of(Toy(seed))["weights"] for seed in range(20)}) == 20
+        assert [fingerprint_of(Slotted(gain))["weights"] for gain in (1, 2)] == ["1", "2"]
+        toy = Toy()
+        fingerprint_of(toy)
+        left = weakref.ref(toy)
+        del toy
+        gc.collect()
+        assert left() is None

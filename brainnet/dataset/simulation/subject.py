@@ -33,6 +33,7 @@ from brainnet.dataset.simulation.scenes import scene
 from brainnet.selection import Selectors
 from brainnet.space import occipital_vertices, surface_space
 from brainnet.stimuli import signature_of
+from brainnet.store import fingerprint_of
 from brainnet.tokens import Backbone, Preprocessing, Tokens, check_tokens
 
 GRID = (8, 8)
@@ -180,7 +181,7 @@ class SimulatedSubject(ResponseDataset):
                 for old, new in zip(kept, batch, strict=True):
                     for layer, value in new.items():
                         old[layer][rows] = value
-        source = {str(key): str(value) for key, value in _fingerprint(backbone).items()}
+        source = fingerprint_of(backbone) if callable(getattr(backbone, "fingerprint", None)) else {}
         return kept, source | {"preprocessing": str(preprocessing), "grid": f"{GRID[0]}x{GRID[1]}", "resize": "mean"}
 
     def load_image(self, index: int):
@@ -240,7 +241,3 @@ def _as_float16(value: Tensor) -> Tensor:
             "a simulated subject keeps them. Choose other layers, or scale the tokens."
         )
     return half
-
-
-def _fingerprint(backbone: Any) -> dict[str, str]:
-    return backbone.fingerprint() if callable(getattr(backbone, "fingerprint", None)) else {}
