@@ -19,6 +19,7 @@ from torch import Tensor
 from brainnet._work import progress as show_progress
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
 from brainnet.scores import r2, usable_voxels
+from brainnet.selection import gaussian_windows
 from brainnet.tokens import Tokens
 
 CENTRES = (-0.7, -0.35, 0.0, 0.35, 0.7)
@@ -237,26 +238,6 @@ class WindowRidgeCV:
             raise ValueError(f"alphas and widths must be positive, got {list(self.alphas)} and {list(self.widths)}.")
         if not 0 <= self.scale <= 1:
             raise ValueError(f"scale is the share of the global token, in [0, 1]; got {self.scale}.")
-
-
-def gaussian_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Weights of Gaussian windows over a grid of tokens, each summing to 1: (n_windows, H, W).
-
-    Args:
-        windows: (n_windows, 3) x, y and standard deviation, in image half-widths from the image's centre.
-        grid: H and W. Cell i of W is centred at (2 i + 1) / W - 1.
-
-    >>> gaussian_windows(torch.tensor([[0.0, 0.0, 100.0]]), (2, 2))
-    tensor([[[0.2500, 0.2500],
-             [0.2500, 0.2500]]])
-    """
-    axes = [(2 * torch.arange(size, dtype=windows.dtype, device=windows.device) + 1) / size - 1 for size in grid]
-    width = windows[:, 2:]
-    along_y, along_x = (
-        torch.softmax(-(axis - centre[:, None]).square() / (2 * width.square()), 1)
-        for axis, centre in ((axes[0], windows[:, 1]), (axes[1], windows[:, 0]))
-    )
-    return along_y[:, :, None] * along_x[:, None, :]
 
 
 def _batches_of(tokens: Any) -> tuple[Callable[[], Iterable[Tokens]], dict[str, int], tuple[int, int]]:

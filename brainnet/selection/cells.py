@@ -16,13 +16,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
+
+from brainnet.selection.windows import gaussian_windows
 
 TILE_ELEMENTS = {"cpu": 2**19, "other": 2**25}  # of a tile's intermediate: a share of a core's cache, or a GPU's fill
 BF16_ROWS = 16  # rows come in multiples of this: half-precision GEMMs prepare (1 ms) for every new shape they meet
 # multiplications that cost as much as one more group does: products are fast in bf16, launches slow on GPUs
 GROUP_COST = {"cpu": 6e6, "cpu bf16": 5e7, "other": 8e8}
-NEGLIGIBLE = 1e-17  # of a window's mass: far below rounding, and without it GEMMs meet denormals, which are slow
 
 
 def read_cells(local, global_, layer, position, scale, weight, width, precision: str, keep_bytes: int) -> Tensor:
@@ -32,8 +32,7 @@ def read_cells(local, global_, layer, position, scale, weight, width, precision:
     dtype = torch.bfloat16 if precision == "bf16" else local.dtype
     groups = Groups.one(n_voxels, n_places)
     if width is not None:
-        rows, columns = gaussian_window(position, width, grid)
-        window = F.threshold((rows[:, :, None] * columns[:, None, :]).flatten(1), NEGLIGIBLE, 0.0)
+        window = gaussian_windows(torch.cat([position, width], 1), (grid[0], grid[1])).flatten(1)
     else:
         cells = Cells.of(position, grid)
         dense = n_voxels * (n_places - 4) * n_layers * depth * batch
@@ -50,19 +49,6 @@ def read_cells(local, global_, layer, position, scale, weight, width, precision:
             window, groups = cells.window, cells.groups(BF16_ROWS if dtype == torch.bfloat16 else 1)
     window = torch.cat([(1 - scale) * window, scale], 1)
     return _Contraction.apply(local, global_, window, layer, weight, groups, dtype, keep_bytes).T
-
-
-def gaussian_window(position: Tensor, width: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Weights of the Gaussian window over rows (n, H) and columns (n, W); each sums to 1, their product too.
-
-    The window is separable: normalising each axis over the tokens' centres equals normalising over the grid.
-    """
-
-    def along(place: Tensor, size: int) -> Tensor:
-        centres = (2 * torch.arange(size, device=place.device, dtype=place.dtype) + 1) / size - 1
-        return F.threshold(torch.softmax(-0.5 * ((centres - place) / width) ** 2, dim=-1), NEGLIGIBLE, 0.0)
-
-    return along(position[:, 1:], grid[0]), along(position[:, :1], grid[1])
 
 
 class Cells(NamedTuple):

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from brainnet._checks import check_word, warn_once
 from brainnet._work import multiplies_bfloat16
-from brainnet.selection.cells import gaussian_window, read_cells
+from brainnet.selection.cells import read_cells
+from brainnet.selection.windows import window_axes
 
 MIN_WIDTH, MAX_WIDTH = 0.08, 3.0  # half-widths of the image: from a third of a token (8x8) to practically flat
 
@@ -141,7 +142,7 @@ def _reference(local, global_, layer, position, scale, weight, width, precision)
     if width is None:
         places = position[None, :, None, :].expand(local.shape[0], -1, 1, 2)  # grid_sample reads x first, then y
     else:
-        rows, columns = gaussian_window(position, width, local.shape[-2:])
+        rows, columns = window_axes(position, width, local.shape[-2:])
     for index in range(local.shape[1]):
         if width is None:
             place = F.grid_sample(local[:, index], places, mode="bilinear", padding_mode="zeros", align_corners=False)
