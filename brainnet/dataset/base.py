@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from brainnet._checks import warn_once
 from brainnet._registry import Registry, options_of
+from brainnet.scores import usable_voxels
 from brainnet.space import BrainSpace
 from brainnet.stimuli import signature_of
 from brainnet.tokens import Preprocessing, Tokens
@@ -119,13 +120,11 @@ class ResponseDataset(Dataset):
             self._check_ceiling(self.noise_ceiling, "noise_ceiling")
         for split, ceiling in self.further_ceilings.items():
             self._check_ceiling(ceiling, f"the noise ceiling of {split!r}")
-        # amin and amax carry NaN through and need no copy of a matrix that may be gigabytes
-        low, high = (self.responses.amin(0), self.responses.amax(0)) if n_images else (torch.zeros(n_voxels),) * 2
-        finite, constant = torch.isfinite(low) & torch.isfinite(high), low == high
-        self.usable = finite & ~constant
+        self.usable = usable_voxels(self.responses)
         """(n_voxels,) bool: finite everywhere and not constant."""
         if not self.usable.all():
-            n_nan, n_constant = int((~finite).sum()), int((finite & constant).sum())
+            finite = self.responses.isfinite().all(0)
+            n_nan, n_constant = int((~finite).sum()), int((finite & ~self.usable).sum())
             warn_once(
                 f"{type(self).__name__} {n_nan}/{n_constant}/{n_voxels}",
                 f"{type(self).__name__}: of {n_voxels} voxels {n_nan} hold NaN or infinity, {n_constant} are constant. "

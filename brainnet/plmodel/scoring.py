@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from brainnet.scores import ScoreSums
+from brainnet.scores import ScoreSums, usable_voxels
 from brainnet.selection import Selectors
 
 AT_THE_BORDER = 0.99  # of the way from the centre to the image's border, where tanh hardly passes a gradient any more
@@ -75,7 +75,7 @@ def response_statistics(responses: Tensor, index: Tensor) -> tuple[Tensor, Tenso
         count = known.sum(0)
         mean = torch.where(known, rows, 0).sum(0) / count.clamp(min=1)
         variance = torch.where(known, (rows - mean) ** 2, 0).sum(0) / count.clamp(min=1)
-        usable = (count > 1) & (variance > 1e-12 * mean.square().clamp(min=1e-12))
+        usable = usable_voxels(rows, gaps=True)
         sd = torch.where(usable, variance, 1).sqrt()
         parts.append((torch.where(usable, mean, 0).float(), sd.float(), usable))
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))

@@ -33,6 +33,7 @@ from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, data_card
 from brainnet.run.folder import claimed, clear, is_first_process, stoppable
 from brainnet.run.results import ALL, redraw, write_card, write_results
+from brainnet.scores import usable_voxels
 from brainnet.store import backbones_unchanged
 
 log = logging.getLogger(__name__)
@@ -156,10 +157,8 @@ def check_data(dataset: ResponseDataset, fit_on: str) -> None:
         )
     for name in needed:
         rows = dataset.splits[name]
-        blocks = (block[rows] for block in dataset.responses.split(4096, dim=1))
-        if name != "train" and not any(
-            (block.isfinite().all(0) & (block != block[0]).any(0)).any() for block in blocks
-        ):
+        blocks = dataset.responses.split(4096, dim=1)
+        if name != "train" and not any(usable_voxels(block, rows).any() for block in blocks):
             raise ValueError(
                 f"no voxel can be scored on {name}: in each of them the response to one of its {len(rows)} images is "
                 "NaN, or all responses are equal. Leave images without responses out of the splits."

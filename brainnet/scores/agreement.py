@@ -169,23 +169,29 @@ class ScoreSums:
         return torch.where((total > _CONSTANT_IN_SUMS * yy) & (n > 1), 1 - error / total, torch.nan)
 
 
-def usable_voxels(responses: Any, rows: Any = None) -> Tensor:
+def usable_voxels(responses: Any, rows: Any = None, *, gaps: bool = False) -> Tensor:
     """Which voxels can be fitted and scored on some images: finite in all of them, and not the same in all.
 
     Args:
         responses: (n_images, n_voxels).
         rows: indices of the images; None takes all.
+        gaps: whether a voxel is judged by the images where it is finite, which must be two at least.
 
     Returns:
         (n_voxels,) bool, on the device of the responses; no voxel is usable where there are no images.
 
     >>> usable_voxels([[1.0, 2.0, float("nan")], [1.0, 3.0, 0.0]])
     tensor([False,  True, False])
+    >>> usable_voxels([[1.0, float("nan")], [1.0, 3.0], [1.0, 2.0]], gaps=True)
+    tensor([False,  True])
     """
     responses = torch.as_tensor(responses)
     responses = responses if rows is None else responses[rows]
     if not len(responses):
         return torch.zeros(responses.shape[1:], dtype=torch.bool, device=responses.device)
+    if gaps:
+        known = responses.isfinite()
+        return responses.where(known, torch.inf).amin(0) < responses.where(known, -torch.inf).amax(0)
     low, high = responses.aminmax(dim=0)  # both carry a NaN on, and neither copies a matrix that may be gigabytes
     return low.isfinite() & high.isfinite() & (low < high)
 

@@ -150,3 +150,27 @@ def test_normalise_never_clips_and_counts_ceilings_under_the_floor():
 def test_wrong_shapes_are_refused(prediction, response, message):
     with pytest.raises(ValueError, match=message):
         scores.pearson_r(prediction, response)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_usable_voxels_are_those_that_a_score_is_defined_for(rng, gaps):
+    rows = torch.randn(12, 8, generator=rng)
+    rows[3, 0], rows[4, 1], rows[:, 2] = torch.nan, -torch.inf, 5.0
+    rows[1:, 3] = torch.nan  # one number left
+    rows[2:, 4], rows[:2, 4] = torch.nan, 7.0  # two equal ones
+    rows[:, 5], rows[7, 5] = 1e4, 1e4 + 0.001  # one step of float32
+    found = scores.usable_voxels(rows, gaps=gaps).tolist()
+    assert found == [gaps, gaps, False, False, False, True, True, True]
+    known = rows.double() if not gaps else rows.double().where(rows.isfinite(), rows.nanmean(0).nan_to_num(neginf=0))
+    assert scores.pearson_r(known, known).isfinite().tolist() == found
+    assert not scores.usable_voxels(rows, [], gaps=gaps).any()
+    assert scores.usable_voxels(rows, [0, 1], gaps=gaps).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
