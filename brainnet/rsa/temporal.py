@@ -289,4 +289,4 @@ def _test(score: Tensor, null: Tensor) -> VoxelTest:
     n = len(null) + 1
     p = ((null >= score - tie).sum(0) + 1).double() / n
     p_max = ((null.amax(1)[:, None] >= score - tie).sum(0) + 1).double() / n
-    return VoxelTest(*(part.cpu() for part in (score, p, fdr(p), p_max)))
+    return VoxelTest(*(part.cpu() for part in (score, p, fdr(p, p_max), p_max)))

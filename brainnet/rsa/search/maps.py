@@ -137,7 +137,7 @@ def p_from_counts(
 
     ``p`` and ``p_max`` count permutations, so none is below 1 / (P + 1). Over many centres the false discovery rate
     needs smaller ones: where fewer than ten permutations reach a score, its p for this purpose is that of a tail.
-    ``p_fdr`` is never above ``p_max``, which controls more.
+    ``p_fdr`` is never above ``p_max``, which controls more, see ``scores.fdr``.
 
     Args:
         score: (rows, n_centres).
@@ -156,7 +156,7 @@ def p_from_counts(
     if n >= ENOUGH_FOR_A_TAIL and (moments is not None or tail is not None):
         tail = _gamma_tail(score, moments, n) if tail is None else tail
         smooth = torch.where((exceeded < FEW_EXCEED) & tail.isfinite(), torch.minimum(p, tail.double()), p)
-    return VoxelTest(score, p, torch.minimum(torch.stack([fdr(row) for row in smooth]), p_max), p_max)
+    return VoxelTest(score, p, torch.stack([fdr(*rows) for rows in zip(smooth, p_max, strict=True)]), p_max)
 
 
 def _gamma_tail(score: Tensor, moments: Tensor, n: int) -> Tensor:
