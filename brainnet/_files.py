@@ -301,18 +301,34 @@ def read_sealed(path: str | Path, identity: Mapping[str, Any] | None = None) -> 
     if not path.is_file():
         return None
     try:
+        arrays, described = open_sealed(path)
+    except ValueError:
+        log.warning("%s is damaged and is made again.", path)
+        return None
+    return arrays if identity is None or described == json.loads(json.dumps(_plain(identity))) else None
+
+
+def open_sealed(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a sealed file, and what they were made from.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is damaged, or no sealed file; names it.
+    """
+    path = Path(path)
+    try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         described, checksum = str(arrays.pop("identity")), str(arrays.pop("checksum"))
-        whole = checksum == _seal(described, arrays)
+        if checksum == _seal(described, arrays):
+            return arrays, json.loads(described)
+        said = "its bytes are not those that were written"
+    except FileNotFoundError:
+        raise
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError,
-            NotImplementedError, IndexError, OverflowError, SyntaxError):  # fmt: skip
-        whole = False
-    if not whole:
-        log.warning("%s is damaged and is made again.", path)
-        return None
-    wanted = None if identity is None else json.dumps(_plain(identity), sort_keys=True)
-    return arrays if wanted in (None, described) else None
+            NotImplementedError, IndexError, OverflowError, SyntaxError) as error:  # fmt: skip
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    raise ValueError(f"{path} is damaged: {said}.")
 
 
 def _seal(described: str, arrays: Mapping[str, np.ndarray]) -> str:

@@ -157,6 +157,91 @@ def at_work(network: Any, device: str | torch.device | None = None) -> Iterator[
             network.to(home)
 
 
+def device_of(device: str | torch.device | None = None) -> torch.device:
+    """The device that a word names; "auto" and None are CUDA where there is one, then Apple's mps, then the CPU.
+
+    Raises:
+        ValueError: no such device, or none here.
+
+    >>> device_of("cpu").type
+    'cpu'
+    """
+    import torch
+
+    mps = torch.backends.mps.is_available()
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device {device!r} is none that torch knows; give auto, cpu, cuda, cuda:1 or mps.") from None
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= n_gpus:
+        raise ValueError(
+            f"there is no device {device}: torch finds {n_gpus} CUDA devices here. Leave it out for the CPU."
+        )
+    if found.type == "mps" and not mps:
+        raise ValueError(f"there is no device {device} here. Leave it out for the CPU.")
+    return found
+
+
+class HalvedOnce:
+    """A function of a batch that goes on with half the batch where an accelerator runs out of memory, once.
+
+    Args:
+        function: a tensor (B, ...) to anything.
+
+    >>> twice = HalvedOnce(lambda batch: batch * 2)
+    >>> import torch
+    >>> [part.tolist() for part in twice(torch.arange(3))]
+    [[0, 2, 4]]
+    """
+
+    def __init__(self, function: Callable[[torch.Tensor], Result]):
+        self.function, self.n_parts = function, 1
+
+    def __call__(self, batch: torch.Tensor) -> Iterator[Result]:
+        """The results of the batch: one, or one for each half of it.
+
+        Raises:
+            MemoryError: half the batch does not fit either, or a batch of one.
+        """
+        import torch
+
+        parts = list(batch.chunk(self.n_parts))
+        while parts:
+            try:
+                found = self.function(parts[0])
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                said = str(error).splitlines()[0] if str(error) else "out of memory"
+            else:
+                parts.pop(0)
+                yield found
+                continue
+            # here the error is gone, and with its traceback the tensors of the call that failed
+            if self.n_parts > 1 or len(parts[0]) < 2:
+                raise MemoryError(
+                    f"the device has too little memory for batches of {len(parts[0])} ({said}). Give a smaller batch "
+                    "size, fewer layers, smaller images, or work on the CPU."
+                )
+            self.n_parts = 2
+            says_progress.info(
+                "the device ran out of memory with a batch of %d: going on with batches of %d.",
+                len(batch), -(-len(batch) // 2),
+            )  # fmt: skip
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            parts = list(parts[0].chunk(2))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error)
+
+
 def free_bytes(device: torch.device) -> int | None:
     """Memory that a new tensor on ``device`` may take; None where the system does not say."""
     if device.type == "cuda":

@@ -12,7 +12,18 @@ import torch
 from torch import nn
 
 from brainnet import _work
-from brainnet._work import at_work, duration, free_bytes, parallel, progress, read_ahead, size, terminable
+from brainnet._work import (
+    HalvedOnce,
+    at_work,
+    device_of,
+    duration,
+    free_bytes,
+    parallel,
+    progress,
+    read_ahead,
+    size,
+    terminable,
+)
 
 
 def test_a_sigterm_ends_the_block_and_the_handler_from_before_is_back():
@@ -123,3 +134,50 @@ def test_spans_and_sizes_are_short_at_every_step():
     assert [size(n) for n in (0, 999, 1000, 999_400, 999_999, 10**12)] == [
         "0 B", "999 B", "1 kB", "999 kB", "1 MB", "1 TB",
     ]  # fmt: skip
+
+
+def test_auto_is_cuda_then_mps_then_the_cpu(monkeypatch):
+    for cuda, mps, wanted in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
+        assert device_of().type == device_of("auto").type == wanted
+        if mps:
+            assert device_of("mps") == torch.device("mps")
+    for absent in ("mps", "cuda", "cuda:7", "gpu"):
+        with pytest.raises(ValueError, match=absent):
+            device_of(absent)
+
+
+def small_device(most, kind=torch.OutOfMemoryError):
+    """A function that doubles a batch of at most ``most``, and the sizes it was asked for."""
+    asked = []
+
+    def double(batch):
+        asked.append(len(batch))
+        if len(batch) > most:
+            raise kind("MPS backend out of memory (used: 1 GiB)" if kind is RuntimeError else "CUDA out of memory")
+        return batch * 2
+
+    return HalvedOnce(double), asked
+
+
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
+def test_a_batch_is_halved_once_and_a_line_says_so(caplog, kind):
+    double, asked = small_device(3, kind)
+    with caplog.at_level(logging.INFO, logger="brainnet.progress"):
+        found = [torch.cat(list(double(torch.arange(first, first + 5)))).tolist() for first in (0, 5)]
+    assert found == [[0, 2, 4, 6, 8], [10, 12, 14, 16, 18]]
+    assert asked == [5, 3, 2, 3, 2]  # the second batch comes in halves at once
+    assert len(caplog.records) == 1
+    assert "batches of 3" in caplog.text
+
+
+def test_half_a_batch_that_does_not_fit_is_an_error():
+    double, asked = small_device(3)
+    with pytest.raises(MemoryError, match="batches of 4 .*CUDA out of memory"):
+        list(double(torch.arange(8)))
+    assert asked == [8, 4]
+    with pytest.raises(MemoryError, match="batches of 1 "):
+        list(small_device(0)[0](torch.arange(1)))
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(HalvedOnce(lambda batch: (_ for _ in ()).throw(RuntimeError("shapes")))(torch.arange(2)))

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Out, Overrides, Quiet, app, out_console
+from brainnet.cli.shared import Device, ImageSize, Out, Overrides, Precision, Quiet, app, out_console
 
 
 @app.command()
@@ -30,6 +30,14 @@ def encode(
     backbone: Annotated[
         list[str] | None,
         typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights; repeat for more networks."),
+    ] = None,
+    features: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder that `brainnet extract` filled, or a file of arrays with the names of the images (.npy, .npz, "
+            ".csv, .h5, .mat, .pt). It stands for a network. Repeat the option for several.",
+            metavar="PATH",
+        ),
     ] = None,
     subjects: Annotated[
         str | None,
@@ -54,6 +62,21 @@ def encode(
         Path | None,
         typer.Option(help="CSV file with the columns image and group: penalties are chosen leaving one group out."),
     ] = None,
+    alphas: Annotated[
+        str | None,
+        typer.Option(
+            help="Penalties to choose from: a list, 1,10,100, or a range of powers, 0.01:10000:7. Of ridge they are "
+            "absolute. Of banded and window they are multiples of the mean eigenvalue of a kernel.",
+            metavar="LIST",
+        ),
+    ] = None,
+    keep_weights: Annotated[
+        bool,
+        typer.Option("--keep-weights", help="Keep the weights of every fit, so that `brainnet predict` can use them."),
+    ] = False,
+    device: Device = None,
+    precision: Precision = None,
+    image_size: ImageSize = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of controls, resampling and random weights.")] = 0,
     resamples: Annotated[
@@ -74,6 +97,7 @@ def encode(
     Training and validation images are fitted on, all others are scored.
     Penalty, layer and window are chosen on training images.
     The same line goes on where an interrupted one stopped.
+    Features in files take the place of a network: --features features
     A map that was trained on the same images joins the table: --run run
     """
     from brainnet.config import load_config
@@ -81,12 +105,15 @@ def encode(
     cfg = load_config(config, overrides or [])
     with loading():
         from brainnet.run.encoding import encode_subjects
+        from brainnet.run.encoding_choices import read_alphas
 
     encoding = encode_subjects(
         cfg, out, methods=method or ("ridge",), backbones=backbone or (),
         subjects=subjects, layers=layer or (), pool=pool,
         controls=[word.strip() for word in (controls or "").split(",") if word.strip()],
         runs=run or (), cv=int(cv) if cv and cv.isdigit() else cv, groups=cv_groups,
+        features=features or (), alphas=read_alphas(alphas) if alphas is not None else (), keep_weights=keep_weights,
+        device=device, precision=precision, image_size=image_size or None,
         n_jobs=jobs, seed=seed, n_resamples=resamples, progress=not quiet,
     )  # fmt: skip
     _report_encoding(encoding)

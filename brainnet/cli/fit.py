@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Out, Overrides, Overwrite, Quiet, app, out_console
+from brainnet.cli.shared import Device, Out, Overrides, Overwrite, Quiet, app, out_console
 
 
 @app.command()
@@ -77,17 +77,42 @@ def fit(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or its model.ckpt.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a finished `brainnet fit`, or its model.ckpt; or of `brainnet encode --keep-weights`."
+        ),
+    ],
     images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
     out: Out = Path("predictions"),
+    method: Annotated[
+        str | None,
+        typer.Option("--method", "-m", help="Method of the encoding to predict by. The default is the best."),
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Network of the encoding to predict by. The default is the best.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", "-l", help="Layer of the encoding to predict by. The default is the best.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Subject of the encoding, where it has several.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Predict every voxel's response to new images."""
+    """Predict every voxel's response to new images.
+
+    brainnet predict run new_images/ --out predictions
+
+    Of an encoding, --method, --network and --layer choose among the fits whose weights were kept.
+    """
     with loading():
         from brainnet.run.prediction import predict as predict_run
 
-    path = predict_run(run, images, out, batch_size=batch_size, progress=not quiet)
+    path = predict_run(
+        run, images, out, batch_size=batch_size, device=device, progress=not quiet, subject=subject, network=network,
+        method=method, layer=layer,
+    )  # fmt: skip
     out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from brainnet.cli.listing import described
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Out, Overwrite, Quiet, app, out_console
+from brainnet.cli.shared import Device, ImageSize, Out, Overwrite, Precision, Quiet, app, out_console
 
 
 @app.command()
@@ -30,14 +30,9 @@ def extract(
     ] = None,
     file_format: Annotated[str, typer.Option("--format", "-f", help="npy, csv, h5, mat or pt.")] = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. Default: CUDA where there is one.")
-    ] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16. Default: what the network has.")] = None,
-    image_size: Annotated[
-        tuple[int, int] | None,
-        typer.Option(help="Height and width in pixels. Default: what the weights were trained with.", metavar="H W"),
-    ] = None,
+    device: Device = None,
+    precision: Precision = None,
+    image_size: ImageSize = None,
     seed: Annotated[int | None, typer.Option(help="Seed of random weights.")] = None,
     keep_tokens: Annotated[bool, typer.Option("--keep-tokens", help="Leave the token store, tokens.bin.")] = False,
     overwrite: Overwrite = False,

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Out, Quiet, app, err_console, out_console, print_table
+from brainnet.cli.shared import Device, ImageSize, Out, Precision, Quiet, app, err_console, out_console, print_table
 
 Brains = Annotated[
     list[Path],
@@ -144,6 +144,11 @@ def rdm(
     ] = None,
     metric: Metric = "correlation",
     pool: Annotated[str, typer.Option(help="How tokens become features: flatten, mean, global or both.")] = "flatten",
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of pictures that the network sees at a time.")] = 16,
+    device: Device = None,
+    precision: Precision = None,
+    image_size: ImageSize = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the weights of a network with random weights.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
@@ -155,7 +160,10 @@ def rdm(
     with loading():
         from brainnet.run.rdms import write_rdms
 
-    rdms = write_rdms(source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, progress=not quiet)
+    rdms = write_rdms(
+        source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, batch_size=batch_size, device=device,
+        precision=precision, image_size=image_size or None, seed=seed, progress=not quiet,
+    )  # fmt: skip
     out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
 
 

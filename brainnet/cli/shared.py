@@ -32,6 +32,24 @@ Overrides = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the network works: auto, cpu, cuda, cuda:1 or mps. The default is auto: CUDA where there is one, "
+        "then mps, then the CPU."
+    ),
+]
+Precision = Annotated[
+    str | None, typer.Option(help="Arithmetic of the network: fp32, bf16 or fp16. The default is what the network has.")
+]
+ImageSize = Annotated[
+    tuple[int, int] | None,
+    typer.Option(
+        help="Height and width in pixels of the images that the network sees. The default is what its weights were "
+        "trained with.",
+        metavar="H W",
+    ),
+]
 
 
 def print_table(table, title: str) -> None:

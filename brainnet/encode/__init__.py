@@ -3,6 +3,7 @@
 from brainnet.encode.grid import CONTROLS, encode
 from brainnet.encode.methods import METHODS, find_estimators
 from brainnet.encode.table import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, Fit, FitKey, Row
+from brainnet.encode.weights import predict_with, weights_of
 
 __all__ = [
     "ALL_LAYERS",
@@ -16,4 +17,6 @@ __all__ = [
     "Row",
     "encode",
     "find_estimators",
+    "predict_with",
+    "weights_of",
 ]

@@ -7,19 +7,21 @@ given, so that an interrupted grid goes on, and jobs run in parallel through job
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from brainnet._work import parallel
+from brainnet._work import parallel, says_progress
 from brainnet._work import progress as show_progress
 from brainnet.dataset.base import ResponseDataset
 from brainnet.encode.jobs import Job, Shown, make_portable
 from brainnet.encode.methods import find_estimators, reads_of
-from brainnet.encode.table import ALL_LAYERS, BEST_LAYER, Encoding, FitKey
+from brainnet.encode.table import ALL_LAYERS, BEST_LAYER, Encoding, Fit, FitKey
+from brainnet.ridge import RidgeCV
 from brainnet.store import TokenStore
 
 CONTROLS = ("shuffled", "random")
@@ -38,6 +40,8 @@ def encode(
     train: Sequence[str] = ("train", "val"),
     groups: Any = None,
     cv: Any = None,
+    alphas: Sequence[float] | None = None,
+    weights: Callable[[str, str], Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
     n_jobs: int | None = None,
     n_resamples: int = 1000,
@@ -63,6 +67,11 @@ def encode(
             training images then leaves one group out.
         cv: how methods part the training images to choose a penalty, see :class:`brainnet.ridge.RidgeCV`; None leaves
             that to each method, or is "groups" where there are groups.
+        alphas: penalties to choose from, in the units of each method; given to the methods that have such a parameter.
+            None leaves them to each method.
+        weights: keep the weights of every fit but controls in the folder ``weights`` in ``out``, for
+            :func:`brainnet.encode.predict_with`. A function of the names of model and subject, of what is to be known
+            of the features, such as the network they come from. None keeps no weights.
         out: folder that keeps finished jobs, and their predictions out of memory. The same call goes on where it
             stopped; jobs whose data or settings have changed are run again.
         n_jobs: processes; None is what ``joblib.parallel_config`` says, else 1. On more than one machine (dask, ray)
@@ -76,7 +85,8 @@ def encode(
 
     Raises:
         ValueError: features and responses are of different images (names the first that differ), an unknown method,
-            control or layer, nothing to train or test on, or a method that cannot leave groups out.
+            control or layer, nothing to train or test on, a method that cannot leave groups out or reads token maps
+            where there are none, ``alphas`` that no method takes, or ``weights`` without ``out``.
 
     >>> from brainnet.space import BrainSpace
     >>> layers = dict(zip(("early", "late"), torch.randn(2, 60, 4, generator=torch.Generator().manual_seed(0))))
@@ -91,13 +101,11 @@ def encode(
     if not subjects or not models:
         raise ValueError(f"nothing to fit: {len(models)} models and {len(subjects)} subjects.")
     estimators = find_estimators(methods, "groups" if cv is None and groups is not None else cv)
+    estimators = estimators if alphas is None else with_alphas(estimators, alphas)
+    if weights is not None and out is None:
+        raise ValueError("weights are kept in files: give out=.")
     controls = (controls,) if isinstance(controls, str) else controls
-    unknown = set(controls) - set(CONTROLS)
-    if unknown or ("random" in controls and not twins):
-        raise ValueError(
-            f"controls are among {', '.join(CONTROLS)}, and 'random' needs twins={{model: features of the network with "
-            f"random weights}}; got {controls!r}."
-        )
+    _check_controls(controls, twins)
     _check_names(models, layers, twins if "random" in controls else None)
     encoding = Encoding(subjects, n_resamples=n_resamples, seed=seed)  # refuses what it cannot score, before any fit
     jobs: list[Job] = []
@@ -111,23 +119,58 @@ def encode(
             data = Shown(shown.responses, shown.splits, shown.image_ids)
             for method, estimator in estimators.items():
                 one_by_one = reads_of(estimator) == "features"
+                if reads_of(estimator) == "tokens" and not isinstance(source, TokenStore):
+                    raise ValueError(f"the method {method!r} reads token maps: give it a TokenStore, not features.")
+                described = None if weights is None or control else weights(model, subject)
                 for layer in known if one_by_one else [ALL_LAYERS]:
                     key = FitKey(model, subject, method, layer, control)
                     read = (layer,) if one_by_one else tuple(known)
-                    jobs.append(Job(key, source, data, estimator, read, pool, tuple(train), labels))
-    folder = None if out is None else Path(out).resolve() / "jobs"  # a worker may stand in another folder
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-
-    import joblib
-
-    for estimator in estimators.values():
-        make_portable(estimator)
-    finished = parallel(n_jobs)(joblib.delayed(Job.run)(job, folder) for job in jobs)
+                    jobs.append(Job(key, source, data, estimator, read, pool, tuple(train), labels, described))
+    finished = _finished(jobs, None if out is None else Path(out).resolve() / "jobs", n_jobs)
     for job, fit in zip(jobs, show_progress(finished, "encode", len(jobs), progress), strict=True):
         encoding.add(job.key, fit)
     encoding.add_best_layers()
     return encoding
+
+
+def _finished(jobs: Sequence[Job], folder: Path | None, n_jobs: int | None) -> Iterator[Fit]:
+    """The fits of all jobs, in order; kept in ``folder``, a full path: a worker may stand in another folder."""
+    import joblib
+
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        make_portable(job.estimator)
+    return parallel(n_jobs)(joblib.delayed(Job.run)(job, folder) for job in jobs)
+
+
+def with_alphas(estimators: Mapping[str, Any], alphas: Sequence[float]) -> dict[str, Any]:
+    """Name -> estimator, each that takes penalties with these; of others a line says that they keep their own.
+
+    Raises:
+        ValueError: none of them takes penalties.
+    """
+    found = {name: _with_alphas(estimator, alphas) for name, estimator in estimators.items()}
+    without = [name for name, estimator in found.items() if estimator is None]
+    if len(without) == len(found):
+        raise ValueError(f"alphas are of no use: {', '.join(without)} has no parameter alphas.")
+    if without:
+        says_progress.info("%s has no parameter alphas and keeps its own penalties.", ", ".join(without))
+    return {name: estimators[name] if estimator is None else estimator for name, estimator in found.items()}
+
+
+def _with_alphas(estimator: Any, alphas: Sequence[float]) -> Any:
+    """A copy of an estimator with these penalties, or with parts that have them; None where it takes none."""
+    parameters = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else vars(estimator)
+    estimator = copy.deepcopy(estimator)
+    if "alphas" in parameters:
+        estimator.alphas = tuple(alphas)
+        return estimator
+    if "estimator" in parameters:  # fitted to each space
+        part = _with_alphas(RidgeCV() if estimator.estimator is None else estimator.estimator, alphas)
+        estimator.estimator = part
+        return None if part is None else estimator
+    return None
 
 
 def _sources(
@@ -162,6 +205,15 @@ def _is_named(features: Any) -> bool:
     return isinstance(features, Mapping) and any(
         isinstance(value, TokenStore | Mapping) or callable(value) for value in features.values()
     )
+
+
+def _check_controls(controls: Sequence[str], twins: Mapping[str, Any] | None) -> None:
+    unknown = set(controls) - set(CONTROLS)
+    if unknown or ("random" in controls and not twins):
+        raise ValueError(
+            f"controls are among {', '.join(CONTROLS)}, and 'random' needs twins={{model: features of the network with "
+            f"random weights}}; got {controls!r}."
+        )
 
 
 def _check_names(models: Mapping[str, Any], layers: Any, twins: Mapping[str, Any] | None) -> None:

@@ -25,6 +25,7 @@ from brainnet import __version__
 from brainnet._files import array_digest, file_digest, read_sealed, sha256, slug, write_sealed
 from brainnet.encode.methods import reads_of
 from brainnet.encode.table import Fit, FitKey
+from brainnet.encode.weights import weights_of
 from brainnet.store import TokenStore
 from brainnet.tokens import Tokens
 
@@ -52,6 +53,7 @@ class Job:
         pool: how a store's tokens become features.
         train: names of the splits to fit on.
         groups: a label per image, or None.
+        described: where the features come from, kept with the weights of the fit; None keeps no weights.
     """
 
     key: FitKey
@@ -62,15 +64,24 @@ class Job:
     pool: str
     train: tuple[str, ...]
     groups: np.ndarray | None = None
+    described: Mapping[str, Any] | None = None
 
     def run(self, folder: Path | None = None) -> Fit:
-        """The fit, from its file in ``folder`` where it is finished there already."""
+        """The fit, from its file in ``folder`` where it is finished there already.
+
+        Weights are put into the folder ``weights`` beside it; of a method that gives none, a file without arrays.
+        """
         if folder is None:
-            return self._fit()
+            return self._fit()[0]
         path, identity = folder / f"{slug(*self.key)}.npz", self.identity()
         arrays = read_sealed(path, identity)
-        if arrays is None:
-            fit = self._fit()
+        kept = weights_file(folder.parent, self.key)
+        about = None if self.described is None else {**identity, "network": dict(self.described)}
+        if arrays is None or (about is not None and read_sealed(kept, about) is None):
+            fit, weights = self._fit()
+            if about is not None:
+                kept.parent.mkdir(exist_ok=True)
+                write_sealed(kept, about, weights or {})
             arrays = {f"prediction_{split}": part.numpy() for split, part in fit.predictions.items()}
             arrays |= {f"detail_{name}": np.asarray(value) for name, value in fit.details.items()}
             arrays["selection"] = fit.selection.numpy()
@@ -107,11 +118,15 @@ class Job:
             }
         return known
 
-    def _fit(self) -> Fit:
+    def _fit(self) -> tuple[Fit, dict[str, np.ndarray] | None]:
+        """The fit, and where they are asked for and it has some, its weights."""
         rows = torch.cat([self.data.splits[name] for name in self.train])
         estimator = copy.deepcopy(self.estimator)
         groups = {} if self.groups is None else {"groups": self.groups[rows.numpy()]}
-        estimator.fit(self._read(rows), self.data.responses[rows], **groups)
+        read = self._read(rows)
+        estimator.fit(read, self.data.responses[rows], **groups)
+        weights = None if self.described is None else weights_of(estimator, read, self.layers)
+        del read
         predictions, details = {}, _details(estimator)
         for split, index in self.data.splits.items():
             if split not in self.train and len(index):
@@ -121,7 +136,7 @@ class Job:
                     shares = estimator.score_split(read, self.data.responses[index])
                     parts = np.stack([np.asarray(shares[layer]) for layer in self.layers])
                     details |= {"spaces": np.array(self.layers), f"r2_split_{split}": parts}
-        return Fit(predictions, _training_score(estimator, self.data.responses.shape[1]), details)
+        return Fit(predictions, _training_score(estimator, self.data.responses.shape[1]), details), weights
 
     def _read(self, index: Tensor) -> Any:
         """What the estimator reads of some images: token maps, features by layer, or features of one layer."""
@@ -144,6 +159,11 @@ class Job:
                 yield Tokens({k: local[k] for k in self.layers}, {k: global_[k] for k in self.layers})
 
         return batches
+
+
+def weights_file(out: Path, key: FitKey) -> Path:
+    """Where the weights of a fit are kept in a folder of results."""
+    return out / "weights" / f"{slug(*key)}.npz"
 
 
 class KeptPredictions(Mapping):

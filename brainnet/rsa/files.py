@@ -88,16 +88,16 @@ def read_content(path: str | Path, key: str | None = None) -> Content:
         raise FileNotFoundError(f"no RDM file {path}; readable are {', '.join(FORMATS)}.")
     if path.suffix not in FORMATS:
         raise ValueError(f"cannot read RDMs from {path.name!r}; readable are {', '.join(FORMATS)}.")
-    entries, named = _entries(path)
+    entries, named = read_entries(path)
     entry = _choose(entries, key, path)
     own = {"values", "metric"} <= set(entries)
-    axes = json.loads(_texts(entries["axes"])[0]) if own and "axes" in entries else None
+    axes = json.loads(texts(entries["axes"])[0]) if own and "axes" in entries else None
     return Content(
         _moved(np.asarray(entries[entry]), entry, path),
         entry,
-        _texts(entries["metric"])[0] if "metric" in entries else "unknown",
-        named.get(entry) or next((_texts(entries[k]) for k in NAME_KEYS if k in entries), ()),
-        next((_texts(entries[k]) for k in CONDITION_KEYS if k in entries), ()),
+        texts(entries["metric"])[0] if "metric" in entries else "unknown",
+        named.get(entry) or next((texts(entries[k]) for k in NAME_KEYS if k in entries), ()),
+        next((texts(entries[k]) for k in CONDITION_KEYS if k in entries), ()),
         None if axes is None else {axis: tuple(labels) for axis, labels in axes.items()},
     )
 
@@ -105,7 +105,7 @@ def read_content(path: str | Path, key: str | None = None) -> Content:
 # ---- entries of a file --------------------------------------------------------------------------------------------
 
 
-def _entries(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+def read_entries(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
     """The entries of a file by name, and the names of the RDMs in those entries that carry them."""
     if path.suffix == ".npz":
         return _of_archive(path), {}
@@ -263,7 +263,8 @@ def _moved(array: np.ndarray, entry: str, path: Path) -> np.ndarray:
     return array
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def texts(value: Any) -> tuple[str, ...]:
+    """The texts of an entry of a file, in whatever arrays they are wrapped."""
     if isinstance(value, (str, bytes)):
         value = [value]
     return tuple(_text(item) for item in (value if isinstance(value, list) else np.asarray(value).ravel()))

@@ -10,76 +10,43 @@
     differences/        per pair all voxels' differences and p-values (npz)
     figures/            each as PNG and SVG, with the plotted numbers as CSV
     run.json            the run card: versions, seeds, hashes of data and weights, splits, ceilings, times, scores
+    weights/            with ``keep_weights`` the weights of every fit, for ``brainnet predict``
     jobs/, tokens/      finished jobs and, where TOKENS.STORE names no file, token stores: the same call goes on there
 """
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from yacs.config import CfgNode
 
-from brainnet._checks import check_word
-from brainnet._files import write_csv, write_json, write_npz
-from brainnet._work import Interrupted
-from brainnet.config import changed, config_keys
+from brainnet._files import file_digest, sha256, write_csv, write_json, write_npz
+from brainnet._work import Interrupted, device_of
+from brainnet.config import config_keys
 from brainnet.dataset import ResponseDataset
-from brainnet.encode import ALL_LAYERS, BEST_LAYER, CONTROLS, Encoding, encode, find_estimators
+from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, encode
 from brainnet.plmodel import build_backbone_of, build_dataset
 from brainnet.run.card import Clock, closing, data_card, opening, refuse_others
+from brainnet.run.encoding_choices import Choices, check_choices, read_groups, subject_configs
 from brainnet.run.encoding_comparisons import difference_tables, significance_table
 from brainnet.run.encoding_figures import draw
 from brainnet.run.encoding_networks import Network, build_stores, check_networks, plan_networks
 from brainnet.run.encoding_trained import TRAIN, add_run, subject_of
+from brainnet.run.encoding_weights import clear_weights, kept_weights
+from brainnet.run.feature_files import FeatureFiles, read_features
 from brainnet.run.folder import claimed
 from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
 from brainnet.store import backbones_unchanged
-from brainnet.tokens import POOLS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KIND = "encode"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What an encoding fits, and how.
-
-    Args:
-        methods: "ridge" (layer by layer, and the layer best on training images), "banded", "stacked", "window", a name
-            that another package registers, or "FILE.py:NAME" of your own.
-        backbones: "family:variant", or "family:variant=weights"; none takes the config's.
-        subjects: "KEY=v1,v2": one setting of the data, one subject for each value. None takes the config's one.
-        layers: names of the layers to fit; each network takes those it has. None takes all.
-        pool: how tokens become features, see :meth:`Tokens.features`.
-        controls: "shuffled" (responses permuted per voxel) and "random" (the same networks with random weights).
-        runs: folders of finished ``brainnet fit`` runs on the same data and splits, as further rows.
-        cv: how the training images are parted to choose penalties: a number of folds, "loo" or "groups".
-        groups: a CSV file with the columns "image" and "group" (a run, for instance): every choice then leaves one
-            group out.
-        seed: of controls, bootstrap, permutations and random weights; not of the split, which is ``SEED``.
-        n_resamples: bootstrap resamples and permutations.
-    """
-
-    methods: Sequence[str] = ("ridge",)
-    backbones: Sequence[str] = ()
-    subjects: str | None = None
-    layers: Sequence[str] = ()
-    pool: str = "flatten"
-    controls: Sequence[str] = ()
-    runs: Sequence[str | Path] = ()
-    cv: int | str | None = None
-    groups: str | Path | None = None
-    seed: int = 0
-    n_resamples: int = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +87,10 @@ def encode_subjects(
         The fits with their table, as written to ``encoding.csv``.
 
     Raises:
-        ValueError: an unknown method, layer, control or subject key; a network that has no random twin; a run of other
-            data or another split.
+        ValueError: an unknown method, layer, control, device or subject key; a network that has no random twin; a run
+            of other data or another split; features that lack an image.
         FileExistsError: ``out`` is a file, or holds the results of another command.
-        FileNotFoundError: no finished run in one of ``runs``.
+        FileNotFoundError: no finished run in one of ``runs``, no features in one of ``features``.
         BlockingIOError: another call is at work in ``out``.
     """
     import joblib
@@ -131,38 +98,50 @@ def encode_subjects(
     out, clock = Path(out), Clock()
     choices = replace(choices or Choices(), **chosen)
     n_jobs = joblib.effective_n_jobs(n_jobs)
-    _check_words(choices)
+    check_choices(choices)
+    device_of(choices.device)
     refuse_others(out, KIND)
-    configs = _subject_configs(cfg, choices.subjects)
+    configs = subject_configs(cfg, choices.subjects)
+    files = _feature_files(choices)
+    planned = plan_networks(cfg, choices.backbones, choices.precision, choices.image_size)
     networks, built = check_networks(
-        plan_networks(cfg, choices.backbones), choices.layers, "random" in choices.controls, choices.seed
+        planned if choices.backbones or not files else [],
+        choices.layers,
+        "random" in choices.controls,
+        choices.seed,
+        {label: tuple(one.layers) for label, one in files.items()},
     )
     data = {name: _dataset(one, networks, built) for name, one in configs.items()}
+    features = {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()}
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     matched = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
     groups = None if choices.groups is None else {name: read_groups(choices.groups, one) for name, one in data.items()}
     clock.lap("data")
     with claimed(out, KIND):
         try:
-            stores, twins = build_stores(cfg, networks, built, data, out, n_jobs, progress)
+            stores, twins, described = build_stores(cfg, networks, built, data, out, n_jobs, choices.device, progress)
+            described |= {label: {name: {"features": str(one.source)} for name in data} for label, one in files.items()}
             clock.lap("tokens")
             encoding = encode(
-                {network.label: stores[network.label].__getitem__ for network in networks},
+                {label: by_subject.__getitem__ for label, by_subject in {**stores, **features}.items()},
                 data,
                 methods=choices.methods,
-                layers={network.label: network.layers for network in networks if network.layers is not None},
+                layers=_chosen_layers(choices.layers, networks, files),
                 pool=choices.pool,
                 controls=choices.controls,
                 twins={label: by_subject.__getitem__ for label, by_subject in twins.items()},
                 train=TRAIN,
                 groups=groups,
                 cv=choices.cv,
+                alphas=choices.alphas or None,
+                weights=(lambda model, subject: described[model][subject]) if choices.keep_weights else None,
                 out=out,
                 n_jobs=n_jobs,
                 n_resamples=choices.n_resamples,
                 seed=choices.seed,
                 progress=progress,
             )
+            clear_weights(out, encoding.fits if choices.keep_weights else ())
             learned = {str(run): add_run(encoding, run, name, stores) for run, name in matched.items()}
             clock.lap("fits")
             significance = significance_table(encoding, choices.n_resamples, progress)
@@ -180,7 +159,9 @@ def encode_subjects(
             "subjects": cards,
             "backbones": {network.label: network.fingerprint for network in networks},
             "random_twins": {n.label: n.twin.fingerprint for n in networks if n.twin is not None},
+            "features": {label: _features_card(one) for label, one in files.items()},
             "runs": learned,
+            "weights": kept_weights(out, encoding) if choices.keep_weights else [],
             "scores": _summary(encoding),
         }
         _write(results, out, progress)
@@ -208,35 +189,33 @@ def _write(results: Results, out: Path, progress: bool) -> None:
 # ---------------------------------------------------------------------- what to do
 
 
-def _check_words(choices: Choices) -> None:
-    find_estimators(choices.methods, "groups" if choices.cv is None and choices.groups is not None else choices.cv)
-    check_word("pool", choices.pool, POOLS)
-    for control in choices.controls:
-        check_word("control", control, CONTROLS)
+def _feature_files(choices: Choices) -> dict[str, FeatureFiles]:
+    """Label -> features in files; called after their network, or after the folder where that is called so already."""
+    found: dict[str, FeatureFiles] = {}
+    for path in choices.features:
+        one = read_features(path)
+        taken = {*found, *(text.partition("=")[0] for text in choices.backbones), *choices.backbones}
+        label = one.label if one.label not in taken else Path(path).resolve().name
+        if label in taken:
+            raise ValueError(f"--features {path}: another network is called {label!r} already; rename the folder.")
+        found[label] = replace(one, label=label)
+    return found
 
 
-def _subject_configs(cfg: CfgNode, subjects: str | None) -> dict[str, CfgNode]:
-    """Name -> settings of each subject."""
-    if subjects is None:
-        name = cfg.DATASET.SESSION or (
-            cfg.DATASET.NAME if cfg.DATASET.NAME == "simulated" else Path(cfg.DATASET.DATA_DIR).resolve().name
-        )
-        return {name: cfg}
-    key, equals, values = subjects.partition("=")
-    given = [value for value in values.split(",") if value]
-    if not equals or not given:
-        raise ValueError(
-            f"--subjects is KEY=v1,v2, a setting and a value for each subject, as in DATASET.SESSION=201025,210325; "
-            f"got {subjects!r}."
-        )
-    configs = {value: changed(cfg, [key, value]) for value in given}
-    if not key.startswith("DATASET.") and key != "SEED":
-        raise ValueError(f"--subjects names a setting of the data, DATASET.*, or SEED; got {key}.")
-    short = [Path(value).name for value in configs]
-    names = short if len(set(short)) == len(short) else list(configs)
-    if len(configs) < len(given):
-        raise ValueError(f"--subjects names {max(given, key=given.count)!r} twice.")
-    return dict(zip(names, configs.values(), strict=True))
+def _chosen_layers(
+    layers: Sequence[str], networks: Sequence[Network], files: Mapping[str, FeatureFiles]
+) -> dict[str, Sequence[str]]:
+    """Network -> the layers to fit, of those that do not take all they have."""
+    chosen = {network.label: network.layers for network in networks if network.layers is not None}
+    if layers:
+        chosen |= {label: [layer for layer in layers if layer in one.layers] for label, one in files.items()}
+    return chosen
+
+
+def _features_card(files: FeatureFiles) -> dict[str, Any]:
+    sources = sorted(files.source.iterdir()) if files.source.is_dir() else [files.source]
+    read = {path.name: file_digest(path) for path in sources if path.is_file()}
+    return {"path": str(files.source), "layers": list(files.layers), "sha256": sha256(str(sorted(read.items())))}
 
 
 def _dataset(cfg: CfgNode, networks: Sequence[Network], built: Mapping[str, Any]) -> ResponseDataset:
@@ -247,23 +226,6 @@ def _dataset(cfg: CfgNode, networks: Sequence[Network], built: Mapping[str, Any]
     if own is None:
         return build_dataset(cfg, build_backbone_of(cfg))
     return build_dataset(cfg, built.get(own.label) or own.build())
-
-
-def read_groups(path: str | Path, dataset: ResponseDataset) -> np.ndarray:
-    """(n_images,) the group of each image, from a CSV file with the columns "image" and "group".
-
-    Raises:
-        ValueError: other columns, or an image of the data set without a group; names the first one.
-    """
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"image", "group"} <= set(rows[0]):
-        raise ValueError(f"{path} needs the columns image and group, a line for each image.")
-    group = {row["image"]: row["group"] for row in rows}
-    lost = [name for name in dataset.image_ids if name not in group]
-    if lost:
-        raise ValueError(f"{path} names no group for {len(lost)} of {len(dataset)} images (first: {lost[0]!r}).")
-    return np.array([group[name] for name in dataset.image_ids])
 
 
 def _summary(encoding: Encoding) -> list[dict[str, Any]]:

@@ -7,17 +7,20 @@ token stores.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from yacs.config import CfgNode
 
 from brainnet._files import slug
 from brainnet._registry import options_of
+from brainnet._work import at_work, device_of
 from brainnet.backbone import BACKBONES
+from brainnet.backbone.adjusted import build_adjusted
 from brainnet.dataset import ResponseDataset
-from brainnet.store import TokenStore, fingerprint_of
+from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
+from brainnet.tokens import Preprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +47,25 @@ class Network:
 
     def build(self) -> Any:
         """The backbone itself, anew at each call."""
-        return BACKBONES.build(self.name, **self.options)
+        return build_adjusted(self.name, **self.options)
 
 
-def plan_networks(cfg: CfgNode, backbones: Sequence[str]) -> list[Network]:
-    """The networks asked for, or the config's own; whose layers, options and weights go to its own network alone."""
+def plan_networks(
+    cfg: CfgNode,
+    backbones: Sequence[str],
+    precision: str | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> list[Network]:
+    """The networks asked for, or the config's own; whose layers, options and weights go to its own network alone.
+
+    Args:
+        cfg: settings.
+        backbones: "family:variant", or "family:variant=weights"; none takes the config's.
+        precision, image_size: of every network, in place of what the config says; see
+            :func:`brainnet.backbone.adjusted.build_adjusted`.
+    """
+    asked = {"precision": precision, "image_size": image_size}
+    asked = {option: value for option, value in asked.items() if value is not None}
     wanted = []
     for text in backbones or [cfg.BACKBONE.NAME]:
         name, equals, weights = text.partition("=")
@@ -60,7 +77,7 @@ def plan_networks(cfg: CfgNode, backbones: Sequence[str]) -> list[Network]:
         label = name if names.count(name) == 1 else f"{name}={Path(weights).stem or 'default'}"
         if label in networks:
             raise ValueError(f"--backbone names {label} twice.")
-        networks[label] = Network(label, name, _options(cfg, name, weights, own))
+        networks[label] = Network(label, name, _options(cfg, name, weights, own) | asked)
     return list(networks.values())
 
 
@@ -79,9 +96,20 @@ def _options(cfg: CfgNode, name: str, weights: str, own: bool) -> dict[str, Any]
 
 
 def check_networks(
-    networks: Sequence[Network], layers: Sequence[str], random_twins: bool, seed: int
+    networks: Sequence[Network],
+    layers: Sequence[str],
+    random_twins: bool,
+    seed: int,
+    files: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[list[Network], dict[str, Any]]:
     """Every network asked what it has, one at a time; and, where there is one alone, that network as it was built.
+
+    Args:
+        networks: as :func:`plan_networks` gives them.
+        layers: those asked for; none takes all.
+        random_twins: whether each needs one.
+        seed: of the twins' weights.
+        files: name -> layers of features in files, which stand beside the networks.
 
     Raises:
         ValueError: a layer that no network has, a network with none of the layers, or one without a random twin.
@@ -90,7 +118,8 @@ def check_networks(
     for network in networks:
         backbone = network.build()
         has = getattr(backbone, "layers", None)
-        if layers and has is not None and len(networks) == 1 and not set(layers) <= set(has):
+        alone = len(networks) == 1 and not files
+        if layers and has is not None and alone and not set(layers) <= set(has):
             network = replace(network, options={**network.options, "layers": list(layers)})
             backbone, has = network.build(), tuple(layers)  # a lone one may be asked for any of its modules
         mine = None if not layers else tuple(k for k in layers if has is None or k in has)
@@ -102,7 +131,9 @@ def check_networks(
             built[network.label] = backbone
         known.append(network)
         del backbone
-    _check_layers(known, layers)
+    given = [Network(label, label, {}, tuple(k for k in layers if k in has), tuple(has))
+             for label, has in (files or {}).items()]  # fmt: skip
+    _check_layers([*known, *given], layers)
     return known, built
 
 
@@ -150,6 +181,14 @@ def _random_twin(network: Network, backbone: Any, seed: int) -> Network:
 Stores = dict[str, dict[str, TokenStore]]
 
 
+class Built(NamedTuple):
+    """Network -> subject -> tokens, of the networks and of their random twins; and what makes such tokens again."""
+
+    stores: Stores
+    twins: Stores
+    described: dict[str, dict[str, dict[str, Any]]]
+
+
 def build_stores(
     cfg: CfgNode,
     networks: Sequence[Network],
@@ -157,9 +196,10 @@ def build_stores(
     data: Mapping[str, ResponseDataset],
     out: Path,
     n_jobs: int,
+    device: str | None,
     progress: bool,
-) -> tuple[Stores, Stores]:
-    """Network -> subject -> its tokens, of the networks and of their random twins; networks are let go one by one.
+) -> Built:
+    """The tokens of every network and subject; networks are let go one by one.
 
     One store alone, for one process, stays in memory where ``TOKENS.STORE`` is empty; several would not fit, nor could
     processes share them, so they are files.
@@ -171,31 +211,54 @@ def build_stores(
         data: subject -> data set.
         out: folder of the results.
         n_jobs: number of processes that read the tokens.
+        device: where the networks work; None leaves that to :func:`brainnet._work.device_of`.
         progress: show progress bars.
     """
     n_stores = len(data) * sum(1 + (network.twin is not None) for network in networks)
     in_memory = n_stores == 1 and n_jobs == 1 and not cfg.TOKENS.STORE
+    place, described = device_of(device), {}
 
     def tokens_of(network: Network, control: str) -> dict[str, TokenStore]:
         backbone = None if control else built.pop(network.label, None)
         backbone = network.build() if backbone is None else backbone
-        found = {}
+        found, network_of = {}, {}
         for subject, dataset in data.items():
+            network_of[subject] = _described(network, cfg, choose_preprocessing(dataset, backbone))
             words = (network.label if len(networks) > 1 else "", subject if len(data) > 1 else "", control)
-            found[subject] = TokenStore.build(
-                backbone,
-                dataset,
-                grid=tuple(cfg.MODEL.GRID),
-                resize=cfg.MODEL.RESIZE,
-                path=None if in_memory else _store_path(cfg.TOKENS.STORE, out, words),
-                batch_size=cfg.TOKENS.BATCH_SIZE,
-                progress=progress,
-            )
+            with at_work(backbone, place):
+                found[subject] = TokenStore.build(
+                    backbone,
+                    dataset,
+                    grid=tuple(cfg.MODEL.GRID),
+                    resize=cfg.MODEL.RESIZE,
+                    path=None if in_memory else _store_path(cfg.TOKENS.STORE, out, words),
+                    batch_size=cfg.TOKENS.BATCH_SIZE,
+                    progress=progress,
+                )
+        if not control:
+            described[network.label] = network_of
         return found
 
     stores = {network.label: tokens_of(network, "") for network in networks}
     twins = {network.label: tokens_of(network.twin, "random") for network in networks if network.twin is not None}
-    return stores, twins
+    return Built(stores, twins, described)
+
+
+def _described(network: Network, cfg: CfgNode, preprocessing: Any) -> dict[str, Any]:
+    """What makes tokens like these of other images: plain values, for :func:`network_of_weights`."""
+    options = dict(network.options)
+    if isinstance(options.get("weights"), str) and Path(options["weights"]).is_file():
+        options["weights"] = str(Path(options["weights"]).resolve())
+    name, (path, colon, attribute) = network.name, network.name.rpartition(":")
+    name = f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else name
+    return {
+        "name": name,
+        "options": options,
+        "preprocessing": asdict(preprocessing) if isinstance(preprocessing, Preprocessing) else None,
+        "fingerprint": {key: value for key, value in network.fingerprint.items() if key != "layers"},
+        "grid": list(cfg.MODEL.GRID),
+        "resize": cfg.MODEL.RESIZE,
+    }
 
 
 def _store_path(store: str, out: Path, words: Sequence[str]) -> Path:

@@ -8,24 +8,22 @@ the folder itself, are ever taken away.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from brainnet._checks import check_word
 from brainnet._files import read_json, slug, write_json, write_text, writing
-from brainnet._work import Interrupted, at_work, terminable
+from brainnet._work import Interrupted, at_work, device_of, terminable
 from brainnet._work import progress as progress_bar
-from brainnet.backbone import BACKBONES, backbone_of
+from brainnet.backbone.adjusted import adjusted_of
 from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.run.folder import claimed
 from brainnet.stimuli import Images
@@ -34,7 +32,6 @@ from brainnet.store.manifest import Manifest
 from brainnet.tokens import POOLS, Backbone
 
 PACKAGES = ("torch", "torchvision", "numpy", "timm", "open_clip_torch", "h5py", "scipy")
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ROWS = 256  # pictures written at a time
 UNFINISHED, TOKENS = ".unfinished", "tokens.bin"
 Parts = Iterator[Tensor]
@@ -73,7 +70,7 @@ def extract_features(
         file_format: "npy", "csv" (a column of image ids first), "h5" (dataset "features", ids in "images"), "mat"
             (variable "features") or "pt".
         batch_size: pictures per forward pass.
-        device: where the network works; None takes CUDA where there is one, else the CPU.
+        device: where the network works; None and "auto" are CUDA where there is one, then mps, then the CPU.
         keep_tokens: leave the token store, ``tokens.bin``: ``TokenStore.open`` and ``brainnet rdm`` read it.
         overwrite: replace the extraction that ``out`` holds.
         progress: show progress bars.
@@ -92,7 +89,7 @@ def extract_features(
     """
     check_word("format", file_format, WRITERS)
     check_word("pool", pool, POOLS)
-    device, clock, out = _device_of(device), Clock(), Path(out)
+    device, clock, out = device_of(device), Clock(), Path(out)
     refuse_others(out, "extract")
     if (out / "run.json").is_file() and not overwrite:
         raise FileExistsError(f"{out} holds results already: replace them with --overwrite, or choose another --out.")
@@ -126,26 +123,8 @@ def extract_features(
     return {layer: out / name for layer, name in files.items()}
 
 
-def _device_of(device: str | torch.device | None) -> torch.device:
-    """The device, once it is known to be there."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device {device!r} is none that torch knows; give cpu, cuda, cuda:1 or mps.") from None
-    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if found.type == "cuda" and (found.index or 0) >= n_gpus:
-        raise ValueError(
-            f"there is no device {device}: torch finds {n_gpus} CUDA devices here. Leave it out for the CPU."
-        )
-    if found.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"there is no device {device} here. Leave it out for the CPU.")
-    return found
-
-
 def _network(backbone: str | Backbone, layers: Iterable[str] | None, options: dict[str, Any]) -> Backbone:
-    """The backbone, with options that its family does not take itself put on from outside."""
+    """The backbone itself, or the one a text names, with options."""
     options = {name: value for name, value in options.items() if value is not None}
     if not isinstance(backbone, str):
         if not callable(getattr(backbone, "get_tokens", None)):
@@ -153,19 +132,7 @@ def _network(backbone: str | Backbone, layers: Iterable[str] | None, options: di
         if options:
             raise ValueError(f"{', '.join(options)} are of a backbone named by text; build yours with them.")
         return backbone
-    taken = inspect.signature(BACKBONES.factory(backbone.partition("=")[0])).parameters
-    here = {name: options.pop(name) for name in ("precision", "image_size") if name in options and name not in taken}
-    if "image_size" in options and not isinstance(options["image_size"], int):
-        options["image_size"] = tuple(options["image_size"])
-    check_word("precision", here.get("precision", "fp32"), PRECISIONS)
-    network = backbone_of(backbone, layers, **options)
-    if "image_size" in here:
-        size = here["image_size"]
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        network.preprocessing = replace(network.preprocessing, size=size)
-    if "precision" in here and isinstance(network, nn.Module):
-        network.to(PRECISIONS[here["precision"]])
-    return network
+    return adjusted_of(backbone, layers, **options)
 
 
 def _refuse_links(out: Path) -> None:

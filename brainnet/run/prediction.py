@@ -2,63 +2,107 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from brainnet._files import write_text, writing
+from brainnet._work import HalvedOnce, at_work, device_of, says_progress
 from brainnet._work import progress as progress_bar
 from brainnet.config import parse_config
 from brainnet.plmodel import PLModel, build_backbone_of
 from brainnet.plmodel.build import NAMES_A_FILE
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
-from brainnet.run.card import refuse_others
+from brainnet.run.card import kind_of, refuse_others
+from brainnet.run.encoding_weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
 from brainnet.run.folder import claimed
 from brainnet.stimuli import Images
 
 
-def predict(run: str | Path, images: Any, out: str | Path, *, batch_size: int = 16, progress: bool = True) -> Path:
+def predict(
+    run: str | Path,
+    images: Any,
+    out: str | Path,
+    *,
+    batch_size: int = 16,
+    device: str | None = None,
+    progress: bool = True,
+    **fit: str | None,
+) -> Path:
     """Predicted responses of every voxel to new images, by a finished run.
 
     Args:
-        run: a run folder, or a ``model.ckpt``.
+        run: a run folder of ``brainnet fit``, or a ``model.ckpt``; or a folder of ``brainnet encode --keep-weights``.
         images: folder, zip or list of images.
         out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, NaN for voxels
             that could not be trained, and ``images.txt``, one image id per row; a file that is there is replaced
             once the new one is whole. A folder of another command's results is refused.
         batch_size: images per forward pass, at least 1.
+        device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
         progress: show a progress bar.
+        fit: of an encoding that kept several fits: ``subject``, ``network``, ``method``, ``layer``; by default the best
+            one, which a line names. See :func:`brainnet.run.encoding_weights.choose_fit`.
 
     Returns:
         The path of ``predictions.npy``.
 
     Raises:
-        FileNotFoundError: no such run, or no images.
-        ValueError: a damaged checkpoint, or a batch size below 1.
+        FileNotFoundError: no such run, no images, or an encoding without weights.
+        ValueError: a damaged checkpoint or file of weights, a batch size below 1, a device that is not there, or a fit
+            that was not kept.
         FileExistsError: ``out`` holds the results of another command.
+        MemoryError: the device has too little memory for half a batch.
     """
     if batch_size < 1:
         raise ValueError(f"--batch-size is a number of images of at least 1, got {batch_size}.")
-    out = Path(out)
+    out, place = Path(out), device_of(device)
     refuse_others(out, "fit")
     photographs = Images(images)
-    model = load_model(run)
-    target, rows = out / "predictions.npy", torch.arange(len(photographs)).split(batch_size)
+    if Path(run).is_dir() and kind_of(Path(run)) == "encode":
+        fits = kept_fits(run)
+        chosen = choose_fit(fits, **fit)
+        if len(fits) > 1:
+            says_progress.info("%d fits are kept; predicting by %s, mean test r %.3f.", len(fits), chosen, chosen.r)
+        predictor = KeptPredictor(run, chosen)
+        n_voxels, parts = predictor.n_voxels, predictor.predict(photographs, batch_size, device, progress)
+    else:
+        asked = next((name for name, value in fit.items() if value is not None), None)
+        if asked is not None:
+            raise ValueError(f"--{asked} chooses among the fits of `brainnet encode`, and {run} is no such folder.")
+        model = load_model(run)
+        n_voxels, parts = model.space.n_voxels, _of_map(model, photographs, batch_size, place, progress)
+    target = out / "predictions.npy"
     with claimed(out, "fit"):
         with writing(target) as unfinished:
             table = np.lib.format.open_memmap(
-                unfinished, mode="w+", dtype=np.float32, shape=(len(photographs), model.space.n_voxels)
+                unfinished, mode="w+", dtype=np.float32, shape=(len(photographs), n_voxels)
             )
-            with torch.no_grad():
-                for part in progress_bar(rows, f"Predicting {len(photographs):,} images", len(rows), progress):
-                    batch = torch.stack([model.preprocessing(photographs[int(i)]) for i in part])
-                    table[part.numpy()] = model(batch)[0].masked_fill(~model.usable, torch.nan).numpy()
+            with closing(parts):
+                for rows, predicted in parts:
+                    table[rows] = predicted.numpy()
             table.flush()
             del table  # closes the file, which Windows asks for before it is renamed
         write_text(out / "images.txt", "".join(f"{name}\n" for name in photographs.ids))
     return target
+
+
+def _of_map(
+    model: PLModel, images: Images, batch_size: int, device: torch.device, progress: bool
+) -> Iterator[tuple[slice, Tensor]]:
+    """Places of some images and their predictions by a trained map, one batch after the other."""
+    rows = torch.arange(len(images)).split(batch_size)
+    start = 0
+    with at_work(model, device), torch.no_grad():
+        within_memory = HalvedOnce(lambda batch: model(batch.to(device))[0].masked_fill(~model.usable, torch.nan).cpu())
+        for part in progress_bar(rows, f"Predicting {len(images):,} images", len(rows), progress):
+            for found in within_memory(torch.stack([model.preprocessing(images[int(i)]) for i in part])):
+                yield slice(start, start + len(found)), found
+                start += len(found)
 
 
 def load_model(run: str | Path, backbone: Any = None) -> PLModel:
@@ -81,10 +125,6 @@ def load_model(run: str | Path, backbone: Any = None) -> PLModel:
     cfg = parse_config(read_checkpoint(path)[CHECKPOINT_KEY]["config"])
     for key in NAMES_A_FILE:
         section, leaf = key.split(".")
-        file = Path(cfg[section][leaf].rpartition(":")[0])
-        if file.suffix == ".py" and path.parent.resolve() in file.resolve().parents:
-            raise ValueError(
-                f"{path} names code inside its own folder, {file}: it came with the results and is not run."
-            )
+        refuse_code_inside(cfg[section][leaf], path.parent, path)
     backbone = build_backbone_of(cfg) if backbone is None else backbone
     return PLModel.load_from_checkpoint(path, cfg=cfg, backbone=backbone).eval()

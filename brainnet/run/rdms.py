@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from brainnet._files import array_digest, reading, write_csv, write_json
+from brainnet._work import at_work, device_of
 from brainnet._work import progress as progress_bar
+from brainnet.backbone.adjusted import adjusted_of
 from brainnet.rsa import RDMs, rdm
 from brainnet.rsa.files import read_array
 from brainnet.rsa.pairs import pairs_of
@@ -34,7 +36,10 @@ def write_rdms(
     metric: str = "correlation",
     pool: str = "flatten",
     grid: tuple[int, int] = (8, 8),
+    batch_size: int = 16,
+    device: str | None = None,
     progress: bool = True,
+    **network: Any,
 ) -> RDMs:
     """RDMs of a network's layers, or of features in files, as ``rdms.npz``, ``rdms.csv``, figures and a run card.
 
@@ -48,14 +53,35 @@ def write_rdms(
         metric: distance, see ``DISTANCES``; one of your own is named by its file, "mine.py:chebyshev".
         pool: how a network's tokens become features: "flatten", "mean", "global" or "both".
         grid: token grid kept per layer (height, width).
+        batch_size: pictures per forward pass.
+        device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
         progress: show progress bars.
+        network: of a network: ``seed`` of random weights, ``precision`` ("fp32", "bf16", "fp16"), ``image_size``
+            (height, width) in pixels, and whatever its family takes besides.
 
     Returns:
         One RDM per layer; also in ``rdms.npz``.
+
+    Raises:
+        ValueError: an unknown network, layer, metric, pool or device, or options of a network where there is none.
     """
-    clock = Clock()
+    clock, place = Clock(), device_of(device)
+    network = {name: value for name, value in network.items() if value is not None}
+    if backbone is None and (network or device is not None):
+        said = next(iter(network), "device").replace("_", "-")
+        raise ValueError(f"--{said} is of a network that looks at pictures: name it by --backbone.")
     with claimed(out, "rdm") as out:
-        features, conditions, origin = _features(Path(source), backbone, layers, pool, grid, progress)
+        wanted = None if layers is None else list(layers)
+        if backbone is not None:
+            named, images = adjusted_of(backbone, wanted, **network), Images(source)
+            with at_work(named, place):
+                store = TokenStore.build(
+                    named, images, grid=grid, dtype=torch.float32, batch_size=batch_size, progress=progress
+                )
+            features, conditions = _of_store(store, pool, None), images.ids
+            origin = {"backbone": backbone, "fingerprint": store.fingerprint}
+        else:
+            features, conditions, origin = _features(Path(source), wanted, pool)
         clock.lap("features")
         found = [
             rdm(_rows(value()), metric, conditions=conditions, names=[name])
@@ -70,7 +96,7 @@ def write_rdms(
         card = {
             **opening("rdm", PACKAGES),
             "source": {"path": str(source), **origin},
-            "settings": {"metric": metric, "pool": pool, "grid": list(grid), "layers": list(rdms.names)},
+            "settings": {"metric": metric, "pool": pool, "grid": list(grid), "layers": list(rdms.names), **network},
             "n_conditions": rdms.n_conditions,
             "rdms_sha256": array_digest(rdms.values),
         }
@@ -79,17 +105,9 @@ def write_rdms(
 
 
 def _features(
-    source: Path, backbone: str | None, layers: Iterable[str] | None, pool: str, grid: tuple[int, int], progress: bool
+    source: Path, wanted: Sequence[str] | None, pool: str
 ) -> tuple[dict[str, Any], Sequence[str] | None, dict[str, Any]]:
     """Layer -> a function that reads its features; the names of the conditions; where they came from."""
-    wanted = None if layers is None else list(layers)
-    if backbone is not None:
-        from brainnet.backbone import backbone_of
-
-        images = Images(source)
-        network = backbone_of(backbone, wanted)
-        store = TokenStore.build(network, images, grid=grid, dtype=torch.float32, progress=progress)
-        return _of_store(store, pool, None), images.ids, {"backbone": backbone, "fingerprint": store.fingerprint}
     if source.is_dir():
         names = natural_sort(path.name for path in source.iterdir() if path.suffix in (".npy", ".npz"))
         files = [source / name for name in names]

@@ -73,6 +73,7 @@ def fit(
         ValueError: settings or data that a run cannot be made of, or other ones than those it was begun with.
         BlockingIOError: another process is filling ``out``.
         Interrupted: ctrl-C or SIGTERM; says what is kept.
+        MemoryError: the device has too little memory; says which setting to lower.
     """
     cfg, out = with_full_paths(checked_config(cfg)), Path(out)
     if not is_first_process():  # Lightning starts it with this same command
@@ -113,7 +114,13 @@ def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writ
             _prepare_folder(out, resume)
             write_text(out / "config.yaml", cfg.dump())
             write_json(out / "data.json", data | seen)
-        _train(trainer, model, last_checkpoint(out) if resume else None)
+        try:
+            _train(trainer, model, last_checkpoint(out) if resume else None)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"the device ran out of memory in training ({str(error).splitlines()[0]}). Lower DATASET.BATCH_SIZE, "
+                f"now {cfg.DATASET.BATCH_SIZE}, or MODEL.BOTTLENECK_DIM, now {cfg.MODEL.BOTTLENECK_DIM}."
+            ) from None
     validation = model.history[-1] if model.history else None
     if best.best_model_path:
         kept = read_checkpoint(best.best_model_path)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainnet._work import at_work
+from brainnet._work import HalvedOnce, at_work
 from brainnet.tokens import Tokens, check_tokens
 
 
@@ -27,6 +27,8 @@ def extract(
 ) -> Iterator[Tokens]:
     """Tokens of each batch of images, on ``grid``, while the next batches are being decoded.
 
+    Where an accelerator runs out of memory, a line says so and from there on each batch comes in two halves.
+
     Args:
         backbone: any object with ``get_tokens``; a module works in eval mode and is put back afterwards.
         load: index to image (3, H, W).
@@ -35,18 +37,26 @@ def extract(
         resize: see :meth:`Tokens.resize`.
         device: where the backbone works; a module is moved there. None leaves it where it is.
         workers: decoding threads; None takes one per core, at most 8; 0 decodes in this thread.
+
+    Raises:
+        MemoryError: the accelerator has too little memory for half a batch as well.
     """
     layers = None
     with at_work(backbone, device) as device:
-        for images in _decoded(load, batches, workers, pin=device.type == "cuda"):
+
+        def tokens_of(images: Tensor) -> Tokens:
             with torch.no_grad():  # not around the loop: a generator would leave it on for whoever iterates
                 output = backbone.get_tokens(images.to(device, non_blocking=True))
                 tokens = check_tokens(output, len(images), layers)
-                layers = tokens.layers
                 # pooling and packing are several times faster where the channels of a token lie side by side
                 tokens = tokens.map(lambda v: v.contiguous(memory_format=torch.channels_last) if v.ndim == 4 else v)
-                tokens = tokens if grid is None else tokens.resize(grid, resize)
-            yield tokens
+                return tokens if grid is None else tokens.resize(grid, resize)
+
+        within_memory = HalvedOnce(tokens_of)
+        for images in _decoded(load, batches, workers, pin=device.type == "cuda"):
+            for tokens in within_memory(images):
+                layers = tokens.layers
+                yield tokens
 
 
 def _decoded(

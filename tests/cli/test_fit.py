@@ -72,10 +72,12 @@ def test_the_demo_replaces_a_demo_and_no_other_run(calls, tmp_path):
 
 
 def test_predict_passes_its_options_on(calls, tmp_path):
-    said("predict", "there", "images", "--out", str(tmp_path), "--batch-size", "3")
+    chosen = ("--method", "ridge", "--network", "n", "--layer", "a", "--subject", "s", "--device", "cpu")
+    said("predict", "there", "images", "--out", str(tmp_path), "--batch-size", "3", *chosen)
     (folder, images, out), options = calls.pop()
     assert (str(folder), str(images), out) == ("there", "images", tmp_path)
-    assert options == {"batch_size": 3, "progress": True}
+    fit = {"method": "ridge", "network": "n", "layer": "a", "subject": "s"}
+    assert options == {"batch_size": 3, "progress": True, "device": "cpu", **fit}
 
 
 def test_the_report_prints_each_number_under_its_name(calls, tmp_path):

@@ -292,3 +292,12 @@ def test_a_read_out_of_a_users_file_fills_a_whole_folder(toys, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "elsewhere")  # the run knows where the file is
     assert type(load_model(tmp_path / "run").encoder).__name__ == "Linear"
     assert f"{tmp_path / 'mine.py'}:Linear" == runs.load_config(tmp_path / "run" / "config.yaml").MODEL.READOUT
+
+
+def test_out_of_memory_in_training_says_what_to_lower(toys, tmp_path, monkeypatch):
+    def full(self, batch, batch_idx):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+
+    monkeypatch.setattr(PLModel, "training_step", full)
+    with pytest.raises(MemoryError, match=r"9 GiB.*DATASET\.BATCH_SIZE, now 8"):
+        runs.fit(toy_config(), tmp_path / "run", progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
@@ -71,3 +72,24 @@ def test_decoding_runs_beside_the_backbone(images):
     data.image = image
     TokenStore.build(Watching(), data, batch_size=4, workers=1)
     assert overlapped[0]
+
+
+def test_out_of_memory_halves_the_batch_once_and_the_tokens_are_the_same(images, monkeypatch, caplog):
+    plain, sizes = Toy.get_tokens, []
+
+    def small(self, batch):
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB.")
+        return plain(self, batch)
+
+    expected = TokenStore.build(Toy(), images, batch_size=4, progress=False)
+    monkeypatch.setattr(Toy, "get_tokens", small)
+    with caplog.at_level(logging.INFO, logger="brainnet.progress"):
+        found = TokenStore.build(Toy(), images, batch_size=4, progress=False)
+    assert sizes[:3] == [4, 2, 2]
+    assert max(sizes[1:]) == 2
+    assert "batches of 2" in caplog.text
+    assert_close(found.tokens(), expected.tokens())
+    with pytest.raises(MemoryError, match=r"batches of 3 .*Tried to allocate"):
+        TokenStore.build(Toy(), images, batch_size=6, progress=False)
