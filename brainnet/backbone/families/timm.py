@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require
 from brainnet._registry import takes_options_of
-from brainnet.backbone.base import FrozenBackbone, choose_layers
+from brainnet.backbone.base import FrozenBackbone
+from brainnet.backbone.modules import choose_layers
 from brainnet.backbone.weights import (
     fit_weights,
     hub_addresses,
