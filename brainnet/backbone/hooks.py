@@ -85,7 +85,8 @@ class HookedBackbone(FrozenBackbone):
     ):
         if isinstance(layers, Mapping):
             places = {name: place_of(place) if isinstance(place, str) else place for name, place in layers.items()}
-            choose_layers(["", *module_names(network)], {place.module for place in places.values()})
+            if places:
+                choose_layers(["", *module_names(network)], {place.module for place in places.values()})
         else:
             places = choose_places(network, layers)
         settings = dict(settings or {})
@@ -117,6 +118,7 @@ class HookedBackbone(FrozenBackbone):
         self.in_order = not any(type(module).__name__ in OUT_OF_ORDER for module in network.modules())
         self._layouts: dict[str, str | None] | None = None  # of layers; None until learned
         self._may_stop: bool | None = None  # None until learned
+        self.runs_whole = False  # whether what ``run_network`` returns is needed, so that no pass may stop
         self.freeze()
 
     def run_network(self, images: Tensor) -> Any:
@@ -141,7 +143,7 @@ class HookedBackbone(FrozenBackbone):
             learned.learn()
             capture = Capture(self, images, self.places)
             capture.run()
-        absent = [layer for layer in self.layers if layer not in capture.tokens]
+        absent = [layer for layer in self.places if layer not in capture.tokens]
         if absent:
             turns = max(capture.turns[layer] for layer in absent)
             raise ValueError(
@@ -176,7 +178,10 @@ class HookedBackbone(FrozenBackbone):
             image_size: pixels, height and width, from which the grid of a sequence follows.
             layout: a letter per axis of the output, see ``axes``.
         """
-        if output.ndim == 2:
+        if layout == "BANN":
+            seen = output[:, :, 0] if self.class_token and self.prefix_tokens else output.mean(2)  # (B, heads, N)
+            local, prefix = self._unrolled(layer, seen.transpose(1, 2), image_size)[0], None
+        elif output.ndim == 2:
             local, prefix = output[:, :, None, None], None
         elif output.ndim == 3:
             local, prefix = self._unrolled(layer, output.permute([layout.index(axis) for axis in "BNC"]), image_size)
@@ -184,12 +189,16 @@ class HookedBackbone(FrozenBackbone):
             local, prefix = output.permute([layout.index(axis) for axis in FIRST[output.ndim]]), None
             local = local.mean(2) if output.ndim == 5 else local
         local = local.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        if prefix is not None and self.global_token == "class" and self.class_token:
-            return local, prefix[:, 0].to(torch.float32, copy=True)
-        registers = None if prefix is None else prefix[:, int(self.class_token) :]
-        if self.global_token == "registers" and registers is not None and registers.shape[1]:
-            return local, registers.to(torch.float32, copy=True).mean(1)
-        return local, local.mean((2, 3))
+        return local, self.global_of(local, prefix)
+
+    def global_of(self, local: Tensor, prefix: Tensor | None) -> Tensor:
+        """The global token (B, C), a float32 copy, of a map (B, C, H, W) and its prefix tokens (B, P, C)."""
+        if prefix is not None and self.global_token != "mean":
+            n_class = int(self.class_token)
+            wanted = prefix[:, :n_class] if self.global_token == "class" else prefix[:, n_class:]
+            if wanted.shape[1]:
+                return wanted.to(torch.float32, copy=True).mean(1)
+        return local.mean((2, 3))
 
     def _unrolled(self, layer: str, sequence: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Map (B, C, H, W) and prefix tokens of a sequence (B, N, C); a lone token is a 1 x 1 map."""
@@ -265,6 +274,7 @@ class Capture:
     def __init__(self, backbone: HookedBackbone, images: Tensor, places: Mapping[str, Place]):
         self.backbone, self.images, self.places = backbone, images, places
         self.tokens: dict[str, tuple[Tensor, Tensor]] = {}
+        self.output: Any = None
         self.turns = dict.fromkeys(places, 0)
         self.layouts = dict(backbone._layouts or {})
         self.trace = LayoutTrace(images) if backbone._layouts is None else None
@@ -290,7 +300,10 @@ class Capture:
             for layer, place in self.places.items():
                 hooks.callback(network.get_submodule(place.module).register_forward_hook(self._hook(layer)).remove)
             with suppress(_HasEverything):
-                self.backbone.run_network(self.images)
+                self.output = self.backbone.run_network(self.images)
+                for layer, place in self.places.items():
+                    if place.module == "" and layer not in self.tokens:  # the network was not called as a whole
+                        self.take(layer, self.output)
 
     def _listens(self) -> bool:
         stack = getattr(self._under_way, "stack", None)
@@ -314,7 +327,7 @@ class Capture:
             self.turns[layer] += 1
             if call is None or self.turns[layer] == call + 1:
                 self.take(layer, output)
-            if all(map(self._is_final, self.places)):
+            if not self.backbone.runs_whole and all(map(self._is_final, self.places)):
                 raise _HasEverything
 
         return listen
@@ -329,7 +342,9 @@ class Capture:
     def take(self, layer: str, output: Any) -> None:
         """Keeps the tokens of a layer's output."""
         values = self.backbone.tensor_of(layer, output, self.places[layer].key)
-        layout = "BC" if values.ndim == 2 else self._layout_of(layer, values)
+        layout = (
+            "BANN" if self.places[layer].attention else "BC" if values.ndim == 2 else self._layout_of(layer, values)
+        )
         if values.shape[layout.index("B")] != len(self.images):
             raise ValueError(
                 f"{self.backbone.name}: {layer} gives {tuple(values.shape)} for {len(self.images)} images: no axis "

@@ -27,18 +27,22 @@ _LAYER = re.compile(r"(?P<module>[^@:]*)(?:@(?P<call>\d+))?(?::(?P<key>.+))?")
 
 
 class Place(NamedTuple):
-    """Where in a network a layer's tensor is: a module, one of its calls (None: the last), a part of its output."""
+    """Where in a network a layer's tensor is: a module, one of its calls (None: the last), a part of its output.
+
+    ``attention`` marks weights (B, heads, N, N) of queries over keys in place of tokens.
+    """
 
     module: str
     call: int | None = None
     key: str | None = None
+    attention: bool = False
 
 
 def place_of(layer: str) -> Place:
     """The place that a layer's name means.
 
-    >>> place_of("IT@3"), place_of("encoder:hidden_states.2")
-    (Place(module='IT', call=3, key=None), Place(module='encoder', call=None, key='hidden_states.2'))
+    >>> place_of("IT@3")[:3], place_of("encoder:hidden_states.2")[:3]
+    (('IT', 3, None), ('encoder', None, 'hidden_states.2'))
     """
     found = _LAYER.fullmatch(layer)
     if found is None:
@@ -132,8 +136,9 @@ def choose_places(
             blocks, see :func:`find_blocks`.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
-    >>> choose_places(network, ["first", "1@0"], {"first": "0"})
-    {'first': Place(module='0', call=None, key=None), '1@0': Place(module='1', call=0, key=None)}
+    >>> places = choose_places(network, ["first", "1@0"], {"first": "0"})
+    >>> {layer: place[:2] for layer, place in places.items()}
+    {'first': ('0', None), '1@0': ('1', 0)}
     """
     stages = {name: place_of(place) if isinstance(place, str) else place for name, place in (stages or {}).items()}
     layers = [layers] if isinstance(layers, str | int) else layers if layers is None else list(layers)
@@ -144,11 +149,8 @@ def choose_places(
     for layer in choose_layers(available, layers, default or list(stages) or None, parts=True):
         place = Place(layer) if layer in available else place_of(layer)
         if place.module in stages and (stage := stages[place.module]):
-            place = Place(
-                stage.module,
-                stage.call if place.call is None else place.call,
-                stage.key if place.key is None else place.key,
-            )
+            said = {name: value for name, value in zip(("call", "key"), place[1:], strict=False) if value is not None}
+            place = stage._replace(**said)
         chosen[layer] = place
     return chosen
 
