@@ -154,10 +154,10 @@ class TimmBackbone(TimmTokens):
         with own_random_numbers(seed):
             network = timm.create_model(name, pretrained=False, **options)
         if named:
-            file = _published(name, network.pretrained_cfg)
+            file = published_weights(name, network.pretrained_cfg)
         if file is not None:
             state = load_weights(file)
-            fit_weights(network, _native_names(network, state), file, optional=_classifiers(network))
+            fit_weights(network, native_names(network, state), file, optional=_classifiers(network))
         super().__init__(
             network,
             layers,
@@ -198,7 +198,8 @@ def _full_name(timm: Any, variant: str, weights: str | Path | None) -> str:
     return f"{architecture}.{tag}" if tag else architecture
 
 
-def _published(name: str, published: dict[str, Any]) -> Path:
+def published_weights(name: str, published: dict[str, Any]) -> Path:
+    """The file of the weights that timm publishes, from what it says of them."""
     architecture, _, tag = name.partition(".")
     repository, url = published.get("hf_hub_id"), published.get("url")
     files = [published.get("hf_hub_filename") or "model.safetensors", "pytorch_model.bin"]
@@ -222,9 +223,10 @@ def _patch_size(network: nn.Module) -> int | None:
     return size[0] if size and len(reductions) == 1 and size[0] == size[1] else None
 
 
-def _native_names(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def native_names(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights under timm's names: those of the original authors' files are translated by timm itself."""
-    if set(network.state_dict()) <= set(state):
+    own = network.state_dict()
+    if all(name in state and state[name].shape == value.shape for name, value in own.items()):
         return state
     translate = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     return translate(state, network) if translate else state

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from brainnet.backbone import build_backbone
-from brainnet.backbone.families.timm import _native_names
+from brainnet.backbone.families.timm import native_names
 
 
 def assert_same_output(found, expected):
@@ -109,8 +109,8 @@ def test_names_of_the_original_authors_are_translated():
     theirs["mask_token"] = torch.zeros(1, 384)
     theirs["pos_embed"] = torch.cat([torch.zeros(1, 1, 384), own["pos_embed"]], 1)
     theirs["cls_token"] = own["cls_token"]
-    assert set(_native_names(network, theirs)) == set(own)
-    assert _native_names(network, dict(own)) == own or set(_native_names(network, dict(own))) == set(own)
+    assert set(native_names(network, theirs)) == set(own)
+    assert native_names(network, dict(own)) == own or set(native_names(network, dict(own))) == set(own)
 
 
 @pytest.fixture(scope="module")
