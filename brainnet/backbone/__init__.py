@@ -6,7 +6,15 @@ with ``get_tokens(images)`` is one. Heavy packages are imported by the family th
 
 from brainnet.backbone.base import FrozenBackbone, backbone_of, build_backbone
 from brainnet.backbone.catalogue import BACKBONES
-from brainnet.backbone.families.clip import ModifiedCLIP
+from brainnet.backbone.families.original import (
+    ModifiedCLIP,
+    ModifiedDINO,
+    ModifiedDiNOv2,
+    ModifiedImgNet,
+    ModifiedMAE,
+    ModifiedMoCov3,
+    ModifiedSAM,
+)
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.weights import load_weights
 
@@ -18,4 +26,10 @@ __all__ = [
     "HookedBackbone",
     "load_weights",
     "ModifiedCLIP",
+    "ModifiedDINO",
+    "ModifiedDiNOv2",
+    "ModifiedImgNet",
+    "ModifiedMAE",
+    "ModifiedMoCov3",
+    "ModifiedSAM",
 ]

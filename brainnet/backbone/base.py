@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brainnet._checks import nearest
 from brainnet._files import weights_digest
 from brainnet.backbone.catalogue import BACKBONES
 from brainnet.tokens import Backbone, Preprocessing, Tokens
@@ -49,48 +48,6 @@ def backbone_of(text: str, layers: Iterable[str | int] | None = None, **options:
     name, _, weights = text.partition("=")
     choices = {"layers": None if layers is None else list(layers), "weights": weights or None, **options}
     return build_backbone(name, **{choice: value for choice, value in choices.items() if value is not None})
-
-
-def choose_layers(
-    available: Sequence[str],
-    layers: Iterable[str | int] | None = None,
-    default: Sequence[str] | None = None,
-) -> tuple[str, ...]:
-    """Layer names from what a user wrote.
-
-    Args:
-        available: every layer there is.
-        layers: names; or indices into ``default`` (negative ones count from the end, a range will do); None takes
-            all of ``default``.
-        default: the layers taken where nothing is said, in the network's order; by default all.
-
-    >>> choose_layers(["0", "1", "2", "3"], range(1, 3))
-    ('1', '2')
-    >>> choose_layers(["conv1", "conv2"], ["conv3"])
-    Traceback (most recent call last):
-    ValueError: Unknown layer 'conv3'. Did you mean 'conv2'? Known: conv1, conv2
-    """
-    default = tuple(available if default is None else default)
-    if layers is None:
-        return default
-    if isinstance(layers, str | int):
-        layers = [layers]
-    chosen = []
-    for layer in layers:
-        if isinstance(layer, str):
-            if layer not in available:
-                close = nearest(layer, available)
-                hint = f" Did you mean {close!r}?" if close else ""
-                known = ", ".join(default if len(available) > 40 else available)
-                raise ValueError(f"Unknown layer {layer!r}.{hint} Known: {known}")
-            chosen.append(layer)
-        elif -len(default) <= layer < len(default):
-            chosen.append(default[layer])
-        else:
-            raise ValueError(f"layer index {layer} is out of range: there are {len(default)}, {', '.join(default)}")
-    if len(set(chosen)) != len(chosen) or not chosen:
-        raise ValueError(f"layers must name at least one layer, each once; got {chosen}")
-    return tuple(chosen)
 
 
 class FrozenBackbone(nn.Module):

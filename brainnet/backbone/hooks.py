@@ -1,23 +1,27 @@
 """Tokens of any PyTorch network: the outputs of named modules, through hooks that live for one call.
 
-The first pass runs to its end and learns two things: which axis of each feature map holds the channels, and when the
-network may be stopped. Nothing is guessed: where the modules do not tell the axis, the call is refused; where the steps
-of a network may depend on the image, every pass runs to its end.
+The first pass runs to its end and learns two things: which axes of each output hold the channels and the places, and
+when the network may be stopped. Nothing is guessed: where the modules do not tell the axes, the call is refused; where
+the steps of a network may depend on the image, every pass runs to its end.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from brainnet.backbone.axes import LayoutTrace, first_tensor, has_fixed_steps
-from brainnet.backbone.base import FrozenBackbone, choose_layers
+from brainnet._checks import check_word
+from brainnet.backbone.axes import FIRST, LAST, MIXED, OUT_OF_ORDER, LayoutTrace, has_fixed_steps
+from brainnet.backbone.base import FrozenBackbone
+from brainnet.backbone.modules import Place, choose_layers, choose_places, describe, module_names, part_of, place_of
 from brainnet.tokens import Preprocessing, Tokens
+
+GLOBAL_TOKENS = ("class", "mean", "registers")
 
 
 class HookedBackbone(FrozenBackbone):
@@ -25,15 +29,18 @@ class HookedBackbone(FrozenBackbone):
 
     Args:
         network: takes images (B, 3, H, W). It is frozen here.
-        layers: module names as in ``network.named_modules()``, or a mapping from layer name to module name, in which ""
-            is the network itself.
+        layers: module names as in ``network.named_modules()``, or patterns of them (``"blocks.*"``); or a mapping from
+            layer name to module name, in which "" is the network itself. ``"relu@1"`` is the second call of a module
+            within one pass; without ``@`` it is the last. ``"encoder:hidden_states.2"`` says where in a module's
+            output the tensor is, when that is a tuple, a dict or an object.
         name: for fingerprints and messages; by default the network's class.
         preprocessing: how a photograph becomes its input.
-        prefix_tokens: how many tokens of a sequence come before the image's own. The first is the class token and
-            becomes the global token; the others (registers, distillation) are dropped. With none, the global token
-            is the mean over space.
+        prefix_tokens: how many tokens of a sequence come before the image's own. The first is the class token, the
+            others are registers. An output that has none of them yet, as of a patch embedding, is read without.
         class_token: whether the first prefix token is one; False where there are registers only.
-        sequence: "BNC" or "NBC", the order of axes in three-dimensional outputs.
+        global_token: what the global token of a sequence is: its "class" token (where it has none, the mean of its
+            patches), the "mean" of its patches, or the mean of its "registers". Of a feature map it is the mean.
+        sequence: "BNC" or "NBC", the order of axes in three-dimensional outputs; None finds it out.
         feature_map: "BCHW" or "BHWC", the order of axes in four-dimensional outputs; None finds it out for each layer
             from the modules that made it, and refuses where they do not tell.
         patch_size: pixels along a patch's side, from which the grid of a sequence follows; without it the grid is the
@@ -44,12 +51,12 @@ class HookedBackbone(FrozenBackbone):
             takes what cannot be traced for a network whose steps may differ.
         settings: whatever else changes its numbers; part of the fingerprint.
 
-    A module that runs several times within a pass gives its last output. An output without space, (B, C), becomes a
-    1 x 1 map. The first pass runs to its end. Later ones stop as soon as they have what they need, where the network's
-    steps are fixed and every hooked module ran once.
+    An output without space, (B, C), becomes a 1 x 1 map; one with time, (B, C, T, H, W), its mean over time. The first
+    pass runs to its end. Later ones stop as soon as they have what they need, where the network's steps are fixed and
+    every hooked module ran once, or where the calls were named.
 
     Raises:
-        ValueError: an unknown module, or a feature map whose axes cannot be told (when tokens are asked for).
+        ValueError: an unknown module, or an output whose axes cannot be told (when tokens are asked for).
         TypeError: a ScriptModule, whose inner modules run out of reach of hooks.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1))
@@ -62,44 +69,56 @@ class HookedBackbone(FrozenBackbone):
     def __init__(
         self,
         network: nn.Module,
-        layers: Sequence[str] | Mapping[str, str],
+        layers: Iterable[str] | Mapping[str, str | Place],
         *,
         name: str | None = None,
         preprocessing: Preprocessing | None = None,
         prefix_tokens: int = 0,
         class_token: bool = True,
-        sequence: str = "BNC",
+        global_token: str = "class",
+        sequence: str | None = None,
         feature_map: str | None = None,
         patch_size: int | None = None,
         adapter: Callable[[Any], Tensor] | None = None,
         fixed_steps: bool | None = None,
         settings: Mapping[str, Any] | None = None,
     ):
-        places = dict(layers) if isinstance(layers, Mapping) else {layer: layer for layer in layers}
+        if isinstance(layers, Mapping):
+            places = {name: place_of(place) if isinstance(place, str) else place for name, place in layers.items()}
+            if places:
+                choose_layers(["", *module_names(network)], {place.module for place in places.values()})
+        else:
+            places = choose_places(network, layers)
+        settings = dict(settings or {})
         if adapter is not None:
-            settings = {**(settings or {}), "adapter": getattr(adapter, "__qualname__", type(adapter).__name__)}
+            settings["adapter"] = getattr(adapter, "__qualname__", type(adapter).__name__)
+        if global_token != "class":
+            settings["global_token"] = global_token
         super().__init__(name or type(network).__name__, tuple(places), preprocessing, settings)
-        if sequence not in ("BNC", "NBC") or feature_map not in (None, "BCHW", "BHWC"):
+        if sequence not in (None, "BNC", "NBC") or feature_map not in (None, "BCHW", "BHWC"):
             raise ValueError(
                 f"sequence is 'BNC' or 'NBC' and feature_map is 'BCHW' or 'BHWC', got {sequence!r} and {feature_map!r}"
             )
+        check_word("global token", global_token, GLOBAL_TOKENS)
         if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
             raise TypeError(
                 f"{self.name} is a ScriptModule, or holds one: its modules run out of reach of hooks. Give the "
                 "nn.Module it was made from, or an object whose get_tokens(images) calls it."
             )
-        choose_layers([module for module, _ in network.named_modules()], places.values())
         self.network = network
         self.places = places
         self.prefix_tokens = prefix_tokens
         self.class_token = class_token and prefix_tokens > 0
+        self.global_token = global_token
         self.sequence = sequence
         self.feature_map = feature_map
         self.patch_size = patch_size
         self.adapter = adapter
         self.fixed_steps = fixed_steps
-        self._axes: dict[str, str] | None = {} if feature_map is not None else None  # of layers; None until learned
+        self.in_order = not any(type(module).__name__ in OUT_OF_ORDER for module in network.modules())
+        self._layouts: dict[str, str | None] | None = None  # of layers; None until learned
         self._may_stop: bool | None = None  # None until learned
+        self.runs_whole = False  # whether what ``run_network`` returns is needed, so that no pass may stop
         self.freeze()
 
     def run_network(self, images: Tensor) -> Any:
@@ -108,62 +127,106 @@ class HookedBackbone(FrozenBackbone):
 
     def compute_tokens(self, images: Tensor) -> Tokens:
         """Tokens of the hooked modules, in the order of ``layers``."""
-        capture = _Capture(self, images)
-        with ExitStack() as hooks:  # takes the hooks off whatever happens
-            hooks.enter_context(capture)
-            if capture.trace is not None:
-                for module in self.network.modules():
-                    hooks.callback(module.register_forward_pre_hook(capture.entering).remove)
-                    hooks.callback(module.register_forward_hook(capture.leaving).remove)
-            for layer, place in self.places.items():
-                hooks.callback(self.network.get_submodule(place).register_forward_hook(capture.hook(layer)).remove)
-            try:
-                self.run_network(images)
-                capture.learn()
-            except _HasEverything:
-                pass
-        absent = [layer for layer in self.layers if layer not in capture.tokens]
-        if absent:
-            raise ValueError(
-                f"{self.name}: {', '.join(absent)} never ran on these images (a module used in training only, or one "
-                "that is called by another way than module(x)). Choose other layers."
-            )
+        capture = self._run(images)
+        if self._layouts is None:
+            capture.learn()
         pairs = {layer: capture.tokens[layer] for layer in self.layers}
         return Tokens({k: local for k, (local, _) in pairs.items()}, {k: whole for k, (_, whole) in pairs.items()})
 
-    def tensor_of(self, layer: str, output: Any) -> Tensor:
-        """The tensor in a module's output, (B, C, H, W), (B, N, C) or (B, C) with its axes in the module's order."""
-        tensor = first_tensor(output) if self.adapter is None else self.adapter(output)
-        if not isinstance(tensor, Tensor) or tensor.ndim not in (2, 3, 4):
-            shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+    def _run(self, images: Tensor) -> Capture:
+        capture = Capture(self, images, self.places)
+        try:
+            capture.run()
+        except _Ambiguous:  # there are as many images as places, which one image alone tells apart
+            learned = Capture(self, images[:1], self.places)
+            learned.run()
+            learned.learn()
+            capture = Capture(self, images, self.places)
+            capture.run()
+        absent = [layer for layer in self.places if layer not in capture.tokens]
+        if absent:
+            turns = max(capture.turns[layer] for layer in absent)
             raise ValueError(
-                f"{self.name}: {layer} gives {shape}; tokens come from (B, C, H, W), (B, N, C) or (B, C) outputs. "
-                'Say where such a tensor is in it: adapter=lambda output: output["..."].'
+                f"{self.name}: {', '.join(absent)} never ran on these images "
+                + (f"(there are {turns} calls, counted from 0). " if turns else "(a module used in training only, or "
+                   "one that is called by another way than module(x)). ")
+                + "Choose other layers."
+            )  # fmt: skip
+        return capture
+
+    def tensor_of(self, layer: str, output: Any, key: str | None = None) -> Tensor:
+        """The tensor in a module's output, with two to five axes in the module's order."""
+        try:
+            tensor = part_of(output, key) if self.adapter is None else self.adapter(output)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {layer}: {error}") from None
+        if not isinstance(tensor, Tensor) or tensor.ndim not in (2, *LAST) or not tensor.is_floating_point():
+            kind = f" {tensor.dtype}" if isinstance(tensor, Tensor) and not tensor.is_floating_point() else ""
+            raise ValueError(
+                f"{self.name}: {layer} gives {describe(tensor)}{kind}; tokens come from floating-point outputs "
+                "(B, C, H, W), (B, N, C), (B, C) or (B, C, T, H, W). Say where such a tensor is in it: "
+                f"'{place_of(layer).module}:KEY', or adapter=lambda output: output[\"...\"]."
             )
         return tensor
 
-    def tokens_of(self, layer: str, output: Tensor, image_size: tuple[int, int], axes: str) -> tuple[Tensor, Tensor]:
+    def tokens_of(self, layer: str, output: Tensor, image_size: tuple[int, int], layout: str) -> tuple[Tensor, Tensor]:
         """Local (B, C, H, W) and global (B, C) tokens, float32 copies, of one module's output.
 
         Args:
             layer: which one, for messages.
             output: see :meth:`tensor_of`.
             image_size: pixels, height and width, from which the grid of a sequence follows.
-            axes: "BCHW" or "BHWC", of a four-dimensional output.
+            layout: a letter per axis of the output, see ``axes``.
         """
-        if output.ndim == 4:
-            local = output if axes == "BCHW" else output.permute(0, 3, 1, 2)
-            prefix = None
-        elif output.ndim == 3:
-            output = output if self.sequence == "BNC" else output.transpose(0, 1)
-            prefix, patches = output[:, : self.prefix_tokens], output[:, self.prefix_tokens :]
-            local = patches.transpose(1, 2).unflatten(2, token_grid(patches.shape[1], image_size, self.patch_size))
-        else:
+        if layout == "BANN":
+            seen = output[:, :, 0] if self.class_token and self.prefix_tokens else output.mean(2)  # (B, heads, N)
+            local, prefix = self._unrolled(layer, seen.transpose(1, 2), image_size)[0], None
+        elif output.ndim == 2:
             local, prefix = output[:, :, None, None], None
+        elif output.ndim == 3:
+            local, prefix = self._unrolled(layer, output.permute([layout.index(axis) for axis in "BNC"]), image_size)
+        else:
+            local, prefix = output.permute([layout.index(axis) for axis in FIRST[output.ndim]]), None
+            local = local.mean(2) if output.ndim == 5 else local
         local = local.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        if prefix is not None and self.class_token:
-            return local, prefix[:, 0].to(torch.float32, copy=True)
-        return local, local.mean((2, 3))
+        return local, self.global_of(local, prefix)
+
+    def global_of(self, local: Tensor, prefix: Tensor | None) -> Tensor:
+        """The global token (B, C), a float32 copy, of a map (B, C, H, W) and its prefix tokens (B, P, C)."""
+        if prefix is not None and self.global_token != "mean":
+            n_class = int(self.class_token)
+            wanted = prefix[:, :n_class] if self.global_token == "class" else prefix[:, n_class:]
+            if wanted.shape[1]:
+                return wanted.to(torch.float32, copy=True).mean(1)
+        return local.mean((2, 3))
+
+    def _unrolled(self, layer: str, sequence: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """Map (B, C, H, W) and prefix tokens of a sequence (B, N, C); a lone token is a 1 x 1 map."""
+        n = sequence.shape[1]
+        if n == 1:
+            return sequence.transpose(1, 2)[..., None], None
+        if not self.in_order:
+            raise ValueError(
+                f"{self.name}: the tokens of {layer} are not in the order in which an image is read, and nothing tells "
+                "where they lie. Choose a stage of the network, or the default layers."
+            )
+        prefix = self.prefix_tokens
+        if prefix and not _has_grid(n - prefix, image_size, self.patch_size):
+            prefix = prefix if not _has_grid(n, image_size, self.patch_size) else 0
+        try:
+            grid = token_grid(n - prefix, image_size, self.patch_size)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {layer}: {error}") from None
+        local = sequence[:, prefix:].transpose(1, 2).unflatten(2, grid)
+        return local, sequence[:, :prefix] if prefix else None
+
+
+def _has_grid(n_tokens: int, image_size: tuple[int, int], patch_size: int | None) -> bool:
+    """Whether so many tokens make a grid of the image's aspect."""
+    try:
+        return n_tokens > 0 and _fits(token_grid(n_tokens, image_size, patch_size), image_size)
+    except ValueError:
+        return False
 
 
 def token_grid(n_tokens: int, image_size: tuple[int, int], patch_size: int | None = None) -> tuple[int, int]:
@@ -187,27 +250,36 @@ def token_grid(n_tokens: int, image_size: tuple[int, int], patch_size: int | Non
 
 
 class _HasEverything(Exception):
-    """Ends a pass early; never leaves ``compute_tokens``."""
+    """Ends a pass early; never leaves ``Capture.run``."""
 
 
-class _Capture:
-    """What one call has seen so far.
+class _Ambiguous(Exception):
+    """A sequence of as many places as images; never leaves ``HookedBackbone``."""
+
+
+class Capture:
+    """What one pass has seen so far.
 
     Hooks sit on the modules, which threads and nested calls share; so a hook listens only while its own capture is
     the innermost one of its own thread.
+
+    Args:
+        backbone: whose network runs.
+        images: what it runs on.
+        places: layer name to place.
     """
 
     _under_way = threading.local()
 
-    def __init__(self, backbone: HookedBackbone, images: Tensor):
-        self.backbone = backbone
-        self.image_size = tuple(images.shape[-2:])
+    def __init__(self, backbone: HookedBackbone, images: Tensor, places: Mapping[str, Place]):
+        self.backbone, self.images, self.places = backbone, images, places
         self.tokens: dict[str, tuple[Tensor, Tensor]] = {}
-        self.turns = dict.fromkeys(backbone.layers, 0)
-        self.axes = dict(backbone._axes or {})
-        self.trace = LayoutTrace(images) if backbone._axes is None else None
+        self.output: Any = None
+        self.turns = dict.fromkeys(places, 0)
+        self.layouts = dict(backbone._layouts or {})
+        self.trace = LayoutTrace(images) if backbone._layouts is None else None
 
-    def __enter__(self) -> _Capture:
+    def __enter__(self) -> Capture:
         if not hasattr(self._under_way, "stack"):
             self._under_way.stack = []
         self._under_way.stack.append(self)
@@ -216,53 +288,122 @@ class _Capture:
     def __exit__(self, *_: object) -> None:
         self._under_way.stack.pop()
 
+    def run(self) -> None:
+        """One pass with hooks, which are off again whatever happens; it ends early where that is safe."""
+        network = self.backbone.network
+        with ExitStack() as hooks:
+            hooks.enter_context(self)
+            if self.trace is not None:
+                for module in network.modules():
+                    hooks.callback(module.register_forward_pre_hook(self._entering).remove)
+                    hooks.callback(module.register_forward_hook(self._leaving).remove)
+            for layer, place in self.places.items():
+                hooks.callback(network.get_submodule(place.module).register_forward_hook(self._hook(layer)).remove)
+            with suppress(_HasEverything):
+                self.output = self.backbone.run_network(self.images)
+                for layer, place in self.places.items():
+                    if place.module == "" and layer not in self.tokens:  # the network was not called as a whole
+                        self.take(layer, self.output)
+
     def _listens(self) -> bool:
         stack = getattr(self._under_way, "stack", None)
         return bool(stack) and stack[-1] is self
 
-    def entering(self, module: nn.Module, args: Any) -> None:
-        """Hook of every module, on the pass that learns."""
+    def _entering(self, module: nn.Module, args: Any) -> None:
         if self._listens():
             self.trace.enter(module, args)
 
-    def leaving(self, module: nn.Module, args: Any, output: Any) -> None:
-        """Hook of every module, on the pass that learns."""
+    def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._listens():
             self.trace.leave(module, args, output)
 
-    def hook(self, layer: str):
+    def _hook(self, layer: str):
         """The hook of the module that gives a layer's output."""
+        call = self.places[layer].call
 
         def listen(module: nn.Module, args: Any, output: Any) -> None:
             if not self._listens():
                 return
             self.turns[layer] += 1
-            values = self.backbone.tensor_of(layer, output)
-            axes = self._axes_of(layer, values) if values.ndim == 4 else ""
-            self.tokens[layer] = self.backbone.tokens_of(layer, values, self.image_size, axes)
-            if self.backbone._may_stop and all(self.turns.values()):
+            if call is None or self.turns[layer] == call + 1:
+                self.take(layer, output)
+            if not self.backbone.runs_whole and all(map(self._is_final, self.places)):
                 raise _HasEverything
 
         return listen
 
-    def _axes_of(self, layer: str, values: Tensor) -> str:
-        if self.trace is not None:
-            self.axes[layer] = self.trace.layout_of(values)
-        axes = self.backbone.feature_map or self.axes.get(layer)
-        if axes is None:
+    def _is_final(self, layer: str) -> bool:
+        """Whether nothing later in the pass can change a layer's tokens."""
+        call = self.places[layer].call
+        if call is not None:
+            return self.turns[layer] > call
+        return bool(self.backbone._may_stop) and self.turns[layer] > 0
+
+    def take(self, layer: str, output: Any) -> None:
+        """Keeps the tokens of a layer's output."""
+        values = self.backbone.tensor_of(layer, output, self.places[layer].key)
+        layout = (
+            "BANN" if self.places[layer].attention else "BC" if values.ndim == 2 else self._layout_of(layer, values)
+        )
+        if values.shape[layout.index("B")] != len(self.images):
             raise ValueError(
-                f"{self.backbone.name}: {layer} gives {tuple(values.shape)}, and the modules before it do not tell "
-                "which axis holds the channels. Say feature_map='BCHW' where it is the second, 'BHWC' where it is the "
-                "last."
+                f"{self.backbone.name}: {layer} gives {tuple(values.shape)} for {len(self.images)} images: no axis "
+                "holds the images (they may be cut into windows or regions there). Choose a module further out."
             )
-        return axes
+        self.tokens[layer] = self.backbone.tokens_of(layer, values, tuple(self.images.shape[-2:]), layout)
+
+    def _layout_of(self, layer: str, values: Tensor) -> str:
+        said = {3: self.backbone.sequence, 4: self.backbone.feature_map}.get(values.ndim)
+        if said is not None:
+            return said
+        if layer not in self.layouts or self.trace is not None:
+            self.layouts[layer] = self._learned(layer, values)
+        return self.layouts[layer]
+
+    def _learned(self, layer: str, values: Tensor) -> str:
+        """What the modules so far tell of a tensor's layout."""
+        layout = self.trace.layout_of(values) if self.trace is not None else None
+        shape, image_size = tuple(values.shape), tuple(self.images.shape[-2:])
+        if values.ndim == 3 and layout is None:
+            layout = self._sequence_by_size(shape, image_size)
+        if layout == "BHWC" and not _fits(shape[1:3], image_size):
+            layout = None
+        if layout is None or layout == MIXED:
+            said = "feature_map='BCHW' where it is the second, 'BHWC' where it is the last"
+            if values.ndim != 4:
+                said = "sequence='BNC' or 'NBC', or an adapter= that gives (B, C, H, W)"
+            raise ValueError(
+                f"{self.backbone.name}: {layer} gives {shape}, and the modules before it do not tell which axis holds "
+                f"the channels{' of which place' if layout == MIXED else ''}. Say {said}."
+            )
+        return layout
+
+    def _sequence_by_size(self, shape: tuple[int, ...], image_size: tuple[int, int]) -> str | None:
+        """The layout of a sequence that no module tells: the only one in which images and a grid of places are."""
+        n_images = len(self.images)
+        if shape[0] == shape[1] == n_images and n_images > 1:
+            raise _Ambiguous
+        if shape[1] == n_images and shape[0] != n_images:
+            return "NBC"
+        backbone = self.backbone
+        grids = [
+            any(_has_grid(n - prefix, image_size, backbone.patch_size) for prefix in {0, backbone.prefix_tokens})
+            for n in shape[1:]
+        ]
+        return {(True, False): "BNC", (False, True): "BCN", (False, False): "BNC"}.get(tuple(grids))
 
     def learn(self) -> None:
         """Keeps what a whole pass has shown."""
         backbone = self.backbone
-        if self.trace is not None:
-            backbone._axes = self.axes
+        backbone._layouts = self.layouts
         if backbone._may_stop is None:
-            once = all(turns == 1 for turns in self.turns.values())
+            turns = [n for layer, n in self.turns.items() if self.places[layer].call is None]
             fixed = backbone.fixed_steps
+            once = all(n == 1 for n in turns)
             backbone._may_stop = once and (has_fixed_steps(backbone.network) if fixed is None else fixed)
+
+
+def _fits(grid: tuple[int, int], image_size: tuple[int, int]) -> bool:
+    """Whether a map has the image's aspect, to within a place."""
+    (rows, columns), (height, width) = grid, image_size
+    return rows == columns == 1 or abs(rows * width - columns * height) < min(height, width)

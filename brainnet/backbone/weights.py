@@ -7,11 +7,15 @@ generator, so that building a backbone changes nobody else's numbers.
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlparse
 
 import numpy as np
@@ -20,18 +24,21 @@ from torch import Tensor, nn
 
 from brainnet._files import cache_dir, fetch
 
-FORMATS = (".npz", ".safetensors", ".pth", ".pt", ".th", ".bin")
+FORMATS = (".npz", ".safetensors", ".pth", ".pt", ".th", ".bin", ".tar", ".torch", ".ckpt")
 HUB = "https://huggingface.co"
-WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which training scripts put the weights
+# keys under which training scripts put the weights, one within the other
+WRAPPERS = ("state_dict", "model", "model_state_dict", "classy_state_dict", "base_model", "trunk", "teacher")
+_PARALLEL = re.compile(r"(^|\.)module\.")
 
 
 def load_weights(source: str | os.PathLike) -> dict[str, Tensor]:
     """The arrays of a weights file by name, on the CPU.
 
     Args:
-        source: ``.npz``, ``.safetensors``, or a PyTorch file (``.pth``, ``.pt``, ``.th``, ``.bin``). Pickled code is
-            never run. A checkpoint that keeps its weights under ``state_dict`` or ``model`` is unwrapped, and the
-            ``module.`` that data-parallel training puts before every name is taken off.
+        source: ``.npz``, ``.safetensors``, or a PyTorch file (``.pth``, ``.pt``, ``.th``, ``.tar``, ``.bin``,
+            ``.torch``, ``.ckpt``). Pickled code is never run: arrays and the plain settings that training scripts keep
+            beside them are read, whatever else refused. A checkpoint that keeps its weights deeper is unwrapped (see
+            ``WRAPPERS``), and the ``module.`` that data-parallel training puts before names is taken off.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -53,15 +60,34 @@ def load_weights(source: str | os.PathLike) -> dict[str, Tensor]:
         content = _read(path, suffix)
     except Exception as error:
         raise ValueError(f"cannot read weights from {path}: {_why(error)}") from error
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    inner = content
+    while inner is not None:
+        content, inner = inner, next((inner[w] for w in WRAPPERS if _holds(inner, w)), None)
     state = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not state:
         raise ValueError(f"{path} holds no weights: expected arrays by name, optionally under {' or '.join(WRAPPERS)}")
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+    if any(_PARALLEL.search(name) for name in state):
+        state = {_PARALLEL.sub(r"\1", name): value for name, value in state.items()}
     return state
+
+
+def _holds(content: object, wrapper: str) -> bool:
+    return isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping)
+
+
+def part_of_weights(state: Mapping[str, Tensor], prefix: str, without: Sequence[str] = ()) -> dict[str, Tensor]:
+    """The weights of one network among several in a file, under their names in it.
+
+    Args:
+        state: see :func:`load_weights`.
+        prefix: what its names begin with; where none does, the file holds that network alone.
+        without: beginnings of names, behind the prefix, to leave out.
+
+    >>> part_of_weights({"encoder.w": 1, "encoder.fc.w": 2, "queue": 3}, "encoder.", without=["fc"])
+    {'w': 1}
+    """
+    inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return {name: value for name, value in (inside or state).items() if not name.startswith(tuple(without))}
 
 
 def _read(path: Path, suffix: str):
@@ -76,7 +102,15 @@ def _read(path: Path, suffix: str):
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise ValueError("it is a TorchScript archive, which holds code. Use its .safetensors or state dict.")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals([*_settings_in_checkpoints()]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _settings_in_checkpoints() -> list[type]:
+    """What training scripts save beside their weights and what runs no code when it is read."""
+    scalar, array = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
+    dtypes = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
+    return [argparse.Namespace, SimpleNamespace, defaultdict, dict, list, scalar, array, np.ndarray, np.dtype, *dtypes]
 
 
 def _why(error: Exception) -> str:
@@ -145,6 +179,25 @@ def weights_path(weights: object) -> Path | None:
             raise FileNotFoundError(f"no weights file {path}")
         return path
     return None
+
+
+def chosen_file(weights: object, network: str, known: Sequence[str] = ()) -> Path | None:
+    """The file that a user named; None for random weights.
+
+    Args:
+        weights: what the user said.
+        network: which network, for the message.
+        known: the names of its published weights, for the message.
+
+    Raises:
+        ValueError: neither a file nor "random".
+        FileNotFoundError: it looks like a file, and there is none.
+    """
+    file = weights_path(weights)
+    if file is None and weights != "random":
+        raise ValueError(f'{network} has no weights {weights!r}. Known: {", ".join(known) or "none"}; or a file, or '
+                         '"random".')  # fmt: skip
+    return file
 
 
 def published_file(family: str, variant: str, tag: str, addresses: Sequence[str]) -> Path:

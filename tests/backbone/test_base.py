@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from brainnet.backbone import BACKBONES, HookedBackbone, build_backbone
-from brainnet.backbone.base import choose_layers
+from brainnet.backbone.modules import choose_layers
 from brainnet.tokens import Preprocessing
 
 

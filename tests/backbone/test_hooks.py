@@ -252,3 +252,94 @@ def test_half_precision_networks_give_float32():
 def test_layers_may_be_renamed():
     backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), {"V1": "1", "LGN": "0"})
     assert backbone.get_tokens(torch.zeros(1, 3, 4, 4)).layers == ("V1", "LGN") == backbone.layers
+
+
+def test_any_call_of_a_module_can_be_had_and_later_ones_are_not_waited_for(rng):
+    images = torch.randn(2, 3, 4, 4, generator=rng)
+    backbone = HookedBackbone(Tape(), ["shared@0", "shared@1", "shared"])
+    for _ in range(2):
+        local, _ = backbone.get_tokens(images)
+        assert torch.equal(local["shared@0"], images.relu())
+        assert torch.equal(local["shared@1"], local["shared"])
+        assert torch.equal(local["shared"], (images.relu() - 1).relu())
+    alone = HookedBackbone(Tape(), ["shared@1"])
+    assert torch.equal(alone.get_tokens(images).local["shared@1"], local["shared"])
+    assert alone.network.ran == []  # what was asked for is final, whatever comes
+    with pytest.raises(ValueError, match=r"shared@2.*there are 2 calls"):
+        HookedBackbone(Tape(), ["shared@2"]).get_tokens(images)
+
+
+class Gives(nn.Module):
+    """A block whose output is what a function makes of its input."""
+
+    def __init__(self, function, before=None):
+        super().__init__()
+        self.before, self.function = before or nn.Identity(), function
+
+    def forward(self, x):
+        return self.function(self.before(x))
+
+
+def test_parts_of_tuples_dicts_and_objects(rng):
+    images = torch.randn(2, 3, 4, 5, generator=rng)
+    network = Gives(lambda x: {"maps": (x, x * 2), "logits": x.mean((2, 3))}, nn.Conv2d(3, 4, 1))
+    backbone = HookedBackbone(nn.Sequential(network), ["0:maps.1", "0:logits", "0.before"])
+    for _ in range(2):
+        local, whole = backbone.get_tokens(images)
+        assert torch.equal(local["0:maps.1"], 2 * local["0.before"])
+        assert torch.equal(whole["0:logits"], local["0.before"].mean((2, 3)))
+    with pytest.raises(ValueError, match=r"0 gives tuple.*'0:KEY'"):
+        HookedBackbone(nn.Sequential(Gives(lambda x: ("a", 3))), ["0"]).get_tokens(images)
+    with pytest.raises(ValueError, match=r"there is no 'mops' in dict with maps, logits"):
+        HookedBackbone(nn.Sequential(network), ["0:mops"]).get_tokens(images)
+
+
+@pytest.mark.parametrize("n_images", [1, 2, 20])
+@pytest.mark.parametrize("order", ["BNC", "NBC", "BCN"])
+def test_the_axes_of_a_sequence_are_found(rng, order, n_images):
+    """Also with as many images as places."""
+    images = torch.randn(n_images, 3, 4, 5, generator=rng)
+    turn = {"BNC": (0, 2, 1), "NBC": (2, 0, 1), "BCN": (0, 1, 2)}[order]
+    network = nn.Sequential(nn.Conv2d(3, 7, 1), Gives(lambda x: x.flatten(2).permute(turn)))
+    backbone = HookedBackbone(network, ["1"])
+    for _ in range(2):
+        assert torch.equal(backbone.get_tokens(images).local["1"], network[0](images))
+
+
+def test_places_mixed_into_something_else_are_refused(rng):
+    images = torch.randn(2, 3, 4, 4, generator=rng)
+    network = nn.Sequential(nn.Conv2d(3, 7, 1), nn.Flatten(2), nn.Linear(16, 64), nn.GELU(), nn.Linear(64, 16))
+    for layer in ("2", "3"):  # 64 hidden units are no 8 x 8 places
+        with pytest.raises(ValueError, match="which axis holds the channels"):
+            HookedBackbone(network, [layer]).get_tokens(images)
+    local = HookedBackbone(network, ["4"]).get_tokens(images).local["4"]
+    assert torch.equal(local, network(images).unflatten(2, (4, 4)))
+
+
+def test_windows_and_regions_are_no_images(rng):
+    cut = Gives(lambda x: x.unflatten(2, (2, 2)).unflatten(4, (2, 2)).permute(0, 2, 4, 3, 5, 1).flatten(0, 2))
+    network = nn.Sequential(nn.Conv2d(3, 7, 1), cut, nn.Linear(7, 5))
+    with pytest.raises(ValueError, match=r"\(8, 2, 2, 5\) for 2 images"):
+        HookedBackbone(network, ["2"]).get_tokens(torch.randn(2, 3, 4, 4, generator=rng))
+
+
+def test_time_is_averaged(rng):
+    images = torch.randn(2, 3, 4, 5, generator=rng)
+    clip = Gives(lambda x: x[:, :, None].repeat(1, 1, 3, 1, 1))
+    network = nn.Sequential(clip, nn.Conv3d(3, 4, 1), Gives(lambda x: x.permute(0, 2, 3, 4, 1)), nn.LayerNorm(4))
+    local, _ = HookedBackbone(network, ["1", "3"]).get_tokens(images)
+    assert local["1"].shape == local["3"].shape == (2, 4, 4, 5)
+    torch.testing.assert_close(local["1"], network[1](clip(images))[:, :, 0])
+
+
+def test_what_the_global_token_is(rng):
+    images = torch.zeros(2, 3, 8, 8)
+    tokens = {
+        kind: HookedBackbone(Sequences((2, 2), prefix=4), ["block"], prefix_tokens=4, global_token=kind)
+        for kind in ("class", "mean", "registers")
+    }
+    first = {kind: backbone.get_tokens(images).global_["block"][0, 0].item() for kind, backbone in tokens.items()}
+    assert first == {"class": 0.0, "mean": 11.0, "registers": 4.0}  # of token numbers 0 to 7, times two
+    assert len({backbone.fingerprint()["settings"] for backbone in tokens.values()}) == 3
+    with pytest.raises(ValueError, match="global token 'klass'"):
+        HookedBackbone(Sequences((2, 2), prefix=4), ["block"], global_token="klass")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+from collections import defaultdict
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,7 @@ from brainnet.backbone.weights import (
     hub_addresses,
     load_weights,
     own_random_numbers,
+    part_of_weights,
     published_file,
     weights_path,
 )
@@ -74,6 +78,28 @@ def test_pickled_code_is_not_run(tmp_path):
     np.savez(tmp_path / "evil.npz", weight=np.array([Evil()], dtype=object))
     with pytest.raises(ValueError, match="cannot read weights"):
         load_weights(tmp_path / "evil.npz")
+
+
+def test_settings_beside_the_weights_are_read_and_the_weights_found(network, tmp_path):
+    """As the training scripts of DINO, MAE and VISSL leave them, two levels down and names in parallel."""
+    own = network.state_dict()
+    settings = {
+        "args": argparse.Namespace(lr=0.1),
+        "best": np.float64(3.5),
+        "seen": np.arange(3),
+        "n": defaultdict(int),
+    }
+    layouts = {
+        "a.pth": {"model": own, **settings},
+        "b.torch": {"classy_state_dict": {"base_model": {"model": {"trunk": own, "heads": {}}}}, **settings},
+        "c.pth.tar": {"state_dict": {f"features.module.{name}": value for name, value in own.items()}},
+    }
+    for name, content in layouts.items():
+        torch.save(content, tmp_path / name)
+        state = load_weights(tmp_path / name)
+        state = part_of_weights(state, "features.")
+        assert all(torch.equal(state[k], own[k]) for k in own)
+        assert state.keys() == own.keys()
 
 
 def test_files_that_are_none_are_refused_in_words(tmp_path):

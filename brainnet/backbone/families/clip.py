@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require, warn_once
 from brainnet._registry import takes_options_of
-from brainnet.backbone.base import choose_layers
 from brainnet.backbone.hooks import HookedBackbone
+from brainnet.backbone.modules import choose_layers
 from brainnet.backbone.weights import (
     fit_weights,
     hub_addresses,

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from brainnet._checks import check_word
 from brainnet._registry import takes_options_of
 from brainnet._work import multiplies_bfloat16
-from brainnet.backbone.base import FrozenBackbone, choose_layers
+from brainnet.backbone.base import FrozenBackbone
 from brainnet.backbone.convolution import filter_and_pool, filter_spectrum, spectral_convolution
+from brainnet.backbone.modules import choose_layers
 from brainnet.backbone.weights import fit_weights, load_weights, weights_path
 from brainnet.tokens import Preprocessing, Tokens
 

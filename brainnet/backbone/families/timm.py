@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require
 from brainnet._registry import takes_options_of
-from brainnet.backbone.base import FrozenBackbone, choose_layers
+from brainnet.backbone.hooks import HookedBackbone
+from brainnet.backbone.modules import Place, choose_places
 from brainnet.backbone.weights import (
     fit_weights,
     hub_addresses,
@@ -25,23 +26,105 @@ from brainnet.backbone.weights import (
 from brainnet.tokens import Preprocessing, Tokens
 
 
-class TimmBackbone(FrozenBackbone):
-    """Tokens of a timm network's blocks or stages, through its ``forward_intermediates``.
+class TimmTokens(HookedBackbone):
+    """Tokens of a ready network of timm, at its stages and at any of its modules.
+
+    Args:
+        network: as ``timm.create_model`` gives it.
+        layers: see :class:`TimmBackbone`.
+        name, preprocessing, settings, global_token: see :class:`HookedBackbone`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: Iterable[str | int] | None = None,
+        *,
+        name: str,
+        preprocessing: Preprocessing,
+        global_token: str = "class",
+        settings: Mapping[str, Any] | None = None,
+    ):
+        stages = {}
+        if hasattr(network, "forward_intermediates"):
+            stages = {str(i): Place("", key=f"stage.{i}") for i in range(len(network.feature_info))}
+        further = {"logits": Place(""), **_attention_maps(network)}
+        chosen = choose_places(network, layers, {**stages, **further}, list(stages) or None)
+        self_stages = {layer: int(layer) for layer, place in chosen.items() if place == stages.get(layer)}
+        places = {layer: place for layer, place in chosen.items() if layer not in self_stages}
+        for place in places.values():
+            if place.attention:  # the fused form never has the weights
+                network.get_submodule(place.module.rpartition(".")[0]).fused_attn = False
+        n_prefix, n_registers = (getattr(network, f"num_{kind}_tokens", 0) or 0 for kind in ("prefix", "reg"))
+        super().__init__(
+            network,
+            places,
+            name=name,
+            preprocessing=preprocessing,
+            prefix_tokens=n_prefix,
+            class_token=n_prefix > n_registers,
+            global_token=global_token,
+            patch_size=_patch_size(network),
+            fixed_steps=True,
+            settings=settings,
+        )
+        self.layers = tuple(chosen)
+        self.stages = self_stages
+        self.runs_whole = bool(self_stages)
+        self.gives_prefix = bool(stages) and (
+            "return_prefix_tokens" in inspect.signature(network.forward_intermediates).parameters
+        )
+
+    def run_network(self, images: Tensor) -> Any:
+        """One pass; with stages among the layers it gives (logits, outputs of the stages)."""
+        if not self.stages:
+            return self.network(images)
+        last, outputs = self._intermediates(images, intermediates_only=False)
+        return self.network.forward_head(last), outputs
+
+    def compute_tokens(self, images: Tensor) -> Tokens:
+        """Tokens of the chosen layers; of stages alone, the network stops after the last of them."""
+        if not self.stages:
+            return super().compute_tokens(images)
+        if self.places:
+            capture = self._run(images)
+            capture.learn()
+            found, outputs = dict(capture.tokens), capture.output[1]
+        else:
+            found, outputs = {}, self._intermediates(images, intermediates_only=True, stop_early=True)
+        for index, output in zip(sorted(self.stages.values()), outputs, strict=True):
+            local, prefix = output if isinstance(output, tuple) else (output, None)
+            local = local.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+            found[str(index)] = local, self.global_of(local, prefix)
+        return Tokens({k: found[k][0] for k in self.layers}, {k: found[k][1] for k in self.layers})
+
+    def _intermediates(self, images: Tensor, **options: bool) -> Any:
+        if self.gives_prefix:
+            options["return_prefix_tokens"] = True
+        indices = sorted(self.stages.values())
+        return self.network.forward_intermediates(images, indices=indices, output_fmt="NCHW", **options)
+
+
+class TimmBackbone(TimmTokens):
+    """Tokens of a timm network's blocks or stages, and of any module.
 
     Layers are ``"0"``, ``"1"``, ...: every block of a transformer, every stage of a convolutional network, before the
-    last normalisation. The global token is the class token where there is one, else the mean over space; registers
-    and distillation tokens are dropped.
+    last normalisation; then any module by name (``"blocks.5.attn"``, ``"norm"``, ``"attn_pool"``), the ``"logits"``,
+    and ``"attention.5"``, the weights with which block 5 of a transformer looks at each patch: a channel per head, from
+    the class token where there is one, else the mean over all patches. The global token is the class token where there
+    is one, else the mean over space; registers and distillation tokens are dropped.
 
     Args:
         variant: timm's name, with or without the tag of its weights: ``"vit_small_patch14_dinov2"``,
             ``"resnet50.a1_in1k"``.
-        layers: names or indices; None takes all.
+        layers: names, patterns or indices; None takes all blocks or stages.
         weights: a file, ``"random"``, ``"default"`` (those timm prefers), or another tag of published weights.
         seed: of random weights.
         image_size: height and width in pixels, or one number for both; by default what the weights were trained
             with. A network of fixed size is built for the given one.
         preprocessing: by default the size, mean, SD and interpolation its weights were tested with, of the whole image:
             their centre crop would hide what the viewer saw and move every position.
+        global_token: "class", "mean" or "registers", see :class:`HookedBackbone`.
         options: for ``timm.create_model``.
 
     >>> backbone = TimmBackbone("resnet10t", weights="random", image_size=64)
@@ -58,6 +141,7 @@ class TimmBackbone(FrozenBackbone):
         seed: int = 0,
         image_size: int | tuple[int, int] | None = None,
         preprocessing: Preprocessing | None = None,
+        global_token: str = "class",
         **options: Any,
     ):
         timm = require("timm", f"timm:{variant}")
@@ -69,49 +153,19 @@ class TimmBackbone(FrozenBackbone):
             options = {"img_size": size, **options}
         with own_random_numbers(seed):
             network = timm.create_model(name, pretrained=False, **options)
-        if not hasattr(network, "forward_intermediates"):
-            raise ValueError(
-                f"timm's {variant} does not give its intermediate layers. "
-                "Wrap it by module names: HookedBackbone(timm.create_model(...), layers=[...])."
-            )
         if named:
-            file = _published(name, network.pretrained_cfg)
+            file = published_weights(name, network.pretrained_cfg)
         if file is not None:
             state = load_weights(file)
-            fit_weights(network, _native_names(network, state), file, optional=_classifiers(network))
-        available = [str(i) for i in range(len(network.feature_info))]
+            fit_weights(network, native_names(network, state), file, optional=_classifiers(network))
         super().__init__(
-            f"timm:{name}",
-            choose_layers(available, layers),
-            preprocessing or _preprocessing(timm, network, size),
+            network,
+            layers,
+            name=f"timm:{name}",
+            preprocessing=preprocessing or _preprocessing(timm, network, size),
+            global_token=global_token,
             settings=options,
         )
-        self.network = network
-        self.gives_prefix = "return_prefix_tokens" in inspect.signature(network.forward_intermediates).parameters
-        n_prefix, n_registers = (getattr(network, f"num_{kind}_tokens", 0) or 0 for kind in ("prefix", "reg"))
-        self.class_token = self.gives_prefix and n_prefix > n_registers
-        self.freeze()
-
-    def compute_tokens(self, images: Tensor) -> Tokens:
-        """Tokens of the chosen layers; the network stops after the last of them."""
-        wanted = sorted(map(int, self.layers))
-        outputs = self.network.forward_intermediates(
-            images,
-            indices=wanted,
-            intermediates_only=True,
-            stop_early=True,
-            output_fmt="NCHW",
-            **({"return_prefix_tokens": True} if self.gives_prefix else {}),
-        )
-        found = {}
-        for index, output in zip(wanted, outputs, strict=True):
-            local, prefix = output if isinstance(output, tuple) else (output, None)
-            local = local.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-            found[str(index)] = (
-                local,
-                prefix[:, 0].to(torch.float32, copy=True) if self.class_token else local.mean((2, 3)),
-            )
-        return Tokens({k: found[k][0] for k in self.layers}, {k: found[k][1] for k in self.layers})
 
 
 @takes_options_of(TimmBackbone)
@@ -144,7 +198,8 @@ def _full_name(timm: Any, variant: str, weights: str | Path | None) -> str:
     return f"{architecture}.{tag}" if tag else architecture
 
 
-def _published(name: str, published: dict[str, Any]) -> Path:
+def published_weights(name: str, published: dict[str, Any]) -> Path:
+    """The file of the weights that timm publishes, from what it says of them."""
     architecture, _, tag = name.partition(".")
     repository, url = published.get("hf_hub_id"), published.get("url")
     files = [published.get("hf_hub_filename") or "model.safetensors", "pytorch_model.bin"]
@@ -152,9 +207,26 @@ def _published(name: str, published: dict[str, Any]) -> Path:
     return published_file("timm", architecture, tag or published.get("tag") or "default", addresses)
 
 
-def _native_names(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _attention_maps(network: nn.Module) -> dict[str, Place]:
+    """A layer per block of a transformer whose attention can be had."""
+    blocks = getattr(network, "blocks", ())
+    attentions = [getattr(block, "attn", None) for block in blocks] if isinstance(blocks, nn.Sequential) else []
+    if not attentions or not all(hasattr(one, "fused_attn") and hasattr(one, "attn_drop") for one in attentions):
+        return {}
+    return {f"attention.{i}": Place(f"blocks.{i}.attn.attn_drop", attention=True) for i in range(len(attentions))}
+
+
+def _patch_size(network: nn.Module) -> int | None:
+    """Pixels along a patch's side, of a transformer whose blocks all have the same patches."""
+    reductions = {entry.get("reduction") for entry in getattr(network, "feature_info", ()) if isinstance(entry, dict)}
+    size = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    return size[0] if size and len(reductions) == 1 and size[0] == size[1] else None
+
+
+def native_names(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights under timm's names: those of the original authors' files are translated by timm itself."""
-    if set(network.state_dict()) <= set(state):
+    own = network.state_dict()
+    if all(name in state and state[name].shape == value.shape for name, value in own.items()):
         return state
     translate = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     return translate(state, network) if translate else state

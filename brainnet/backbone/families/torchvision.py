@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from brainnet._checks import nearest, require
-from brainnet.backbone.base import choose_layers
 from brainnet.backbone.hooks import HookedBackbone
+from brainnet.backbone.modules import CLASSIFIERS, choose_places
 from brainnet.backbone.weights import fit_weights, load_weights, own_random_numbers, published_file, weights_path
 from brainnet.tokens import Preprocessing
-
-MOST_LAYERS = 24  # by default; networks with more blocks give an even choice of them
-CLASSIFIERS = ("classifier", "head", "heads", "fc", "aux", "AuxLogits")  # no image tokens there
-ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.LeakyReLU)
 
 
 def build(
@@ -58,8 +53,7 @@ def build(
     described = tag or (published and models.get_model_weights(variant).DEFAULT)
     with own_random_numbers(seed):
         network = models.get_model(variant, weights=None, **_arguments(models, variant, tag))
-    available = [name for name, _ in network.named_modules() if name]
-    chosen = choose_layers(available, layers, default=find_blocks(network))
+    chosen = choose_places(network, layers)
     if state is not None:
         unseen = [f"{name}." for name in CLASSIFIERS if not any(layer.startswith(name) for layer in chosen)]
         fit_weights(network, _modern_names(state), source, optional=unseen)
@@ -78,46 +72,6 @@ def build(
 def variants() -> list[str]:
     """What can follow "torchvision:"."""
     return require("torchvision", "the torchvision family").models.list_models()
-
-
-def find_blocks(network: nn.Module, most: int = MOST_LAYERS) -> list[str]:
-    """Names of a network's repeated blocks in order: the outermost modules of a class that occurs more than once.
-
-    A block holds at least two weighted modules. Where there are none (AlexNet, VGG) these are the activations
-    between the image and the classifier. More than ``most`` are thinned evenly, the last one kept.
-
-    >>> block = lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
-    >>> find_blocks(nn.Sequential(block(), block()))
-    ['0.1', '1.1']
-    """
-    classes = Counter(type(module) for module in network.modules())
-    blocks: list[str] = []
-
-    def descend(module: nn.Module, path: str) -> None:
-        for name, child in module.named_children():
-            place = f"{path}{name}"
-            if name.startswith(CLASSIFIERS):
-                continue
-            weighted = sum(isinstance(m, nn.Conv2d | nn.Linear | nn.MultiheadAttention) for m in child.modules())
-            container = isinstance(child, nn.Sequential | nn.ModuleList) or classes[type(child)] == 1
-            if weighted > 1 and not container:
-                blocks.append(place)
-            else:
-                descend(child, f"{place}.")
-
-    descend(network, "")
-    if not blocks:
-        blocks = [
-            name
-            for name, module in network.named_modules()
-            if isinstance(module, ACTIVATIONS) and not name.startswith(CLASSIFIERS)
-        ]
-    if not blocks:
-        raise ValueError(
-            f"{type(network).__name__} has no repeated blocks to choose by default; name some: layers=[...]"
-        )
-    n = len(blocks)
-    return blocks if n <= most else [blocks[(i + 1) * n // most - 1] for i in range(most)]
 
 
 def _find_weights(models: Any, variant: str, weights: object, published: Sequence[Any]):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from brainnet.backbone import build_backbone
-from brainnet.backbone.families.timm import _native_names
+from brainnet.backbone.families.timm import native_names
 
 
 def assert_same_output(found, expected):
@@ -109,5 +109,72 @@ def test_names_of_the_original_authors_are_translated():
     theirs["mask_token"] = torch.zeros(1, 384)
     theirs["pos_embed"] = torch.cat([torch.zeros(1, 1, 384), own["pos_embed"]], 1)
     theirs["cls_token"] = own["cls_token"]
-    assert set(_native_names(network, theirs)) == set(own)
-    assert _native_names(network, dict(own)) == own or set(_native_names(network, dict(own))) == set(own)
+    assert set(native_names(network, theirs)) == set(own)
+    assert native_names(network, dict(own)) == own or set(native_names(network, dict(own))) == set(own)
+
+
+@pytest.fixture(scope="module")
+def vit():
+    return build_backbone("timm:test_vit", weights="random", image_size=64)
+
+
+def test_any_module_by_name_and_the_logits(vit, rng):
+    images = torch.randn(2, 3, 64, 64, generator=rng)
+    stages, network = vit.get_tokens(images), vit.network
+    wanted = ["1", "blocks.1", "norm", "logits", "patch_embed"]
+    for layers in (wanted, wanted[1:], ["logits"], ["logits", "5"], ["norm", "blocks.*"]):
+        backbone = build_backbone("timm:test_vit", weights="random", image_size=64, layers=layers)
+        for _ in range(2):
+            local, whole = backbone.get_tokens(images)
+            assert local.keys() == whole.keys() == set(backbone.layers)
+            with torch.no_grad():
+                expected = network(images), network.forward_features(images)
+            if "logits" in layers:
+                assert torch.equal(whole["logits"], expected[0])
+            if "norm" in layers:
+                assert torch.equal(whole["norm"], expected[1][:, 0])
+                assert torch.equal(local["norm"].flatten(2).transpose(1, 2), expected[1][:, 1:])
+            for layer in {"1", "blocks.1"} & local.keys():
+                assert torch.equal(local[layer], stages.local["1"])
+                assert torch.equal(whole[layer], stages.global_["1"])
+    assert build_backbone("timm:test_vit", weights="random", layers=["blocks.*"]).layers[:2] == ("blocks.0", "blocks.1")
+
+
+def test_a_module_by_name_stops_the_network_behind_it(rng):
+    backbone = build_backbone("timm:test_vit", weights="random", image_size=64, layers=["blocks.1"])
+    ran = []
+    backbone.network.norm.register_forward_hook(lambda *_: ran.append("norm"))
+    for _ in range(3):
+        backbone.get_tokens(torch.randn(1, 3, 64, 64, generator=rng))
+    assert len(ran) == 1  # the first pass learns
+
+
+def test_attention_maps_are_the_weights_of_the_class_token(vit, rng):
+    images = torch.randn(2, 3, 64, 64, generator=rng)
+    backbone = build_backbone("timm:test_vit", weights="random", image_size=64, layers=["attention.1", "0"])
+    attention = vit.network.blocks[1].attn
+    with torch.no_grad():
+        x = vit.network._pos_embed(vit.network.patch_embed(images))
+        x = vit.network.blocks[1].norm1(vit.network.blocks[0](x))
+        q, k, _ = attention.qkv(x).unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) * attention.scale).softmax(-1)
+    local, _ = backbone.get_tokens(images)
+    assert local["attention.1"].shape == (2, attention.num_heads, 4, 4)
+    torch.testing.assert_close(local["attention.1"].flatten(2), weights[:, :, 0, 1:], rtol=1e-5, atol=1e-6)
+    assert torch.equal(local["0"], vit.get_tokens(images).local["0"])
+
+
+@pytest.mark.parametrize("kind", ["class", "mean", "registers"])
+def test_the_global_token_may_be_of_another_kind(rng, kind):
+    options = {"weights": "random", "image_size": 56, "layers": ["1", "norm"], "global_token": kind}
+    backbone = build_backbone("timm:vit_small_patch14_reg4_dinov2", **options)
+    for token in (backbone.network.cls_token, backbone.network.reg_token):
+        token.data.normal_(generator=rng)
+    images = torch.randn(1, 3, 56, 56, generator=rng)
+    local, whole = backbone.get_tokens(images)
+    with torch.no_grad():
+        x = backbone.network.forward_features(images)
+    expected = {"class": x[:, 0], "mean": x[:, 5:].mean(1), "registers": x[:, 1:5].mean(1)}
+    torch.testing.assert_close(whole["norm"], expected[kind], rtol=1e-5, atol=1e-5)
+    if kind == "mean":
+        assert torch.equal(whole["1"], local["1"].mean((2, 3)))

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from brainnet.backbone import build_backbone
-from brainnet.backbone.families.torchvision import _arguments, _modern_names, find_blocks
+from brainnet.backbone.families.torchvision import _arguments, _modern_names
+from brainnet.backbone.modules import find_blocks
 from brainnet.tokens import Preprocessing
 
 FIRES = tuple(f"features.{i}" for i in (3, 4, 5, 7, 8, 9, 10, 12))
