@@ -3,11 +3,12 @@
 from brainnet.ridge.banded import BandedRidgeCV
 from brainnet.ridge.classic import LinearRegressionCV
 from brainnet.ridge.cross_validation import KernelRidgeCV, RidgeCV
+from brainnet.ridge.mixed import MixedWindowRidgeCV
 from brainnet.ridge.partitioning import variance_partition
 from brainnet.ridge.stacked import StackedRegressionCV
 from brainnet.ridge.window import WindowRidgeCV, gaussian_windows
 
 __all__ = [
-    "RidgeCV", "KernelRidgeCV", "BandedRidgeCV", "WindowRidgeCV", "StackedRegressionCV", "LinearRegressionCV",
-    "variance_partition", "gaussian_windows",
+    "RidgeCV", "KernelRidgeCV", "BandedRidgeCV", "WindowRidgeCV", "MixedWindowRidgeCV", "StackedRegressionCV",
+    "LinearRegressionCV", "variance_partition", "gaussian_windows",
 ]  # fmt: skip

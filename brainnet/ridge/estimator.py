@@ -154,7 +154,7 @@ class VoxelwiseRegressor:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
-            _refuse_unfitted(type(self).__name__)
+            refuse_unfitted(type(self).__name__)
 
     def _reopen(self, X: Any) -> Features:
         """Features to predict from, once their number is the fitted one."""
@@ -200,7 +200,8 @@ def renamed(**names: str) -> Callable:
     return accept
 
 
-def _refuse_unfitted(name: str) -> NoReturn:
+def refuse_unfitted(name: str) -> NoReturn:
+    """Raises scikit-learn's ``NotFittedError`` for an estimator of that name."""
     from sklearn.exceptions import NotFittedError
 
     raise NotFittedError(f"this {name} is not fitted yet; call fit first.")

@@ -9,8 +9,7 @@ Tokens pass once per block of windows and are never held as pooled features of a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,9 +17,9 @@ from torch import Tensor
 
 from brainnet._work import progress as show_progress
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
+from brainnet.ridge.token_maps import TokenMaps, pool, window_grid
 from brainnet.scores import r2, usable_voxels
 from brainnet.selection import gaussian_windows
-from brainnet.tokens import Tokens
 
 CENTRES = (-0.7, -0.35, 0.0, 0.35, 0.7)
 WIDTHS = (0.18, 0.28, 0.42)
@@ -108,48 +107,43 @@ class WindowRidgeCV:
         responses = torch.as_tensor(responses)
         if responses.ndim != 2 or len(responses) < 3:
             raise ValueError(f"responses must be (n_images >= 3, n_voxels), got {tuple(responses.shape)}.")
-        batches, widths, grid = _batches_of(tokens)
+        maps = TokenMaps(tokens)
         y = responses.to(self.dtype)
         self._mean = torch.where(y.isfinite().all(0), y.mean(0), torch.nan)
         y = torch.where(usable_voxels(y), y - y.mean(0), 0.0)
         self._score_of = residual_score(self.selection, y)
-        self._start(len(widths), sum(widths.values()), y)
-        self.windows_ = torch.tensor(
-            [(x, v, width) for width in self.widths for v in self.centres for x in self.centres], dtype=self.dtype
-        ).to(y.device)
+        n_channels = sum(maps.widths.values())
+        self._start(n_channels, y)
+        self.windows_ = window_grid(self.centres, self.widths).to(y)
 
-        bytes_per_window = len(y) * sum(widths.values()) * torch.finfo(self.dtype).bits // 8
+        bytes_per_window = len(y) * n_channels * torch.finfo(self.dtype).bits // 8
         block = max(1, min(len(self.windows_), self.memory // bytes_per_window))
         blocks = self.windows_.split(block)
         scores = []
         for windows in show_progress(blocks, "window ridge", enabled=self.progress):
-            pooled = self._pool(batches, gaussian_windows(windows, grid), len(y))
+            pooled = maps.pooled(windows, len(y), self.scale)
             for window, features in zip(windows, zip(*pooled.values(), strict=True), strict=True):
                 scores.append(self._fit_window(window, features, y))
         self.window_scores_ = torch.stack(scores)
         constant = self._score.isneginf()
         self.loo_scores_ = self._score.masked_fill(constant, torch.nan)
-        self.coef_ = dict(zip(widths, self._coef.split(list(widths.values()), 1), strict=True))
-        self._grid = grid
+        self.coef_ = dict(zip(maps.widths, self._coef.split(list(maps.widths.values()), 1), strict=True))
         del self._score, self._score_of, self._coef, self._mean
         return self
 
     def predict(self, tokens: Any) -> Tensor:
         """Predicted responses (n_images, n_voxels) for tokens given as to :meth:`fit`."""
-        batches, widths, grid = _batches_of(tokens)
-        if widths != {name: weight.shape[1] for name, weight in self.coef_.items()}:
-            raise ValueError(
-                f"tokens have layers and widths {widths} but the model was fitted on "
-                f"{ {name: weight.shape[1] for name, weight in self.coef_.items()} }."
-            )
+        maps, fitted = TokenMaps(tokens), {name: weight.shape[1] for name, weight in self.coef_.items()}
+        if maps.widths != fitted:
+            raise ValueError(f"tokens have layers and widths {maps.widths} but the model was fitted on {fitted}.")
         places = torch.cat([self.position_, self.width_], 1)
         chosen, which = places.unique(dim=0, return_inverse=True)
-        windows = gaussian_windows(chosen, grid)
+        windows = gaussian_windows(chosen, maps.grid)
         rows = []
-        for batch in batches():
+        for batch in maps.batches():
             row = self.intercept_.repeat(len(next(iter(batch.local.values()))), 1)
             for layer, weight in self.coef_.items():
-                pooled = self._pool_batch(batch, layer, windows)
+                pooled = pool(batch, layer, windows, self.scale)
                 for index in range(len(chosen)):
                     voxels = which == index
                     row[:, voxels] += pooled[index] @ weight[voxels].T
@@ -195,7 +189,7 @@ class WindowRidgeCV:
             self._score[won] = best[won]
         return best.masked_fill(best.isneginf(), torch.nan)
 
-    def _start(self, n_layers: int, n_channels: int, y: Tensor) -> None:
+    def _start(self, n_channels: int, y: Tensor) -> None:
         n_voxels = y.shape[1]
         self._score = y.new_full((n_voxels,), -torch.inf)
         self._coef = y.new_zeros(n_voxels, n_channels)
@@ -204,33 +198,6 @@ class WindowRidgeCV:
         self.width_ = y.new_full((n_voxels, 1), max(self.widths))
         self.best_alphas_ = y.new_full((n_voxels,), max(self.alphas))
 
-    def _pool(self, batches: Callable[[], Iterable[Tokens]], windows: Tensor, n_images: int) -> dict[str, Tensor]:
-        """Layer -> (n_windows, n_images, C)."""
-        pooled: dict[str, Tensor] = {}
-        start = 0
-        for batch in batches():
-            stop = start + len(next(iter(batch.local.values())))
-            if stop > n_images:
-                raise ValueError(f"tokens hold more images than the {n_images} rows of responses.")
-            for layer, local in batch.local.items():
-                if layer not in pooled:
-                    pooled[layer] = windows.new_empty(len(windows), n_images, local.shape[1])
-                pooled[layer][:, start:stop] = self._pool_batch(batch, layer, windows)
-            start = stop
-        if start != n_images:
-            raise ValueError(f"tokens hold {start} images but responses have {n_images} rows.")
-        return pooled
-
-    def _pool_batch(self, batch: Tokens, layer: str, windows: Tensor) -> Tensor:
-        """(n_windows, B, C): the window's mean of the local tokens, mixed with the global token."""
-        local = batch.local[layer].to(windows)
-        pooled = torch.einsum("bcs,ws->wbc", local.flatten(2), windows.flatten(1))
-        if self.scale:
-            if layer not in batch.global_:
-                raise ValueError(f"scale={self.scale} reads global tokens, but layer {layer!r} has none; use scale=0.")
-            pooled = torch.lerp(pooled, batch.global_[layer].to(windows), self.scale)
-        return pooled
-
     def _check(self) -> None:
         if self.selection not in _SELECTIONS:
             raise ValueError(f"selection is 'r2' or 'pearson_r', got {self.selection!r}.")
@@ -238,34 +205,3 @@ class WindowRidgeCV:
             raise ValueError(f"alphas and widths must be positive, got {list(self.alphas)} and {list(self.widths)}.")
         if not 0 <= self.scale <= 1:
             raise ValueError(f"scale is the share of the global token, in [0, 1]; got {self.scale}.")
-
-
-def _batches_of(tokens: Any) -> tuple[Callable[[], Iterable[Tokens]], dict[str, int], tuple[int, int]]:
-    """A callable that gives batches of tokens, the width of each layer, and the grid they share."""
-    if isinstance(tokens, Tokens):
-        held = tokens
-    elif isinstance(tokens, Mapping):
-        held = Tokens({k: torch.as_tensor(v) for k, v in tokens.items()}, {})
-    else:
-        held = None
-    if held is not None:
-        size = max(1, (1 << 24) // sum(math.prod(v.shape[1:]) for v in held.local.values()))
-        n_images = len(next(iter(held.local.values())))
-        slices = [slice(start, start + size) for start in range(0, n_images, size)]
-        batches = lambda: (held.map(lambda v, rows=rows: v[rows]) for rows in slices)  # noqa: E731
-    elif callable(tokens):
-        batches = tokens
-    elif isinstance(tokens, Sequence):
-        batches = lambda: tokens  # noqa: E731
-    else:
-        raise TypeError(
-            "tokens must be layer -> (n, C, H, W), Tokens, a list of Tokens, or a callable that gives batches of them; "
-            f"got {type(tokens).__name__}."
-        )
-    first = next(iter(batches()), None)
-    if first is None or not first.local:
-        raise ValueError("tokens hold no images or no layers.")
-    grids = {tuple(v.shape[-2:]) for v in first.local.values()}
-    if len(grids) != 1:
-        raise ValueError(f"layers have grids {sorted(grids)}; resize them to one, for instance tokens.resize((8, 8)).")
-    return batches, {k: v.shape[1] for k, v in first.local.items()}, grids.pop()

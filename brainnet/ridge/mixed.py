@@ -1,0 +1,433 @@
+"""Mixed ridge: a voxel reads its window and, beside it, the whole image.
+
+The kernel is ``share * window + (1 - share) * whole image``: a prior that says how much of a voxel's weights lie in one
+Gaussian window, the same weight at every place of it, and how much in weights of their own at every place. Window,
+share and penalty are judged by exact leave-one-out, and the fits of the few best windows are averaged: neighbouring
+windows predict almost alike, so choosing one of them throws away what the others know.
+
+Everything is held in dual form, (n_images, n_voxels) numbers per window of a voxel; weights of chosen voxels are made
+when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from brainnet._work import progress as show_progress
+from brainnet.ridge.estimator import refuse_unfitted
+from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
+from brainnet.ridge.token_maps import TokenMaps, window_grid
+from brainnet.ridge.window import ALPHAS, CENTRES, WIDTHS
+from brainnet.ridge.window_kernels import WindowKernels
+from brainnet.scores import r2, usable_voxels
+from brainnet.selection import gaussian_windows
+
+SHARES = (1.0, 0.85, 0.7, 0.4, 0.0)
+TEMPER = 0.2
+_STEPS = 200  # of the prior over shares, at most
+_SETTLED = 1e-6
+
+
+class Evidence(NamedTuple):
+    """Leave-one-out R2 at the best penalty, and the index of that penalty.
+
+    Both (n_shares, n_windows, n_voxels), for the candidate windows of each voxel; R2 is minus infinity where there is
+    no such fit: share 0 has one instead of one for each window.
+    """
+
+    r2: Tensor
+    alpha: Tensor
+
+
+class LeftOut(NamedTuple):
+    """Left-out predictions of the training images, (n_images, n_voxels): all of it, and the whole-image part of it."""
+
+    prediction: Tensor
+    field: Tensor
+
+
+class MixedWindowRidgeCV:
+    """Ridge that reads a Gaussian window and the whole image, mixed and chosen per voxel by exact leave-one-out.
+
+    Kernel of a voxel: ``share * K(window) + (1 - share) * K(whole image)``. Each is the sum over layers of kernels with
+    equal trace, as in :class:`WindowRidgeCV` and in ridge on the flattened maps. A first pass scores every window alone
+    and keeps the best ``n_windows`` of each voxel; with these every share is tried at every penalty. What is tried
+    counts as ``prior(share) * (1 - R2) ** (-temper * n_images / 2)``, with the prior over shares estimated from all
+    voxels together, so that a share that few voxels speak for needs more evidence. The best ``n_windows`` fits are
+    averaged with these weights; ``n_windows=1`` is one window, share and penalty for each voxel.
+
+    Args:
+        centres: along each axis, in image half-widths from the image's centre; all pairs are tried.
+        widths: standard deviations of the Gaussian, in half-widths.
+        alphas: penalties, as multiples of the mean eigenvalue (trace / n_images) of the kernel.
+        shares: of the window kernel in the mix, each in [0, 1]; 1 alone is window ridge, 0 alone is ridge on the whole
+            token maps.
+        n_windows: how many windows of a voxel are tried with every share, and how many fits are averaged.
+        temper: how far the leave-one-out likelihood is believed, in (0, 1]. Its errors are not independent of one
+            another, and taken at its word (1) it picks a single window.
+        memory: bytes that tokens, pooled features and kept kernels may take; smaller means more passes over the tokens.
+        dtype: of the arithmetic. float32 keeps four digits of the scores, float64 costs twice the time.
+        progress: whether a bar shows on a terminal.
+
+    Attributes:
+        position_: (n_voxels, 2) in half-widths, x (width) before y (height): the mean of the voxel's windows.
+        width_: (n_voxels, 1) standard deviation, the mean of the voxel's windows.
+        share_: (n_voxels,) the share of the window kernel, the mean of what is averaged.
+        window_share_: (n_voxels,) how much of what the fit explains its window part explains: the covariance of that
+            part with the responses, over the covariance of the whole prediction, both left out (product measure). It is
+            1 where the whole image adds nothing and 0 where the window does; noise moves it beyond both.
+        share_prior_: (n_shares,) how common each share is among the voxels; sums to 1.
+        best_alphas_: (n_voxels,) penalty of the fit that counts most, relative.
+        loo_scores_: (n_voxels,) R2 of the averaged leave-one-out predictions; optimistic by what was chosen. NaN for
+            voxels that never change or hold a NaN: they are predicted as their mean, or as NaN.
+        window_scores_: (n_windows, n_voxels) leave-one-out R2 of every window alone; rows as ``windows_``.
+        windows_: (n_windows, 3) x, y and width of every window that is tried.
+        chosen_windows_: (k, n_voxels) which of them each voxel reads, and
+        window_weights_: (k, n_voxels) how much each counts; they sum to 1, less what counts of the whole image alone.
+
+    All are float32 (or ``dtype``) tensors on the device of the responses. The training tokens are read again by
+    ``predict``, ``weights`` and ``intercept_``, so what was given to ``fit`` must still be there.
+
+    Reference: leave-one-out by leverages, Rifkin and Lippert (2007), MIT-CSAIL-TR-2007-025; the product measure, Pratt
+    (1987) and, for ridge, Dupre la Tour et al. (2022), NeuroImage 264, 119728; averaging of models, Hoeting et al.
+    (1999), Statistical Science 14, 382-401.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> tokens = torch.randn(300, 20, 4, 4, generator=generator)
+    >>> corner = tokens[:, :1, 0, 3]
+    >>> everywhere = tokens.flatten(1) @ torch.randn(320, 1, generator=generator) / 18
+    >>> responses = torch.cat([corner, everywhere], 1) + 0.3 * torch.randn(300, 2, generator=generator)
+    >>> model = MixedWindowRidgeCV(widths=(0.1, 0.2)).fit({"a": tokens}, responses)
+    >>> model.window_share_[0] > 0.9, model.window_share_[1] < 0.2, model.predict({"a": tokens}).shape
+    (tensor(True), tensor(True), torch.Size([300, 2]))
+    """
+
+    reads = "tokens"
+    per_voxel = ("best_alphas_", "position_", "width_", "share_", "window_share_")
+
+    def __init__(
+        self,
+        centres: Sequence[float] = CENTRES,
+        widths: Sequence[float] = WIDTHS,
+        alphas: Sequence[float] = ALPHAS,
+        *,
+        shares: Sequence[float] = SHARES,
+        n_windows: int = 8,
+        temper: float = TEMPER,
+        memory: int = 1 << 30,
+        dtype: torch.dtype = torch.float32,
+        progress: bool = False,
+    ):
+        self.centres = centres
+        self.widths = widths
+        self.alphas = alphas
+        self.shares = shares
+        self.n_windows = n_windows
+        self.temper = temper
+        self.memory = memory
+        self.dtype = dtype
+        self.progress = progress
+
+    def fit(self, tokens: Any, responses: Any) -> MixedWindowRidgeCV:
+        """Judges windows, shares and penalties per voxel and fits the weights.
+
+        Args:
+            tokens: layer -> (n_images, C, H, W); or ``Tokens``; or a callable without arguments (or a list) that gives
+                batches of ``Tokens`` in the order of the responses, for instance ``lambda: store.batches(train)``. A
+                callable is called once per pass.
+            responses: (n_images, n_voxels).
+
+        Raises:
+            ValueError: a penalty, a width, a share or a number of windows out of its range, fewer than three images, or
+                images of tokens and responses that differ in number.
+        """
+        self._check()
+        responses = torch.as_tensor(responses)
+        if responses.ndim != 2 or len(responses) < 3:
+            raise ValueError(f"responses must be (n_images >= 3, n_voxels), got {tuple(responses.shape)}.")
+        y = responses.to(self.dtype)
+        self._mean = torch.where(y.isfinite().all(0), y.mean(0), torch.nan)
+        usable = usable_voxels(y)
+        y = torch.where(usable, y - y.mean(0), 0.0)
+        self.windows_ = window_grid(self.centres, self.widths).to(y)
+        self._shares = sorted({float(share) for share in self.shares}, reverse=True)
+        kernels = self._kernels = WindowKernels(TokenMaps(tokens), len(y), self.windows_, self.memory)
+        whole = kernels.whole() if self._shares[-1] < 1 else None
+
+        self.window_scores_, first = self._score_windows(kernels, y)
+        ranked = self.window_scores_.nan_to_num(nan=-torch.inf)
+        self.chosen_windows_ = ranked.topk(min(self.n_windows, len(ranked)), 0).indices
+        evidence = self._score_shares(kernels, whole, y, first)
+        counts, self.share_prior_ = weigh(evidence.r2, len(y), self.temper, self.n_windows)
+        left_out = self._solve(kernels, whole, y, evidence, counts)
+        self._describe(y, evidence, counts, left_out, usable)
+        kernels.forget()
+        return self
+
+    def predict(self, tokens: Any) -> Tensor:
+        """Predicted responses (n_images, n_voxels) for tokens given as to :meth:`fit`."""
+        parts = self.split(tokens)
+        return parts["window"] + parts["whole image"] + self._mean
+
+    def split(self, tokens: Any) -> dict[str, Tensor]:
+        """What the "window" and the "whole image" add to the mean response, (n_images, n_voxels) each."""
+        kernels, maps = self._fitted(), TokenMaps(tokens)
+        if (maps.widths, maps.grid) != (kernels.maps.widths, kernels.maps.grid):
+            raise ValueError(
+                f"tokens have layers and widths {maps.widths} on the grid {maps.grid} but the model was fitted on "
+                f"{kernels.maps.widths} on {kernels.maps.grid}."
+            )
+        n = maps.count()
+        window = self._mean.new_zeros(n, len(self._mean))
+        for index, kernel in kernels.between(maps, n, self._windows_read()):
+            for rank, voxels in self._readers(index):
+                window[:, voxels] += kernel @ self._dual[rank][:, voxels]
+        read_whole = bool(self._field_dual.any())
+        field = kernels.whole_between(maps, n) @ self._field_dual if read_whole else torch.zeros_like(window)
+        return {"window": window, "whole image": field}
+
+    def weights(self, voxels: Sequence[int] | Tensor) -> dict[str, Tensor]:
+        """Layer -> (len(voxels), C, H, W): the weight of every token, window and whole image together.
+
+        With ``intercept_`` they predict as :meth:`predict` does: ``intercept_ + sum of weights * tokens`` over layers,
+        channels and places. Memory is that of the answer.
+        """
+        kernels = self._fitted()
+        voxels = torch.as_tensor(voxels, dtype=torch.long, device=self._dual.device)
+        maps = kernels.maps
+        found = {k: self._dual.new_zeros(len(voxels), width, *maps.grid) for k, width in maps.widths.items()}
+        if self._field_dual[:, voxels].any():
+            for layer, part, features in kernels.whole_features():
+                weights = self._field_dual[:, voxels].T @ features
+                found[layer][:, part] += weights.reshape(len(voxels), -1, *maps.grid)
+        shapes = gaussian_windows(self.windows_, maps.grid)
+        for index, layers in kernels.features(self._windows_read()):
+            for rank in range(len(self._dual)):
+                readers = (self.chosen_windows_[rank, voxels] == index).nonzero()[:, 0]
+                dual = self._dual[rank][:, voxels[readers]]
+                for layer, features in layers.items():
+                    pooled = features.gain * (dual.T @ features.centred)  # (n_readers, C)
+                    found[layer][readers] += pooled[..., None, None] * shapes[index]
+        return found
+
+    @property
+    def coef_(self) -> dict[str, Tensor]:
+        """Layer -> (k, n_voxels, C): weights of the tokens pooled in each of a voxel's windows, ``chosen_windows_``.
+
+        Worked out at each call. The whole-image part is not in it, see :meth:`weights`.
+        """
+        kernels = self._fitted()
+        shape = self.chosen_windows_.shape
+        coef = {k: self._dual.new_zeros(*shape, width) for k, width in kernels.maps.widths.items()}
+        for index, layers in kernels.features(self._windows_read()):
+            for rank, voxels in self._readers(index):
+                for layer, features in layers.items():
+                    coef[layer][rank, voxels] = features.gain * (self._dual[rank][:, voxels].T @ features.centred)
+        return coef
+
+    @property
+    def intercept_(self) -> Tensor:
+        """(n_voxels,) prediction where all tokens are zero; worked out at each call."""
+        maps = self._fitted().maps
+        return self.predict({k: self._mean.new_zeros(1, width, *maps.grid) for k, width in maps.widths.items()})[0]
+
+    def training_score(self) -> Tensor:
+        """(n_voxels,) leave-one-out R2 of the averaged predictions, ``loo_scores_``."""
+        return self.loo_scores_
+
+    def score(self, tokens: Any, responses: Any) -> Tensor:
+        """R2 of the predictions, (n_voxels,) float64."""
+        return r2(self.predict(tokens), responses)
+
+    # ------------------------------------------------------------------ what fit does, in its order
+
+    def _score_windows(self, kernels: WindowKernels, y: Tensor) -> tuple[Tensor, Tensor]:
+        """R2 of every window alone and the index of its best penalty, (n_windows, n_voxels) both."""
+        scores = y.new_zeros(len(self.windows_), y.shape[1])
+        alphas = torch.zeros(scores.shape, dtype=torch.long, device=y.device)
+        read = range(len(scores)) if self._shares[0] > 0 else ()  # without a window, which comes first does not matter
+        for index, kernel in show_progress(kernels.windows(read), "windows", len(read), self.progress):
+            scores[index], alphas[index] = self._best_penalty(kernel, y)
+        return scores, alphas
+
+    def _score_shares(self, kernels: WindowKernels, whole: Tensor | None, y: Tensor, first: Tensor) -> Evidence:
+        """Every share with every candidate window of a voxel."""
+        candidates = self.chosen_windows_
+        shape = (len(self._shares), *candidates.shape)
+        found = Evidence(y.new_full(shape, -torch.inf), torch.zeros(shape, dtype=torch.long, device=y.device))
+
+        def note(at: Any, score: Tensor, alpha: Tensor) -> None:
+            found.r2[at], found.alpha[at] = score.nan_to_num(nan=-torch.inf), alpha
+
+        if self._shares[0] == 1:
+            note(0, self.window_scores_.gather(0, candidates), first.gather(0, candidates))
+        if self._shares[-1] == 0:
+            note((-1, 0), *self._best_penalty(whole, y))
+        mixed = [i for i, share in enumerate(self._shares) if 0 < share < 1]
+        read = candidates.unique().tolist() if mixed else []
+        for index, kernel in show_progress(kernels.windows(read), "shares", len(read), self.progress):
+            rank, voxels = (candidates == index).nonzero(as_tuple=True)
+            for i in mixed:
+                note((i, rank, voxels), *self._best_penalty(torch.lerp(whole, kernel, self._shares[i]), y[:, voxels]))
+        return found
+
+    def _best_penalty(self, kernel: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The best leave-one-out R2 over penalties, NaN where there is none, and the index of that penalty."""
+        spectrum = spectrum_of_kernel(kernel, centred=True)
+        score_of = residual_score("r2", y)
+        best = torch.full_like(y[0], -torch.inf)
+        at = torch.zeros(y.shape[1], dtype=torch.long, device=y.device)
+        for index, residual in enumerate(
+            leave_one_out(spectrum, spectrum.vectors.T @ y, y, self.alphas, intercept=True)
+        ):
+            score = score_of(residual).to(y.dtype).nan_to_num(nan=-torch.inf)
+            better = score > best
+            best, at = torch.where(better, score, best), at.masked_fill(better, index)
+        return best.masked_fill(best.isneginf(), torch.nan), at
+
+    def _solve(
+        self, kernels: WindowKernels, whole: Tensor | None, y: Tensor, evidence: Evidence, counts: Tensor
+    ) -> LeftOut:
+        """The dual weights of all fits that count, and what they predict of the images left out."""
+        candidates = self.chosen_windows_
+        self._dual, self._field_dual = y.new_zeros(len(candidates), *y.shape), torch.zeros_like(y)
+        left_out = LeftOut(torch.zeros_like(y), torch.zeros_like(y))
+
+        def add(i: int, kernel: Tensor, rank: Tensor, voxels: Tensor) -> None:
+            fit = _Fit(kernel, whole, self._shares[i], y)
+            chosen = evidence.alpha[i, rank, voxels]
+            for index in chosen.unique().tolist():
+                ranks, some = rank[chosen == index], voxels[chosen == index]
+                count = counts[i, ranks, some].to(y)
+                dual, predicted, field = fit.solve(float(self.alphas[index]), some)
+                left_out.prediction[:, some] += count * predicted
+                left_out.field[:, some] += count * field
+                self._dual[ranks, :, some] += (count * fit.share * dual).T
+                self._field_dual[:, some] += count * (1 - fit.share) * dual
+
+        counted = counts > 0
+        if self._shares[-1] == 0 and counted[-1].any():
+            add(-1, whole, *counted[-1].nonzero(as_tuple=True))
+        windowed = [i for i, share in enumerate(self._shares) if share > 0]
+        read = candidates[counted[windowed].any(0)].unique().tolist() if windowed else []
+        for index, window in show_progress(kernels.windows(read), "weights", len(read), self.progress):
+            for i in windowed:
+                here = counted[i] & (candidates == index)
+                if here.any():
+                    kernel = window if self._shares[i] == 1 else torch.lerp(whole, window, self._shares[i])
+                    add(i, kernel, *here.nonzero(as_tuple=True))
+        return left_out
+
+    def _describe(self, y: Tensor, evidence: Evidence, counts: Tensor, left_out: LeftOut, usable: Tensor) -> None:
+        """Fills the attributes that say of each voxel what was chosen and how well it predicts."""
+        shares = counts.new_tensor(self._shares)
+        read = counts[shares > 0].sum(0)  # (k, n_voxels)
+        self.window_weights_ = read.to(y)
+        self.share_ = (counts.sum(1) * shares[:, None]).sum(0).to(y)
+        normal = read / read.sum(0)
+        normal[:, read.sum(0) == 0] = 1 / len(read)  # reads the whole image alone
+        place = (normal[..., None] * self.windows_.double()[self.chosen_windows_]).sum(0).to(y)
+        self.position_, self.width_ = place[:, :2], place[:, 2:]
+        heaviest = counts.flatten(0, 1).argmax(0, keepdim=True)
+        self.best_alphas_ = y.new_tensor(self.alphas)[evidence.alpha.flatten(0, 1).gather(0, heaviest)[0]]
+        score = residual_score("r2", y)(y - left_out.prediction)
+        self.loo_scores_ = score.masked_fill(~usable, torch.nan).to(y)
+        # both parts without the mean response of the other images, which is -y / (n - 1) of centred ones
+        parts = left_out.prediction - (left_out.prediction - y) / len(y)
+        explained, field = ((x * y).sum(0, dtype=torch.float64) for x in (parts, left_out.field))
+        self.window_share_ = (1 - field / explained).masked_fill(~usable | (explained <= 0), torch.nan).to(y)
+
+    def _readers(self, index: int) -> Iterator[tuple[int, Tensor]]:
+        """Ranks at which a window is read, and the voxels that read it there."""
+        for rank, here in enumerate((self.chosen_windows_ == index) & (self.window_weights_ > 0)):
+            if here.any():
+                yield rank, here.nonzero()[:, 0]
+
+    def _windows_read(self) -> list[int]:
+        return self.chosen_windows_[self.window_weights_ > 0].unique().tolist()
+
+    def _fitted(self) -> WindowKernels:
+        if not hasattr(self, "_dual"):
+            refuse_unfitted(type(self).__name__)
+        return self._kernels
+
+    def _check(self) -> None:
+        if not self.alphas or min(self.alphas) <= 0 or not self.widths or min(self.widths) <= 0:
+            raise ValueError(f"alphas and widths must be positive, got {list(self.alphas)} and {list(self.widths)}.")
+        if not self.shares or not 0 <= min(self.shares) <= max(self.shares) <= 1:
+            raise ValueError(f"shares are of the window kernel in the mix, in [0, 1]; got {list(self.shares)}.")
+        if self.n_windows < 1 or not 0 < self.temper <= 1:
+            raise ValueError(
+                f"n_windows must be at least 1 and temper in (0, 1]; got {self.n_windows} and {self.temper}."
+            )
+
+
+class _Fit:
+    """Ridge with one kernel at any penalty: dual weights, and what is predicted of images left out."""
+
+    def __init__(self, kernel: Tensor, whole: Tensor | None, share: float, y: Tensor):
+        self.share, self._whole, self._y = share, whole, y
+        self._spectrum = spectrum_of_kernel(kernel, centred=True)
+        self._coordinates = self._spectrum.vectors.T @ y
+        self._own = None if share == 1 else (whole @ self._spectrum.vectors).mul_(self._spectrum.vectors)
+
+    def solve(self, alpha: float, voxels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Dual weights, left-out prediction and the whole-image part of it, (n_images, n_voxels) each.
+
+        Leaving image i out changes the dual weights c to ``c - G[:, i] c_i / G_ii``, with G the inverse of the centred
+        kernel and its penalty; so its part of the prediction loses ``(K G)_ii c_i / G_ii``.
+        """
+        vectors, values = self._spectrum
+        coordinates, y = self._coordinates[:, voxels], self._y[:, voxels]
+        dual = vectors @ (coordinates / (values + alpha)[:, None])
+        [residual] = leave_one_out(self._spectrum, coordinates, y, [alpha], intercept=True)
+        predicted = y - residual
+        if self._own is None:
+            return dual, predicted, torch.zeros_like(y)
+        # c_i / G_ii is the residual left out: with it, the part needs no inverse
+        own = self._own @ (1 / (values + alpha))
+        field = (1 - self.share) * (self._whole @ dual - own[:, None] * residual)
+        return dual, predicted, field
+
+
+def weigh(r2: Tensor, n_images: int, temper: float, n_kept: int) -> tuple[Tensor, Tensor]:
+    """How much each of several fits counts for each voxel, from leave-one-out R2 and a prior that all voxels share.
+
+    A fit's likelihood is that of normal errors of unknown size, ``(1 - R2) ** (-n_images / 2)``, to the power of
+    ``temper``. The prior over shares is what makes the voxels' likelihood largest (empirical Bayes, by EM).
+
+    Args:
+        r2: (n_shares, n_windows, n_voxels), minus infinity where there is no fit.
+        n_images: how many it was measured on.
+        temper: in (0, 1].
+        n_kept: fits that count, of each voxel; the others are dropped.
+
+    Returns:
+        Weights as ``r2``, float64, summing to 1 over fits, 0 for a voxel without any; and the prior (n_shares,).
+
+    >>> r2 = torch.tensor([[[0.5, 0.4, 0.1]], [[0.1, 0.1, 0.2]]])
+    >>> weights, prior = weigh(r2, n_images=500, temper=0.2, n_kept=2)
+    >>> prior.round(decimals=1).tolist(), weights.sum((0, 1)).tolist()
+    ([0.7, 0.3], [1.0, 1.0, 1.0])
+    """
+    log = -0.5 * n_images * temper * torch.log1p(-r2.double().clamp(max=1 - 1e-12))
+    prior = torch.full((len(r2),), 1 / len(r2), dtype=torch.float64, device=r2.device)
+    known = log.isfinite().any(0).any(0)
+    flat = log[..., known].flatten(0, 1)
+    weights = torch.zeros_like(log)
+    if not known.any():
+        return weights, prior
+    for _ in range(_STEPS):
+        logit = (log[..., known] + prior.log()[:, None, None]).flatten(0, 1)
+        posterior = torch.softmax(logit, 0)
+        before, prior = prior, posterior.reshape(len(r2), -1).sum(1) / posterior.shape[1]
+        if (prior - before).abs().max() < _SETTLED:
+            break
+    top = posterior.topk(min(n_kept, len(flat)), 0)
+    kept = torch.zeros_like(posterior).scatter_(0, top.indices, top.values / top.values.sum(0))
+    weights[..., known] = kept.reshape(log[..., known].shape)
+    return weights, prior
