@@ -25,9 +25,10 @@ from brainnet.tokens import Preprocessing, Tokens
 class EpochSampler(Sampler):
     """Index tensors, batch by batch; another order every epoch, and every index on exactly one process.
 
-    The images of an epoch are dealt out to the processes like cards, and each process cuts its hand into equally many
-    batches of nearly equal size, at most ``batch_size`` (one more, where a process would otherwise have none to give).
-    So no process waits for another, and none repeats an image as padding.
+    The order of an epoch is cut into steps of nearly equal size, and the images of a step are dealt out to the
+    processes like cards: at most ``batch_size`` to each (more, where a process would otherwise have none to give). So
+    as many processes with a part of the batch each take the steps that one takes, none waits for another, and none
+    repeats an image as padding.
 
     Args:
         index: image indices of the split, (n,).
@@ -90,10 +91,10 @@ class EpochSampler(Sampler):
             # both numbers enter the seed whole: seed 0 in epoch 1 is not seed 1 in epoch 0
             order = order[torch.from_numpy(np.random.default_rng([self.seed, self.epoch]).permutation(len(order)))]
         self.epoch += 1
-        mine = order[self.rank :: self.world_size].to(self.device)
+        order = order.to(self.device)
         if self.drop_last:
-            return iter(mine[: self.n_batches * self.batch_size].split(self.batch_size))
-        return iter(mine.tensor_split(self.n_batches))
+            order = order[: self.n_batches * self.batch_size * self.world_size]
+        return (step[self.rank :: self.world_size] for step in order.tensor_split(self.n_batches))
 
 
 class TransformedTokens(Tokens):

@@ -212,8 +212,8 @@ class BasePLModel(pl.LightningModule):
         return (transform(tokens) for tokens in self.token_batches(index))
 
     def _tokens_of(self, batch: Any) -> Tokens:
-        """What the encoder reads, of an image batch or a cached token batch."""
-        inputs = batch[0]
+        """What the encoder reads, of images or cached tokens, with their responses or, to predict, without."""
+        inputs = batch if isinstance(batch, Tensor | Tokens) else batch[0]
         if isinstance(inputs, Tensor):
             tokens, transformed = self.tokens(inputs), False
         else:

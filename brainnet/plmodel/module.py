@@ -172,17 +172,35 @@ class PLModel(BasePLModel):
         """Begins the epoch's mean loss."""
         self._losses = []
 
+    @torch.compiler.disable(recursive=False)  # compiled is what it calls: its own counts change with every step
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Smooth L1 plus the decaying regulariser."""
+        """Smooth L1, the mean over the step's known responses, plus the decaying regulariser.
+
+        Processes have nearly as many images each, not always equally many, and Lightning takes the mean of their
+        gradients. So each weighs its loss, and one process and several take the same steps.
+        """
         loss, regulariser = self._objective(self._tokens_of(batch), batch[1])
+        loss = loss * self._weight(batch[1])
+        self._note(loss.detach(), regulariser.detach(), len(batch[1]))
+        return loss + self._strength() * regulariser
+
+    def _weight(self, response: Tensor) -> Tensor | float:
+        """This process's known responses in a step, over the mean of all processes."""
+        if self._trainer is None or self.trainer.world_size == 1:
+            return 1.0
+        count = (self.usable & torch.isfinite(response)).sum().float()
+        return count / self.trainer.strategy.reduce(count.clone(), reduce_op="mean").clamp(min=1e-9)
+
+    def _strength(self) -> float:
+        """What the regulariser counts at this step."""
         step = self.settings.step
-        strength = step.regularization * max(0.0, 1 - self.global_step / max(1, step.regularization_steps))
-        total = loss + strength * regulariser
-        self._losses.append(loss.detach())
-        self.log_dict(
-            {"train_loss": loss.detach(), "train_regulariser": regulariser.detach()}, batch_size=len(batch[1])
-        )
-        return total
+        return step.regularization * max(0.0, 1 - self.global_step / max(1, step.regularization_steps))
+
+    @torch.compiler.disable
+    def _note(self, loss: Tensor, regulariser: Tensor, batch_size: int) -> None:
+        """Logs a step, and keeps its loss for the epoch's mean."""
+        self._losses.append(loss)
+        self.log_dict({"train_loss": loss, "train_regulariser": regulariser}, batch_size=batch_size, sync_dist=True)
 
     def _objective(self, tokens: Tokens, response: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and regulariser of a batch, replayed from a CUDA graph where ``TRAINER.CUDA_GRAPH`` asks for it."""
@@ -295,7 +313,7 @@ class PLModel(BasePLModel):
     test_step = validation_step
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Predictions (B, n_voxels) in response units."""
+        """Predictions (B, n_voxels) in response units; a batch may also be images or tokens alone."""
         fit, _ = self._encode(self._tokens_of(batch))
         return fit * self.response_sd + self.response_mean
 
@@ -323,7 +341,9 @@ class PLModel(BasePLModel):
         self.scores[split] = scores
         self.log_dict(means, prog_bar=True, sync_dist=True)  # equal on all processes: the sums were added up
         if split == "val" and not self.trainer.sanity_checking:
-            loss = {"train_loss": float(torch.stack(self._losses).mean())} if self._losses else {}
+            loss = {}
+            if self._losses:
+                loss["train_loss"] = float(self.trainer.strategy.reduce(torch.stack(self._losses).mean()))
             self.history.append(
                 {"epoch": self.current_epoch, **loss, **{name: float(value) for name, value in means.items()}}
             )
@@ -395,7 +415,8 @@ class PLModel(BasePLModel):
 
         Args:
             checkpoint_path: written by a Trainer.
-            map_location: device to put the model on; None is the CPU.
+            map_location: where the model goes, as in ``torch.load``: a device, or what maps saved places to devices.
+                None is the CPU.
             hparams_file: none of brainnet's; a checkpoint holds its settings.
             strict: every weight must be there.
             weights_only: always so.
@@ -415,6 +436,9 @@ class PLModel(BasePLModel):
         model = cls(**options)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"], strict=strict)
+        if map_location is not None and not isinstance(map_location, str | torch.device):
+            weights = torch.load(checkpoint_path, map_location=map_location, weights_only=True)["state_dict"]
+            map_location = weights["usable"].device
         return model if map_location is None else model.to(map_location)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

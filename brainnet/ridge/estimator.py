@@ -39,9 +39,14 @@ class VoxelwiseRegressor:
         return torch.as_tensor(self.cv_scores_).double().max(0).values
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Constructor arguments by name, as scikit-learn's estimators give them."""
+        """Constructor arguments by name, as in scikit-learn; deep, also "name__argument" of estimators within."""
         names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name not in ("self", "args", "kwargs")}
+        params = {name: getattr(self, name) for name in names if name not in ("self", "args", "kwargs")}
+        if deep:
+            for name, value in list(params.items()):
+                if hasattr(value, "get_params") and not isinstance(value, type):
+                    params |= {f"{name}__{inner}": given for inner, given in value.get_params().items()}
+        return params
 
     def set_params(self, **params: Any) -> VoxelwiseRegressor:
         """Sets constructor arguments and returns the estimator."""
@@ -49,7 +54,11 @@ class VoxelwiseRegressor:
         for name, value in params.items():
             if name not in known:
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}. Known: {', '.join(known)}")
-            setattr(self, name, value)
+            own, _, inner = name.partition("__")
+            if inner:
+                getattr(self, own).set_params(**{inner: value})
+            else:
+                setattr(self, own, value)
         return self
 
     def score(self, X: Any, y: Any) -> Any:
@@ -72,7 +81,7 @@ class VoxelwiseRegressor:
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters
-        changed = (f"{k}={v!r}" for k, v in self.get_params().items() if v is not defaults[k].default)
+        changed = (f"{k}={v!r}" for k, v in self.get_params(deep=False).items() if repr(v) != repr(defaults[k].default))
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def _open(self, X: Any, Y: Any, dtype: torch.dtype | None = None) -> tuple[Features, Tensor]:
@@ -154,7 +163,7 @@ class VoxelwiseRegressor:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
-            refuse_unfitted(type(self).__name__)
+            _refuse_unfitted(type(self).__name__)
 
     def _reopen(self, X: Any) -> Features:
         """Features to predict from, once their number is the fitted one."""
@@ -200,8 +209,7 @@ def renamed(**names: str) -> Callable:
     return accept
 
 
-def refuse_unfitted(name: str) -> NoReturn:
-    """Raises scikit-learn's ``NotFittedError`` for an estimator of that name."""
+def _refuse_unfitted(name: str) -> NoReturn:
     from sklearn.exceptions import NotFittedError
 
     raise NotFittedError(f"this {name} is not fitted yet; call fit first.")

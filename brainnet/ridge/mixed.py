@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from brainnet._work import progress as show_progress
-from brainnet.ridge.estimator import refuse_unfitted
+from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, window_grid
 from brainnet.ridge.window import ALPHAS, CENTRES, WIDTHS
@@ -50,7 +50,7 @@ class LeftOut(NamedTuple):
     field: Tensor
 
 
-class MixedWindowRidgeCV:
+class MixedWindowRidgeCV(VoxelwiseRegressor):
     """Ridge that reads a Gaussian window and the whole image, mixed and chosen per voxel by exact leave-one-out.
 
     Kernel of a voxel: ``share * K(window) + (1 - share) * K(whole image)``. Each is the sum over layers of kernels with
@@ -166,6 +166,7 @@ class MixedWindowRidgeCV:
         left_out = self._solve(kernels, whole, y, evidence, counts)
         self._describe(y, evidence, counts, left_out, usable)
         kernels.forget()
+        self.n_features_in_ = sum(kernels.maps.widths.values())  # channels of all layers
         return self
 
     def predict(self, tokens: Any) -> Tensor:
@@ -237,6 +238,7 @@ class MixedWindowRidgeCV:
 
     def training_score(self) -> Tensor:
         """(n_voxels,) leave-one-out R2 of the averaged predictions, ``loo_scores_``."""
+        self._check_fitted()
         return self.loo_scores_
 
     def score(self, tokens: Any, responses: Any) -> Tensor:
@@ -351,8 +353,7 @@ class MixedWindowRidgeCV:
         return self.chosen_windows_[self.window_weights_ > 0].unique().tolist()
 
     def _fitted(self) -> WindowKernels:
-        if not hasattr(self, "_dual"):
-            refuse_unfitted(type(self).__name__)
+        self._check_fitted()
         return self._kernels
 
     def _check(self) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from brainnet._work import progress as show_progress
+from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, pool, window_grid
 from brainnet.scores import r2, usable_voxels
@@ -27,7 +28,7 @@ ALPHAS = tuple(10 ** (-4 + 0.5 * i) for i in range(12))
 _SELECTIONS = ("r2", "pearson_r")
 
 
-class WindowRidgeCV:
+class WindowRidgeCV(VoxelwiseRegressor):
     """Ridge on window-pooled tokens of all layers, window and penalty chosen per voxel by exact leave-one-out.
 
     The pooled vector of a layer is ``(1 - scale) * window + scale * global``, with windows normalised to sum 1 over the
@@ -128,11 +129,13 @@ class WindowRidgeCV:
         constant = self._score.isneginf()
         self.loo_scores_ = self._score.masked_fill(constant, torch.nan)
         self.coef_ = dict(zip(maps.widths, self._coef.split(list(maps.widths.values()), 1), strict=True))
+        self.n_features_in_ = n_channels  # of all layers
         del self._score, self._score_of, self._coef, self._mean
         return self
 
     def predict(self, tokens: Any) -> Tensor:
         """Predicted responses (n_images, n_voxels) for tokens given as to :meth:`fit`."""
+        self._check_fitted()
         maps, fitted = TokenMaps(tokens), {name: weight.shape[1] for name, weight in self.coef_.items()}
         if maps.widths != fitted:
             raise ValueError(f"tokens have layers and widths {maps.widths} but the model was fitted on {fitted}.")
@@ -152,6 +155,7 @@ class WindowRidgeCV:
 
     def training_score(self) -> Tensor:
         """(n_voxels,) the leave-one-out score of the chosen window and penalty, ``loo_scores_``."""
+        self._check_fitted()
         return self.loo_scores_
 
     def score(self, tokens: Any, responses: Any) -> Tensor:

@@ -1,14 +1,18 @@
 """What every regression shares: scikit-learn's own checks, inputs of every kind, warnings with numbers."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
 import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
 from brainnet import ridge
-from brainnet.ridge import KernelRidgeCV, LinearRegressionCV, RidgeCV
+from brainnet.ridge import KernelRidgeCV, LinearRegressionCV, RidgeCV, StackedRegressionCV
 from brainnet.ridge.estimator import VoxelwiseRegressor
 
 KINDS = [kind for kind in vars(ridge).values() if isinstance(kind, type) and issubclass(kind, VoxelwiseRegressor)]
@@ -33,6 +37,61 @@ def test_scikit_learns_own_checks_pass(estimator):
     found = check_estimator(estimator, on_fail=None, on_skip=None)
     assert len(found) > 40
     assert not [(check["check_name"], check["exception"]) for check in found if check["status"] == "failed"]
+
+
+def read_by(kind, rng):
+    """What an estimator reads of 30 images with two layers: an array, a mapping of arrays, or one of token maps."""
+    shape = {"features": (30, 4), "spaces": (30, 4), "tokens": (30, 4, 3, 3)}[kind.reads]
+    layers = {name: rng.normal(size=shape).astype(np.float32) for name in ("a", "b")}
+    return layers["a"] if kind.reads == "features" else layers
+
+
+def as_bytes(x):
+    return x.tobytes() if isinstance(x, np.ndarray) else {name: values.tobytes() for name, values in x.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore")
+def test_estimators_of_every_kind_of_input_have_the_same_manners(kind):
+    rng = np.random.default_rng(0)
+    X, Y = read_by(kind, rng), rng.normal(size=(30, 2)).astype(np.float32)
+    if kind.reads == "tokens":
+        X, given = {name: torch.from_numpy(maps) for name, maps in X.items()}, X
+    else:
+        given = X
+    model = kind()
+    for ask in (lambda: model.predict(X), lambda: model.score(X, Y), model.training_score):
+        with pytest.raises(NotFittedError, match=kind.__name__):
+            ask()
+    params, before = model.get_params(), (as_bytes(given), Y.tobytes())
+    fitted = model.fit(X, Y)
+    assert fitted is model
+    assert (as_bytes(given), Y.tobytes()) == before
+    assert all(model.get_params()[name] is value for name, value in params.items())
+    first = np.asarray(model.predict(X))
+    assert first.shape == (30, 2)
+    assert np.asarray(model.score(X, Y)).shape == (2,)
+    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(model)).predict(X)), first)
+    again = clone(model)
+    with pytest.raises(NotFittedError):
+        again.predict(X)
+    assert repr(again) == repr(model)
+    np.testing.assert_array_equal(np.asarray(again.fit(X, Y).predict(X)), first)
+    name = next(name for name in params if name in ("alphas", "cv", "selection", "method"))
+    assert model.set_params(**{name: params[name]}) is model
+    with pytest.raises(ValueError, match="no_such_parameter"):
+        model.set_params(no_such_parameter=1)
+
+
+def test_parameters_of_an_estimator_within_another_have_its_name_before_theirs():
+    stacked = StackedRegressionCV(RidgeCV(cv=3))
+    assert stacked.get_params()["estimator__cv"] == 3
+    assert "estimator__cv" not in stacked.get_params(deep=False)
+    stacked.set_params(estimator__cv=4, cv=6)
+    assert (stacked.estimator.cv, stacked.cv) == (4, 6)
+    twin = clone(stacked)
+    assert twin.estimator is not stacked.estimator
+    assert twin.estimator.cv == 4
 
 
 @pytest.mark.parametrize("kind", ARRAY_READERS)
