@@ -92,5 +92,6 @@ def test_a_course_of_ceilings_follows_time_once():
     points = band.get_paths()[0].vertices
     upper = {x: points[points[:, 0] == x, 1].max() for x in (1, 2, 3)}
     assert upper == {1: 0.2, 2: 0.4, 3: 0.6}
+    assert list(dict.fromkeys(points[:, 0])) == [1, 2, 3]  # from left to right
     assert points[:, 1].min() == pytest.approx(0.1)
     marks.ceiling_course(Figure().add_subplot(), rows.drop(columns="ceiling_high"))
