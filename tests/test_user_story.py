@@ -66,7 +66,7 @@ def test_two_processes_train_and_score_as_one(tmp_path):
             """
             import os, sys, torch
             from brainnet.run import training as run
-            from tests.toys import ToyBackbone, toy_config, toy_dataset
+            from tests.toys import toy_config, toy_dataset, toys_registered
             devices = int(sys.argv[1])
             cfg = toy_config("DATASET.BATCH_SIZE", str(8 // devices), "TRAINER.DEVICES", str(devices),
                              "TRAINER.STRATEGY", "ddp" if devices > 1 else "auto", "TRAINER.ACCELERATOR", "cpu",
@@ -75,8 +75,8 @@ def test_two_processes_train_and_score_as_one(tmp_path):
             # whole batches to train on, and an odd number to validate on
             data.splits = dict(zip(("train", "val", "test"), torch.randperm(75, generator=torch.Generator().manual_seed(
                 0)).split([48, 11, 16])))
-            run.build_backbone_of, run.build_dataset = lambda cfg: ToyBackbone(), lambda cfg, backbone: data
-            metrics = run.fit(cfg, sys.argv[2], progress=False)
+            with toys_registered(lambda: data):
+                metrics = run.fit(cfg, sys.argv[2], progress=False)
             if metrics:
                 print("score", metrics["validation"]["val_r"], metrics["test"]["all"]["r"]["mean"], flush=True)
             os._exit(0)  # gloo's threads now and then abort a process that is on its way out

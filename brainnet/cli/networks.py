@@ -12,7 +12,7 @@ from rich.table import Table
 
 from brainnet.cli.listing import described
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, ImageSize, Out, Overwrite, Precision, Quiet, app, out_console
+from brainnet.cli.shared import Device, Grid, ImageSize, Out, Overwrite, Precision, Quiet, app, out_console
 
 
 @app.command()
@@ -24,10 +24,7 @@ def extract(
     out: Out = Path("features"),
     layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
     pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
-    grid: Annotated[
-        tuple[int, int] | None,
-        typer.Option(help="Average larger token maps down to this grid. Default: each layer's own.", metavar="H W"),
-    ] = None,
+    grid: Grid = None,
     file_format: Annotated[str, typer.Option("--format", "-f", help="npy, csv, h5, mat or pt.")] = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     device: Device = None,

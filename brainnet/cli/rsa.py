@@ -11,7 +11,18 @@ import typer
 from typer.core import TyperGroup
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, ImageSize, Out, Precision, Quiet, app, err_console, out_console, print_table
+from brainnet.cli.shared import (
+    Device,
+    Grid,
+    ImageSize,
+    Out,
+    Precision,
+    Quiet,
+    app,
+    err_console,
+    out_console,
+    print_table,
+)
 
 Brains = Annotated[
     list[Path],
@@ -144,6 +155,7 @@ def rdm(
     ] = None,
     metric: Metric = "correlation",
     pool: Annotated[str, typer.Option(help="How tokens become features: flatten, mean, global or both.")] = "flatten",
+    grid: Grid = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of pictures that the network sees at a time.")] = 16,
     device: Device = None,
     precision: Precision = None,
@@ -161,8 +173,9 @@ def rdm(
         from brainnet.run.rdms import write_rdms
 
     rdms = write_rdms(
-        source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, batch_size=batch_size, device=device,
-        precision=precision, image_size=image_size or None, seed=seed, progress=not quiet,
+        source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, grid=grid or None,
+        batch_size=batch_size, device=device, precision=precision, image_size=image_size or None, seed=seed,
+        progress=not quiet,
     )  # fmt: skip
     out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
 

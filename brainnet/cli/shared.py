@@ -30,6 +30,10 @@ Overrides = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+Grid = Annotated[
+    tuple[int, int] | None,
+    typer.Option(help="Average larger token maps down to this grid. Default: each layer's own.", metavar="H W"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Device = Annotated[

@@ -241,12 +241,17 @@ def layers_of(wanted: Sequence[str | int], available: list[str]) -> list[str]:
     return names
 
 
+def planted(cfg: CfgNode) -> bool:
+    """Whether the data set that ``cfg.DATASET`` names is made from a network: its ``from_settings`` asks for one."""
+    return "backbone" in (options_of(DATASETS[cfg.DATASET.NAME].from_settings) or ())
+
+
 def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
     """The data set that ``cfg.DATASET`` names; a simulated subject is planted in ``backbone``.
 
     Args:
         cfg: the settings; ``DATASET.NAME`` is a registered name or "FILE.py:CLASS".
-        backbone: of a data set whose ``from_settings`` asks for one; by default that of ``BACKBONE.NAME``.
+        backbone: of a data set that is :func:`planted`; None builds the one that ``cfg.BACKBONE`` names.
 
     Raises:
         ValueError: an unknown name, or an option the data set does not take.
@@ -262,8 +267,8 @@ def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
             options.setdefault(option, cfg.DATASET[key])
         elif cfg.DATASET[key] != usual[key]:
             raise ValueError(f"{what} takes no DATASET.{key}; leave it out.")
-    if taken is not None and "backbone" in taken:
-        options.setdefault("backbone", cfg.BACKBONE.NAME if backbone is None else backbone)
+    if planted(cfg) and "backbone" not in options:
+        options["backbone"] = build_backbone_of(cfg) if backbone is None else backbone
     dataset = make(cfg.DATASET.DATA_DIR, cfg.SEED, **options)
     return dataset.shuffled(seed=cfg.SEED) if cfg.DATASET.SHUFFLED else dataset
 

@@ -359,7 +359,12 @@ class PLModel(BasePLModel):
 
         folder = self._folder() / "maps"
         folder.mkdir(parents=True, exist_ok=True)
-        figure = plot.training(self.history, selectors, self.space, scores=self.scores["val"]["r"])
+        from_ridge = self.settings.readout.start == "ridge"
+        figure = plot.training(
+            self.history, selectors, self.space, scores=self.scores["val"]["r"], layer_names=self.layers,
+            fade=not self.data.dataset.is_shuffled,
+            leave_out=("layer", "scale", "channels") if from_ridge else (),
+        )  # fmt: skip
         plot.save(figure, folder / f"epoch{self.current_epoch:03d}", ("png",), dpi=100)
 
     # ------------------------------------------------------------------ loaders, where no data module is passed to fit

@@ -9,14 +9,16 @@ DIVERGING = "PuOr"  # scale: 0 local, 1 global
 BLANK = np.array([1.0, 1.0, 1.0])
 INK = "0.25"  # text
 FAINT = "0.5"  # second text
-# Okabe & Ito (2008), which color-blind readers tell apart; its black is dark grey here, to stay apart from outlines
-_OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#505050")
-# each the farthest, in OKLab as seen with and without red or green cones, from all before it
-_FURTHER = (
-    "#20008F", "#80FFFF", "#0000FF", "#600000", "#80CF9F", "#8F70FF", "#402050", "#9F1000", "#3040AF", "#40FFAF",
-    "#AFCFFF", "#FF5070", "#9F5080", "#604080", "#DF00CF", "#AF5040", "#BFCF60", "#FF80CF", "#800020", "#FFAFCF",
-    "#204040", "#DF8010", "#8F8FFF", "#BF9F9F", "#DF109F", "#0000CF", "#8FBF60", "#5050FF", "#103070", "#AF0060",
-    "#4080CF", "#9FEF80",
+# Okabe & Ito (2008) for lines and bars, blue and orange first, which color-blind readers tell apart; its black is dark
+# grey here, to stay apart from outlines
+_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#505050", "#F0E442")
+# for areas: each the farthest from all before it, in OKLab as seen with and without red or green cones, among colors of
+# low chroma (below 0.125 the first 20, 0.14 the others), since large areas of strong colors side by side glare
+_MUTED = (
+    "#5B8DB8", "#FEC57E", "#8E5308", "#67D9F5", "#D37E6D", "#7E4D8A", "#BA99E3", "#1E7359", "#3AB8A9", "#91892F",
+    "#BFAB54", "#E2BBCB", "#957180", "#ADE1AC", "#4B6AAB", "#91C490", "#6F9A8E", "#A4B5D5", "#A14E56", "#EA97BC",
+    "#4C3E40", "#003F8A", "#671D67", "#7C1403", "#CEE9FD", "#E7EE7A", "#8C7FDF", "#285A6B", "#5CF9D7", "#784136",
+    "#5BB1FE", "#5949A3", "#A9FDA8", "#1680A0", "#637F3C", "#8EA432", "#FFA282", "#6D6781", "#4FA46A", "#FCB5F9",
 )  # fmt: skip
 _DARKEST = 0.12  # brightness of a layer's color where the weights are spread evenly
 
@@ -82,24 +84,25 @@ def darken(colors: np.ndarray, entropy: np.ndarray) -> np.ndarray:
 
 
 def cluster_colors(n_clusters: int) -> np.ndarray:
-    """(n_clusters, 3) RGB that color-blind readers tell apart: Okabe and Ito's, then the farthest of these; up to 40.
+    """(n_clusters, 3) RGB of areas, muted, that color-blind readers tell apart, up to 40.
 
     More clusters take a circle of hues, in which neighbours are alike.
     """
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb
 
-    listed = (*_OKABE_ITO, *_FURTHER)
-    if n_clusters <= len(listed):
-        return np.array([to_rgb(color) for color in listed[:n_clusters]]).reshape(-1, 3)
+    if n_clusters <= len(_MUTED):
+        return np.array([to_rgb(color) for color in _MUTED[:n_clusters]]).reshape(-1, 3)
     return colormaps["hsv"](np.arange(n_clusters) / n_clusters)[:, :3]
 
 
 def contrasting_colors(count: int) -> np.ndarray:
-    """(count, 3) RGB of categories, blue and orange first."""
-    blue_first = [4, 5, 2, 6, 0, 1, 7, 3]
-    listed = cluster_colors(max(count, 8))
-    return np.concatenate([listed[blue_first], listed[8:]])[:count]
+    """(count, 3) RGB of categories drawn as lines, bars or points; beyond eight, as many as of clusters."""
+    from matplotlib.colors import to_rgb
+
+    if count > len(_OKABE_ITO):
+        return cluster_colors(count)
+    return np.array([to_rgb(color) for color in _OKABE_ITO[:count]]).reshape(-1, 3)
 
 
 def continuous_colors(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:

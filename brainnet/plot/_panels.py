@@ -22,7 +22,7 @@ from brainnet.plot._colors import (
     position_colors,
 )
 from brainnet.plot._figure import add_axes, color_bar, name_cells, patches, style_legend
-from brainnet.plot._units import summary
+from brainnet.plot._unplaced import summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ def scale_panel(scale: np.ndarray) -> Panel:
 
 def score_panel(scores: np.ndarray, limits: tuple[float, float], name: str) -> Panel:
     """The score (n_voxels,) of each voxel; it never fades."""
-    return _bar_panel("Score", summary(scores, "voxels"), scores, SEQUENTIAL, limits, name, None, fades=False)
+    return _bar_panel("Score", summary(scores), scores, SEQUENTIAL, limits, name, None, fades=False)
 
 
 def _bar_panel(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8  # ROIs that lines can show; more become a matrix
 MOST_BANDS = 2  # intervals that can lie on each other as bands; more become a line at each point
-MOST_ROWS = 400  # of a picture of units, three inches tall
+MOST_ROWS = 400  # of a picture of voxels, three inches tall
 
 
 def layers(
@@ -202,9 +202,9 @@ def best_layer(
 ) -> Figure:
     """A figure of the layer that scores best in each voxel, on the cortex or in slices, later layers lighter.
 
-    Give scores on training images: a best layer that is chosen by test scores is partly chosen by their noise. Units
-    without a place become a picture of all their scores, sorted by best layer, relative to the best of each unit: a
-    pale row is a unit whose layers score alike.
+    Give scores on training images: a best layer that is chosen by test scores is partly chosen by their noise. Voxels
+    without a place become a picture of all their scores, sorted by best layer, relative to the best of each voxel: a
+    pale row is a voxel whose layers score alike.
 
     Args:
         layer_scores: layer -> (n_voxels,) scores, in the network's order; a voxel that is NaN in all has no layer.
@@ -221,7 +221,7 @@ def best_layer(
     >>> scores = {"early": torch.tensor([0.4, 0.1]), "late": torch.tensor([0.2, 0.3])}
     >>> figure = best_layer(scores, BrainSpace.free(2))
     >>> figure.axes[0].get_title(loc="left")
-    'best layer of 2 units'
+    'best layer of 2 voxels'
     """
     names = list(layer_scores)
     values = [to_numpy(score) for score in layer_scores.values()]
@@ -231,18 +231,17 @@ def best_layer(
     if not names:
         raise ValueError("layer_scores names no layers.")
     values = np.where(np.isnan(values), -np.inf, values)
-    even = (values == values[0]).all(0) & (len(values) > 1)  # as of a unit that no layer predicts: none is the best
+    even = (values == values[0]).all(0) & (len(values) > 1)  # as of a voxel that no layer predicts: none is the best
     best = np.where((values.max(0) <= floor) | even, -1, values.argmax(0))
     canvas = canvas_of(space)
     known = int((best >= 0).sum())
-    what = "units" if canvas is None else "voxels"
     if canvas is None:
-        figure = _units_by_layer(values, best, names)
+        figure = _unplaced_by_layer(values, best, names)
     else:
         figure = _layer_map(canvas, best, names, alpha, named_regions(outlines, space))
     title_above(figure, title)
     left_out = f"of {len(best):,}; the others have no layer that scores above {floor:g}"
-    note_below(figure, f"{known:,} {what} {left_out}" if known < len(best) else "")
+    note_below(figure, f"{known:,} voxels {left_out}" if known < len(best) else "")
     return figure
 
 
@@ -262,13 +261,13 @@ def _layer_map(
     return figure
 
 
-def _units_by_layer(values: np.ndarray, best: np.ndarray, names: list[str]) -> Figure:
-    """How many units each layer fits best, above every unit's scores relative to its best."""
+def _unplaced_by_layer(values: np.ndarray, best: np.ndarray, names: list[str]) -> Figure:
+    """How many voxels each layer fits best, above every voxel's scores relative to its best."""
     known = best >= 0
     top = values.max(0)
     order = np.flatnonzero(known)[np.lexsort((-top[known], best[known]))]
-    gap = np.where(np.isneginf(values), np.nan, values - np.where(known, top, 0))[:, order].T  # (n_units, n_layers)
-    n_units, n_layers = gap.shape
+    gap = np.where(np.isneginf(values), np.nan, values - np.where(known, top, 0))[:, order].T  # (n_voxels, n_layers)
+    n_voxels, n_layers = gap.shape
     width, tall = max(2.6, 0.42 * n_layers), 3.0
     figure = new_figure((width + 0.78, tall + 1.5))
     ax = add_axes(figure, (0.7, tall + 0.2, width, 0.9))
@@ -279,20 +278,20 @@ def _units_by_layer(values: np.ndarray, best: np.ndarray, names: list[str]) -> F
         ax.text(place, count, f"{count:,}", ha="center", va="bottom", fontsize=6.5, color=INK)
     ax.set(xlim=(-0.5, n_layers - 0.5), ylim=(0, 1.2 * max(counts.max(), 1)), xticks=[])
     ax.yaxis.get_major_locator().set_params(integer=True, nbins=3)
-    plain(ax, "", "units")
-    ax.set_title(f"best layer of {n_units:,} units", fontsize=8, color=INK, loc="left", pad=8)
+    plain(ax, "", "voxels")
+    ax.set_title(f"best layer of {n_voxels:,} voxels", fontsize=8, color=INK, loc="left", pad=8)
     worst = gap[np.isfinite(gap).any(1)]
-    lowest = min(-0.01, float(np.median(np.nanmin(worst, axis=1)))) if len(worst) else -1.0  # a typical unit's range
+    lowest = min(-0.01, float(np.median(np.nanmin(worst, axis=1)))) if len(worst) else -1.0  # a typical voxel's range
     shown = np.nan_to_num(continuous_colors(gap, SEQUENTIAL, lowest, 0.0), nan=1.0)
-    if n_units > MOST_ROWS:  # neighbours averaged here, as matplotlib would blur across layers too
-        edges = np.linspace(0, n_units, MOST_ROWS + 1).astype(int)[1:-1]
+    if n_voxels > MOST_ROWS:  # neighbours averaged here, as matplotlib would blur across layers too
+        edges = np.linspace(0, n_voxels, MOST_ROWS + 1).astype(int)[1:-1]
         shown = np.stack([rows.mean(0) for rows in np.split(shown, edges)])
-    if n_units:
-        heat.imshow(shown, extent=(-0.5, n_layers - 0.5, n_units, 0), aspect="auto", interpolation="nearest")
-    plain(heat, "", "units, sorted by best layer")
+    if n_voxels:
+        heat.imshow(shown, extent=(-0.5, n_layers - 0.5, n_voxels, 0), aspect="auto", interpolation="nearest")
+    plain(heat, "", "voxels, sorted by best layer")
     heat.set_xlim(-0.5, n_layers - 0.5)
     name_columns(heat, range(n_layers), labels(names))
-    _bar_below(figure, heat, lowest, 0.0, "training score less the unit's best")
+    _bar_below(figure, heat, lowest, 0.0, "training score less the voxel's best")
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet.plot._canvas import to_numpy
-from brainnet.plot._colors import FAINT, INK, cluster_colors, contrasting_colors, layer_colors
+from brainnet.plot._colors import FAINT, INK, contrasting_colors, layer_colors
 from brainnet.plot._figure import (
     EDGE,
     add_axes,
@@ -165,7 +165,7 @@ def joint_histogram(
     if bins is None and len(a) < FEW_VOXELS:
         margin = 0.03 * (high - low) or 0.5
         low, high = low - margin, high + margin  # a point on the edge would be cut in half
-        ax.scatter(a, b, s=9, color=cluster_colors(8)[4], alpha=0.7, linewidths=0, zorder=3)
+        ax.scatter(a, b, s=9, color=contrasting_colors(1)[0], alpha=0.7, linewidths=0, zorder=3)
         ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     else:
         bins = int(np.clip(2 * np.sqrt(len(a)), 20, 60)) if bins is None else bins

@@ -29,7 +29,7 @@ from brainnet.plot._figure import (
 )
 from brainnet.plot._panels import Panel, cluster_panel, layer_panel, scale_panel, score_panel, space_panel
 from brainnet.plot._text import LONGEST_TITLE, label
-from brainnet.plot._units import Style, ceiling_scatter, histogram, units_figure
+from brainnet.plot._unplaced import Style, ceiling_scatter, histogram, unplaced_figure
 from brainnet.plot.surface import regions
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
@@ -67,7 +67,7 @@ def selectors(
 
     *Layer*: the layer of largest weight, darker the more evenly the weights are spread. *Space*: the color of the
     place in the image. *Scale*: local to global. *Score* and *channels*, where given. Surface spaces become flat maps,
-    volume spaces slices; units without a place a sorted picture of layer weights, positions, scales and scores.
+    volume spaces slices; voxels without a place a sorted picture of layer weights, positions, scales and scores.
 
     Args:
         chosen: the selectors: space (n, 2) in [-1, 1], layer (n, n_layers), scale (n, 1).
@@ -75,7 +75,7 @@ def selectors(
         scores: (n,) test or validation scores.
         noise_ceiling: (n,) the largest score a perfect model would reach, on the scale of ``scores``.
         clusters: (n,) integers, the channel cluster of each voxel; -1 for none.
-        width: (n, 1) or (n,) width of a Gaussian window, image half-width = 1; drawn for units without a place.
+        width: (n, 1) or (n,) width of a Gaussian window, image half-width = 1; drawn for voxels without a place.
         layer_names: one for each layer, by default 1, 2, ...
         title: text above.
         fade: whether maps fade where the score falls below 0.2; needs ``scores``. A shuffled control has no scores, so
@@ -117,7 +117,7 @@ def selectors(
     drawn_without = [_left_out(leave_out, note)]
     style = Style(names, score_limits, score_name, kept)
     if canvas is None:
-        figure = units_figure(chosen, given, style)
+        figure = unplaced_figure(chosen, given, style)
     else:
         if fade and "scores" in given:
             drawn_without.append(f"Maps fade where the score is below {FADE[1]:g}")
@@ -157,7 +157,6 @@ def _map_figure(
             values=given["scores"],
             span=(low, 1.0),
             name=style.score_name,
-            what="voxels",
             limits=style.score_limits,
         )
     alpha = _opacity(given["scores"]) if fade and "scores" in given else None
@@ -196,7 +195,7 @@ def training(
     canvas = canvas_of(space)
     style = Style(names, (0.0, 1.0), "validation r", kept)
     if canvas is None:
-        figure = units_figure(chosen, given, style)
+        figure = unplaced_figure(chosen, given, style)
     else:
         alpha = _opacity(given["scores"]) if given and fade else None
         figure = _panels_figure(canvas, _selector_panels(chosen, style), alpha, {}, {})

@@ -30,6 +30,7 @@ from brainnet.config import config_keys
 from brainnet.dataset import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, encode
 from brainnet.plmodel import build_backbone_of, build_dataset
+from brainnet.plmodel.build import planted
 from brainnet.run.card import Clock, closing, data_card, opening, refuse_others
 from brainnet.run.encoding_choices import Choices, check_choices, read_groups, subject_configs
 from brainnet.run.encoding_comparisons import difference_tables, significance_table
@@ -219,8 +220,8 @@ def _features_card(files: FeatureFiles) -> dict[str, Any]:
 
 
 def _dataset(cfg: CfgNode, networks: Sequence[Network], built: Mapping[str, Any]) -> ResponseDataset:
-    """The data set of one subject; a simulated one is planted in the config's own network."""
-    if cfg.DATASET.NAME != "simulated":
+    """The data set of one subject; what is planted is planted in the config's own network."""
+    if not planted(cfg):
         return build_dataset(cfg, None)
     own = next((network for network in networks if network.name == cfg.BACKBONE.NAME), None)
     if own is None:

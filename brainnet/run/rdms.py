@@ -35,7 +35,7 @@ def write_rdms(
     layers: Iterable[str] | None = None,
     metric: str = "correlation",
     pool: str = "flatten",
-    grid: tuple[int, int] = (8, 8),
+    grid: tuple[int, int] | None = None,
     batch_size: int = 16,
     device: str | None = None,
     progress: bool = True,
@@ -52,7 +52,8 @@ def write_rdms(
         layers: which; all by default.
         metric: distance, see ``DISTANCES``; one of your own is named by its file, "mine.py:chebyshev".
         pool: how a network's tokens become features: "flatten", "mean", "global" or "both".
-        grid: token grid kept per layer (height, width).
+        grid: None keeps each layer's own token map; a pair (height, width) averages larger maps down to it first, and
+            no map grows, as in :func:`brainnet.run.extraction.extract_features`.
         batch_size: pictures per forward pass.
         device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
         progress: show progress bars.
@@ -76,8 +77,9 @@ def write_rdms(
             named, images = adjusted_of(backbone, wanted, **network), Images(source)
             with at_work(named, place):
                 store = TokenStore.build(
-                    named, images, grid=grid, dtype=torch.float32, batch_size=batch_size, progress=progress
-                )
+                    named, images, grid=grid, resize="shrink", dtype=torch.float32, batch_size=batch_size,
+                    progress=progress,
+                )  # fmt: skip
             features, conditions = _of_store(store, pool, None), images.ids
             origin = {"backbone": backbone, "fingerprint": store.fingerprint}
         else:
@@ -96,7 +98,13 @@ def write_rdms(
         card = {
             **opening("rdm", PACKAGES),
             "source": {"path": str(source), **origin},
-            "settings": {"metric": metric, "pool": pool, "grid": list(grid), "layers": list(rdms.names), **network},
+            "settings": {
+                "metric": metric,
+                "pool": pool,
+                "grid": "native" if grid is None else list(grid),
+                "layers": list(rdms.names),
+                **network,
+            },
             "n_conditions": rdms.n_conditions,
             "rdms_sha256": array_digest(rdms.values),
         }

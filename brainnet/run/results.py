@@ -28,7 +28,28 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scik
             "nilearn")  # fmt: skip
 
 
-def write_results(
+def write_run(
+    out: Path, model: PLModel, data: dict[str, Any], validation: dict[str, float] | None, clock: Clock
+) -> dict[str, Any]:
+    """Scores a trained model and writes all that a run leaves but its checkpoint: tables, pictures, card; the means.
+
+    Args:
+        out: the run folder.
+        model: trained, with its data.
+        data: of :func:`brainnet.run.card.data_card`.
+        validation: scores of the epoch whose weights were kept, where there was a validation.
+        clock: with the laps so far.
+    """
+    model.eval()
+    metrics = _write_tables(out, model, model.data.dataset, validation)
+    clock.lap("scores")
+    redraw(out)
+    clock.lap("pictures")
+    _write_card(out, model, data, metrics, clock)
+    return metrics
+
+
+def _write_tables(
     out: Path, model: PLModel, dataset: ResponseDataset, validation: dict[str, float] | None
 ) -> dict[str, Any]:
     """Scores the test images and writes the tables, the selectors and the means; returns the means.
@@ -165,25 +186,14 @@ def _summaries(scores: Any) -> dict[str, Any]:
     return summary
 
 
-def write_card(
-    out: Path, cfg: Any, data: dict[str, Any], identity: dict[str, str], metrics: dict[str, Any], clock: Clock
-) -> None:
-    """The run card: where every number came from.
-
-    Args:
-        out: the run folder.
-        cfg: the whole merged config.
-        data: of :func:`brainnet.run.card.data_card`.
-        identity: of the backbone.
-        metrics: of :func:`write_results`.
-        clock: with its laps.
-    """
+def _write_card(out: Path, model: PLModel, data: dict[str, Any], metrics: dict[str, Any], clock: Clock) -> None:
+    """The run card: where every number came from."""
     card = {
         **opening("fit", PACKAGES),
-        "seed": cfg.SEED,
-        "config": config_keys(cfg),
+        "seed": model.cfg.SEED,
+        "config": config_keys(model.cfg),
         **data,
-        "backbone": identity,
+        "backbone": model.identity,
         "test": metrics["test"][ALL],
         "further_splits": {split: means[ALL] for split, means in metrics.get("further_splits", {}).items()},
         **closing(clock),

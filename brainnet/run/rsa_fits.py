@@ -70,9 +70,7 @@ def fit_rdms(
                         found.components, found.weights.tolist(), found.weights_spread.tolist(), strict=True
                     )
                 ]
-        tables = {"scores": pd.DataFrame(scores), "weights": pd.DataFrame(mixtures)}
-        p = tables["scores"]["p"].astype(float).to_numpy(copy=True)
-        tables["scores"].insert(tables["scores"].columns.get_loc("p") + 1, "p_corrected", holm(p).numpy())
+        tables = {"scores": _corrected(pd.DataFrame(scores)), "weights": pd.DataFrame(mixtures)}
         clock.lap("fits")
         clear(out)
         _draw_fits(tables, [name for name, rdms in networks.items() if len(rdms) > 1], method, out)
@@ -167,8 +165,7 @@ def partition_rdms(
             table = found.table()
             table.insert(0, "roi", roi)
             parts.append(table)
-        table = pd.concat(parts, ignore_index=True)
-        table.insert(table.columns.get_loc("p") + 1, "p_corrected", holm(table["p"].to_numpy(copy=True)).numpy())
+        table = _corrected(pd.concat(parts, ignore_index=True))
         clock.lap("regression")
         clear(out)
         save_figure(plot.rsa_parts(table.assign(p=table["p_corrected"])), out / "parts.png")
@@ -178,6 +175,13 @@ def partition_rdms(
                     "correction": "holm, over all tested parts of all regions"}  # fmt: skip
         card = card_of(regions, sets, settings, parts=table)
         return finish(out, {"parts": table}, card, clock, as_read("brain", regions) + as_read("model", sets))
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with p after Holm over all of its rows, in a column behind p."""
+    corrected = holm(table["p"].astype(float).to_numpy(copy=True)).numpy()
+    table.insert(table.columns.get_loc("p") + 1, "p_corrected", corrected)
+    return table
 
 
 def _sem(values: Tensor) -> float:

@@ -28,11 +28,11 @@ from brainnet._files import read_json, write_json, write_text
 from brainnet.config import checked_config, config_keys, load_config
 from brainnet.dataset import ResponseDataset
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
-from brainnet.plmodel.build import with_full_paths
+from brainnet.plmodel.build import planted, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, data_card
 from brainnet.run.folder import claimed, clear, is_first_process, stoppable
-from brainnet.run.results import ALL, redraw, write_card, write_results
+from brainnet.run.results import ALL, write_run
 from brainnet.scores import usable_voxels
 from brainnet.store import backbones_unchanged
 
@@ -92,7 +92,7 @@ def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writ
     clock = Clock()
     pl.seed_everything(cfg.SEED, workers=True, verbose=False)
     trainer, best = _build_trainer(cfg, out, progress)  # before any work: a device may not be there
-    if cfg.DATASET.NAME == "simulated":  # planted in the backbone
+    if planted(cfg):
         backbone = build_backbone_of(cfg)
         dataset = build_dataset(cfg, backbone)
     else:  # a wrong folder is told before weights are fetched
@@ -133,13 +133,7 @@ def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writ
         return {}
     clock.lap("training")
 
-    model.eval()
-    metrics = write_results(out, model, dataset, validation)
-    clock.lap("scores")
-    redraw(out)
-    clock.lap("pictures")
-    write_card(out, cfg, data, model.identity, metrics, clock)
-    return metrics
+    return write_run(out, model, data, validation, clock)
 
 
 def check_data(dataset: ResponseDataset, fit_on: str) -> None:

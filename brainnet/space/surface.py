@@ -202,14 +202,6 @@ class Coarsening(NamedTuple):
         total = torch.zeros(self.space.n_voxels, *values.shape[1:]).index_add_(0, self.column, values.nan_to_num())
         return total / torch.zeros_like(total).index_add_(0, self.column, known.float())  # 0 / 0: nothing known, NaN
 
-    def majority(self, labels: Tensor) -> Tensor:
-        """(n_fine,) integers >= -1 -> (n_coarse,): the commonest label of a column, the lower one at a draw."""
-        labels = torch.as_tensor(labels).detach().cpu().long()
-        values, place = labels.unique(return_inverse=True)
-        counts = torch.zeros(self.space.n_voxels, len(values))
-        counts.index_put_((self.column, place), torch.ones(len(labels)), accumulate=True)
-        return values[counts.argmax(dim=1)]
-
 
 def to_fsaverage5(space: BrainSpace) -> Coarsening:
     """The same cortex on fsaverage5: each fsaverage vertex goes to the nearest fsaverage5 vertex on the sphere.

@@ -9,6 +9,7 @@ from brainnet.backbone import BACKBONES
 from brainnet.config import load_config
 from brainnet.dataset import DATASETS, ArrayDataset, BrainDataset, SimulatedSubject
 from brainnet.plmodel import build_backbone_of, build_dataset
+from brainnet.plmodel.build import planted
 from tests.toys import toy_dataset
 
 
@@ -32,7 +33,7 @@ def noting(kind, calls):
         (
             "simulated", SimulatedSubject,
             ("DATASET.N_TRAIN", "11", "DATASET.N_TEST", "12", "DATASET.N_VOXELS", "13", "DATASET.OPTIONS.snr", "0.3"),
-            ((5,), {"n_train": 11, "n_val": 50, "n_test": 12, "n_voxels": 13, "backbone": "original:clip", "snr": 0.3,
+            ((5,), {"n_train": 11, "n_val": 50, "n_test": 12, "n_voxels": 13, "backbone": "a network", "snr": 0.3,
                     "n_repeats": 3}),
         ),
         ("algonauts", BrainDataset, ("DATASET.RESOLUTION", "(6,7)"), (("/there", (6, 7)), {"seed": 5})),
@@ -46,8 +47,29 @@ def test_a_data_set_is_built_as_the_config_says(name, kind, words, expected):
     calls = []
     words = ["DATASET.NAME", name, "SEED", "5", "DATASET.DATA_DIR", "/there", *words]
     with DATASETS.temporarily(name, noting(kind, calls)):
-        build_dataset(load_config(None, words))
+        build_dataset(load_config(None, words), "a network")
     assert calls == [expected]
+
+
+def test_whatever_is_planted_in_a_network_gets_the_one_that_the_config_describes():
+    """With its weights and options, not another one of the same name."""
+    data = toy_dataset()
+
+    class Planted(type(data)):
+        @classmethod
+        def from_settings(cls, data_dir, seed, *, backbone):
+            return backbone
+
+    words = ["DATASET.NAME", "toy", "BACKBONE.NAME", "a", "BACKBONE.WEIGHTS", "w", "BACKBONE.OPTIONS.depth", "3"]
+    with (
+        DATASETS.temporarily("toy", Planted),
+        BACKBONES.temporarily("a", lambda variant, *, weights="w0", depth=1: (weights, depth)),
+    ):
+        cfg = load_config(None, words)
+        assert planted(cfg)
+        assert build_dataset(cfg) == ("w", 3)
+        assert build_dataset(cfg, "mine") == "mine"
+    assert not planted(load_config(None, ["DATASET.NAME", "array"]))
 
 
 @pytest.mark.parametrize(

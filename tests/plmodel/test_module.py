@@ -324,6 +324,21 @@ def test_a_shuffled_control_is_not_trained_on_unshuffled_data():
     assert PLModel(cfg, ToyBackbone(), data=data.shuffled(1)).data.dataset.is_shuffled
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_pictures_of_a_training_fade_unless_it_is_a_control(tmp_path, monkeypatch, shuffled):
+    """Nothing of a negative control is predicted: faded maps would be blank, and hide that its selectors are flat."""
+    from brainnet import plot
+
+    seen, draw = [], plot.training
+    monkeypatch.setattr(plot, "training", lambda *args, **given: seen.append(given) or draw(*args, **given))
+    data = toy_dataset().shuffled(0) if shuffled else toy_dataset()
+    model = PLModel(toy_config("DATASET.SHUFFLED", str(shuffled)), ToyBackbone(), draw=True, data=data)
+    trainer(tmp_path, max_epochs=1).fit(model)
+    assert [given["fade"] for given in seen] == [not shuffled]
+    assert seen[0]["layer_names"] == ["a", "b", "c"]
+    assert not seen[0]["leave_out"]
+
+
 def test_drawing_leaves_a_picture_of_every_validation(tmp_path):
     model = PLModel(toy_config(), ToyBackbone(), draw=True, data=toy_dataset())
     trainer(tmp_path, max_epochs=2).fit(model)

@@ -78,7 +78,7 @@ def test_the_best_layer_of_each_unit_is_counted(space):
     layers = {"early": torch.tensor([0.5, 0.1, nan, 0.0]), "late": torch.tensor([0.4, 0.3, nan, 0.0])}
     bars, heat, _ = plot.best_layer(layers, space, title="subject").axes
     assert [bar.get_height() for bar in bars.patches] == [1, 1]
-    assert bars.get_title(loc="left") == "best layer of 2 units"  # one has no scores, of one no layer is the best
+    assert bars.get_title(loc="left") == "best layer of 2 voxels"  # one has no scores, of one no layer is the best
     assert heat.images[0].get_array().shape[:2] == (2, 2)
     assert [tick.get_text() for tick in heat.get_xticklabels()] == ["early", "late"]
     with pytest.raises(ValueError, match=r"early has shape \(3,\), expected \(4,\)"):
@@ -89,7 +89,7 @@ def test_the_best_layer_of_each_unit_is_counted(space):
 
 def test_no_unit_may_have_a_best_layer(space):
     bars, heat, _ = plot.best_layer({"early": torch.ones(4), "late": torch.ones(4)}, space).axes
-    assert bars.get_title(loc="left") == "best layer of 0 units"
+    assert bars.get_title(loc="left") == "best layer of 0 voxels"
     assert not heat.images
 
 
@@ -173,7 +173,7 @@ def test_a_unit_that_no_layer_predicts_has_no_best_layer(space):
     assert [bar.get_height() for bar in bars.patches] == [2, 1]  # the second unit is worse than the mean response
     figure = plot.best_layer(layers, space, floor=0.1)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [1, 1]
-    assert "2 units of 4" in figure.texts[-1].get_text()
+    assert "2 voxels of 4" in figure.texts[-1].get_text()
     assert "0.1" in figure.texts[-1].get_text()
 
 

@@ -4,6 +4,7 @@ import pytest
 from brainnet.plot._colors import (
     cluster_colors,
     continuous_colors,
+    contrasting_colors,
     darken,
     layer_colors,
     layer_entropy,
@@ -85,3 +86,16 @@ def test_clusters_differ_for_readers_without_green(n_clusters):
     seen = as_seen_without_green(cluster_colors(n_clusters))
     distances = np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(n_clusters, 1)]
     assert distances.min() > 0.03  # those of tab20 come as near as .01
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 9, 30])
+def test_categories_differ_for_readers_without_green(n):
+    colors = contrasting_colors(n)
+    assert colors.shape == (n, 3)
+    seen = as_seen_without_green(colors)
+    assert np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(n, 1)].min(initial=1) > 0.03
+
+
+def test_areas_of_clusters_do_not_glare():
+    """Colors of a rainbow span 1, those of categories drawn as lines up to 0.9."""
+    assert np.ptp(cluster_colors(20), axis=1).max() < 0.6

@@ -136,3 +136,55 @@ def test_a_read_out_of_another_package_is_trained(run, readout):
     run("-m", "brainnet", "fit", "BACKBONE.NAME", "blur:coarse", "DATASET.NAME", "stripes", "MODEL.READOUT", readout,
         "MODEL.OPTIONS.shrink", "0.001", *TINY, "--out", out)  # fmt: skip
     assert card(run, out)["data"]["n_images"] == 24
+
+
+# what a person would type, a cell each
+NOTEBOOK = [
+    """
+import pytorch_lightning as pl
+from brainnet.backbone import build_backbone
+from brainnet.config import load_config
+from brainnet.datamodule import BrainDataModule
+from brainnet.dataset import DATASETS
+from brainnet.store import TokenStore
+
+backbone = build_backbone("blur:coarse", gain=2.0)
+subject = DATASETS["stripes"].from_settings("", 0, n_images=30)
+store = TokenStore.build(backbone, subject, grid=(2, 2), progress=False)
+subject
+""",
+    """
+from brainnet.plmodel import PLModel
+
+cfg = load_config(None, ["MODEL.READOUT", "average", "MODEL.OPTIONS.shrink", "0.001", "MODEL.GRID", "(2, 2)"])
+model = PLModel(cfg, backbone, data=BrainDataModule(subject, store, batch_size=8), progress=False)
+trainer = pl.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+trainer.fit(model)
+type(model.encoder).__name__
+""",
+    """
+from brainnet.encode import encode
+
+table = encode(store, subject, methods=["nearest"], n_resamples=20, progress=False).table
+table[(table["layer"] == "blur8") & (table["score"] == "r") & (table["roi"] == "all")]["mean"].item()
+""",
+    """
+from brainnet.rsa import compare, rdm
+
+compare(rdm(store.features("blur8"), "canberra"), rdm(subject.responses)).item()
+""",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_all_of_another_package_works_in_a_notebook(site, tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))  # of the kernel
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in NOTEBOOK])
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [cell.outputs[-1]["data"]["text/plain"] for cell in notebook.cells]
+    assert shown[0].startswith("Stripes(30 images")
+    assert shown[1] == "'Average'"
+    assert float(shown[2]) > 0.5  # the nearest picture's stripes are nearly those shown
+    assert -1 <= float(shown[3]) <= 1

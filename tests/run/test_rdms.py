@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
+from brainnet.backbone import BACKBONES
 from brainnet.rsa import RDMs, compare, rdm
 from brainnet.run.rdms import write_rdms
+from brainnet.tokens import Preprocessing
 
 
 def test_rdms_of_features_in_the_order_a_person_counts(tmp_path, rng):
@@ -57,6 +60,43 @@ def test_rdms_of_a_network_that_looks_at_pictures(tmp_path, rng, invoke):
     )  # fmt: skip
     assert compare(found, rdm(store.features("1", "mean")), "pearson").item() == pytest.approx(1.0, abs=1e-4)
     assert "expansion" in json.loads((out / "run.json").read_text())["source"]["backbone"]
+
+
+def test_each_layer_is_compared_on_its_own_grid_and_no_map_grows(tmp_path, rng):
+    """Maps of 12 x 12 and 1 x 1: neither 8 x 8 means of the first nor 64 copies of the second."""
+
+    class Net:
+        layers = ("wide", "one")
+
+        def get_tokens(self, images):
+            local = {"wide": images[..., ::2, ::2], "one": images.mean((2, 3), keepdim=True)}
+            return local, {name: maps.mean((2, 3)) for name, maps in local.items()}
+
+    class Pictures(Net):
+        preprocessing = Preprocessing(size=(24, 24))
+
+    (tmp_path / "images").mkdir()
+    for i in range(4):
+        pixels = (255 * torch.rand(24, 24, 3, generator=rng)).byte().numpy()
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
+    with BACKBONES.temporarily("net", lambda variant, **options: Pictures()):
+        found = write_rdms(tmp_path / "images", tmp_path / "a", backbone="net", metric="euclidean", progress=False)
+        small = write_rdms(
+            tmp_path / "images", tmp_path / "b", backbone="net", metric="euclidean", grid=(3, 3), progress=False
+        )
+    images = torch.stack([Pictures.preprocessing(Image.open(tmp_path / "images" / f"{i}.png")) for i in range(4)])
+    local, _ = Net().get_tokens(images)
+    for name, values, reduced in zip(found.names, found.values, small.values, strict=True):
+        expected = torch.pdist(local[name].flatten(1))
+        torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-5)
+        if name == "one":
+            torch.testing.assert_close(reduced, expected, rtol=1e-4, atol=1e-5)
+        else:
+            torch.testing.assert_close(
+                reduced, torch.pdist(F.avg_pool2d(local[name], 4).flatten(1)), rtol=1e-4, atol=1e-5
+            )
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["settings"]["grid"] == "native"
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["settings"]["grid"] == [3, 3]
 
 
 def test_weights_of_ones_own_follow_the_network(tmp_path):

@@ -114,13 +114,6 @@ class Neighbourhoods:
             block = positions[sizes == size]
             yield block, self.members[self.starts[block][:, None] + np.arange(size)]
 
-    def to_sparse(self) -> Any:
-        """The membership (n_centres, n_voxels) as a scipy CSR matrix of ones."""
-        from scipy.sparse import csr_array
-
-        shape = (len(self), self.space.n_voxels)
-        return csr_array((np.ones(len(self.members), dtype=np.int8), self.members, self.starts), shape=shape)
-
 
 def spheres(
     space: BrainSpace,

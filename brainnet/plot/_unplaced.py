@@ -1,4 +1,4 @@
-"""Selectors of units that have no place on a brain: recorded neurons, electrodes, simulated units."""
+"""Selectors of voxels that have no place on a brain: recorded neurons, electrodes, units of a network."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Style(NamedTuple):
     kept: Collection[str]
 
 
-def units_figure(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) -> Figure:
-    """Layer weights of all units, sorted; their positions in the image; how scale and score are spread.
+def unplaced_figure(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) -> Figure:
+    """Layer weights of all voxels, sorted; their positions in the image; how scale and score are spread.
 
-    Units of which a selector is NaN are left out, and counted below.
+    Voxels of which a selector is NaN are left out, and counted below.
 
     Args:
         selectors: arrays (n, 2), (n, n_layers), (n, 1).
@@ -60,7 +60,7 @@ def units_figure(selectors: Selectors, given: Mapping[str, np.ndarray], style: S
     width = first + columns * COLUMN_WIDTH + max(columns - 1, 0) * GUTTER + 0.25
     figure = new_figure((width, tall + FLOOR + HEADER))
     if with_layers:
-        _header(figure, LEFT, FLOOR + tall, "Layer", "weights; units sorted by the centre of their weights")
+        _header(figure, LEFT, FLOOR + tall, "Layer", "weights; voxels sorted by the centre of their weights")
         heat = add_axes(figure, (LEFT, FLOOR, HEAT_WIDTH, tall))
         bar = add_axes(figure, (LEFT + 0.25 * HEAT_WIDTH, 0.30, 0.5 * HEAT_WIDTH, 0.09))
         _layer_weights(heat, bar, selectors.layer, style.layer_names, given.get("clusters"))
@@ -70,7 +70,7 @@ def units_figure(selectors: Selectors, given: Mapping[str, np.ndarray], style: S
         _header(figure, left, bottom + ROW_HEIGHT, name, meaning)
         draw(add_axes(figure, (left, bottom, COLUMN_WIDTH, ROW_HEIGHT)))
     missing = int((~known).sum())
-    note_below(figure, f"Left out: {missing:,} of {len(known):,} units, which have no selectors" if missing else "")
+    note_below(figure, f"Left out: {missing:,} of {len(known):,} voxels, which have no selectors" if missing else "")
     return figure
 
 
@@ -88,14 +88,14 @@ def _cells(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) 
                        limits=limits)  # fmt: skip
         cells.append(("Space", meaning, draw))
     if "scale" in style.kept:
-        draw = partial(histogram, values=selectors.scale[:, 0], span=(0.0, 1.0), name="scale", what="units")
+        draw = partial(histogram, values=selectors.scale[:, 0], span=(0.0, 1.0), name="scale")
         cells.append(("Scale", "0: one place, 1: the whole image", draw))
     if scores is None:
         return cells
     low = float(scores[np.isfinite(scores)].min(initial=0.0))
     ceiling = given.get("noise_ceiling")
-    draw = partial(histogram, values=scores, span=(low, 1.0), name=name, what="units", ceiling=ceiling, limits=limits)
-    cells.append(("Score", summary(scores, "units"), draw))
+    draw = partial(histogram, values=scores, span=(low, 1.0), name=name, ceiling=ceiling, limits=limits)
+    cells.append(("Score", summary(scores), draw))
     if ceiling is not None:
         draw = partial(ceiling_scatter, scores=scores, ceiling=ceiling, name=name)
         cells.append(("Score against noise ceiling", "", draw))
@@ -111,16 +111,16 @@ def _header(figure: Figure, left: float, top: float, title: str, meaning: str) -
     figure.text(left / width, (top + 0.17) / height, meaning, fontsize=7, color=FAINT, va="top")
 
 
-def summary(scores: np.ndarray, what: str) -> str:
-    """One line on the scores (n,): mean, median, and of how many they are.
+def summary(scores: np.ndarray) -> str:
+    """One line on the scores (n_voxels,): mean, median, and of how many they are.
 
-    >>> summary(np.array([0.2, np.nan, 0.4]), "voxels")
+    >>> summary(np.array([0.2, np.nan, 0.4]))
     'mean 0.30, median 0.30 of 2 voxels'
     """
     known = scores[np.isfinite(scores)]
     if not len(known):
-        return f"unknown for all {what}"
-    return f"mean {known.mean():.2f}, median {np.median(known):.2f} of {len(known):,} {what}"
+        return "unknown for all voxels"
+    return f"mean {known.mean():.2f}, median {np.median(known):.2f} of {len(known):,} voxels"
 
 
 def layer_centre(layer: np.ndarray) -> np.ndarray:
@@ -133,22 +133,22 @@ def layer_centre(layer: np.ndarray) -> np.ndarray:
 
 
 def _layer_weights(heat: Axes, bar: Axes, layer: np.ndarray, names: list[str], clusters: np.ndarray | None) -> None:
-    n_units, n_layers = layer.shape
-    if not n_units:
-        heat.text(0.5, 0.5, "no unit has selectors", transform=heat.transAxes, ha="center", color=FAINT, fontsize=8)
+    n_voxels, n_layers = layer.shape
+    if not n_voxels:
+        heat.text(0.5, 0.5, "no voxel has selectors", transform=heat.transAxes, ha="center", color=FAINT, fontsize=8)
         heat.set(xticks=[], yticks=[])
         bar.set_axis_off()
         return
     order = layer_centre(layer).argsort(kind="stable")
     top = min(1.0, 3 / n_layers)  # a rule, not the data: even weights are a third of the bar on every figure
     heat.imshow(
-        continuous_colors(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, n_units, 0),
+        continuous_colors(layer[order], WEIGHTS, 0, top), extent=(0.5, n_layers + 0.5, n_voxels, 0),
         aspect="auto",
-        interpolation="nearest" if n_units <= 400 else "antialiased",
+        interpolation="nearest" if n_voxels <= 400 else "antialiased",
     )  # fmt: skip
     heat.set_xlim(0.5, n_layers + 0.5)
     name_cells(heat, names, 0.5)
-    plain(heat, "", "unit")
+    plain(heat, "", "voxel")
     if clusters is not None:
         labels = clusters.astype(np.int64)[order]
         colors = cluster_colors(max(int(labels.max()) + 1, 1))
@@ -211,11 +211,10 @@ def histogram(
     values: np.ndarray,
     span: tuple[float, float],
     name: str,
-    what: str,
     ceiling: np.ndarray | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """How many of ``what`` have which value (n,), in the colors of the score where ``limits`` are given."""
+    """How many voxels have which value (n,), in the colors of the score where ``limits`` are given."""
     values = values[np.isfinite(values)]
     counts, edges = np.histogram(values.clip(*span), bins=25, range=span)
     middle = (edges[1:] + edges[:-1]) / 2
@@ -225,11 +224,11 @@ def histogram(
         ceiling = ceiling[np.isfinite(ceiling)]
         top = max(counts.max(), 1)
         ax.plot(ceiling, np.full(len(ceiling), 1.08 * top), "|", color=INK, markersize=5, markeredgewidth=0.5)
-        ax.text(span[1], 1.15 * top, f"noise ceiling of the {what}", fontsize=6.5, color=INK, ha="right", va="center")
+        ax.text(span[1], 1.15 * top, "noise ceiling of the voxels", fontsize=6.5, color=INK, ha="right", va="center")
         ax.set_ylim(0, 1.21 * top)
     ax.set_xlim(*span)
-    ax.yaxis.get_major_locator().set_params(integer=True)  # half a unit is no count
-    plain(ax, name, what)
+    ax.yaxis.get_major_locator().set_params(integer=True)  # half a voxel is no count
+    plain(ax, name, "voxels")
 
 
 def ceiling_scatter(ax: Axes, scores: np.ndarray, ceiling: np.ndarray, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Selectors of units without a place: who is drawn, in which order, and in which colors."""
+"""Selectors of voxels without a place: who is drawn, in which order, and in which colors."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from matplotlib import colormaps
 
 from brainnet import plot
-from brainnet.plot._units import layer_centre, summary
+from brainnet.plot._unplaced import layer_centre, summary
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
@@ -81,6 +81,6 @@ def test_a_unit_without_selectors_is_no_row(units):
 
 
 def test_a_summary_counts_known_scores_alone():
-    assert summary(np.array([0.2, np.nan, 0.6]), "units") == "mean 0.40, median 0.40 of 2 units"
-    assert "all units" in summary(np.full(3, np.nan), "units")
+    assert summary(np.array([0.2, np.nan, 0.6])) == "mean 0.40, median 0.40 of 2 voxels"
+    assert "all voxels" in summary(np.full(3, np.nan))
     assert layer_centre(np.array([[0.25, 0.75], [1, 0]])).tolist() == [1.75, 1.0]
