@@ -342,9 +342,7 @@ class Capture:
     def take(self, layer: str, output: Any) -> None:
         """Keeps the tokens of a layer's output."""
         values = self.backbone.tensor_of(layer, output, self.places[layer].key)
-        layout = (
-            "BANN" if self.places[layer].attention else "BC" if values.ndim == 2 else self._layout_of(layer, values)
-        )
+        layout = "BC" if values.ndim == 2 else self.places[layer].layout or self._layout_of(layer, values)
         if values.shape[layout.index("B")] != len(self.images):
             raise ValueError(
                 f"{self.backbone.name}: {layer} gives {tuple(values.shape)} for {len(self.images)} images: no axis "
@@ -366,6 +364,8 @@ class Capture:
         shape, image_size = tuple(values.shape), tuple(self.images.shape[-2:])
         if values.ndim == 3 and layout is None:
             layout = self._sequence_by_size(shape, image_size)
+        if layout in ("BNC", "BCN", "NBC"):
+            self._check_places(layer, shape[layout.index("N")], image_size)
         if layout == "BHWC" and not _fits(shape[1:3], image_size):
             layout = None
         if layout is None or layout == MIXED:
@@ -377,6 +377,18 @@ class Capture:
                 f"the channels{' of which place' if layout == MIXED else ''}. Say {said}."
             )
         return layout
+
+    def _check_places(self, layer: str, n: int, image_size: tuple[int, int]) -> None:
+        """Refuses a sequence that would make a grid, but is not as long as any map has places."""
+        if self.trace is None or n == 1 or self.backbone.patch_size:
+            return
+        counts = [n - k for k in {0, self.backbone.prefix_tokens} if n > k]
+        gridded = any(_has_grid(count, image_size, None) for count in counts)
+        if gridded and not any(map(self.trace.has_places, counts)):
+            raise ValueError(
+                f"{self.backbone.name}: the {n} tokens of {layer} are no places of the image (they may be the queries "
+                "of a decoder). Choose another layer."
+            )
 
     def _sequence_by_size(self, shape: tuple[int, ...], image_size: tuple[int, int]) -> str | None:
         """The layout of a sequence that no module tells: the only one in which images and a grid of places are."""

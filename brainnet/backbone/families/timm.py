@@ -53,7 +53,7 @@ class TimmTokens(HookedBackbone):
         self_stages = {layer: int(layer) for layer, place in chosen.items() if place == stages.get(layer)}
         places = {layer: place for layer, place in chosen.items() if layer not in self_stages}
         for place in places.values():
-            if place.attention:  # the fused form never has the weights
+            if place.layout == "BANN":  # the fused form never has the weights
                 network.get_submodule(place.module.rpartition(".")[0]).fused_attn = False
         n_prefix, n_registers = (getattr(network, f"num_{kind}_tokens", 0) or 0 for kind in ("prefix", "reg"))
         super().__init__(
@@ -213,7 +213,7 @@ def _attention_maps(network: nn.Module) -> dict[str, Place]:
     attentions = [getattr(block, "attn", None) for block in blocks] if isinstance(blocks, nn.Sequential) else []
     if not attentions or not all(hasattr(one, "fused_attn") and hasattr(one, "attn_drop") for one in attentions):
         return {}
-    return {f"attention.{i}": Place(f"blocks.{i}.attn.attn_drop", attention=True) for i in range(len(attentions))}
+    return {f"attention.{i}": Place(f"blocks.{i}.attn.attn_drop", layout="BANN") for i in range(len(attentions))}
 
 
 def _patch_size(network: nn.Module) -> int | None:
