@@ -39,6 +39,7 @@ TINY = {
     "timm": ("timm:test_vit", {"weights": "random", "image_size": 64}),
     "clip": ("clip:ViT-S-32-alt", {"weights": "random"}),
     "transformers": (tiny_transformer, {"weights": "random"}),
+    "cornet": ("cornet:z", {"weights": "random", "preprocessing": SMALL}),
 }
 
 
@@ -82,7 +83,8 @@ def assert_same(a: Tokens, b: Tokens, tolerance: float = 0.0):
 def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
     listed = BACKBONES.variants(name)
     assert len(set(listed)) == len(listed) > 0
-    tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1"}
+    tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1",
+            "cornet": "z"}  # fmt: skip
     if name == "transformers":  # whose names are those of the hub
         return
     variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))
@@ -102,6 +104,7 @@ CONFIGURED = {
     "clip": ["BACKBONE.NAME", "clip:ViT-S-32-alt", "BACKBONE.WEIGHTS", "random"],
     "original": ["BACKBONE.NAME", "original:clip", "BACKBONE.WEIGHTS", "random"],
     "transformers": ["BACKBONE.NAME", tiny_transformer, "BACKBONE.WEIGHTS", "random"],
+    "cornet": ["BACKBONE.NAME", "cornet:z", "BACKBONE.WEIGHTS", "random"],
 }
 
 
