@@ -92,6 +92,12 @@ class LayoutTrace:
             return None if layout is None else beside(tuple(values.shape), tuple(before.shape), layout)
         return beside(tuple(values.shape), *(inside or self._seen)[-1])
 
+    def has_places(self, n: int) -> bool:
+        """Whether so many tokens are as many as a map seen so far has places, or a quarter, or as square patches."""
+        maps = {_count(_channels_and_places(shape, layout)[1]) for shape, layout in self._seen if len(shape) > 3}
+        pixels = _count(_channels_and_places(*self._seen[0])[1])
+        return n in maps or 4 * n in maps or (pixels / n) ** 0.5 % 1 == 0
+
     def _by_kind(self, module: nn.Module, before: Tensor | None, output: Tensor) -> str | None:
         rank = output.ndim
         if isinstance(module, CHANNELS_FIRST):

@@ -45,6 +45,7 @@ class HookedBackbone(FrozenBackbone):
             from the modules that made it, and refuses where they do not tell.
         patch_size: pixels along a patch's side, from which the grid of a sequence follows; without it the grid is the
             one with the image's aspect.
+        frames: number of time steps in a sequence, over which its map is averaged; None where it has no time.
         adapter: a function from a module's output to the tensor in it, where that is a dict or an object of one's own:
             ``lambda output: output["features"]``.
         fixed_steps: whether the network takes the same steps for all images; None finds out by tracing its code, and
@@ -79,6 +80,7 @@ class HookedBackbone(FrozenBackbone):
         sequence: str | None = None,
         feature_map: str | None = None,
         patch_size: int | None = None,
+        frames: int | None = None,
         adapter: Callable[[Any], Tensor] | None = None,
         fixed_steps: bool | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -113,6 +115,7 @@ class HookedBackbone(FrozenBackbone):
         self.sequence = sequence
         self.feature_map = feature_map
         self.patch_size = patch_size
+        self.frames = frames
         self.adapter = adapter
         self.fixed_steps = fixed_steps
         self.in_order = not any(type(module).__name__ in OUT_OF_ORDER for module in network.modules())
@@ -137,10 +140,8 @@ class HookedBackbone(FrozenBackbone):
         capture = Capture(self, images, self.places)
         try:
             capture.run()
-        except _Ambiguous:  # there are as many images as places, which one image alone tells apart
-            learned = Capture(self, images[:1], self.places)
-            learned.run()
-            learned.learn()
+        except Ambiguous as doubt:
+            self._learn_elsewhere(images, doubt)
             capture = Capture(self, images, self.places)
             capture.run()
         absent = [layer for layer in self.places if layer not in capture.tokens]
@@ -153,6 +154,18 @@ class HookedBackbone(FrozenBackbone):
                 + "Choose other layers."
             )  # fmt: skip
         return capture
+
+    def _learn_elsewhere(self, images: Tensor, doubt: Ambiguous) -> None:
+        """Learns the axes from inputs whose axes differ in length: one image alone, or one of another height."""
+        height = images.shape[-2]
+        lower = height * 3 // 4 if height < 64 else height * 3 // 4 // 32 * 32
+        for other in (images[:1], images[:1, :, :lower]):
+            capture = Capture(self, other, self.places)
+            with suppress(Exception):  # networks of one size refuse the other one in their own words
+                capture.run()
+                capture.learn()
+                return
+        raise ValueError(str(doubt))
 
     def tensor_of(self, layer: str, output: Any, key: str | None = None) -> Tensor:
         """The tensor in a module's output, with two to five axes in the module's order."""
@@ -210,7 +223,11 @@ class HookedBackbone(FrozenBackbone):
                 f"{self.name}: the tokens of {layer} are not in the order in which an image is read, and nothing tells "
                 "where they lie. Choose a stage of the network, or the default layers."
             )
-        prefix = self.prefix_tokens
+        prefix, frames = self.prefix_tokens, self.frames
+        if frames is not None and (n - prefix) % frames == 0:
+            still = sequence[:, prefix:].unflatten(1, (frames, -1)).mean(1)
+            grid = token_grid(still.shape[1], image_size)
+            return still.transpose(1, 2).unflatten(2, grid), sequence[:, :prefix] if prefix else None
         if prefix and not _has_grid(n - prefix, image_size, self.patch_size):
             prefix = prefix if not _has_grid(n, image_size, self.patch_size) else 0
         try:
@@ -253,8 +270,8 @@ class _HasEverything(Exception):
     """Ends a pass early; never leaves ``Capture.run``."""
 
 
-class _Ambiguous(Exception):
-    """A sequence of as many places as images; never leaves ``HookedBackbone``."""
+class Ambiguous(ValueError):
+    """The axes of an output cannot be told on these images; on others, of another number or height, they may."""
 
 
 class Capture:
@@ -342,9 +359,7 @@ class Capture:
     def take(self, layer: str, output: Any) -> None:
         """Keeps the tokens of a layer's output."""
         values = self.backbone.tensor_of(layer, output, self.places[layer].key)
-        layout = (
-            "BANN" if self.places[layer].attention else "BC" if values.ndim == 2 else self._layout_of(layer, values)
-        )
+        layout = "BC" if values.ndim == 2 else self.places[layer].layout or self._layout_of(layer, values)
         if values.shape[layout.index("B")] != len(self.images):
             raise ValueError(
                 f"{self.backbone.name}: {layer} gives {tuple(values.shape)} for {len(self.images)} images: no axis "
@@ -366,23 +381,37 @@ class Capture:
         shape, image_size = tuple(values.shape), tuple(self.images.shape[-2:])
         if values.ndim == 3 and layout is None:
             layout = self._sequence_by_size(shape, image_size)
+        if layout in ("BNC", "BCN", "NBC"):
+            self._check_places(layer, shape[layout.index("N")], image_size)
         if layout == "BHWC" and not _fits(shape[1:3], image_size):
             layout = None
         if layout is None or layout == MIXED:
             said = "feature_map='BCHW' where it is the second, 'BHWC' where it is the last"
             if values.ndim != 4:
                 said = "sequence='BNC' or 'NBC', or an adapter= that gives (B, C, H, W)"
-            raise ValueError(
+            raise (ValueError if layout == MIXED else Ambiguous)(
                 f"{self.backbone.name}: {layer} gives {shape}, and the modules before it do not tell which axis holds "
                 f"the channels{' of which place' if layout == MIXED else ''}. Say {said}."
             )
         return layout
 
+    def _check_places(self, layer: str, n: int, image_size: tuple[int, int]) -> None:
+        """Refuses a sequence that would make a grid, but is not as long as any map has places."""
+        if self.trace is None or n == 1 or self.backbone.patch_size:
+            return
+        counts = [n - k for k in {0, self.backbone.prefix_tokens} if n > k]
+        gridded = any(_has_grid(count, image_size, None) for count in counts)
+        if gridded and not any(map(self.trace.has_places, counts)):
+            raise ValueError(
+                f"{self.backbone.name}: the {n} tokens of {layer} are no places of the image (they may be the queries "
+                "of a decoder). Choose another layer."
+            )
+
     def _sequence_by_size(self, shape: tuple[int, ...], image_size: tuple[int, int]) -> str | None:
         """The layout of a sequence that no module tells: the only one in which images and a grid of places are."""
         n_images = len(self.images)
         if shape[0] == shape[1] == n_images and n_images > 1:
-            raise _Ambiguous
+            return None
         if shape[1] == n_images and shape[0] != n_images:
             return "NBC"
         backbone = self.backbone

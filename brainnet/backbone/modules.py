@@ -29,13 +29,14 @@ _LAYER = re.compile(r"(?P<module>[^@:]*)(?:@(?P<call>\d+))?(?::(?P<key>.+))?")
 class Place(NamedTuple):
     """Where in a network a layer's tensor is: a module, one of its calls (None: the last), a part of its output.
 
-    ``attention`` marks weights (B, heads, N, N) of queries over keys in place of tokens.
+    ``layout`` says the axes of the tensor where they are known, a letter each (see ``axes``); "BANN" are an attention's
+    weights of queries over keys, (B, heads, N, N).
     """
 
     module: str
     call: int | None = None
     key: str | None = None
-    attention: bool = False
+    layout: str | None = None
 
 
 def place_of(layer: str) -> Place:

@@ -110,7 +110,8 @@ def _settings_in_checkpoints() -> list[type]:
     """What training scripts save beside their weights and what runs no code when it is read."""
     scalar, array = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
     dtypes = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
-    return [argparse.Namespace, SimpleNamespace, defaultdict, dict, list, scalar, array, np.ndarray, np.dtype, *dtypes]
+    plain = [argparse.Namespace, SimpleNamespace, defaultdict, dict, list, set, int, float, str]
+    return [*plain, scalar, array, np.ndarray, np.dtype, *dtypes]
 
 
 def _why(error: Exception) -> str:

@@ -17,6 +17,7 @@ import brainnet.cli.encode
 
 # isort: off  (each files its commands under the app, and this is the order in which --help lists them)
 import brainnet.cli.fit
+import brainnet.cli.layers
 import brainnet.cli.networks
 import brainnet.cli.rsa
 import brainnet.cli.runs  # noqa: F401

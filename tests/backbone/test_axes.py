@@ -45,10 +45,21 @@ def test_the_axis_of_channels_follows_from_the_modules(name, rng):
         assert torch.equal(local, output if output.shape == local.shape else output.permute(0, 3, 1, 2))
 
 
+@pytest.mark.parametrize("n_images", [1, 2, 8])
+def test_as_many_channels_as_rows_and_columns_are_told_apart_on_another_image(rng, n_images):
+    images = torch.randn(n_images, 3, 8, 8, generator=rng)
+    for function, turned in ((lambda x: x.permute(0, 2, 3, 1), True), (lambda x: x * 2, False)):
+        backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 8, 1), Doing(function)), ["1"])  # 8 channels on 8 x 8
+        expected = backbone.network(images)
+        for _ in range(2):
+            local = backbone.get_tokens(images).local["1"]
+            assert torch.equal(local, expected.permute(0, 3, 1, 2) if turned else expected)
+
+
 def test_an_axis_that_cannot_be_told_is_refused(rng):
     images = torch.randn(2, 3, 8, 8, generator=rng)
-    for function in (lambda x: x.permute(0, 2, 3, 1), lambda x: x * 2, lambda x: x.reshape(2, 4, 16, 8)):
-        network = nn.Sequential(nn.Conv2d(3, 8, 1), Doing(function))  # 8 channels on 8 x 8
+    for function in (lambda x: x.reshape(2, 4, 16, 8), lambda x: x.transpose(1, 2).reshape(len(x), 4, -1, 8)):
+        network = nn.Sequential(nn.Conv2d(3, 8, 1), Doing(function))
         backbone = HookedBackbone(network, ["1"])
         for _ in range(2):
             with pytest.raises(ValueError, match="feature_map='BCHW'"):

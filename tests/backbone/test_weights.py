@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_settings_beside_the_weights_are_read_and_the_weights_found(network, tmp
         "n": defaultdict(int),
     }
     layouts = {
-        "a.pth": {"model": own, **settings},
+        "a.pth": {"model": own, **settings, "n": SimpleNamespace(x=1)},
         "b.torch": {"classy_state_dict": {"base_model": {"model": {"trunk": own, "heads": {}}}}, **settings},
         "c.pth.tar": {"state_dict": {f"features.module.{name}": value for name, value in own.items()}},
     }

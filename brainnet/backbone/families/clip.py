@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require, warn_once
 from brainnet._registry import takes_options_of
+from brainnet.backbone.families.timm import patch_size_of
 from brainnet.backbone.hooks import HookedBackbone
-from brainnet.backbone.modules import choose_layers
+from brainnet.backbone.modules import choose_places, find_blocks
 from brainnet.backbone.weights import (
     fit_weights,
     hub_addresses,
@@ -31,17 +32,19 @@ class CLIPBackbone(HookedBackbone):
 
     Vision transformers: layers ``"0"``, ``"1"``, ... are the residual blocks, the global token is the class token as
     it leaves that block (the last normalisation and the projection are not applied). ResNets: layers ``"0"`` to
-    ``"3"`` are the stages, the global token is the mean over space.
+    ``"3"`` are the stages, the global token is the mean over space. ``"visual"`` is the joint embedding of image and
+    text; modules of the tower are named as in open_clip (``"transformer.resblocks.5.attn"``, ``"ln_post"``).
 
     Args:
         variant: open_clip's name, such as ``"ViT-B-16"`` or ``"RN50"``.
-        layers: names or indices of blocks; None takes all.
+        layers: names, patterns or indices; None takes all blocks or stages.
         weights: a file (the whole CLIP model's or the image tower's alone), ``"random"``, or open_clip's tag of
             published weights, ``"openai"``.
         seed: of random weights.
         quick_gelu: the activation OpenAI trained with, x * sigmoid(1.702 x). None takes what the published tag says;
             for a file it must be said where it differs from the variant's own (GELU, unless it ends in -quickgelu).
         preprocessing: by default the mean, SD, size and interpolation of the published weights.
+        global_token: "class" or "mean", see :class:`HookedBackbone`.
 
     >>> backbone = CLIPBackbone("ViT-S-32-alt", weights="random", layers=[-1])
     >>> backbone.layers, backbone.preprocessing.interpolation
@@ -57,6 +60,7 @@ class CLIPBackbone(HookedBackbone):
         seed: int = 0,
         quick_gelu: bool | None = None,
         preprocessing: Preprocessing | None = None,
+        global_token: str = "class",
     ):
         open_clip = require("open_clip", f"clip:{variant}", "open_clip_torch")
         known = open_clip.list_models()
@@ -66,16 +70,20 @@ class CLIPBackbone(HookedBackbone):
             raise ValueError(f"open_clip has no model {variant!r}.{hint}")
         tower, published, quick_gelu = _tower(open_clip, variant, weights, seed, quick_gelu)
         stages = _stages(tower)
-        chosen = choose_layers(list(stages), layers)
+        trunk = getattr(tower, "trunk", None)  # of timm
         is_transformer = hasattr(tower, "transformer")
+        n_prefix = int(is_transformer) or getattr(trunk, "num_prefix_tokens", 0) or 0
+        patch_size = tower.patch_size[0] if is_transformer else None if trunk is None else patch_size_of(trunk)
         super().__init__(
             tower,
-            {layer: stages[layer] for layer in chosen},
+            choose_places(tower, layers, {**stages, "visual": ""}, list(stages) or find_blocks(tower)),
             name=f"clip:{variant}",
             preprocessing=preprocessing or _preprocessing(open_clip, tower, published),
-            prefix_tokens=int(is_transformer),
-            patch_size=tower.patch_size[0] if is_transformer else None,
-            sequence="BNC" if getattr(getattr(tower, "transformer", None), "batch_first", True) else "NBC",
+            prefix_tokens=n_prefix,
+            class_token=n_prefix > (getattr(trunk, "num_reg_tokens", 0) or 0),
+            patch_size=patch_size,
+            sequence=("BNC" if tower.transformer.batch_first else "NBC") if is_transformer else None,
+            global_token=global_token,
             fixed_steps=True,
             settings={"quick_gelu": quick_gelu},
         )
@@ -172,10 +180,10 @@ def _stages(tower: nn.Module) -> dict[str, str]:
         return {str(i): f"transformer.resblocks.{i}" for i in range(len(tower.transformer.resblocks))}
     if hasattr(tower, "layer4"):
         return {str(i): f"layer{i + 1}" for i in range(4)}
-    raise ValueError(
-        f"the image tower {type(tower).__name__} is a network of timm: use the timm family, which also has the weights "
-        '("timm:vit_base_patch16_siglip_224", "timm:convnext_base.clip_laion2b").'
-    )
+    trunk = getattr(tower, "trunk", None)  # of timm
+    if hasattr(trunk, "patch_embed") and hasattr(trunk, "blocks"):
+        return {str(i): f"trunk.blocks.{i}" for i in range(len(trunk.blocks))}
+    return {}  # the default is what find_blocks finds
 
 
 def _preprocessing(open_clip: Any, tower: nn.Module, published: dict[str, Any]) -> Preprocessing:

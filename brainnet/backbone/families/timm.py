@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from brainnet._checks import nearest, require
 from brainnet._registry import takes_options_of
 from brainnet.backbone.hooks import HookedBackbone
-from brainnet.backbone.modules import Place, choose_places
+from brainnet.backbone.modules import Place, choose_places, find_blocks
 from brainnet.backbone.weights import (
     fit_weights,
     hub_addresses,
@@ -49,11 +49,11 @@ class TimmTokens(HookedBackbone):
         if hasattr(network, "forward_intermediates"):
             stages = {str(i): Place("", key=f"stage.{i}") for i in range(len(network.feature_info))}
         further = {"logits": Place(""), **_attention_maps(network)}
-        chosen = choose_places(network, layers, {**stages, **further}, list(stages) or None)
+        chosen = choose_places(network, layers, {**stages, **further}, list(stages) or find_blocks(network))
         self_stages = {layer: int(layer) for layer, place in chosen.items() if place == stages.get(layer)}
         places = {layer: place for layer, place in chosen.items() if layer not in self_stages}
         for place in places.values():
-            if place.attention:  # the fused form never has the weights
+            if place.layout == "BANN":  # the fused form never has the weights
                 network.get_submodule(place.module.rpartition(".")[0]).fused_attn = False
         n_prefix, n_registers = (getattr(network, f"num_{kind}_tokens", 0) or 0 for kind in ("prefix", "reg"))
         super().__init__(
@@ -64,7 +64,7 @@ class TimmTokens(HookedBackbone):
             prefix_tokens=n_prefix,
             class_token=n_prefix > n_registers,
             global_token=global_token,
-            patch_size=_patch_size(network),
+            patch_size=patch_size_of(network),
             fixed_steps=True,
             settings=settings,
         )
@@ -213,10 +213,10 @@ def _attention_maps(network: nn.Module) -> dict[str, Place]:
     attentions = [getattr(block, "attn", None) for block in blocks] if isinstance(blocks, nn.Sequential) else []
     if not attentions or not all(hasattr(one, "fused_attn") and hasattr(one, "attn_drop") for one in attentions):
         return {}
-    return {f"attention.{i}": Place(f"blocks.{i}.attn.attn_drop", attention=True) for i in range(len(attentions))}
+    return {f"attention.{i}": Place(f"blocks.{i}.attn.attn_drop", layout="BANN") for i in range(len(attentions))}
 
 
-def _patch_size(network: nn.Module) -> int | None:
+def patch_size_of(network: nn.Module) -> int | None:
     """Pixels along a patch's side, of a transformer whose blocks all have the same patches."""
     reductions = {entry.get("reduction") for entry in getattr(network, "feature_info", ()) if isinstance(entry, dict)}
     size = getattr(getattr(network, "patch_embed", None), "patch_size", None)

@@ -112,8 +112,38 @@ def test_a_published_file_in_its_place_is_used_with_the_activation_of_its_tag(ba
     assert found.settings == {"quick_gelu": True}
 
 
-def test_towers_of_timm_are_sent_there():
-    with pytest.raises(ValueError, match="timm family"):
-        build_backbone("clip:vit_medium_patch16_gap_256", weights="random")
+def test_unknown_towers_meet_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'clip:ViT-B-16'"):
         build_backbone("clip:ViTB16", weights="random")
+
+
+def test_modules_and_the_joint_embedding_by_name(backbone, rng):
+    images = torch.randn(2, 3, 224, 224, generator=rng)
+    everything = backbone.get_tokens(images)
+    layers = ["4", "transformer.resblocks.4", "ln_post", "visual"]
+    local, whole = build_backbone(TINY, weights="random", layers=layers).get_tokens(images)
+    assert torch.equal(local["4"], everything.local["4"])
+    assert torch.equal(local["transformer.resblocks.4"], local["4"])
+    with torch.no_grad():
+        assert torch.equal(whole["visual"], backbone.network(images))
+    assert torch.equal(whole["ln_post"] @ backbone.network.proj, whole["visual"])
+    resnet = build_backbone("clip:RN50", weights="random", layers=["3", "attnpool", "visual"])
+    local, whole = resnet.get_tokens(images[:1])
+    assert torch.equal(whole["visual"], whole["attnpool"])
+    with torch.no_grad():
+        assert_same_output(resnet.network.attnpool(local["3"]), whole["visual"])
+
+
+@pytest.mark.parametrize(("variant", "side"), [("vit_medium_patch16_gap_256", 256), ("MobileCLIP2-S0", 256)])
+def test_towers_of_timm_are_read_too(variant, side, rng):
+    backbone = build_backbone(f"clip:{variant}", weights="random")
+    assert backbone.preprocessing.size == (side, side)
+    images = torch.randn(1, 3, side, side, generator=rng)
+    everything = build_backbone(f"clip:{variant}", weights="random", layers=[*backbone.layers, "visual"])
+    local, whole = everything.get_tokens(images)
+    with torch.no_grad():
+        assert torch.equal(whole["visual"], backbone.network(images))
+        if variant.startswith("vit"):
+            trunk, last = backbone.network.trunk, local[backbone.layers[-1]]
+            tokens = trunk.norm(last.flatten(2).transpose(1, 2))
+            assert_same_output(backbone.network.head(trunk.forward_head(tokens)), whole["visual"])

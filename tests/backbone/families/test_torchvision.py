@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from brainnet.backbone import build_backbone
+from brainnet.backbone import BACKBONES, build_backbone
 from brainnet.backbone.families.torchvision import _arguments, _modern_names
 from brainnet.backbone.modules import find_blocks
 from brainnet.tokens import Preprocessing
@@ -176,3 +176,67 @@ def test_published_weights_would_fit_every_classifier():
             sizes = {name: p.numel() for name, p in network.named_parameters()}
             auxiliary = sum(size for name, size in sizes.items() if "aux" in name.lower())  # counted for some
             assert sum(sizes.values()) - entry.meta["num_params"] in (0, auxiliary), entry
+
+
+def test_a_detector_gives_the_tokens_of_its_body(rng):
+    backbone = build_backbone("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn", weights="random")
+    assert backbone.preprocessing == Preprocessing((320, 320))
+    layers = ["backbone.body.15", "backbone.fpn:pool", "rpn.head.cls_logits@0", "rpn.head.cls_logits@2"]
+    some = build_backbone("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn", weights="random", layers=layers)
+    images = torch.randn(2, 3, 64, 96, generator=rng)
+    with torch.no_grad():
+        maps = backbone.network.backbone(images)
+        scores, _ = backbone.network.rpn.head(list(maps.values()))
+    for _ in range(2):
+        local, _ = some.get_tokens(images)
+        assert torch.equal(local["backbone.body.15"], backbone.get_tokens(images).local["backbone.body.15"])
+        assert torch.equal(local["backbone.fpn:pool"], maps["pool"])
+        assert torch.equal(local["rpn.head.cls_logits@0"], scores[0])
+        assert torch.equal(local["rpn.head.cls_logits@2"], scores[2])
+    regions = build_backbone("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn", weights="random", layers=[
+        "roi_heads.box_head"])  # fmt: skip
+    with pytest.raises(ValueError, match="for 2 images: no axis holds the images"):
+        regions.get_tokens(images)
+
+
+def test_optical_flow_sees_the_image_twice(rng):
+    backbone = build_backbone("torchvision:raft_small", weights="random", layers=["context_encoder", -1])
+    assert backbone.preprocessing == Preprocessing((224, 224), (0.5,) * 3, (0.5,) * 3)
+    images = torch.randn(2, 3, 128, 128, generator=rng)
+    local, _ = backbone.get_tokens(images)
+    with torch.no_grad():
+        assert torch.equal(local["context_encoder"], backbone.network.context_encoder(images))
+
+
+def test_video_is_a_clip_that_stands_still(rng):
+    backbone = build_backbone("torchvision:r3d_18", weights="random", layers=["layer1.0", "logits"])
+    images = torch.randn(2, 3, 32, 32, generator=rng)
+    clip = images[:, :, None].repeat(1, 1, 16, 1, 1)
+    local, whole = backbone.get_tokens(images)
+    with torch.no_grad():
+        expected = backbone.network.layer1[0](backbone.network.stem(clip))
+        assert torch.equal(whole["logits"], backbone.network(clip))
+    torch.testing.assert_close(local["layer1.0"], expected.mean(2))
+
+
+def test_what_is_listed_can_be_built():
+    listed = BACKBONES.variants("torchvision")
+    assert {"raft_large", "r3d_18", "fasterrcnn_resnet50_fpn", "fcn_resnet50"} <= set(listed)
+    assert not any(name.startswith("quantized_") for name in listed)
+    with pytest.raises(ValueError, match="its float twin, 'torchvision:resnet18'"):
+        build_backbone("torchvision:quantized_resnet18", weights="random")
+
+
+SIDES = {"vit": 224, "maxvit": 224, "inception": 128, "raft": 128, "mvit": 224, "s3d": 64, "swin3d": 64}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES.variants("torchvision"))
+def test_every_network_listed_gives_tokens(name, rng):
+    backbone = build_backbone(f"torchvision:{name}", weights="random")
+    side = next((side for start, side in SIDES.items() if name.startswith(start)), 96)
+    images = torch.randn(2, 3, side, side, generator=rng)
+    whole = backbone.get_tokens(images)
+    early = backbone.get_tokens(images)
+    assert all(torch.equal(whole.local[k], early.local[k]) for k in backbone.layers)
+    assert all(value.isfinite().all() for value in whole.local.values())
