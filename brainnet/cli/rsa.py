@@ -11,7 +11,18 @@ import typer
 from typer.core import TyperGroup
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, ImageSize, Out, Precision, Quiet, app, err_console, out_console, print_table
+from brainnet.cli.shared import (
+    Device,
+    Force,
+    ImageSize,
+    Out,
+    Precision,
+    Quiet,
+    app,
+    err_console,
+    out_console,
+    print_table,
+)
 
 Brains = Annotated[
     list[Path],
@@ -149,6 +160,7 @@ def rdm(
     precision: Precision = None,
     image_size: ImageSize = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights of a network with random weights.")] = None,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
@@ -162,7 +174,7 @@ def rdm(
 
     rdms = write_rdms(
         source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, batch_size=batch_size, device=device,
-        precision=precision, image_size=image_size or None, seed=seed, progress=not quiet,
+        precision=precision, image_size=image_size or None, seed=seed, force=force, progress=not quiet,
     )  # fmt: skip
     out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
 
@@ -361,6 +373,7 @@ def run(
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Number of processes.")] = 1,
     key: Key = None,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Map where in a volume or on a surface one subject's patterns have the geometry of each model.
@@ -374,7 +387,8 @@ def run(
 
     maps = search(
         patterns, model or (), out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size,
-        metric=metric, method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key, progress=not quiet,
+        metric=metric, method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key,
+        force=force, progress=not quiet,
     )  # fmt: skip
     out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
                       highlight=False)  # fmt: skip

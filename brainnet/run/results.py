@@ -166,7 +166,13 @@ def _summaries(scores: Any) -> dict[str, Any]:
 
 
 def write_card(
-    out: Path, cfg: Any, data: dict[str, Any], identity: dict[str, str], metrics: dict[str, Any], clock: Clock
+    out: Path,
+    cfg: Any,
+    data: dict[str, Any],
+    identity: dict[str, str],
+    metrics: dict[str, Any],
+    clock: Clock,
+    forecast: dict[str, Any],
 ) -> None:
     """The run card: where every number came from.
 
@@ -177,6 +183,7 @@ def write_card(
         identity: of the backbone.
         metrics: of :func:`write_results`.
         clock: with its laps.
+        forecast: of memory, disk and time, made before.
     """
     card = {
         **opening("fit", PACKAGES),
@@ -186,6 +193,7 @@ def write_card(
         "backbone": identity,
         "test": metrics["test"][ALL],
         "further_splits": {split: means[ALL] for split, means in metrics.get("further_splits", {}).items()},
+        "forecast": forecast,
         **closing(clock),
     }
     write_json(out / "run.json", card)
