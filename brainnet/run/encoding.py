@@ -42,6 +42,7 @@ from brainnet.run.encoding_weights import clear_weights, kept_weights
 from brainnet.run.feature_files import FeatureFiles, read_features
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_encoding
+from brainnet.run.pictures import warn_of_copies
 from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
 from brainnet.store import backbones_unchanged
@@ -118,6 +119,8 @@ def encode_subjects(
         {label: tuple(one.layers) for label, one in files.items()},
     )
     data = {name: _dataset(one, networks, built) for name, one in configs.items()}
+    for name, one in data.items():
+        warn_of_copies(one, TRAIN, name)
     features = {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()}
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     matched = {Path(run): subject_of(Path(run), cards) for run in choices.runs}

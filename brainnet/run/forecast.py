@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from brainnet._work import device_of, duration, free_bytes, says_progress, size
+from brainnet.dataset import ResponseDataset
 from brainnet.rsa import rdm
 from brainnet.rsa.search.chunks import CENTRES_PER_CHUNK, MEMORY
 from brainnet.run.card import peak_memory
@@ -150,7 +151,8 @@ def probe_tokens(
         device: where the network works, or None.
     """
     n_images = len(images.image_ids)
-    if n_images < LEAST_PROBED * batch_size or hasattr(images, "known_tokens"):
+    known = getattr(type(images), "known_tokens", None)
+    if n_images < LEAST_PROBED * batch_size or known not in (None, ResponseDataset.known_tokens):
         return None
     preprocessing = choose_preprocessing(images, backbone)
 

@@ -34,6 +34,7 @@ from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, data_card
 from brainnet.run.folder import claimed, clear, is_first_process, stoppable
 from brainnet.run.forecast import Forecast, announced, resident_memory, say_tokens
+from brainnet.run.pictures import warn_of_copies
 from brainnet.run.results import ALL, redraw, write_card, write_results
 from brainnet.scores import usable_voxels
 from brainnet.store import backbones_unchanged
@@ -107,6 +108,8 @@ def _fit(
         dataset = build_dataset(cfg, None)
         backbone = build_backbone_of(cfg)
     check_data(dataset, cfg.TRAINER.FIT_ON)
+    if writes:
+        warn_of_copies(dataset, ("train",) if cfg.TRAINER.FIT_ON == "train" else ("train", "val"))
     data = data_card(cfg.DATASET.NAME, dataset)
     if resume:
         _check_data_again(out, data)
