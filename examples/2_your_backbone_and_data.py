@@ -30,9 +30,9 @@ images = F.interpolate(torch.rand(300, 3, 8, 8), (64, 64), mode="bilinear")
 redness = images[:, 0, 16:32, 16:32].mean((1, 2)) - images[:, 1, 16:32, 16:32].mean((1, 2))
 brightness = images.mean((1, 2, 3))
 signal = torch.stack([redness, brightness], 1)
-signal = (signal - signal.mean(0)) / signal.std(0)
-repeats = signal[..., None] + 0.7 * torch.randn(300, 2, 3)  # three presentations of every image
-rois = {"colour": torch.tensor([True, False]), "brightness": torch.tensor([False, True])}
+signal = ((signal - signal.mean(0)) / signal.std(0)).repeat_interleave(25, 1)  # 25 voxels of each kind
+repeats = signal[..., None] + 0.7 * torch.randn(300, 50, 3)  # three presentations of every image
+rois = {"colour": torch.arange(50) < 25, "brightness": torch.arange(50) >= 25}
 data = ArrayDataset(images, repeats=repeats, rois=rois)  # responses are the mean over repeats
 print(data, data.noise_ceiling_definition, sep="\n")
 
@@ -44,3 +44,5 @@ table = encode(stores, data, controls=["shuffled"], progress=False).table
 best = table[(table.layer == "best") & (table.score == "r") & (table.roi != "all")]
 columns = ["model", "control", "roi", "chosen_layer", "mean", "low", "high", "ceiling", "ceiling_share"]
 print(best[columns].round(3).to_string(index=False))
+# Shuffled responses score zero. One voxel alone may be off by 0.13, one over the root of 60 test images; the mean over
+# 25 voxels, each shuffled in its own way, is off by 0.03.

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, Out, Overrides, Overwrite, Quiet, app, out_console
+from brainnet.cli.shared import Device, Force, Out, Overrides, Overwrite, Quiet, app, out_console
 
 
 @app.command()
@@ -52,6 +52,7 @@ def fit(
     keys: Annotated[
         bool, typer.Option("--keys", help="List every setting with its value and meaning, and stop.")
     ] = False,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and score one map, and fill a run folder with it.
@@ -70,7 +71,7 @@ def fit(
     with loading():
         from brainnet.run.training import fit as fit_run
 
-    metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, progress=not quiet)
+    metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, force=force, progress=not quiet)
     if metrics:  # empty in all but the first of several processes
         _report(metrics, out)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from brainnet.cli.listing import described
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, Grid, ImageSize, Out, Overwrite, Precision, Quiet, app, out_console
+from brainnet.cli.shared import Device, Force, Grid, ImageSize, Out, Overwrite, Precision, Quiet, app, out_console
 
 
 @app.command()
@@ -33,6 +33,7 @@ def extract(
     seed: Annotated[int | None, typer.Option(help="Seed of random weights.")] = None,
     keep_tokens: Annotated[bool, typer.Option("--keep-tokens", help="Leave the token store, tokens.bin.")] = False,
     overwrite: Overwrite = False,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a network's features of images, a file per layer.
@@ -48,7 +49,8 @@ def extract(
 
     written = extract_features(
         images, out, backbone, layers=layer, pool=pool, grid=grid or None, file_format=file_format,
-        batch_size=batch_size, device=device, keep_tokens=keep_tokens, overwrite=overwrite, progress=not quiet,
+        batch_size=batch_size, device=device, keep_tokens=keep_tokens, overwrite=overwrite, force=force,
+        progress=not quiet,
         precision=precision, image_size=image_size or None, seed=seed,
     )  # fmt: skip
     out_console.print("\n".join(str(path) for path in [*written.values(), out / "images.txt"]), highlight=False)

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
     Device,
+    Force,
     Grid,
     ImageSize,
     Out,
@@ -161,6 +162,7 @@ def rdm(
     precision: Precision = None,
     image_size: ImageSize = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights of a network with random weights.")] = None,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
@@ -175,7 +177,7 @@ def rdm(
     rdms = write_rdms(
         source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, grid=grid or None,
         batch_size=batch_size, device=device, precision=precision, image_size=image_size or None, seed=seed,
-        progress=not quiet,
+        force=force, progress=not quiet,
     )  # fmt: skip
     out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
 
@@ -374,6 +376,7 @@ def run(
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Number of processes.")] = 1,
     key: Key = None,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Map where in a volume or on a surface one subject's patterns have the geometry of each model.
@@ -387,7 +390,8 @@ def run(
 
     maps = search(
         patterns, model or (), out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size,
-        metric=metric, method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key, progress=not quiet,
+        metric=metric, method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key,
+        force=force, progress=not quiet,
     )  # fmt: skip
     out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
                       highlight=False)  # fmt: skip

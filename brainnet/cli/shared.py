@@ -36,6 +36,9 @@ Grid = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Begin also where the forecast says that memory or disk will not be enough.")
+]
 Device = Annotated[
     str | None,
     typer.Option(

@@ -1,11 +1,13 @@
-"""Lightning's callbacks, made to go on in a folder that was moved and with settings that a resumed run may change."""
+"""Lightning's callbacks, made to go on in a moved folder and with changed settings; and one that times first steps."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 
 class Checkpoint(ModelCheckpoint):
@@ -20,6 +22,40 @@ class Checkpoint(ModelCheckpoint):
         paths = {key: here(state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
         models = {here(path): score for path, score in state["best_k_models"].items()}
         super().load_state_dict(state | paths | {"dirpath": self.dirpath, "best_k_models": models})
+
+
+class Pace(Callback):
+    """Calls ``say(seconds left)`` once, when some steps of training have been timed.
+
+    Args:
+        say: what to do with the seconds that the training will still take.
+        every: epochs between validations; 0 where there are none.
+    """
+
+    FIRST, STEPS, SECONDS, VALIDATION = (
+        3,
+        10,
+        3.0,
+        0.4,
+    )  # steps not timed, timed at least; a validation's share of a step
+
+    def __init__(self, say: Callable[[float], None], every: int):
+        self.say, self.every, self._began, self._steps = say, every, 0.0, 0
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """Counts a step."""
+        self._steps += 1
+        if self._steps == self.FIRST:
+            self._began = time.perf_counter()
+        timed, spent = self._steps - self.FIRST, time.perf_counter() - self._began
+        if timed < self.STEPS or spent < self.SECONDS or self.say is None:
+            return
+        left = trainer.max_epochs * trainer.num_training_batches - trainer.global_step
+        if self.every:
+            epochs = trainer.max_epochs - trainer.current_epoch
+            left += self.VALIDATION * sum(trainer.num_val_batches or [0]) * epochs / self.every
+        self.say(left * spent / timed)
+        self.say = None
 
 
 class Patience(EarlyStopping):

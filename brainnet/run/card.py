@@ -33,6 +33,11 @@ class Clock:
     def __init__(self):
         self.parts: dict[str, dict[str, float]] = {}
         self._wall, self._cpu = time.perf_counter(), time.process_time()
+        self._began = self._wall
+
+    def elapsed(self) -> float:
+        """Wall seconds since the beginning."""
+        return time.perf_counter() - self._began
 
     def lap(self, name: str) -> None:
         """Ends the part called ``name``, which began where the one before ended."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,13 @@ from brainnet.run.encoding_choices import Choices, check_choices, read_groups, s
 from brainnet.run.encoding_comparisons import difference_tables, significance_table
 from brainnet.run.encoding_figures import draw
 from brainnet.run.encoding_networks import Network, build_stores, check_networks, plan_networks
+from brainnet.run.encoding_pilot import Plan
 from brainnet.run.encoding_trained import TRAIN, add_run, subject_of
 from brainnet.run.encoding_weights import clear_weights, kept_weights
 from brainnet.run.feature_files import FeatureFiles, read_features
 from brainnet.run.folder import claimed
+from brainnet.run.forecast import announced, of_encoding
+from brainnet.run.pictures import warn_of_copies
 from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
 from brainnet.store import backbones_unchanged
@@ -67,6 +71,7 @@ def encode_subjects(
     choices: Choices | None = None,
     *,
     n_jobs: int | None = None,
+    force: bool = False,
     progress: bool = True,
     **chosen: Any,
 ) -> Encoding:
@@ -81,6 +86,7 @@ def encode_subjects(
         out: folder of the results. The same call goes on where an interrupted one stopped.
         choices: what is fitted, and how.
         n_jobs: processes, see :func:`brainnet.encode.encode`; None is what ``joblib.parallel_config`` says, else 1.
+        force: run also what the forecast says does not fit.
         progress: show progress bars.
         chosen: fields of :class:`Choices` by name.
 
@@ -93,13 +99,14 @@ def encode_subjects(
         FileExistsError: ``out`` is a file, or holds the results of another command.
         FileNotFoundError: no finished run in one of ``runs``, no features in one of ``features``.
         BlockingIOError: another call is at work in ``out``.
+        MemoryError, OSError: more memory or disk is needed than is free, without ``force``.
     """
     import joblib
 
     out, clock = Path(out), Clock()
     choices = replace(choices or Choices(), **chosen)
     n_jobs = joblib.effective_n_jobs(n_jobs)
-    check_choices(choices)
+    estimators = check_choices(choices)
     device_of(choices.device)
     refuse_others(out, KIND)
     configs = subject_configs(cfg, choices.subjects)
@@ -113,6 +120,8 @@ def encode_subjects(
         {label: tuple(one.layers) for label, one in files.items()},
     )
     data = {name: _dataset(one, networks, built) for name, one in configs.items()}
+    for name, one in data.items():
+        warn_of_copies(one, TRAIN, name)
     features = {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()}
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     matched = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
@@ -120,26 +129,44 @@ def encode_subjects(
     clock.lap("data")
     with claimed(out, KIND):
         try:
-            stores, twins, described = build_stores(cfg, networks, built, data, out, n_jobs, choices.device, progress)
+            stores, twins, described = build_stores(
+                cfg, networks, built, data, out, n_jobs, choices.device, force, progress
+            )
             described |= {label: {name: {"features": str(one.source)} for name in data} for label, one in files.items()}
             clock.lap("tokens")
-            encoding = encode(
+            plan = Plan(
                 {label: by_subject.__getitem__ for label, by_subject in {**stores, **features}.items()},
                 data,
-                methods=choices.methods,
-                layers=_chosen_layers(choices.layers, networks, files),
+                estimators,
+                _chosen_layers(choices.layers, networks, files),
+                choices.pool,
+                choices.controls,
+                choices.n_resamples,
+                TRAIN,
+            )
+            fit = partial(
+                encode,
                 pool=choices.pool,
-                controls=choices.controls,
-                twins={label: by_subject.__getitem__ for label, by_subject in twins.items()},
                 train=TRAIN,
                 groups=groups,
                 cv=choices.cv,
-                alphas=choices.alphas or None,
                 weights=(lambda model, subject: described[model][subject]) if choices.keep_weights else None,
                 out=out,
-                n_jobs=n_jobs,
                 n_resamples=choices.n_resamples,
                 seed=choices.seed,
+            )
+            forecast = announced(of_encoding(plan.grid(n_jobs, choices.keep_weights)), out, force)
+            seconds = plan.seconds(partial(fit, n_jobs=1, progress=False), n_jobs)
+            if seconds is not None:
+                forecast = announced(replace(forecast, seconds=clock.elapsed() + seconds), out, True)
+            encoding = fit(
+                plan.sources,
+                data,
+                methods=plan.estimators,
+                layers=plan.layers,
+                controls=choices.controls,
+                twins={label: by_subject.__getitem__ for label, by_subject in twins.items()},
+                n_jobs=n_jobs,
                 progress=progress,
             )
             clear_weights(out, encoding.fits if choices.keep_weights else ())
@@ -164,6 +191,7 @@ def encode_subjects(
             "runs": learned,
             "weights": kept_weights(out, encoding) if choices.keep_weights else [],
             "scores": _summary(encoding),
+            "forecast": forecast.of_card(),
         }
         _write(results, out, progress)
         clock.lap("files and figures")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from yacs.config import CfgNode
@@ -15,6 +16,7 @@ from brainnet._checks import check_word
 from brainnet.config import changed
 from brainnet.dataset import ResponseDataset
 from brainnet.encode import CONTROLS, find_estimators
+from brainnet.encode.grid import with_alphas
 from brainnet.encode.methods import reads_of
 from brainnet.tokens import POOLS
 
@@ -64,19 +66,20 @@ class Choices:
     n_resamples: int = 1000
 
 
-def check_choices(choices: Choices) -> None:
-    """Refuses words that mean nothing, and choices that do not go together, before any work.
+def check_choices(choices: Choices) -> dict[str, Any]:
+    """Refuses words that mean nothing, and choices that do not go together; returns method -> estimator.
 
     Raises:
         ValueError: names the word, or the two options.
     """
     cv = "groups" if choices.cv is None and choices.groups is not None else choices.cv
     estimators = find_estimators(choices.methods, cv)
+    estimators = with_alphas(estimators, choices.alphas) if choices.alphas else estimators
     check_word("pool", choices.pool, POOLS)
     for control in choices.controls:
         check_word("control", control, CONTROLS)
     if not choices.features:
-        return
+        return estimators
     tokens = next((name for name, estimator in estimators.items() if reads_of(estimator) == "tokens"), None)
     if tokens is not None:
         raise ValueError(
@@ -89,6 +92,7 @@ def check_choices(choices: Choices) -> None:
         raise ValueError(
             f"--pool {choices.pool} makes features of a network's tokens; those of --features are read as they are."
         )
+    return estimators
 
 
 def subject_configs(cfg: CfgNode, subjects: str | None) -> dict[str, CfgNode]:

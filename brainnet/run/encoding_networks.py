@@ -19,6 +19,7 @@ from brainnet._work import at_work, device_of
 from brainnet.backbone import BACKBONES
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.dataset import ResponseDataset
+from brainnet.run.forecast import say_tokens
 from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
 from brainnet.tokens import Preprocessing
 
@@ -197,6 +198,7 @@ def build_stores(
     out: Path,
     n_jobs: int,
     device: str | None,
+    force: bool,
     progress: bool,
 ) -> Built:
     """The tokens of every network and subject; networks are let go one by one.
@@ -212,6 +214,7 @@ def build_stores(
         out: folder of the results.
         n_jobs: number of processes that read the tokens.
         device: where the networks work; None leaves that to :func:`brainnet._work.device_of`.
+        force: begin also where the tokens do not fit.
         progress: show progress bars.
     """
     n_stores = len(data) * sum(1 + (network.twin is not None) for network in networks)
@@ -225,16 +228,11 @@ def build_stores(
         for subject, dataset in data.items():
             network_of[subject] = _described(network, cfg, choose_preprocessing(dataset, backbone))
             words = (network.label if len(networks) > 1 else "", subject if len(data) > 1 else "", control)
+            path = None if in_memory else _store_path(cfg.TOKENS.STORE, out, words)
+            how = {"grid": tuple(cfg.MODEL.GRID), "resize": cfg.MODEL.RESIZE, "batch_size": cfg.TOKENS.BATCH_SIZE}
             with at_work(backbone, place):
-                found[subject] = TokenStore.build(
-                    backbone,
-                    dataset,
-                    grid=tuple(cfg.MODEL.GRID),
-                    resize=cfg.MODEL.RESIZE,
-                    path=None if in_memory else _store_path(cfg.TOKENS.STORE, out, words),
-                    batch_size=cfg.TOKENS.BATCH_SIZE,
-                    progress=progress,
-                )
+                say_tokens(backbone, dataset, path, out, force, of=f"forecast of the tokens of {network.label}", **how)
+                found[subject] = TokenStore.build(backbone, dataset, path=path, progress=progress, **how)
         if not control:
             described[network.label] = network_of
         return found

@@ -26,6 +26,7 @@ from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import adjusted_of
 from brainnet.run.card import Clock, closing, opening, refuse_others
 from brainnet.run.folder import claimed
+from brainnet.run.forecast import Forecast, announced, images_done, of_extraction, probe_tokens, widths_of
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.store.manifest import Manifest
@@ -50,6 +51,7 @@ def extract_features(
     device: str | torch.device | None = None,
     keep_tokens: bool = False,
     overwrite: bool = False,
+    force: bool = False,
     progress: bool = True,
     **network: Any,
 ) -> dict[str, Path]:
@@ -73,6 +75,7 @@ def extract_features(
         device: where the network works; None and "auto" are CUDA where there is one, then mps, then the CPU.
         keep_tokens: leave the token store, ``tokens.bin``: ``TokenStore.open`` and ``brainnet rdm`` read it.
         overwrite: replace the extraction that ``out`` holds.
+        force: begin also what the forecast says does not fit.
         progress: show progress bars.
         network: of a backbone named by text: ``seed`` of random weights, ``precision`` ("fp32", "bf16", "fp16"),
             ``image_size`` (height, width) in pixels, and whatever its family takes besides.
@@ -83,6 +86,7 @@ def extract_features(
     Raises:
         FileExistsError: a finished extraction in ``out``, and no ``overwrite``.
         BlockingIOError: another process is writing ``out``.
+        MemoryError, OSError: more memory or disk is needed than is free, without ``force``.
         Interrupted: ctrl-C or SIGTERM; the message says what is kept.
         ValueError: an unknown backbone, layer, pool, format or device, or another backbone, other layers or other
             pictures than those an unfinished extraction in ``out`` was begun with.
@@ -100,6 +104,8 @@ def extract_features(
     with claimed(out, "extract"), terminable(), _saying_what_is_kept(out):
         _refuse_links(out)
         with at_work(backbone, device):
+            forecast = _forecast(backbone, pictures, out, layers, pool, file_format, force,
+                                 clock, grid=grid, batch_size=batch_size)  # fmt: skip
             store = _tokens(backbone, pictures, out / TOKENS, overwrite,
                             grid=grid, batch_size=batch_size, progress=progress)  # fmt: skip
         chosen = _chosen(store, layers)
@@ -113,6 +119,7 @@ def extract_features(
             "settings": {**settings, **network, "device": str(device), "layers": list(files), "format": file_format},
             "files": list(files.values()),
             "n_images": len(store),
+            "forecast": None if forecast is None else forecast.of_card(),
         }
         write_json(out / "run.json", {**card, **closing(clock)})
         shutil.rmtree(out / UNFINISHED)
@@ -157,6 +164,28 @@ def _saying_what_is_kept(out: Path) -> Iterator[None]:
         except (OSError, ValueError):
             kept = "nothing is kept yet"
         raise Interrupted(f"extraction was interrupted; {kept}.") from None
+
+
+def _forecast(
+    backbone: Backbone,
+    pictures: Images,
+    out: Path,
+    layers: list[str] | None,
+    pool: str,
+    file_format: str,
+    force: bool,
+    clock: Clock,
+    **how: Any,
+) -> Forecast | None:
+    """What the extraction takes, said in a line; None where it is short."""
+    n_done = images_done(out / TOKENS)
+    probe = probe_tokens(backbone, pictures, resize="shrink", **how) if n_done < len(pictures) else None
+    if probe is None:
+        return None
+    widths = widths_of(probe.layout, pool)
+    widths = {name: width for name, width in widths.items() if layers is None or name in layers} or widths
+    forecast = of_extraction(probe, len(pictures), n_done, widths, file_format, how["batch_size"])
+    return announced(forecast.after(clock.elapsed()), out, force)
 
 
 def _tokens(backbone: Backbone, pictures: Images, path: Path, overwrite: bool, **settings: Any) -> TokenStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from brainnet.rsa.files import read_array
 from brainnet.rsa.pairs import pairs_of
 from brainnet.run.card import Clock, closing, opening
 from brainnet.run.folder import claimed
+from brainnet.run.forecast import announced, of_rdms, probe_tokens, widths_of
 from brainnet.run.rsa_results import PACKAGES, save_figure
 from brainnet.stimuli import Images, natural_sort
 from brainnet.store import TokenStore
@@ -38,6 +40,7 @@ def write_rdms(
     grid: tuple[int, int] | None = None,
     batch_size: int = 16,
     device: str | None = None,
+    force: bool = False,
     progress: bool = True,
     **network: Any,
 ) -> RDMs:
@@ -56,6 +59,7 @@ def write_rdms(
             no map grows, as in :func:`brainnet.run.extraction.extract_features`.
         batch_size: pictures per forward pass.
         device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
+        force: begin also what the forecast says does not fit.
         progress: show progress bars.
         network: of a network: ``seed`` of random weights, ``precision`` ("fp32", "bf16", "fp16"), ``image_size``
             (height, width) in pixels, and whatever its family takes besides.
@@ -71,11 +75,16 @@ def write_rdms(
     if backbone is None and (network or device is not None):
         said = next(iter(network), "device").replace("_", "-")
         raise ValueError(f"--{said} is of a network that looks at pictures: name it by --backbone.")
+    forecast = None
     with claimed(out, "rdm") as out:
         wanted = None if layers is None else list(layers)
         if backbone is not None:
             named, images = adjusted_of(backbone, wanted, **network), Images(source)
             with at_work(named, place):
+                probe = probe_tokens(named, images, grid=grid, resize="mean", batch_size=batch_size)
+                if probe is not None:
+                    forecast = of_rdms(probe, widths_of(probe.layout, pool), len(images), metric, _letters(images.ids))
+                    forecast = announced(forecast.after(clock.elapsed()), out, force)
                 store = TokenStore.build(
                     named, images, grid=grid, resize="shrink", dtype=torch.float32, batch_size=batch_size,
                     progress=progress,
@@ -83,7 +92,9 @@ def write_rdms(
             features, conditions = _of_store(store, pool, None), images.ids
             origin = {"backbone": backbone, "fingerprint": store.fingerprint}
         else:
-            features, conditions, origin = _features(Path(source), wanted, pool)
+            features, conditions, origin, (n, widths) = _features(Path(source), wanted, pool)
+            forecast = of_rdms(None, widths, n, metric, _letters(conditions or [str(i) for i in range(n)]))
+            forecast = announced(forecast.after(clock.elapsed()), out, force)
         clock.lap("features")
         found = [
             rdm(_rows(value()), metric, conditions=conditions, names=[name])
@@ -107,15 +118,21 @@ def write_rdms(
             },
             "n_conditions": rdms.n_conditions,
             "rdms_sha256": array_digest(rdms.values),
+            "forecast": None if forecast is None else forecast.of_card(),
         }
         write_json(out / "run.json", {**card, **closing(clock)})
     return rdms
 
 
+def _letters(names: Sequence[str]) -> float:
+    """The mean length of names."""
+    return sum(map(len, names)) / len(names) if names else 0.0
+
+
 def _features(
     source: Path, wanted: Sequence[str] | None, pool: str
-) -> tuple[dict[str, Any], Sequence[str] | None, dict[str, Any]]:
-    """Layer -> a function that reads its features; the names of the conditions; where they came from."""
+) -> tuple[dict[str, Any], Sequence[str] | None, dict[str, Any], tuple[int, dict[str, int]]]:
+    """Layer -> a function that reads its features; the names of the conditions; where they came from; their sizes."""
     if source.is_dir():
         names = natural_sort(path.name for path in source.iterdir() if path.suffix in (".npy", ".npz"))
         files = [source / name for name in names]
@@ -128,7 +145,8 @@ def _features(
         found = {source.stem: _feature_file(source)}
     else:
         store = TokenStore.open(source)
-        return _of_store(store, pool, wanted), store.image_ids, {"fingerprint": store.fingerprint}
+        widths = widths_of(store.layout, pool)
+        return _of_store(store, pool, wanted), store.image_ids, {"fingerprint": store.fingerprint}, (len(store), widths)
     chosen = {name: found[name] for name in _known(wanted or list(found), found)}
     conditions = {name: part[1] for name, part in chosen.items()}
     first = next(iter(conditions.values()))
@@ -137,7 +155,9 @@ def _features(
     listed = source / "images.txt"  # of `brainnet extract`
     if first is None and listed.is_file():
         first = tuple(listed.read_text().splitlines())
-    return {name: (lambda a=part[0]: a) for name, part in chosen.items()}, first, {"files": list(chosen)}
+    shapes = {name: np.shape(part[0]) for name, part in chosen.items()}
+    sizes = max(shape[0] for shape in shapes.values()), {name: math.prod(shape[1:]) for name, shape in shapes.items()}
+    return {name: (lambda a=part[0]: a) for name, part in chosen.items()}, first, {"files": list(chosen)}, sizes
 
 
 def _of_store(store: TokenStore, pool: str, wanted: Sequence[str] | None) -> dict[str, Any]:

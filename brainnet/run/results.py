@@ -29,7 +29,12 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scik
 
 
 def write_run(
-    out: Path, model: PLModel, data: dict[str, Any], validation: dict[str, float] | None, clock: Clock
+    out: Path,
+    model: PLModel,
+    data: dict[str, Any],
+    validation: dict[str, float] | None,
+    clock: Clock,
+    forecast: dict[str, Any],
 ) -> dict[str, Any]:
     """Scores a trained model and writes all that a run leaves but its checkpoint: tables, pictures, card; the means.
 
@@ -39,13 +44,14 @@ def write_run(
         data: of :func:`brainnet.run.card.data_card`.
         validation: scores of the epoch whose weights were kept, where there was a validation.
         clock: with the laps so far.
+        forecast: of memory, disk and time, made before.
     """
     model.eval()
     metrics = _write_tables(out, model, model.data.dataset, validation)
     clock.lap("scores")
     redraw(out)
     clock.lap("pictures")
-    _write_card(out, model, data, metrics, clock)
+    _write_card(out, model, data, metrics, clock, forecast)
     return metrics
 
 
@@ -186,7 +192,14 @@ def _summaries(scores: Any) -> dict[str, Any]:
     return summary
 
 
-def _write_card(out: Path, model: PLModel, data: dict[str, Any], metrics: dict[str, Any], clock: Clock) -> None:
+def _write_card(
+    out: Path,
+    model: PLModel,
+    data: dict[str, Any],
+    metrics: dict[str, Any],
+    clock: Clock,
+    forecast: dict[str, Any],
+) -> None:
     """The run card: where every number came from."""
     card = {
         **opening("fit", PACKAGES),
@@ -196,6 +209,7 @@ def _write_card(out: Path, model: PLModel, data: dict[str, Any], metrics: dict[s
         "backbone": model.identity,
         "test": metrics["test"][ALL],
         "further_splits": {split: means[ALL] for split, means in metrics.get("further_splits", {}).items()},
+        "forecast": forecast,
         **closing(clock),
     }
     write_json(out / "run.json", card)

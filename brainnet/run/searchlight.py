@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from brainnet.rsa import (
 )
 from brainnet.run.card import Clock, closing, opening
 from brainnet.run.folder import claimed
+from brainnet.run.forecast import announced, of_searchlight
 from brainnet.run.rdm_files import read_models
 from brainnet.run.rsa_results import PACKAGES, digest, save_figure
 from brainnet.space import BrainSpace, load_patterns
@@ -68,6 +70,7 @@ def search(
     seed: int = 0,
     n_jobs: int = 1,
     key: str | None = None,
+    force: bool = False,
     progress: bool = True,
     **lights: Any,
 ) -> SearchlightMaps:
@@ -86,11 +89,13 @@ def search(
         n_permutations, seed: condition-label permutations, and their seed.
         n_jobs: processes.
         key: entry of model files that hold several arrays.
+        force: begin also what the forecast says does not fit.
         progress: show a progress bar.
         **lights: ``radius, unit, k, min_size, metric, method``, see :class:`Lights`.
 
     Raises:
         ValueError: no models, patterns or a mask that do not fit, a radius or a number of vertices too small.
+        MemoryError, OSError: more memory or disk is needed than is free, without ``force``.
     """
     from brainnet import plot
 
@@ -106,10 +111,20 @@ def search(
         clock.lap("reading")
         places = how.around(space)
         clock.lap("neighbourhoods")
-        maps = searchlight(
-            data, stacked, places, metric=how.metric, method=how.method, n_permutations=n_permutations,
-            generator=torch.Generator().manual_seed(seed), folder=out / "chunks", n_jobs=n_jobs, progress=progress,
-        )  # fmt: skip
+
+        def run(few: int | None = None, **where: Any) -> SearchlightMaps:
+            return searchlight(
+                data, stacked, places if few is None else _some(places, few), metric=how.metric, method=how.method,
+                n_permutations=n_permutations, generator=torch.Generator().manual_seed(seed), **where,
+            )  # fmt: skip
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of centres without variance; the search itself says so
+            forecast = of_searchlight(
+                lambda few: run(few, progress=False), len(places), int(places.sizes.sum()), len(names), data, n_jobs
+            )
+        forecast = announced(forecast.after(clock.elapsed()), out, force)
+        maps = run(folder=out / "chunks", n_jobs=n_jobs, progress=progress)
         clock.lap("searchlight")
         maps.save(out)
         save_figure(plot.searchlight(maps), out / "maps.png")
@@ -122,8 +137,14 @@ def search(
             "settings": {**maps.settings, "seed": seed, "min_size": how.min_size, "n_centres": len(places)},
             "highest_score": dict(zip(maps.models, np.nanmax(maps.score.numpy(), axis=1).tolist(), strict=True)),
         }
-        write_json(out / "run.json", {**card, **closing(clock)})
+        write_json(out / "run.json", {**card, "forecast": forecast.of_card(), **closing(clock)})
     return maps
+
+
+def _some(places: Neighbourhoods, count: int) -> Neighbourhoods:
+    """Some of the neighbourhoods, spread evenly."""
+    chosen = np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)
+    return Neighbourhoods.from_lists([places[int(i)] for i in chosen], places.space)
 
 
 def search_group(

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from brainnet.plmodel.build import planted, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, data_card
 from brainnet.run.folder import claimed, clear, is_first_process, stoppable
+from brainnet.run.forecast import Forecast, announced, resident_memory, say_tokens
+from brainnet.run.pictures import warn_of_copies
 from brainnet.run.results import ALL, write_run
 from brainnet.scores import usable_voxels
 from brainnet.store import backbones_unchanged
@@ -53,6 +56,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     draw: bool = False,
+    force: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Trains a read-out as ``cfg`` says, scores it on the test images, and fills the run folder ``out``.
@@ -63,6 +67,7 @@ def fit(
         resume: go on from the last checkpoint of an interrupted run in ``out``.
         overwrite: replace what ``out`` holds.
         draw: save a picture of the maps at every validation.
+        force: begin also what the forecast says does not fit.
         progress: show progress bars.
 
     Returns:
@@ -73,20 +78,24 @@ def fit(
         ValueError: settings or data that a run cannot be made of, or other ones than those it was begun with.
         BlockingIOError: another process is filling ``out``.
         Interrupted: ctrl-C or SIGTERM; says what is kept.
-        MemoryError: the device has too little memory; says which setting to lower.
+        MemoryError: the device has too little memory; says which setting to lower. Or, without ``force``, the forecast
+            says that the machine has too little.
+        OSError: the forecast says that the disk has too little room, without ``force``.
     """
     cfg, out = with_full_paths(checked_config(cfg)), Path(out)
     if not is_first_process():  # Lightning starts it with this same command
-        return _fit(cfg, out, resume, draw, progress, writes=False)
+        return _fit(cfg, out, resume, draw, True, progress, writes=False)
     hint = "go on with --resume, or " if last_checkpoint(out).is_file() else ""
     with claimed(out, "fit", BEGUN, resume=resume, overwrite=overwrite, hint=hint):
         if resume:
             _check_settings(out, cfg)
-        return _fit(cfg, out, resume, draw, progress, writes=True)
+        return _fit(cfg, out, resume, draw, force, progress, writes=True)
 
 
 @backbones_unchanged()
-def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writes: bool) -> dict[str, Any]:
+def _fit(
+    cfg: CfgNode, out: Path, resume: bool, draw: bool, force: bool, progress: bool, writes: bool
+) -> dict[str, Any]:
     import pytorch_lightning as pl
 
     clock = Clock()
@@ -99,12 +108,16 @@ def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writ
         dataset = build_dataset(cfg, None)
         backbone = build_backbone_of(cfg)
     check_data(dataset, cfg.TRAINER.FIT_ON)
+    if writes:
+        warn_of_copies(dataset, ("train",) if cfg.TRAINER.FIT_ON == "train" else ("train", "val"))
     data = data_card(cfg.DATASET.NAME, dataset)
     if resume:
         _check_data_again(out, data)
     clock.lap("data")
     with stoppable(lambda: _what_is_kept(out)):
         model = PLModel(cfg, backbone, draw=draw, data=dataset, progress=progress)
+        if writes:
+            _forecast_tokens(model, cfg, out, force)
         model.setup_store(model.data)
         seen = {"tokens": {} if model.data.store is None else dict(model.data.store.fingerprint)}
         if resume:
@@ -114,6 +127,7 @@ def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writ
             _prepare_folder(out, resume)
             write_text(out / "config.yaml", cfg.dump())
             write_json(out / "data.json", data | seen)
+            forecasts = _forecasts_training(trainer, model, cfg, out, clock, force)
         try:
             _train(trainer, model, last_checkpoint(out) if resume else None)
         except torch.OutOfMemoryError as error:
@@ -133,7 +147,7 @@ def _fit(cfg: CfgNode, out: Path, resume: bool, draw: bool, progress: bool, writ
         return {}
     clock.lap("training")
 
-    return write_run(out, model, data, validation, clock)
+    return write_run(out, model, data, validation, clock, forecasts[-1].of_card())
 
 
 def check_data(dataset: ResponseDataset, fit_on: str) -> None:
@@ -291,6 +305,46 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
         settings = ", ".join(f"TRAINER.{name} {value}" for name, value in asked.items())
         raise ValueError(f"this machine cannot train with {settings}: {' '.join(str(error).split())}") from None
     return trainer, best
+
+
+def _forecast_tokens(model: PLModel, cfg: CfgNode, out: Path, force: bool) -> None:
+    """Says what the tokens take that are to be computed, where that is long."""
+    if model.cached and model.data.store is None and model.backbone is not None:
+        say_tokens(
+            model.backbone,
+            model.data.dataset,
+            Path(cfg.TOKENS.STORE) if cfg.TOKENS.STORE else None,
+            out,
+            force,
+            of="forecast of the tokens",
+            grid=tuple(cfg.MODEL.GRID),
+            resize=cfg.MODEL.RESIZE,
+            batch_size=cfg.TOKENS.BATCH_SIZE,
+        )
+
+
+def _forecasts_training(
+    trainer: Any, model: PLModel, cfg: CfgNode, out: Path, clock: Clock, force: bool
+) -> list[Forecast]:
+    """Refuses a training that cannot fit; a line says its forecast when the first steps are timed.
+
+    Returns:
+        The forecasts so far, the last one the best.
+    """
+    store = model.data.store
+    standardized = 0 if store is None or not cfg.TOKENS.STANDARDIZE else 2 * len(store) * store.layout.row
+    encoder = 4 * sum(parameter.numel() for parameter in model.encoder.parameters())
+    first = Forecast(memory=standardized + 8 * encoder, disk=(1 + 2 * 3) * encoder + 2e6)
+    found = [announced(first, out, force)]
+
+    def say(left: float) -> None:
+        now = replace(first, memory=0, resident=resident_memory(), seconds=clock.elapsed() + left)
+        found.append(announced(now, out, force=True))
+
+    from brainnet.run.callbacks import Pace
+
+    trainer.callbacks.append(Pace(say, cfg.TRAINER.VAL_EVERY if cfg.TRAINER.FIT_ON == "train" else 0))
+    return found
 
 
 def _train(trainer: Any, model: PLModel, checkpoint: Path | None) -> None:

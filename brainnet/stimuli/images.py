@@ -152,6 +152,38 @@ class Images:
                 raise FileNotFoundError(f"{self._name(index)}: the file is gone since it was found.") from None
         return sha256(*digests)
 
+    def copies(self) -> list[list[int]]:
+        """Groups of pictures with the same bytes, two or more of them in each; in memory, with the same pixels.
+
+        Files of different sizes are told apart without being read.
+        """
+        alike: dict[Any, list[int]] = {}
+        for index in range(len(self._items)):
+            alike.setdefault(self._size(index), []).append(index)
+        groups: dict[Any, list[int]] = {}
+        for size, indices in alike.items():
+            for index in indices if len(indices) > 1 else ():
+                groups.setdefault((size, self._digest(index)), []).append(index)
+        return [group for group in groups.values() if len(group) > 1]
+
+    def _size(self, index: int) -> Any:
+        """What pictures with the same bytes share, at no cost."""
+        item = self._items[index]
+        if self._archive is not None:
+            with self._read(item):  # opens the archive
+                found = self._open_archive[1].getinfo(item)
+            return found.file_size, found.CRC
+        return item.stat().st_size if isinstance(item, Path) else np.shape(item)
+
+    def _digest(self, index: int) -> str:
+        item = self._items[index]
+        if self._archive is not None:
+            with self._read(item) as file:
+                return sha256(file.read())
+        if isinstance(item, np.ndarray):
+            return array_digest(item)
+        return file_digest(item) if isinstance(item, Path) else _pixel_digest(item)
+
     def _name(self, index: int) -> str:
         item = self._items[index]
         where = f" in {self._archive}" if self._archive else ""

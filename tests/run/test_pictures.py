@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import shutil
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from brainnet.dataset import ArrayDataset
+from brainnet.run.pictures import warn_of_copies
+from brainnet.stimuli import Images
+from tests.run.encodings import run_grid, save_subject
+from tests.toys import toys_registered
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A subject of which one test image is a copy of a training image, under its own name."""
+    folder = save_subject(tmp_path / "subj01", 1)
+    data = ArrayDataset.from_folder(folder)
+    train, test = (data.image_ids[int(data.splits[name][2])] for name in ("train", "test"))
+    shutil.copy(folder / "images" / f"{train}.png", folder / "images" / f"{test}.png")
+    return folder, train, test
+
+
+def test_a_test_image_that_is_a_copy_of_a_training_image_is_named(folder):
+    path, train, test = folder
+    data = ArrayDataset.from_folder(path)
+    with pytest.warns(UserWarning, match=f"^1 images of subj01 .*'{test}' of the split 'test', a copy of '{train}'"):
+        assert warn_of_copies(data, ("train", "val"), "subj01") == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert warn_of_copies(data, ("train", "val", "test")) == 0  # all of one side
+
+
+def test_fit_and_encode_say_so(folder, tmp_path, monkeypatch):
+    from brainnet.run import encoding, training
+
+    seen = []
+    for module in (encoding, training):
+        monkeypatch.setattr(
+            module, "warn_of_copies", lambda data, train, of="": seen.append((len(data), train, of)) or 1 / 0
+        )
+    from brainnet.backbone import BACKBONES
+    from tests.run.encodings import Blur
+    from tests.toys import toy_config
+
+    with BACKBONES.temporarily("toy", Blur), pytest.raises(ZeroDivisionError):
+        run_grid(folder[0], tmp_path / "out")
+    with toys_registered(), pytest.raises(ZeroDivisionError):
+        training.fit(toy_config(), tmp_path / "run", progress=False)
+    assert seen == [(80, ("train", "val"), "subj01"), (60, ("train",), "")]
+
+
+def test_copies_are_found_in_folders_archives_lists_and_arrays(folder, tmp_path):
+    files = sorted((folder[0] / "images").iterdir())
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    names = {folder[1], folder[2]}
+    for source in (folder[0] / "images", tmp_path / "all.zip", [str(file) for file in files]):
+        images = Images(source)
+        (group,) = images.copies()
+        assert {images.ids[i] for i in group} == names
+    pixels = np.zeros((3, 4, 4, 3), dtype=np.uint8)
+    pixels[1] = 7
+    assert Images(pixels).copies() == [[0, 2]]
+    assert Images(torch.rand(3, 3, 4, 4)).copies() == []
