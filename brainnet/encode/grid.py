@@ -19,7 +19,8 @@ from brainnet._work import parallel, says_progress
 from brainnet._work import progress as show_progress
 from brainnet.dataset.base import ResponseDataset
 from brainnet.encode.jobs import Job, Shown, make_portable
-from brainnet.encode.methods import find_estimators, reads_of
+from brainnet.encode.methods import find_estimators
+from brainnet.encode.reading import parts_of, reads_of, reads_tokens
 from brainnet.encode.table import ALL_LAYERS, BEST_LAYER, Encoding, Fit, FitKey
 from brainnet.ridge import RidgeCV
 from brainnet.store import TokenStore
@@ -119,7 +120,7 @@ def encode(
             data = Shown(shown.responses, shown.splits, shown.image_ids)
             for method, estimator in estimators.items():
                 one_by_one = reads_of(estimator) == "features"
-                if reads_of(estimator) == "tokens" and not isinstance(source, TokenStore):
+                if reads_tokens(estimator) and not isinstance(source, TokenStore):
                     raise ValueError(f"the method {method!r} reads token maps: give it a TokenStore, not features.")
                 described = None if weights is None or control else weights(model, subject)
                 for layer in known if one_by_one else [ALL_LAYERS]:
@@ -166,6 +167,10 @@ def _with_alphas(estimator: Any, alphas: Sequence[float]) -> Any:
     if "alphas" in parameters:
         estimator.alphas = tuple(alphas)
         return estimator
+    if parts_of(estimator):  # a mix of methods
+        found = {name: _with_alphas(part, alphas) for name, part in parts_of(estimator).items()}
+        estimator.methods = {name: estimator.methods[name] if p is None else p for name, p in found.items()}
+        return None if all(part is None for part in found.values()) else estimator
     if "estimator" in parameters:  # fitted to each space
         part = _with_alphas(RidgeCV() if estimator.estimator is None else estimator.estimator, alphas)
         estimator.estimator = part

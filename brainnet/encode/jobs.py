@@ -23,11 +23,10 @@ from torch import Tensor
 
 from brainnet import __version__
 from brainnet._files import array_digest, file_digest, read_sealed, sha256, slug, write_sealed
-from brainnet.encode.methods import reads_of
+from brainnet.encode.reading import Reading, reads_of
 from brainnet.encode.table import Fit, FitKey
 from brainnet.encode.weights import weights_of
 from brainnet.store import TokenStore
-from brainnet.tokens import Tokens
 
 _ROWS_AT_ONCE = 256
 
@@ -139,26 +138,8 @@ class Job:
         return Fit(predictions, _training_score(estimator, self.data.responses.shape[1]), details), weights
 
     def _read(self, index: Tensor) -> Any:
-        """What the estimator reads of some images: token maps, features by layer, or features of one layer."""
-        reads = reads_of(self.estimator)
-        if reads == "tokens":
-            return self._batches(index)
-        if isinstance(self.source, TokenStore):
-            read = {layer: self.source.features(layer, self.pool, index) for layer in self.layers}
-        else:
-            read = {layer: torch.as_tensor(np.asarray(self.source[layer][index.numpy()])) for layer in self.layers}
-        return read if reads == "spaces" else read[self.layers[0]]
-
-    def _batches(self, index: Tensor) -> Callable[[], Iterator[Tokens]]:
-        """A function that gives batches of tokens of the layers."""
-        if not isinstance(self.source, TokenStore):
-            raise ValueError(f"the method {self.key.method!r} reads token maps: give it a TokenStore, not features.")
-
-        def batches() -> Iterator[Tokens]:
-            for local, global_ in self.source.batches(index):
-                yield Tokens({k: local[k] for k in self.layers}, {k: global_[k] for k in self.layers})
-
-        return batches
+        """What the estimator reads of some images."""
+        return Reading(self.source, self.layers, self.pool, index).as_(reads_of(self.estimator))
 
 
 def weights_file(out: Path, key: FitKey) -> Path:
@@ -238,6 +219,8 @@ def _described(value: Any) -> str:
     """A text for an estimator's parameter; numbers of an array are hashed, as its repr leaves most of them out."""
     if isinstance(value, np.ndarray | Tensor):
         return f"array {array_digest(value)}"
+    if hasattr(value, "fit") and hasattr(value, "predict"):
+        return str(_estimator_identity(value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_described, value))}]"
     if isinstance(value, Mapping):

@@ -3,8 +3,9 @@
 A method is an estimator with ``fit(X, Y)`` and ``predict(X)``. What else it says of itself, it says in attributes, each
 of which may be missing:
 
-    reads               what X is: "features" of one layer (by default), "spaces" (layer -> features of all layers), or
-                        "tokens" (a function that gives batches of ``Tokens`` of all layers)
+    reads               what X is: "features" of one layer (by default), "spaces" (layer -> features of all layers),
+                        "tokens" (a function that gives batches of ``Tokens`` of all layers), or "images" (a
+                        ``Reading``, which gives each of these for any part of the images)
     training_score()    (n_voxels,) score on training images, by which the best layer is chosen
     per_voxel           names of fitted attributes that are kept beside the scores, their last axis the voxels
     score_split(X, Y)   of one that reads spaces: space -> (n_voxels,) its part of R2
@@ -19,21 +20,25 @@ from typing import Any
 
 from brainnet._checks import check_word
 from brainnet._registry import Registry
-from brainnet.ridge import BandedRidgeCV, RidgeCV, StackedRegressionCV, WindowRidgeCV
+from brainnet.encode.reading import READS, parts_of, reads_of
+from brainnet.encode.stacking import StackedMethodsCV
+from brainnet.ridge import BandedRidgeCV, MixedWindowRidgeCV, RidgeCV, StackedRegressionCV, WindowRidgeCV
 
 METHODS = Registry("method", group="brainnet.methods")  # a name to what makes its estimator, without arguments
 METHODS.register("ridge")(lambda: RidgeCV(scoring="r2"))
 METHODS.register("banded")(BandedRidgeCV)
 METHODS.register("stacked")(StackedRegressionCV)
 METHODS.register("window")(WindowRidgeCV)
-READS = ("features", "spaces", "tokens")
+METHODS.register("mixed")(MixedWindowRidgeCV)
+STACKED = "stacked:"  # and the names of methods: "stacked:window+banded" mixes their predictions
 
 
 def find_estimators(methods: str | Sequence[str] | Mapping[str, Any], cv: Any = None) -> dict[str, Any]:
     """Name -> estimator of the methods that :func:`brainnet.encode.encode` was asked for.
 
     Args:
-        methods: registered names or "FILE.py:NAME", which goes by NAME; or name -> estimator.
+        methods: registered names, "FILE.py:NAME", which goes by NAME, or "stacked:NAME+NAME", a mix of the predictions
+            of several; or name -> estimator.
         cv: how each of them parts the training images; None leaves that to the method.
 
     Raises:
@@ -42,7 +47,7 @@ def find_estimators(methods: str | Sequence[str] | Mapping[str, Any], cv: Any = 
 
     >>> find_estimators(["rigde"])
     Traceback (most recent call last):
-    ValueError: Unknown method 'rigde'. Did you mean 'ridge'? Known: banded, ridge, stacked, window
+    ValueError: Unknown method 'rigde'. Did you mean 'ridge'? Known: banded, mixed, ridge, stacked, window
     """
     if isinstance(methods, str):
         methods = (methods,)
@@ -53,10 +58,10 @@ def find_estimators(methods: str | Sequence[str] | Mapping[str, Any], cv: Any = 
     else:
         found = {}
         for name in dict.fromkeys(methods):
-            label = name.rpartition(":")[2]
+            label = name if name.startswith(STACKED) else name.rpartition(":")[2]
             if label in found:
                 raise ValueError(f"two methods are called {label!r}; give one of them another name.")
-            found[label] = METHODS[name]()
+            found[label] = _stack(name) if name.startswith(STACKED) else METHODS[name]()
     for name, estimator in found.items():
         if not (hasattr(estimator, "fit") and hasattr(estimator, "predict")) or isinstance(estimator, type):
             raise TypeError(f"method {name!r} must be an estimator with fit and predict, got {estimator!r}.")
@@ -64,9 +69,12 @@ def find_estimators(methods: str | Sequence[str] | Mapping[str, Any], cv: Any = 
     return found if cv is None else {name: _parted(name, estimator, cv) for name, estimator in found.items()}
 
 
-def reads_of(estimator: Any) -> str:
-    """What an estimator is given to read: "features" of one layer, "spaces" or "tokens" of all layers."""
-    return getattr(estimator, "reads", "features")
+def _stack(name: str) -> StackedMethodsCV:
+    """The mix that "stacked:NAME+NAME" names."""
+    names = [part for part in name.removeprefix(STACKED).split("+") if part]
+    if len(names) < 2:
+        raise ValueError(f"{name!r} names {len(names)} methods to mix; write two or more, as stacked:window+banded.")
+    return StackedMethodsCV(find_estimators(names))
 
 
 def _parted(name: str, estimator: Any, cv: Any) -> Any:
@@ -74,4 +82,6 @@ def _parted(name: str, estimator: Any, cv: Any) -> Any:
         raise ValueError(f"method {name!r} has no parameter cv: how it parts training images cannot be chosen.")
     estimator = copy.deepcopy(estimator)
     estimator.cv = cv
+    if parts_of(estimator):
+        estimator.methods = {inner: _parted(inner, part, cv) for inner, part in estimator.methods.items()}
     return estimator

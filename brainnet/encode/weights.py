@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.encode.methods import reads_of
+from brainnet.encode.reading import reads_of
 from brainnet.ridge import WindowRidgeCV
 
 Weights = Mapping[str, np.ndarray]

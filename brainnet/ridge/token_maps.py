@@ -67,8 +67,10 @@ class TokenMaps:
         if not isinstance(self._source, Tokens):
             return self._source() if isinstance(self._source, Callable) else self._source
         local = self._source.local
+        if not local:
+            return ()
         size = max(1, _NUMBERS_AT_ONCE // sum(math.prod(v.shape[1:]) for v in local.values()))
-        n_images = len(next(iter(local.values()))) if local else 0
+        n_images = len(next(iter(local.values())))
         return (self._source.map(lambda v, i=i: v[i : i + size]) for i in range(0, n_images, size))
 
     def pooled(self, windows: Tensor, n_images: int, scale: float = 0.0) -> dict[str, Tensor]:

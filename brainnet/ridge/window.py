@@ -19,6 +19,7 @@ from brainnet._work import progress as show_progress
 from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, pool, window_grid
+from brainnet.ridge.window_kernels import unit_gains
 from brainnet.scores import r2, usable_voxels
 from brainnet.selection import gaussian_windows
 
@@ -166,8 +167,8 @@ class WindowRidgeCV(VoxelwiseRegressor):
         """Scores one window for all voxels, keeps weights where it beats the best so far; returns its scores."""
         means = [x.mean(0) for x in features]
         centred = [x - mean for x, mean in zip(features, means, strict=True)]
-        traces = [x.square().sum() for x in centred]
-        gains = [1 / trace if trace > 0 else trace for trace in traces]  # a layer silent in this window adds nothing
+        traces, sizes = (dict(enumerate(x.square().sum() for x in some)) for some in (centred, features))
+        gains = list(unit_gains(traces, sizes, self.dtype).values())
         kernel = sum(gain * (x @ x.T) for gain, x in zip(gains, centred, strict=True))
         spectrum = spectrum_of_kernel(kernel, centred=True)
         coordinates = spectrum.vectors.T @ y

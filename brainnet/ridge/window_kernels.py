@@ -7,7 +7,7 @@ part of it. What a fit needs of the training tokens is read again rather than ke
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -70,11 +70,14 @@ class WindowKernels:
     def whole(self) -> Tensor:
         """(n, n) kernel of the whole token maps."""
         kernels = {k: self._windows.new_zeros(self.n, self.n, dtype=torch.float64) for k in self.maps.widths}
+        sizes = dict.fromkeys(kernels, self._windows.new_zeros((), dtype=torch.float64))
         for layer, _, features in self._columns(self.maps, self.n, 1):
+            sizes[layer] = sizes[layer] + features.square().sum()
             features -= features.mean(0)
             for part in features.split(_COLUMNS_AT_ONCE, 1):
                 kernels[layer] += part @ part.T
-        self._whole_gains = self._gains({k: kernel.trace() for k, kernel in kernels.items()})
+        traces = {k: kernel.trace() for k, kernel in kernels.items()}
+        self._whole_gains = self._gains(traces, sizes)
         return sum(gain * kernels.pop(layer) for layer, gain in self._whole_gains.items()).to(self._windows)
 
     def whole_between(self, new: TokenMaps, n_new: int) -> Tensor:
@@ -113,10 +116,31 @@ class WindowKernels:
     def _centred(self, pooled: dict[str, Tensor]) -> dict[str, LayerFeatures]:
         means = {k: v.mean(0) for k, v in pooled.items()}
         centred = {k: v - means[k] for k, v in pooled.items()}
-        gains = self._gains({k: v.square().sum() for k, v in centred.items()})
+        traces = {k: v.square().sum() for k, v in centred.items()}
+        gains = self._gains(traces, {k: v.square().sum() for k, v in pooled.items()})
         return {k: LayerFeatures(centred[k], means[k], gains[k]) for k in pooled}
 
-    def _gains(self, traces: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The gain of each layer that makes their traces equal and add up to the number of images."""
-        changing = max(1, sum(bool(trace > 0) for trace in traces.values()))
-        return {k: self.n / (changing * trace) if trace > 0 else torch.zeros_like(trace) for k, trace in traces.items()}
+    def _gains(self, traces: Mapping[str, Tensor], sizes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The gain of each layer: the traces of those that change are equal and add up to the number of images."""
+        gains = unit_gains(traces, sizes, self._windows.dtype)
+        share = self.n / max(1, sum(bool(gain > 0) for gain in gains.values()))
+        return {k: share * gain for k, gain in gains.items()}
+
+
+def unit_gains(traces: Mapping[str, Tensor], sizes: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The gain of each layer's kernel that makes its trace 1.
+
+    A layer that never changes gets 0: what is left of it after centering is rounding, which must not be blown up.
+
+    Args:
+        traces: of the centred kernels.
+        sizes: sums of squares of the features before centering.
+        dtype: in which the features were centred.
+
+    >>> two, nothing = torch.tensor(2.0), torch.tensor(0.0)
+    >>> gains = unit_gains({"a": two, "b": nothing}, {"a": two, "b": two}, torch.float32)
+    >>> gains["a"].item(), gains["b"].item()
+    (0.5, 0.0)
+    """
+    rounding = (16 * torch.finfo(dtype).eps) ** 2
+    return {k: 1 / trace if trace > rounding * sizes[k] else torch.zeros_like(trace) for k, trace in traces.items()}

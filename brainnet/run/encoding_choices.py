@@ -17,7 +17,7 @@ from brainnet.config import changed
 from brainnet.dataset import ResponseDataset
 from brainnet.encode import CONTROLS, find_estimators
 from brainnet.encode.grid import with_alphas
-from brainnet.encode.methods import reads_of
+from brainnet.encode.reading import reads_tokens
 from brainnet.tokens import POOLS
 
 
@@ -80,7 +80,7 @@ def check_choices(choices: Choices) -> dict[str, Any]:
         check_word("control", control, CONTROLS)
     if not choices.features:
         return estimators
-    tokens = next((name for name, estimator in estimators.items() if reads_of(estimator) == "tokens"), None)
+    tokens = next((name for name, estimator in estimators.items() if reads_tokens(estimator)), None)
     if tokens is not None:
         raise ValueError(
             f"--method {tokens} reads token maps, which --features does not hold: name the network by --backbone, in a "

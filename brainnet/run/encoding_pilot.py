@@ -16,7 +16,7 @@ import numpy as np
 
 from brainnet.dataset import ResponseDataset
 from brainnet.encode import Encoding
-from brainnet.encode.methods import reads_of
+from brainnet.encode.reading import reads_of
 from brainnet.run.forecast import Grid, widths_of
 from brainnet.store import TokenStore
 

@@ -232,3 +232,14 @@ def test_factortopys_contraction_at_that_window_predicts_the_same(data):
         head="sum",
     )
     torch.testing.assert_close(prediction, model.predict(Tokens({"b": local}, {"b": global_})), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_a_layer_that_never_changes_adds_nothing(data, size):
+    """What centering leaves of it is rounding: scaled to the other layers' trace, it would be half of the kernel."""
+    tokens, response = data
+    still = torch.full((30, 7, 4, 4), size / 3, dtype=torch.float64)
+    still[::2] *= 1 + torch.finfo(torch.float64).eps  # what another order of a sum makes of it
+    model = WindowRidgeCV(**SETTINGS).fit(tokens.local | {"still": still}, response)
+    torch.testing.assert_close(model.loo_scores_, WindowRidgeCV(**SETTINGS).fit(tokens, response).loo_scores_)
+    assert not model.coef_["still"].any()
