@@ -17,7 +17,7 @@ from brainnet.model.readout import contributions_of, selectors_of, weight_of, wi
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.run.card import Clock, closing, opening
-from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2
+from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2, usable_voxels
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
@@ -117,7 +117,7 @@ def _selector_arrays(model: PLModel, space: BrainSpace, selectors: Selectors, sh
 def _further_splits(dataset: ResponseDataset) -> list[str]:
     """The splits beyond train, val and test that can be scored: two images or more with responses."""
     names = [name for name, rows in dataset.splits.items() if name not in ("train", "val", "test") and len(rows) > 1]
-    return [name for name in names if bool(torch.isfinite(dataset.responses[dataset.splits[name]]).all(0).any())]
+    return [name for name in names if usable_voxels(dataset.responses, dataset.splits[name]).any()]
 
 
 def scores_file(split: str) -> str:

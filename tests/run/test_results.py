@@ -43,10 +43,11 @@ def test_the_card_says_where_numbers_come_from(finished):
 
 
 def with_further_splits():
-    """Six training images as sketches, six more as pictures nobody was shown."""
+    """Six training images as sketches, six more as pictures nobody was shown, and two to which no voxel changes."""
     data = toy_dataset()
     train = data.splits["train"]
-    data.splits.update(train=train[12:], sketches=train[:6], **{"not shown": train[6:12]})
+    data.splits.update(train=train[14:], sketches=train[:6], blank=train[12:14], **{"not shown": train[6:12]})
+    data.responses[data.splits["blank"]] = 1.0
     data.responses[data.splits["not shown"]] = torch.nan
     data.further_ceilings = {"sketches": torch.full((7,), 0.5)}
     return data
