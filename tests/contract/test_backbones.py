@@ -39,6 +39,7 @@ TINY = {
     "timm": ("timm:test_vit", {"weights": "random", "image_size": 64}),
     "clip": ("clip:ViT-S-32-alt", {"weights": "random"}),
     "transformers": (tiny_transformer, {"weights": "random"}),
+    "untrained": ("untrained:fully_connected", {"widths": (5, 6, 7, 8), "image_size": 64}),
     "cornet": ("cornet:z", {"weights": "random", "preprocessing": SMALL}),
     "places365": ("places365:resnet18", {"weights": "random", "preprocessing": SMALL}),
 }
@@ -85,7 +86,8 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
     listed = BACKBONES.variants(name)
     assert len(set(listed)) == len(listed) > 0
     tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1",
-            "cornet": "z", "ssl": "swav", "places365": "resnet18", "ecoset": "resnet50"}  # fmt: skip
+            "cornet": "z", "untrained": "fully", "ssl": "swav", "places365": "resnet18",
+            "ecoset": "resnet50"}  # fmt: skip
     if name == "transformers":  # whose names are those of the hub
         return
     variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))
@@ -107,6 +109,14 @@ CONFIGURED = {
     "original": ["BACKBONE.NAME", "original:clip", "BACKBONE.WEIGHTS", "random"],
     "transformers": ["BACKBONE.NAME", tiny_transformer, "BACKBONE.WEIGHTS", "random"],
     "cornet": ["BACKBONE.NAME", "cornet:z", "BACKBONE.WEIGHTS", "random"],
+    "untrained": [
+        "BACKBONE.NAME",
+        "untrained:fully_connected",
+        "BACKBONE.WEIGHTS",
+        "random",
+        "BACKBONE.OPTIONS.image_size",
+        "32",
+    ],
     "ssl": ["BACKBONE.NAME", "ssl:swav_resnet50", "BACKBONE.WEIGHTS", "random"],
     "places365": ["BACKBONE.NAME", "places365:resnet18", "BACKBONE.WEIGHTS", "random"],
     "ecoset": ["BACKBONE.NAME", "ecoset:resnet50", "BACKBONE.WEIGHTS", "random"],
