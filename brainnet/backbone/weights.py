@@ -221,7 +221,8 @@ def published_file(family: str, variant: str, tag: str, addresses: Sequence[str]
     failure = None
     for address in addresses:
         try:
-            return fetch(address, filename=place + Path(urlparse(address).path).suffix)
+            suffix = Path(urlparse(address).path).suffix
+            return fetch(address, filename=place + (suffix if suffix in FORMATS else ".pth"))
         except ConnectionError as error:
             failure = failure or error
     raise ConnectionError(

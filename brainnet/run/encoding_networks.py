@@ -122,7 +122,8 @@ def check_networks(
         alone = len(networks) == 1 and not files
         if layers and has is not None and alone and not set(layers) <= set(has):
             network = replace(network, options={**network.options, "layers": list(layers)})
-            backbone, has = network.build(), tuple(layers)  # a lone one may be asked for any of its modules
+            backbone = network.build()  # a lone one may be asked for any of its modules
+            layers = has = tuple(backbone.layers)  # patterns have become names
         mine = None if not layers else tuple(k for k in layers if has is None or k in has)
         known_layers = None if has is None else tuple(has)
         network = replace(network, layers=mine, known_layers=known_layers, fingerprint=fingerprint_of(backbone))

@@ -100,7 +100,9 @@ def extract_features(
     pictures, settings = Images(source), {"pool": pool, "grid": "native" if grid is None else list(grid)}
     named = backbone if isinstance(backbone, str) else type(backbone).__name__
     layers = None if layers is None else list(layers)
-    backbone = _network(backbone, layers, network)
+    named_by, backbone = backbone, _network(backbone, layers, network)
+    if layers is not None and isinstance(named_by, str):
+        layers = list(backbone.layers)  # patterns and numbers have become names
     with claimed(out, "extract"), terminable(), _saying_what_is_kept(out):
         _refuse_links(out)
         with at_work(backbone, device):

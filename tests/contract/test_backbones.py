@@ -39,7 +39,9 @@ TINY = {
     "timm": ("timm:test_vit", {"weights": "random", "image_size": 64}),
     "clip": ("clip:ViT-S-32-alt", {"weights": "random"}),
     "transformers": (tiny_transformer, {"weights": "random"}),
+    "untrained": ("untrained:fully_connected", {"widths": (5, 6, 7, 8), "image_size": 64}),
     "cornet": ("cornet:z", {"weights": "random", "preprocessing": SMALL}),
+    "places365": ("places365:resnet18", {"weights": "random", "preprocessing": SMALL}),
 }
 
 
@@ -84,7 +86,8 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
     listed = BACKBONES.variants(name)
     assert len(set(listed)) == len(listed) > 0
     tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1",
-            "cornet": "z"}  # fmt: skip
+            "cornet": "z", "untrained": "fully", "ssl": "swav", "places365": "resnet18",
+            "ecoset": "resnet50"}  # fmt: skip
     if name == "transformers":  # whose names are those of the hub
         return
     variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))
@@ -92,7 +95,8 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
 
 
 def test_every_family_is_tested():
-    aliases = {"original"}  # classes of the families below under the names they were published with
+    # classes of the families below under the names they were published with, and further tables of places365's kind
+    aliases = {"original", "ssl", "ecoset"}
     assert set(BACKBONES.names()) - aliases == set(TINY)
 
 
@@ -105,6 +109,17 @@ CONFIGURED = {
     "original": ["BACKBONE.NAME", "original:clip", "BACKBONE.WEIGHTS", "random"],
     "transformers": ["BACKBONE.NAME", tiny_transformer, "BACKBONE.WEIGHTS", "random"],
     "cornet": ["BACKBONE.NAME", "cornet:z", "BACKBONE.WEIGHTS", "random"],
+    "untrained": [
+        "BACKBONE.NAME",
+        "untrained:fully_connected",
+        "BACKBONE.WEIGHTS",
+        "random",
+        "BACKBONE.OPTIONS.image_size",
+        "32",
+    ],
+    "ssl": ["BACKBONE.NAME", "ssl:swav_resnet50", "BACKBONE.WEIGHTS", "random"],
+    "places365": ["BACKBONE.NAME", "places365:resnet18", "BACKBONE.WEIGHTS", "random"],
+    "ecoset": ["BACKBONE.NAME", "ecoset:resnet50", "BACKBONE.WEIGHTS", "random"],
 }
 
 
@@ -225,7 +240,7 @@ def test_no_hook_is_left_behind_even_by_an_exception(backbone, images):
     before = hooks()
     expected = backbone.get_tokens(images)
     with pytest.raises((ValueError, RuntimeError, AssertionError)):
-        backbone.get_tokens(images[..., :1, :1])  # no image is that small
+        backbone.get_tokens(images[..., :0, :0])  # no image is that small
     assert hooks() == before
     assert_same(backbone.get_tokens(images), expected)
 

@@ -334,3 +334,16 @@ def test_a_hooked_network_of_ones_own_is_extracted(pictures, tmp_path):
     network = HookedBackbone(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), ["1"], preprocessing=Preprocessing((16, 16)))
     written = extract_features(pictures, tmp_path / "out", network, layers=["1"], pool="global", progress=False)
     assert np.load(written["1"]).shape == (7, 2)
+
+
+def test_layers_may_be_patterns(tmp_path):
+    pictures = tmp_path / "images"
+    pictures.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((32, 32, 3), 60 * i, np.uint8)).save(pictures / f"{i}.png")
+    files = extract_features(
+        pictures, tmp_path / "out", "torchvision:squeezenet1_1=random", layers=["features.[34]", "features.6@0"],
+        pool="mean", image_size=(64, 64), progress=False,
+    )  # fmt: skip
+    assert list(files) == ["features.3", "features.4", "features.6@0"]
+    assert all(len(np.load(path)) == 3 for path in files.values())

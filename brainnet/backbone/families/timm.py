@@ -157,7 +157,12 @@ class TimmBackbone(TimmTokens):
             file = published_weights(name, network.pretrained_cfg)
         if file is not None:
             state = load_weights(file)
-            fit_weights(network, native_names(network, state), file, optional=_classifiers(network))
+            heads = _classifiers(network)
+            layers = [layers] if isinstance(layers, str | int) else layers if layers is None else list(layers)
+            seen = [layer for layer in layers or () if isinstance(layer, str)]
+            if "logits" in seen or any(f"{layer}.".startswith(tuple(heads)) for layer in seen):
+                heads = []  # they are asked for, so the file must have them
+            fit_weights(network, native_names(network, state), file, optional=heads)
         super().__init__(
             network,
             layers,

@@ -66,8 +66,9 @@ def build(
         network = models.get_model(variant, weights=None, **_arguments(models, variant, tag))
     chosen = choose_places(network, layers, {"logits": ""}, _default(kind, network))
     if state is not None:
-        unseen = [f"{name}." for name in CLASSIFIERS if not any(layer.startswith(name) for layer in chosen)]
-        fit_weights(network, _modern_names(state), source, optional=unseen)
+        seen = [place.module for place in chosen.values()]  # "" is the whole network, with its classifier
+        unseen = [f"{name}." for name in CLASSIFIERS if "" not in seen and not any(p.startswith(name) for p in seen)]
+        fit_weights(network, modern_names(state), source, optional=unseen)
     is_transformer = isinstance(network, models.VisionTransformer)
     return TorchvisionBackbone(
         network,
@@ -179,7 +180,7 @@ def _preprocessing(kind: str, network: nn.Module, entry: Any) -> Preprocessing:
     return Preprocessing(size, tuple(transform.mean), tuple(transform.std), interpolation)
 
 
-def _modern_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def modern_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """DenseNet's published files still write ``norm.1`` for ``norm1``."""
     legacy = re.compile(
         r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"

@@ -96,6 +96,9 @@ def test_a_file_without_the_classifier_will_do(tmp_path):
     torch.save(state, tmp_path / "headless.pth")
     found = build_backbone("timm:test_resnet", weights=tmp_path / "headless.pth")
     assert torch.equal(found.network.layer4[0].conv1.weight, source.network.layer4[0].conv1.weight)
+    for layer in ("logits", "fc"):  # which the file does not have
+        with pytest.raises(ValueError, match=r"missing .*fc\."):
+            build_backbone("timm:test_resnet", weights=tmp_path / "headless.pth", layers=[layer])
     del state["conv1.0.weight"]
     torch.save(state, tmp_path / "cut.pth")
     with pytest.raises(ValueError, match=r"missing .*conv1.0.weight"):

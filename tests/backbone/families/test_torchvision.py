@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from brainnet.backbone import BACKBONES, build_backbone
-from brainnet.backbone.families.torchvision import _arguments, _modern_names
+from brainnet.backbone.families.torchvision import _arguments, modern_names
 from brainnet.backbone.modules import find_blocks
 from brainnet.tokens import Preprocessing
 
@@ -161,7 +161,7 @@ def test_unknown_names_get_their_nearest():
 
 def test_old_densenet_files_are_read():
     old = {"features.denseblock1.denselayer2.norm.1.weight": torch.ones(1), "features.norm5.weight": torch.ones(1)}
-    assert set(_modern_names(old)) == {"features.denseblock1.denselayer2.norm1.weight", "features.norm5.weight"}
+    assert set(modern_names(old)) == {"features.denseblock1.denselayer2.norm1.weight", "features.norm5.weight"}
 
 
 @pytest.mark.slow
