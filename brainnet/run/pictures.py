@@ -29,9 +29,10 @@ def warn_of_copies(dataset: ResponseDataset, train: Sequence[str], of: str = "th
         tested, trained = pairs[0]
         names = dataset.image_ids
         warnings.warn(
-            f"{len(pairs)} images of {of} are trained on and tested on, under two names: the first is {names[tested]!r} "
-            f"of the split {split_of[tested]!r}, a copy of {names[trained]!r} of {split_of[trained]!r}. The score on "
-            "them is none on new images: put copies into one split, or leave them out.",
+            f"{len(pairs)} images of {of} are trained on and tested on, under two names: the first is "
+            f"{names[tested]!r} of the split {split_of[tested]!r}, a copy of {names[trained]!r} of "
+            f"{split_of[trained]!r}. The score on them is none on new images: put copies into one split, or leave "
+            "them out.",
             UserWarning,
             stacklevel=2,
         )
