@@ -9,7 +9,20 @@ import typer
 from rich.table import Table
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, Force, ImageSize, Out, Overrides, Precision, Quiet, app, out_console
+from brainnet.cli.shared import (
+    Device,
+    FigureFormat,
+    Force,
+    ImageSize,
+    Out,
+    Overrides,
+    Precision,
+    Quiet,
+    Rename,
+    app,
+    out_console,
+    renames,
+)
 
 
 @app.command()
@@ -82,7 +95,9 @@ def encode(
     resamples: Annotated[
         int, typer.Option(min=20, help="Number of resamples of the images, for intervals and p-values.")
     ] = 1000,
+    rename: Rename = None,
     force: Force = False,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Predict every voxel by ridge and its kin, beside controls and noise ceilings.
@@ -115,7 +130,7 @@ def encode(
         runs=run or (), cv=int(cv) if cv and cv.isdigit() else cv, groups=cv_groups,
         features=features or (), alphas=read_alphas(alphas) if alphas is not None else (), keep_weights=keep_weights,
         device=device, precision=precision, image_size=image_size or None,
-        n_jobs=jobs, seed=seed, n_resamples=resamples, force=force, progress=not quiet,
+        n_jobs=jobs, seed=seed, n_resamples=resamples, rename=renames(rename), force=force, progress=not quiet,
     )  # fmt: skip
     _report_encoding(encoding)
     out_console.print(f"\ntables, maps, figures and run card in {out}", highlight=False)

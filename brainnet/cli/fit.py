@@ -10,7 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, Force, Out, Overrides, Overwrite, Quiet, app, out_console
+from brainnet.cli.shared import (
+    Device,
+    FigureFormat,
+    Force,
+    ImageSize,
+    Out,
+    Overrides,
+    Overwrite,
+    Quiet,
+    Rename,
+    app,
+    out_console,
+    renames,
+)
 
 
 @app.command()
@@ -23,6 +36,7 @@ def demo(
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="Negative control: responses permuted per voxel.")
     ] = False,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Find planted maps again: a simulated subject and an untrained network, half a minute on two free cores."""
@@ -53,15 +67,25 @@ def fit(
         bool, typer.Option("--keys", help="List every setting with its value and meaning, and stop.")
     ] = False,
     force: Force = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the weights, the order of the images and random splits: SEED.")
+    ] = None,
+    device: Device = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Arithmetic of the network: fp32, bf16 or auto. The same as BACKBONE.PRECISION.")
+    ] = None,
+    image_size: ImageSize = None,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Train and score one map, and fill a run folder with it.
 
     brainnet fit --config algonauts_clip DATASET.DATA_DIR /data/subj01 --out run
     """
-    from brainnet.config import config_help, config_keys, load_config
+    from brainnet.config import changed, config_help, config_keys, load_config
 
     cfg = load_config(config, overrides or [])
+    cfg = changed(cfg, _settings_of(cfg.DATASET.NAME, seed, device, precision, image_size))
     if keys:
         table, meaning = Table("setting", "value", "meaning", box=None), config_help()
         for key, value in config_keys(cfg).items():
@@ -74,6 +98,26 @@ def fit(
     metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, force=force, progress=not quiet)
     if metrics:  # empty in all but the first of several processes
         _report(metrics, out)
+
+
+def _settings_of(
+    dataset: str, seed: int | None, device: str | None, precision: str | None, image_size: tuple[int, int] | None
+) -> list[str]:
+    """The settings that some options stand for, as KEY VALUE."""
+    settings = [] if seed is None else ["SEED", str(seed)]
+    if device is not None:
+        if ":" in device:
+            raise ValueError(
+                f"--device {device}: training takes the first device that it sees. Write --device cuda, and "
+                f"CUDA_VISIBLE_DEVICES={device.partition(':')[2]} before the command."
+            )
+        settings += ["TRAINER.ACCELERATOR", device]
+    if precision is not None:
+        settings += ["BACKBONE.PRECISION", precision]
+    if image_size:
+        settings += ["BACKBONE.OPTIONS.image_size", str(tuple(image_size))]
+        settings += ["DATASET.RESOLUTION", str(tuple(image_size))] if dataset == "algonauts" else []
+    return settings
 
 
 @app.command()
@@ -118,12 +162,19 @@ def predict(
 
 
 @app.command()
-def plot(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
-    """Draw the maps of a finished run again."""
+def plot(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    rename: Rename = None,
+    figure_format: FigureFormat = "png,svg",
+) -> None:
+    """Draw the maps of a finished run again.
+
+    brainnet plot run --format pdf --rename "V1v=ventral V1"
+    """
     with loading():
         from brainnet.run.results import redraw
 
-    for path in redraw(run):
+    for path in redraw(run, rename=renames(rename)):
         out_console.print(str(path), highlight=False)
 
 

@@ -13,16 +13,19 @@ from typer.core import TyperGroup
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
     Device,
+    FigureFormat,
     Force,
     Grid,
     ImageSize,
     Out,
     Precision,
     Quiet,
+    Rename,
     app,
     err_console,
     out_console,
     print_table,
+    renames,
 )
 
 Brains = Annotated[
@@ -163,6 +166,7 @@ def rdm(
     image_size: ImageSize = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights of a network with random weights.")] = None,
     force: Force = False,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
@@ -209,6 +213,8 @@ def compare(
     nan: Nan = "raise",
     key: Key = None,
     seed: Seed = 0,
+    rename: Rename = None,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Compare model RDMs with brain RDMs. Without models, only the noise ceilings are computed.
@@ -222,7 +228,8 @@ def compare(
 
     tables = compare_rdms(
         subjects, out, models=model or (), method=method, generalise=generalise, test=test, correction=correction,
-        n_permutations=permutations, squared=squared, pooling=pooling, nan=nan, key=key, seed=seed, progress=not quiet,
+        n_permutations=permutations, squared=squared, pooling=pooling, nan=nan, key=key, seed=seed,
+        rename=renames(rename), progress=not quiet,
     )  # fmt: skip
     _print_read(tables)
     print_table(tables["ceilings"], "noise ceilings" + (", squared" if squared else ""))
@@ -255,6 +262,8 @@ def time(
     nan: Nan = "raise",
     key: Key = None,
     seed: Seed = 0,
+    rename: Rename = None,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Compare model RDMs with M/EEG RDMs at every time.
@@ -266,7 +275,8 @@ def time(
 
     tables = compare_over_time(
         subjects, out, models=model or (), method=method, span=span, pooled=fusion, generalise=generalise, test=test,
-        correction=correction, n_permutations=permutations, nan=nan, key=key, seed=seed, progress=not quiet,
+        correction=correction, n_permutations=permutations, nan=nan, key=key, seed=seed, rename=renames(rename),
+        progress=not quiet,
     )  # fmt: skip
     _print_read(tables)
     print_table(tables["peaks"], "highest scores")
@@ -288,6 +298,8 @@ def fit(
     permutations: FitPermutations = 1000,
     key: Key = None,
     seed: Seed = 0,
+    rename: Rename = None,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Mix the layers of every model so that they match the brain best, and score the mixture on held-out conditions.
@@ -299,7 +311,7 @@ def fit(
 
     tables = fit_rdms(
         subjects, out, models=model or (), weights=weights, method=method, n_folds=folds, n_permutations=permutations,
-        key=key, seed=seed, progress=not quiet,
+        key=key, seed=seed, rename=renames(rename), progress=not quiet,
     )  # fmt: skip
     _print_read(tables)
     columns = ["roi", "model", "score", "unweighted", "p_corrected", "ceiling", "ceiling_share"]
@@ -320,6 +332,8 @@ def partition(
     permutations: FitPermutations = 1000,
     key: Key = None,
     seed: Seed = 0,
+    rename: Rename = None,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Regress brain RDMs on all models together: the total, unique and shared R2 of each model.
@@ -331,7 +345,7 @@ def partition(
 
     tables = partition_rdms(
         subjects, out, models=model or (), method=method, n_folds=folds, n_permutations=permutations, key=key,
-        seed=seed, progress=not quiet,
+        seed=seed, rename=renames(rename), progress=not quiet,
     )  # fmt: skip
     _print_read(tables)
     print_table(tables["parts"], "parts")
@@ -377,6 +391,7 @@ def run(
     jobs: Annotated[int, typer.Option(help="Number of processes.")] = 1,
     key: Key = None,
     force: Force = False,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Map where in a volume or on a surface one subject's patterns have the geometry of each model.
@@ -412,6 +427,7 @@ def group(
         int, typer.Option(min=0, help="Number of sign flips. With 0, p comes from Student's t distribution.")
     ] = 1000,
     seed: Seed = 0,
+    figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
     """Test the maps of several subjects: where a model scores above 0 in the population.

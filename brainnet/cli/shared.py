@@ -39,6 +39,38 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Begin also where the forecast says that memory or disk will not be enough.")
 ]
+
+
+def renames(words: list[str] | None) -> dict[str, str]:
+    """Old name -> new name of the words of ``--rename``."""
+    from brainnet.run.names import read_renames
+
+    return read_renames(words or ())
+
+
+def _draw_as(context: typer.Context, text: str) -> str:
+    """Figures are saved in these formats until the command ends."""
+    from brainnet.plot.saving import saved_as
+
+    context.with_resource(saved_as(*(word.strip().lower() for word in text.split(",") if word.strip())))
+    return text
+
+
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Another name for a region or a model, in the tables and in the figures. Repeat the option for several.",
+        metavar="OLD=NEW",
+    ),
+]
+FigureFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Formats of the figures: png, svg or pdf, several with commas between them.",
+        callback=_draw_as,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(

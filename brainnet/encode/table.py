@@ -264,6 +264,26 @@ class Encoding:
         even = (scores == scores[0]).all(0) & (len(scores) > 1)
         return torch.where(scores.isneginf().all(0) | even, -1, scores.argmax(0)), list(found)
 
+    def rename_models(self, names: Mapping[str, str]) -> None:
+        """Gives models other names, in the fits, the table and the tests.
+
+        Args:
+            names: old name -> new name.
+
+        Raises:
+            ValueError: two models would have one name.
+        """
+
+        def new_key(key: FitKey) -> FitKey:
+            return key._replace(model=names.get(key.model, key.model))
+
+        new = {new_key(key): fit for key, fit in self.fits.items()}
+        if len(new) < len(self.fits):
+            raise ValueError(f"two models would have one name: {dict(names)}.")
+        self.fits = new
+        self._rows = [replace(row, model=names.get(row.model, row.model)) for row in self._rows]
+        self.tests = {(new_key(key), split, score): test for (key, split, score), test in self.tests.items()}
+
     def headline(self, subject: str | None = None) -> list[FitKey]:
         """The fits that speak for a method: the layer best on training images, or the one fit that reads all layers.
 

@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 
 from brainnet._registry import check_options, options_of
 from brainnet.backbone import BACKBONES
+from brainnet.backbone.adjusted import build_adjusted
 from brainnet.config import config_keys, get_cfg_defaults, parse_config
 from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.model import READOUTS
@@ -288,4 +289,4 @@ def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:
     taken = options_of(BACKBONES.factory(cfg.BACKBONE.NAME)) or ()
     if cfg.BACKBONE.PRECISION != "fp32" and (cfg.BACKBONE.PRECISION != "auto" or "precision" in taken):
         options["precision"] = cfg.BACKBONE.PRECISION
-    return BACKBONES.build(cfg.BACKBONE.NAME, **options)
+    return build_adjusted(cfg.BACKBONE.NAME, **options)

@@ -17,6 +17,6 @@ _TOPICS = {
     "rsa": ("rsa_bars", "rsa_parts"),
     "courses": ("rsa_layers", "rsa_time", "time_by_time"),
     "search": ("searchlight",),
-    "saving": ("save",),
+    "saving": ("save", "saved_as"),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _TOPICS)

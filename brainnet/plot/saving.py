@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SALT = "brainnet"  # of the names that SVG gives its parts; matplotlib's own are random
+FORMATS: ContextVar[tuple[str, ...]] = ContextVar("formats of figures", default=("png", "svg"))
 UNDATED = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def save(figure: Figure, path: str | Path, formats: Sequence[str] = ("png", "svg"), dpi: float = 150) -> list[Path]:
+@contextmanager
+def saved_as(*formats: str) -> Iterator[None]:
+    """Figures are saved in these formats while the block lasts, where a call of :func:`save` does not say its own.
+
+    Raises:
+        ValueError: an unknown format, or none.
+
+    >>> with saved_as("pdf"):
+    ...     FORMATS.get()
+    ('pdf',)
+    """
+    for kind in formats or ("",):
+        check_word("format of a figure", kind, UNDATED)
+    token = FORMATS.set(tuple(dict.fromkeys(formats)))
+    try:
+        yield
+    finally:
+        FORMATS.reset(token)
+
+
+def save(figure: Figure, path: str | Path, formats: Sequence[str] | None = None, dpi: float = 150) -> list[Path]:
     """Writes a figure as ``path.png`` and ``path.svg``; returns the files.
 
     A file is whole or absent, and holds neither a date nor a random name: the same figure gives the same bytes under
@@ -25,7 +48,7 @@ def save(figure: Figure, path: str | Path, formats: Sequence[str] = ("png", "svg
     Args:
         figure: what a function of ``brainnet.plot`` returns, or any matplotlib figure.
         path: file without its suffix, in a folder that exists; a dot in the name is part of the name.
-        formats: any of "png", "svg" and "pdf".
+        formats: any of "png", "svg" and "pdf"; None takes those of :func:`saved_as`, by default "png" and "svg".
         dpi: pixels an inch, of PNG and of the pictures within SVG and PDF.
 
     Raises:
@@ -40,6 +63,7 @@ def save(figure: Figure, path: str | Path, formats: Sequence[str] = ("png", "svg
     """
     from matplotlib import rc_context
 
+    formats = FORMATS.get() if formats is None else formats
     for kind in formats:
         check_word("format of a figure", kind, UNDATED)
     path = Path(path)

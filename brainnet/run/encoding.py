@@ -43,6 +43,7 @@ from brainnet.run.encoding_weights import clear_weights, kept_weights
 from brainnet.run.feature_files import FeatureFiles, read_features
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_encoding
+from brainnet.run.names import check_names, with_regions
 from brainnet.run.pictures import warn_of_copies
 from brainnet.run.results import PACKAGES
 from brainnet.scores import VoxelTest
@@ -120,8 +121,11 @@ def encode_subjects(
         {label: tuple(one.layers) for label, one in files.items()},
     )
     data = {name: _dataset(one, networks, built) for name, one in configs.items()}
+    regions = [roi for one in data.values() for roi in one.space.rois]
+    check_names(choices.rename, [*files, *(network.label for network in networks), *regions])
     for name, one in data.items():
         warn_of_copies(one, TRAIN, name)
+        one.space = with_regions(one.space, choices.rename)
     features = {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()}
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     matched = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
@@ -170,7 +174,11 @@ def encode_subjects(
                 progress=progress,
             )
             clear_weights(out, encoding.fits if choices.keep_weights else ())
+            weights = (
+                kept_weights(out, encoding) if choices.keep_weights else []
+            )  # found again by the network's own name
             learned = {str(run): add_run(encoding, run, name, stores) for run, name in matched.items()}
+            encoding.rename_models(choices.rename)
             clock.lap("fits")
             significance = significance_table(encoding, choices.n_resamples, progress)
             results = Results(encoding, significance, *difference_tables(encoding, choices.n_resamples, progress))
@@ -189,7 +197,7 @@ def encode_subjects(
             "random_twins": {n.label: n.twin.fingerprint for n in networks if n.twin is not None},
             "features": {label: _features_card(one) for label, one in files.items()},
             "runs": learned,
-            "weights": kept_weights(out, encoding) if choices.keep_weights else [],
+            "weights": weights,
             "scores": _summary(encoding),
             "forecast": forecast.of_card(),
         }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Choices:
         keep_weights: keep the weights of every fit but controls, for ``brainnet predict``.
         device: where the networks work: "auto" (CUDA where there is one, then mps, then the CPU), "cpu", "cuda:1", ...
         precision, image_size: of every network, in place of what the config says.
+        rename: old name -> new name of regions and networks, in tables and figures; finished fits stay as they are.
         seed: of controls, bootstrap, permutations and random weights; not of the split, which is ``SEED``.
         n_resamples: bootstrap resamples and permutations.
     """
@@ -62,6 +63,7 @@ class Choices:
     device: str | None = None
     precision: str | None = None
     image_size: tuple[int, int] | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     n_resamples: int = 1000
 

@@ -31,8 +31,8 @@ def warn_of_copies(dataset: ResponseDataset, train: Sequence[str], of: str = "th
         warnings.warn(
             f"{len(pairs)} images of {of} are trained on and tested on, under two names: the first is "
             f"{names[tested]!r} of the split {split_of[tested]!r}, a copy of {names[trained]!r} of "
-            f"{split_of[trained]!r}. The score on "
-            "them is none on new images: put copies into one split, or leave them out.",
+            f"{split_of[trained]!r}. The score on them is none on new images: put copies into one split, or leave "
+            "them out.",
             UserWarning,
             stacklevel=2,
         )

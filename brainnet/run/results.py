@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from brainnet.model.readout import contributions_of, selectors_of, weight_of, wi
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.run.card import Clock, closing, opening
+from brainnet.run.names import check_names, with_regions
 from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2, usable_voxels
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
@@ -215,15 +217,19 @@ def _write_card(
     write_json(out / "run.json", card)
 
 
-def redraw(run: str | Path) -> list[Path]:
-    """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables.
+def redraw(run: str | Path, rename: Mapping[str, str] | None = None) -> list[Path]:
+    """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
     A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
     would be blank, and could not show that selectors are flat. Of a read-out without selectors the scores are drawn.
 
+    Args:
+        run: the folder.
+        rename: old name -> new name of regions, in the picture.
+
     Raises:
         FileNotFoundError: no finished run there.
-        ValueError: a damaged file.
+        ValueError: a damaged file, or a region to rename that is not there.
     """
     import pandas as pd
 
@@ -245,11 +251,17 @@ def redraw(run: str | Path) -> list[Path]:
     r, ceiling = torch.tensor(scores["r"].to_numpy()), None if ceiling is None else torch.tensor(ceiling.to_numpy())
     if "selectors.npz" in present:
         given = _read_selectors(run / "selectors.npz") | _left_out(cfg)
+        given["space"] = _renamed_regions(given["space"], rename)
         figure = plot.selectors(**given, title=title, scores=r, noise_ceiling=ceiling, fade=not control)
     else:
         space = unpacked(read_checkpoint(run / "model.ckpt")[CHECKPOINT_KEY]["space"])
-        figure = plot.scores(r, space, noise_ceiling=ceiling, title=title)
+        figure = plot.scores(r, _renamed_regions(space, rename), noise_ceiling=ceiling, title=title)
     return plot.save(figure, run / "maps")
+
+
+def _renamed_regions(space: BrainSpace, rename: Mapping[str, str] | None) -> BrainSpace:
+    check_names(rename or {}, space.rois)
+    return with_regions(space, rename or {})
 
 
 def _left_out(cfg: CfgNode | None) -> dict[str, Any]:

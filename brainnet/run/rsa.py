@@ -16,6 +16,7 @@ import numpy as np
 from brainnet.rsa import Inference, NoiseCeiling, RDMs, evaluate, fusion, noise_ceiling
 from brainnet.run.card import Clock
 from brainnet.run.folder import claimed
+from brainnet.run.names import renamed
 from brainnet.run.rdm_files import as_read, read_courses, read_models, read_regions
 from brainnet.run.rsa_results import Results, card_of, clear, digest, finish, save_figure
 
@@ -27,6 +28,7 @@ def compare_rdms(
     models: Sequence[str | Path] = (),
     method: str = "spearman",
     key: str | None = None,
+    rename: Mapping[str, str] | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Results:
@@ -39,6 +41,7 @@ def compare_rdms(
             models only the ceilings are computed.
         method: name of a comparison.
         key: entry of files that hold several arrays.
+        rename: old name -> new name of regions and models, in tables and figures.
         progress: show a progress bar.
         **settings: of ``evaluate``, see ``Inference``: ``generalise``, ``test``, ``correction``, ``seed``, ... With
             ``pooling="mean"`` and ``squared=True`` scores and ceilings are those of the Algonauts challenge.
@@ -53,6 +56,7 @@ def compare_rdms(
     with claimed(out, "rsa") as out:
         regions = read_regions(subjects, key)
         networks = read_models(models, key) if models else {}
+        regions, networks = renamed(rename or {}, regions, networks)
         clock.lap("reading")
         tables: dict[str, pd.DataFrame] = {}
         results: dict[str, Any] = {}
@@ -89,6 +93,7 @@ def compare_over_time(
     span: tuple[float, float] | None = None,
     pooled: bool = False,
     key: str | None = None,
+    rename: Mapping[str, str] | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Results:
@@ -103,6 +108,7 @@ def compare_over_time(
         span: first and last time in seconds, evenly divided; by default times are counted from 0.
         pooled: the models are fMRI regions with one RDM per subject, and each is pooled to one (fMRI-M/EEG fusion).
         key: entry of files that hold several arrays.
+        rename: old name -> new name of regions and models, in tables and figures.
         progress: show a progress bar.
         **settings: of ``evaluate``, such as ``generalise``, ``test``, ``correction``, ``seed``.
 
@@ -115,6 +121,7 @@ def compare_over_time(
     with claimed(out, "rsa") as out:
         courses = read_courses(subjects, key)
         networks = read_regions(models, key, "fMRI RDMs") if pooled else read_models(models, key)
+        courses, networks = renamed(rename or {}, courses, networks)
         n_times = len(next(iter(courses.values())))
         times = list(range(n_times)) if span is None else np.linspace(*span, n_times).tolist()
         clock.lap("reading")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from brainnet.rsa import WeightedRSA, rdm_regression, weighted_rsa
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.card import Clock
 from brainnet.run.folder import claimed
+from brainnet.run.names import renamed
 from brainnet.run.rdm_files import as_read, read_models, read_regions
 from brainnet.run.rsa_results import Results, card_of, clear, finish, save_figure
 
@@ -31,6 +32,7 @@ def fit_rdms(
     n_folds: int = 3,
     n_permutations: int = 1000,
     key: str | None = None,
+    rename: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Results:
@@ -43,6 +45,7 @@ def fit_rdms(
         models: files, or folders of files: the RDMs of a file (its layers) are mixed.
         weights, method, n_folds, n_permutations: see ``weighted_rsa``.
         key: entry of files that hold several arrays.
+        rename: old name -> new name of regions and models, in tables and figures.
         seed: of splits and permutations, alike for every region and model.
         progress: show progress bars.
 
@@ -54,7 +57,7 @@ def fit_rdms(
 
     clock = Clock()
     with claimed(out, "rsa") as out:
-        regions, networks = read_regions(subjects, key), read_models(models, key)
+        regions, networks = renamed(rename or {}, read_regions(subjects, key), read_models(models, key))
         clock.lap("reading")
         scores, mixtures = [], []
         for roi, brain in regions.items():
@@ -127,6 +130,7 @@ def partition_rdms(
     n_folds: int = 3,
     n_permutations: int = 1000,
     key: str | None = None,
+    rename: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Results:
@@ -139,6 +143,7 @@ def partition_rdms(
         method: "spearman" ranks all RDMs first, "pearson" takes them as they are.
         weights, n_folds, n_permutations: see ``rdm_regression``.
         key: entry of files that hold several arrays.
+        rename: old name -> new name of regions and models, in tables and figures.
         seed: of splits and permutations, alike for every region.
         progress: show progress bars.
 
@@ -154,7 +159,7 @@ def partition_rdms(
         raise ValueError(f"a partition takes method 'spearman' (of ranks) or 'pearson', got {method!r}.")
     clock = Clock()
     with claimed(out, "rsa") as out:
-        regions, sets = read_regions(subjects, key), read_models(models, key)
+        regions, sets = renamed(rename or {}, read_regions(subjects, key), read_models(models, key))
         clock.lap("reading")
         parts = []
         for roi, brain in regions.items():

@@ -18,7 +18,7 @@ PACKAGES = ("torch", "numpy", "scipy", "pandas", "h5py", "nibabel", "matplotlib"
 DPI = 150
 DRAWN = ("bars", "layers", "time", "parts", "weights_*")
 RESULTS = ("ceilings.csv", "scores.csv", "differences.csv", "peaks.csv", "weights.csv", "parts.csv",
-           *(f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")))  # fmt: skip
+           *(f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg", "pdf")))  # fmt: skip
 
 
 class Results(dict):
@@ -38,7 +38,7 @@ def clear(out: Path) -> None:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """A figure as PNG, and as SVG beside it, whole or absent."""
+    """A figure in every format wanted, PNG and SVG by default, each whole or absent."""
     from brainnet import plot
 
     plot.save(figure, path.with_suffix(""), dpi=DPI)

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 BEGUN = ("run.json", "checkpoints", "config.yaml")
 RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "scores_*.csv", "metrics.json", "maps.png",
-           "maps.svg", "checkpoints", "log/maps/epoch*.png", "log/metrics*.csv")  # fmt: skip
+           "maps.svg", "maps.pdf", "checkpoints", "log/maps/epoch*.png", "log/metrics*.csv")  # fmt: skip
 ON_THE_WAY = (  # may change at a resume
     "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY", "CUDA_GRAPH"
 )  # fmt: skip

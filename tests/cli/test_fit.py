@@ -48,9 +48,22 @@ def test_fit_passes_its_options_on(calls, tmp_path):
     said("fit", "OPTIMIZER.LR", "0.5", "--config", str(tmp_path / "some.yaml"), "--out", str(tmp_path / "a"))
     cfg, out, options = calls.pop()
     assert (cfg.SEED, cfg.OPTIMIZER.LR, out) == (7, 0.5, tmp_path / "a")
-    assert options == {"resume": False, "overwrite": False, "draw": False, "progress": True}
-    said("fit", "--resume", "--overwrite", "--draw", "--quiet", "--out", str(tmp_path / "a"))
-    assert calls.pop()[2] == {"resume": True, "overwrite": True, "draw": True, "progress": False}
+    assert options == {"resume": False, "overwrite": False, "draw": False, "force": False, "progress": True}
+    said("fit", "--resume", "--overwrite", "--draw", "--force", "--quiet", "--out", str(tmp_path / "a"))
+    assert calls.pop()[2] == {"resume": True, "overwrite": True, "draw": True, "force": True, "progress": False}
+
+
+def test_options_of_fit_stand_for_settings(calls):
+    said("fit", "--seed", "3", "--device", "cpu", "--precision", "bf16", "--image-size", "64", "96")
+    cfg = calls.pop()[0]
+    assert (cfg.SEED, cfg.TRAINER.ACCELERATOR, cfg.BACKBONE.PRECISION) == (3, "cpu", "bf16")
+    assert (cfg.BACKBONE.OPTIONS.image_size, cfg.DATASET.RESOLUTION) == ((64, 96), (64, 96))
+    said("fit", "--image-size", "64", "96", "DATASET.NAME", "array")
+    assert calls.pop()[0].DATASET.RESOLUTION == (224, 224)
+    for words, wanted in ((["--device", "cuda:1"], "CUDA_VISIBLE_DEVICES=1"), (["--precision", "fp8"], "'bf16'")):
+        result = CliRunner().invoke(cli.app, ["fit", *words])
+        assert wanted in str(result.exception)
+    assert not calls
 
 
 def test_the_demo_passes_its_options_on(calls, tmp_path):

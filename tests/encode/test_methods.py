@@ -92,7 +92,7 @@ class Reads:
 
 @pytest.mark.parametrize(
     ("methods", "error", "words"),
-    [(["rigde"], ValueError, "'ridge'"), ([], ValueError, "banded, ridge"), ({"x": RidgeCV}, TypeError, "'x'"),
+    [(["rigde"], ValueError, "'ridge'"), ([], ValueError, "banded, mixed, ridge"), ({"x": RidgeCV}, TypeError, "'x'"),
      ({"x": 3}, TypeError, "3"), ({"x": Reads("pixels")}, ValueError, "'pixels'")],
 )  # fmt: skip
 def test_what_is_no_method_is_refused(methods, error, words):
