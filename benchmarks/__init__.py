@@ -1,4 +1,4 @@
-"""Measurements, one file per question: ``python -m benchmarks step|fit|store|rsa|encode|searchlight|startup|gpu``.
+"""Measurements, one file per question: ``python -m benchmarks`` lists them, ``python -m benchmarks NAME`` runs one.
 
 Read the ratios. Everything compared is measured in one run and in turns (a, b, a, b, ...), so that a machine shared
 with others treats all alike; CPU-seconds count every thread of the process, wall time is what a user waits for.

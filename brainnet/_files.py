@@ -191,7 +191,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """A JSON file, whole or absent; NaN and infinity become null, which other languages read as well."""
-    write_text(path, json.dumps(_plain(value), indent=2) + "\n")
+    write_text(path, json.dumps(plain(value), indent=2) + "\n")
 
 
 def write_csv(path: str | Path, table: Any) -> None:
@@ -244,13 +244,14 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         raise ValueError(f"cannot read {path}: it is damaged, or no {what} ({said}).") from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of the kinds that JSON has: arrays as lists, paths as text, NaN and infinity as None."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray | np.generic) or hasattr(value, "detach"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -281,7 +282,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 def write_sealed(path: str | Path, identity: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Arrays with what they were made from and a checksum over both, for :func:`read_sealed`; whole or absent."""
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    described = json.dumps(_plain(identity), sort_keys=True)
+    described = json.dumps(plain(identity), sort_keys=True)
     write_npz(path, {**arrays, "identity": np.array(described), "checksum": np.array(_seal(described, arrays))})
 
 
@@ -305,7 +306,7 @@ def read_sealed(path: str | Path, identity: Mapping[str, Any] | None = None) -> 
     except ValueError:
         log.warning("%s is damaged and is made again.", path)
         return None
-    return arrays if identity is None or described == json.loads(json.dumps(_plain(identity))) else None
+    return arrays if identity is None or described == json.loads(json.dumps(plain(identity))) else None
 
 
 def open_sealed(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

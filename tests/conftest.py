@@ -8,8 +8,15 @@ from pathlib import Path
 # one thread per worker: the workers share the cores, and threads of several would wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
+
 import pytest
 import torch
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell's background job ignores ctrl-C; what tests start must not
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from brainnet import __version__
-from brainnet._files import read_json, sha256
+from brainnet._files import file_digest, plain, read_json, sha256, write_json
+from brainnet.run.runs import read_card, seal_of
 
 if TYPE_CHECKING:
     from brainnet.dataset import ResponseDataset
@@ -127,6 +128,32 @@ def closing(clock: Clock) -> dict[str, Any]:
     """The last entries: time by part, and the most memory this process has held (GB)."""
     peak = peak_memory()
     return {"time": clock.parts, "peak_memory_gb": None if peak is None else round(peak / 1e9, 2)}
+
+
+def put_card(out: Path, card: Mapping[str, Any], clock: Clock, files: Sequence[str] = ()) -> None:
+    """Writes ``run.json``: a card with its last entries, digests of result files, and a seal over what it says of them.
+
+    Args:
+        out: the folder.
+        card: its entries, but for those of :func:`closing`.
+        clock: with its laps.
+        files: names of files in the folder which a later command reads, see :func:`check_files`.
+    """
+    digests = {name: file_digest(out / name) for name in files if (out / name).is_file()}
+    entries = plain({**card, **({"files": digests} if digests else {}), **closing(clock)})
+    write_json(out / "run.json", {**entries, "seal": seal_of(entries)})
+
+
+def check_files(run: Path, *names: str) -> None:
+    """Refuses files of a run that are not those its card was written with; a folder without a card may hold any.
+
+    Raises:
+        ValueError: names the file.
+    """
+    digests = read_card(run / "run.json").get("files", {}) if (run / "run.json").is_file() else {}
+    for name in names:
+        if name in digests and (run / name).is_file() and file_digest(run / name) != digests[name]:
+            raise ValueError(f"{run / name} is damaged or of another run: it is not the file that run.json tells of.")
 
 
 def peak_memory() -> int | None:

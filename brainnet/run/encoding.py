@@ -32,7 +32,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, encode
 from brainnet.plmodel import build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted
-from brainnet.run.card import Clock, closing, data_card, opening, refuse_others
+from brainnet.run.card import Clock, data_card, opening, put_card, refuse_others
 from brainnet.run.encoding_choices import Choices, check_choices, read_groups, subject_configs
 from brainnet.run.encoding_comparisons import difference_tables, significance_table
 from brainnet.run.encoding_figures import draw
@@ -203,7 +203,7 @@ def encode_subjects(
         }
         _write(results, out, progress)
         clock.lap("files and figures")
-        write_json(out / "run.json", {**card, **closing(clock)})
+        put_card(out, card, clock)
     return encoding
 
 

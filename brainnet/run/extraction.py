@@ -24,7 +24,7 @@ from brainnet._files import read_json, slug, write_json, write_text, writing
 from brainnet._work import Interrupted, at_work, device_of, terminable
 from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import adjusted_of
-from brainnet.run.card import Clock, closing, opening, refuse_others
+from brainnet.run.card import Clock, opening, put_card, refuse_others
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import Forecast, announced, images_done, of_extraction, probe_tokens, widths_of
 from brainnet.stimuli import Images
@@ -123,7 +123,7 @@ def extract_features(
             "n_images": len(store),
             "forecast": None if forecast is None else forecast.of_card(),
         }
-        write_json(out / "run.json", {**card, **closing(clock)})
+        put_card(out, card, clock)
         shutil.rmtree(out / UNFINISHED)
         if not keep_tokens:
             del store

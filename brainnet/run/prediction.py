@@ -18,7 +18,7 @@ from brainnet.config import parse_config
 from brainnet.plmodel import PLModel, build_backbone_of
 from brainnet.plmodel.build import NAMES_A_FILE
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
-from brainnet.run.card import kind_of, refuse_others
+from brainnet.run.card import check_files, kind_of, refuse_others
 from brainnet.run.encoding_weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
 from brainnet.run.folder import claimed
 from brainnet.stimuli import Images
@@ -122,6 +122,8 @@ def load_model(run: str | Path, backbone: Any = None) -> PLModel:
         raise FileNotFoundError(
             f"no finished run at {run}: {path} does not exist. `brainnet fit --out {run}` makes one."
         )
+    if Path(run).is_dir():
+        check_files(Path(run), path.name)
     cfg = parse_config(read_checkpoint(path)[CHECKPOINT_KEY]["config"])
     for key in NAMES_A_FILE:
         section, leaf = key.split(".")

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import array_digest, reading, write_csv, write_json
+from brainnet._files import array_digest, reading, write_csv
 from brainnet._work import at_work, device_of
 from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import adjusted_of
 from brainnet.rsa import RDMs, rdm
 from brainnet.rsa.files import read_array
 from brainnet.rsa.pairs import pairs_of
-from brainnet.run.card import Clock, closing, opening
+from brainnet.run.card import Clock, opening, put_card
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_rdms, probe_tokens, widths_of
 from brainnet.run.rsa_results import PACKAGES, save_figure
@@ -120,7 +120,7 @@ def write_rdms(
             "rdms_sha256": array_digest(rdms.values),
             "forecast": None if forecast is None else forecast.of_card(),
         }
-        write_json(out / "run.json", {**card, **closing(clock)})
+        put_card(out, card, clock)
     return rdms
 
 

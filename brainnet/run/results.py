@@ -17,7 +17,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.model.readout import contributions_of, selectors_of, weight_of, width_of
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
-from brainnet.run.card import Clock, closing, opening
+from brainnet.run.card import Clock, check_files, opening, put_card
 from brainnet.run.names import check_names, with_regions
 from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2, usable_voxels
 from brainnet.selection import Selectors
@@ -51,7 +51,7 @@ def write_run(
     model.eval()
     metrics = _write_tables(out, model, model.data.dataset, validation)
     clock.lap("scores")
-    redraw(out)
+    redraw(out, finished=False)
     clock.lap("pictures")
     _write_card(out, model, data, metrics, clock, forecast)
     return metrics
@@ -212,12 +212,11 @@ def _write_card(
         "test": metrics["test"][ALL],
         "further_splits": {split: means[ALL] for split, means in metrics.get("further_splits", {}).items()},
         "forecast": forecast,
-        **closing(clock),
     }
-    write_json(out / "run.json", card)
+    put_card(out, card, clock, ("model.ckpt", "selectors.npz", "scores.csv", "metrics.json"))
 
 
-def redraw(run: str | Path, rename: Mapping[str, str] | None = None) -> list[Path]:
+def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished: bool = True) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
     A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
@@ -226,10 +225,11 @@ def redraw(run: str | Path, rename: Mapping[str, str] | None = None) -> list[Pat
     Args:
         run: the folder.
         rename: old name -> new name of regions, in the picture.
+        finished: whether its tables are those that its card tells of.
 
     Raises:
         FileNotFoundError: no finished run there.
-        ValueError: a damaged file, or a region to rename that is not there.
+        ValueError: a damaged file, one of another run, or a region to rename that is not there.
     """
     import pandas as pd
 
@@ -240,6 +240,8 @@ def redraw(run: str | Path, rename: Mapping[str, str] | None = None) -> list[Pat
     if "scores.csv" not in present or len(present) < 2:
         missing = "selectors.npz" if "selectors.npz" not in present else "scores.csv"
         raise FileNotFoundError(f"no {missing} in {run}; `brainnet fit --out {run}` makes a run folder.")
+    if finished:
+        check_files(run, *present)
     scores = pd.read_csv(run / "scores.csv")
     ceiling = next((scores[name] for name in ("ceiling", "noise_ceiling") if name in scores), None)  # the latter once
     saved = run / "config.yaml"

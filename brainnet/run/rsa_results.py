@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brainnet._files import array_digest, write_csv, write_json
+from brainnet._files import array_digest, write_csv
 from brainnet.rsa import RDMs
-from brainnet.run.card import Clock, closing, opening
+from brainnet.run.card import Clock, opening, put_card
 from brainnet.run.rdm_files import Read
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def finish(out: Path, tables: dict[str, pd.DataFrame], card: dict[str, Any], clo
     for name, table in tables.items():
         write_csv(out / f"{name}.csv", table)
     clock.lap("files and figures")
-    write_json(out / "run.json", {**opening("rsa", PACKAGES), **card, **closing(clock)})
+    put_card(out, {**opening("rsa", PACKAGES), **card}, clock)
     return Results(tables, read)
 
 

@@ -5,16 +5,25 @@ A card may come from a stranger: nothing in it is run but a command of brainnet 
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brainnet._files import read_json
+from brainnet._files import read_json, sha256
 
 CARD = "run.json"
 OUT = ("--out", "-o")
+OF_THE_MOMENT = (
+    "created",
+    "command",
+    "machine",
+    "time",
+    "peak_memory_gb",
+    "forecast",
+)  # entries that say nothing of a result
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ def find_runs(root: str | Path = ".") -> list[Run]:
     found = []
     for path in sorted(root.rglob(CARD)):
         try:
-            found.append(_run_of(path, read_json(path)))
+            found.append(_run_of(path, read_card(path)))
         except (ValueError, OSError):
             continue
     return sorted(found, key=lambda run: run.created)
@@ -57,8 +66,27 @@ def read_run(path: str | Path) -> tuple[Run, dict[str, Any]]:
     card = path / CARD if path.is_dir() else path
     if not card.is_file():
         raise FileNotFoundError(f"no {CARD} in {path}: name a folder that a finished brainnet command filled.")
-    content = read_json(card)
+    content = read_card(card)
     return _run_of(card, content), content
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """A run card.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no JSON, or what it says of its results is not what was written.
+    """
+    card = read_json(path)
+    if card.get("seal", seal := seal_of(card)) != seal:
+        raise ValueError(f"{path} is damaged or was changed by hand: its checksum does not fit.")
+    return card
+
+
+def seal_of(card: Mapping[str, Any]) -> str:
+    """Digest of a card's entries, but for those of the moment: the same results have the same seal."""
+    held = {name: entry for name, entry in card.items() if name not in (*OF_THE_MOMENT, "seal")}
+    return sha256(json.dumps(held, sort_keys=True))
 
 
 def flat(card: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainnet._files import array_digest, write_json
+from brainnet._files import array_digest
 from brainnet._registry import check_options
 from brainnet.rsa import (
     GroupMaps,
@@ -23,7 +23,7 @@ from brainnet.rsa import (
     searchlight,
     spheres,
 )
-from brainnet.run.card import Clock, closing, opening
+from brainnet.run.card import Clock, opening, put_card
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_searchlight
 from brainnet.run.rdm_files import read_models
@@ -137,7 +137,7 @@ def search(
             "settings": {**maps.settings, "seed": seed, "min_size": how.min_size, "n_centres": len(places)},
             "highest_score": dict(zip(maps.models, np.nanmax(maps.score.numpy(), axis=1).tolist(), strict=True)),
         }
-        write_json(out / "run.json", {**card, "forecast": forecast.of_card(), **closing(clock)})
+        put_card(out, {**card, "forecast": forecast.of_card()}, clock)
     return maps
 
 
@@ -193,5 +193,5 @@ def search_group(
             "n_significant": dict(zip(found.models, (least <= 0.05).sum(1).tolist(), strict=True)),
             "significant_means": "family-wise p <= .05" if found.best_test is not None else "FDR-adjusted p <= .05",
         }
-        write_json(out / "run.json", {**card, **closing(clock)})
+        put_card(out, card, clock)
     return found

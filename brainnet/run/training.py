@@ -26,7 +26,7 @@ import torch
 from yacs.config import CfgNode
 
 from brainnet._files import read_json, write_json, write_text
-from brainnet.config import checked_config, config_keys, load_config
+from brainnet.config import checked_config, config_keys, load_config, parse_config
 from brainnet.dataset import ResponseDataset
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted, with_full_paths
@@ -138,6 +138,7 @@ def _fit(
     validation = model.history[-1] if model.history else None
     if best.best_model_path:
         kept = read_checkpoint(best.best_model_path)
+        _refuse_other_settings(Path(best.best_model_path), kept, cfg)
         model.load_state_dict(kept["state_dict"])
         validation = kept[CHECKPOINT_KEY].get("history", [validation])[-1]  # not that of the last weights
     trainer.save_checkpoint(out / "model.ckpt", weights_only=True)  # every process: they wait for each other in there
@@ -203,17 +204,30 @@ def _check_settings(out: Path, cfg: CfgNode) -> None:
     last = last_checkpoint(out)
     if not last.is_file():
         raise FileNotFoundError(f"nothing to resume in {out}: no {last.relative_to(out)}. Start without --resume.")
-    trained = int(read_checkpoint(last).get("epoch", -1)) + 1
+    checkpoint = read_checkpoint(last)
+    _refuse_other_settings(last, checkpoint, cfg)
+    trained = int(checkpoint.get("epoch", -1)) + 1
     if trained > cfg.TRAINER.MAX_EPOCHS:
         raise ValueError(
             f"the run in {out} has trained for {trained} epochs, more than TRAINER.MAX_EPOCHS "
             f"{cfg.TRAINER.MAX_EPOCHS}: resume with more."
         )
-    then, now = config_keys(load_config(out / "config.yaml")), config_keys(cfg)
-    free = {f"TRAINER.{name}" for name in ON_THE_WAY}
-    changed = [key for key in {**then, **now} if now.get(key) != then.get(key) and key not in free]
+    changed = _changed(load_config(out / "config.yaml"), cfg)
     if changed:
         raise ValueError(f"{out} was begun with other settings of {', '.join(changed)}; resume with the same ones.")
+
+
+def _changed(then: CfgNode, now: CfgNode) -> list[str]:
+    """Settings that differ and may not, where a run goes on."""
+    old, new, free = config_keys(then), config_keys(now), {f"TRAINER.{name}" for name in ON_THE_WAY}
+    return [key for key in {**old, **new} if new.get(key) != old.get(key) and key not in free]
+
+
+def _refuse_other_settings(path: Path, checkpoint: dict[str, Any], cfg: CfgNode) -> None:
+    """Refuses another run's checkpoint in the place of this one's."""
+    changed = _changed(parse_config(checkpoint[CHECKPOINT_KEY]["config"]), cfg)
+    if changed:
+        raise ValueError(f"{path} was trained with other settings of {', '.join(changed)}: it is another run's.")
 
 
 def _check_data_again(out: Path, now: dict[str, Any]) -> None:

@@ -46,10 +46,6 @@ def compared(out: Path) -> object:
     return (out / "compared" / "scores.csv").read_bytes()
 
 
-def features(out: Path) -> object:
-    return (out / "features.3.npy").read_bytes(), (out / "features.4.npy").read_bytes()
-
-
 KINDS = {
     "tokens": Kind(("encode with a store",), "store", ("store*",), "encode with a store"),
     "manifest of tokens": Kind(("encode with a store",), "store.json", ("store*",), "encode with a store"),
@@ -64,8 +60,8 @@ KINDS = {
     "selectors": Kind(("fit",), "selectors.npz", ("*",), "plot", picture),
     "scores": Kind(("fit",), "scores.csv", ("*",), "plot", picture),
     "card": Kind(("fit",), "run.json", ("*",), "show", lambda out: None, swapped=False),
+    "model beside its card": Kind(("fit",), "run.json", ("*",), "predict", predictions),
     "RDMs": Kind(("rdm",), "rdms.npz", ("*",), "compare its RDMs", compared, swapped=False),
-    "features": Kind(("extract",), "features.3.npy", ("*",), "extract", features),
 }
 
 
@@ -107,6 +103,8 @@ def harm(path: Path, damage: str, other: Path) -> None:
         raw = bytearray(other.read_bytes())
     else:
         place = {"start": 60, "middle": len(raw) // 2, "end": len(raw) - 30}[damage.rpartition(" ")[2]]
+        if path.name == "run.json":  # one digit of each of three results: when it was made is no result
+            place = raw.index({"start": b'"seed": 0', "middle": b'"r": {', "end": b'"files"'}[damage.split()[-1]]) + 8
         raw[min(place, len(raw) - 1)] ^= 1
     assert raw != path.read_bytes(), "nothing was damaged"
     path.write_bytes(raw)
@@ -156,12 +154,21 @@ def outcome(kind: Kind, damage: str, finished) -> str:
     if out.exists():
         shutil.rmtree(out)
     shutil.copytree(before, out)
-    harm(next(out.glob(kind.file)), damage, other)
-    code, said = call(words_of(inputs, out)[kind.reads])
+    harmed = next(out.glob(kind.file))
+    name = str(harmed.relative_to(out))
+    harm(harmed, damage, other)
+    words = words_of(inputs, out)[kind.reads]
+    code, said = call(words)
+    if words[:2] == ["runs", "show"] and damage.startswith("flipped") and not code:
+        return "BELIEVED"
     assert "Traceback" not in said, said
     if code:
         return "named: " + " ".join(said.split())[-160:]
-    return "made again" if kind.result(out) == expected else "BELIEVED"
+    found = kind.result(out)
+    if isinstance(found, dict) and kind.result is content:  # a bit that says nothing, as of a date, may stay
+        found, wanted = ({k: v for k, v in x.items() if k != name} for x in (found, expected))
+        return "made again" if found == wanted else "BELIEVED"
+    return "made again" if found == expected else "BELIEVED"
 
 
 CASES = [(name, damage) for name, kind in KINDS.items() for damage in DAMAGES if damage != "swapped" or kind.swapped]

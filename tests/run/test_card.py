@@ -5,10 +5,13 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from brainnet._files import write_json
 from brainnet.run import card
+from brainnet.run.card import Clock, check_files, opening, put_card
+from brainnet.run.runs import read_card
 
 GB = 10**9
 
@@ -98,3 +101,31 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path, monkey
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError):
         card.refuse_others(tmp_path / "file" / "b", "fit")
+
+
+def test_a_card_and_the_files_it_tells_of_are_held_to_it(tmp_path):
+    (tmp_path / "scores.csv").write_text("r\n0.5\n")
+    put_card(
+        tmp_path, {**opening("fit", []), "seed": 1, "nan": np.nan, "pair": (1, 2)}, Clock(), ("scores.csv", "none")
+    )
+    kept = read_card(tmp_path / "run.json")
+    assert list(kept["files"]) == ["scores.csv"]
+    check_files(tmp_path, "scores.csv", "none")
+    (tmp_path / "scores.csv").write_text("r\n0.6\n")
+    with pytest.raises(ValueError, match="scores.csv"):
+        check_files(tmp_path, "scores.csv")
+    text = (tmp_path / "run.json").read_text()
+    (tmp_path / "run.json").write_text(text.replace('"seed": 1', '"seed": 3'))
+    with pytest.raises(ValueError, match="run.json"):
+        read_card(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text(text.replace(kept["created"], "2020-01-01T00:00:00Z"))
+    assert read_card(tmp_path / "run.json")["seed"] == 1  # when it was made is no part of the seal
+
+
+def test_the_seal_of_equal_results_is_one(tmp_path):
+    seals = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        put_card(tmp_path / name, {**opening("rdm", []), "created": name, "seed": 1}, Clock())
+        seals.add(read_card(tmp_path / name / "run.json")["seal"])
+    assert len(seals) == 1

@@ -95,7 +95,7 @@ def test_bars_are_of_headline_fits_without_controls_and_beside_their_ceiling(dra
     assert [o["score_name"] for o in options] == ["r", "r / noise ceiling", "r"]
     assert options[0]["noise_ceiling"][0] == pytest.approx(0.05)
     table = encoding.table.set_index(["model", "method", "control", "roi", "split", "score"])
-    expected = table.loc[("net:b", "banded", "", "V4", "test", "r"), ["low", "high"]]
+    expected = table.loc[[("net:b", "banded", "", "V4", "test", "r")], ["low", "high"]].iloc[0]
     assert options[0]["intervals"]["net:b banded"]["V4"] == pytest.approx(tuple(expected))
     assert (options[1]["noise_ceiling"] == 1).all()
     assert options[2]["noise_ceiling"] is None
