@@ -64,6 +64,7 @@ _C.MODEL.WINDOW = "point"  # "point": one spot (the original); "gaussian": a win
 _C.MODEL.WIDTH_INIT = 0.35  # starting SD of the Gaussian window, in half image widths
 _C.MODEL.HEAD = "mean"  # "mean" over channels (the original), or "sum", which learns D times faster
 _C.MODEL.START = "random"  # "random", or "ridge": closed form, from a ridge regression over Gaussian windows
+_C.MODEL.FIELD = "none"  # "ridge": beside the read-out, ridge on the whole image, mixed with its predictions
 _C.MODEL.IMPLEMENTATION = "auto"  # of the selection: "auto", "reference", "cells", ...
 _C.MODEL.PRECISION = "fp32"  # of tokens and products in the selection: "fp32", "bf16", or "auto" as of BACKBONE
 
@@ -108,6 +109,7 @@ _CHOICES = {
     "MODEL.WINDOW": ("point", "gaussian"),
     "MODEL.HEAD": ("mean", "sum"),
     "MODEL.START": ("random", "ridge"),
+    "MODEL.FIELD": ("none", "ridge"),
     "MODEL.IMPLEMENTATION": ("auto", "reference", "cells", "triton"),
     "MODEL.PRECISION": ("fp32", "bf16", "auto"),
     "BACKBONE.PRECISION": ("fp32", "bf16", "auto"),

@@ -19,6 +19,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.model import Contributions
 from brainnet.model.readout import check_output, contributions_of, selectors_of
 from brainnet.plmodel.build import build_dataset, build_readout, build_transform, layers_of, settings_of
+from brainnet.plmodel.field import FieldRidge
 from brainnet.plmodel.scoring import response_statistics, share_at_the_border
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
@@ -51,6 +52,7 @@ class BasePLModel(pl.LightningModule):
         # kept out of nn.Module's sight: not in the state dict, never switched to training mode
         object.__setattr__(self, "backbone", backbone)
         self.encoder: nn.Module | None = None
+        self.field: FieldRidge | None = None  # ridge on the whole image, where MODEL.FIELD asks for it
         self.transform: TokenTransform | None = None
         self.space: BrainSpace | None = None
         self.data: BrainDataModule | None = None
@@ -256,8 +258,15 @@ class BasePLModel(pl.LightningModule):
 
     def predict_from(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """The same from untransformed tokens."""
-        fit, regulariser = self._encode(self.transform(tokens) if self.transform is not None else tokens)
-        return fit * self.response_sd + self.response_mean, regulariser
+        tokens = self.transform(tokens) if self.transform is not None else tokens
+        fit, regulariser = self._encode(tokens)
+        return self._in_response_units(fit, tokens), regulariser
+
+    def _in_response_units(self, fit: Tensor, tokens: Tokens) -> Tensor:
+        """The read-out's answer, mixed with the field's where there is one."""
+        if self.field is not None:
+            fit = self.field(fit, [tokens.local[layer] for layer in self.layers])
+        return fit * self.response_sd + self.response_mean
 
     @torch.no_grad()
     def predict_index(self, index: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ OF_SOME_READOUTS = {
 }
 # settings that change what the same weights predict, or which weights there are
 DECIDE_THE_FORWARD = ("MODEL.READOUT", "MODEL.GRID", "MODEL.RESIZE", "MODEL.WINDOW", "MODEL.HEAD", "MODEL.WIDTH_INIT",
-                      "MODEL.BOTTLENECK_DIM", "TOKENS.STANDARDIZE", "TOKENS.PCA")  # fmt: skip
+                      "MODEL.BOTTLENECK_DIM", "MODEL.FIELD", "TOKENS.STANDARDIZE", "TOKENS.PCA")  # fmt: skip
 NAMES_A_FILE = ("DATASET.NAME", "BACKBONE.NAME", "MODEL.READOUT")  # where it is "mine.py:Class"
 
 
@@ -86,6 +86,7 @@ class ReadoutSettings:
     name: str
     options: Mapping[str, Any]
     start: str
+    field: str
     seed: int
 
 
@@ -141,7 +142,7 @@ def settings_of(cfg: CfgNode) -> FitSettings:
             pca=cfg.TOKENS.PCA or None,
             whiten=cfg.TOKENS.WHITEN,
         ),
-        ReadoutSettings(cfg.MODEL.READOUT, _readout_options(cfg), cfg.MODEL.START, cfg.SEED),
+        ReadoutSettings(cfg.MODEL.READOUT, _readout_options(cfg), cfg.MODEL.START, cfg.MODEL.FIELD, cfg.SEED),
         StepSettings(
             beta=cfg.LOSS.BETA,
             lr=cfg.OPTIMIZER.LR,

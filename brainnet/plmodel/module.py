@@ -27,6 +27,7 @@ from brainnet.model.readout import selector_parameters_of, selectors_of
 from brainnet.plmodel.base import BasePLModel
 from brainnet.plmodel.build import build_backbone_of, other_forward, settings_of
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, packed, read_checkpoint, saved_in, unpacked, weights_digest
+from brainnet.plmodel.field import FieldRidge, fit_field
 from brainnet.plmodel.graph import GraphedObjective
 from brainnet.plmodel.ridge_start import start_from_ridge
 from brainnet.plmodel.scoring import VoxelScores, share_of_ceiling
@@ -114,12 +115,23 @@ class PLModel(BasePLModel):
                 data.transformed = data.transformed.to(self.device)
             elif data.store is not None:
                 data.store = data.store.to(self.device)
-        if self.settings.readout.start == "ridge" and not self._started:
-            target = (self._here(data.dataset.responses[data.train_index]) - self.response_mean) / self.response_sd
-            # a missing response is none of the ridge's: at the voxel's mean it asks nothing of it
-            target = torch.where(self.usable & torch.isfinite(target), target, 0.0)
-            start_from_ridge(self.encoder, self.layers, self.read_batches, data.train_index, target, self.show_progress)
+        if not self._started:
+            self._solve(data)
         self._started = True
+
+    def _solve(self, data: BrainDataModule) -> None:
+        """What is fitted in closed form, before the first step."""
+        wanted = self.settings.readout
+        if wanted.start != "ridge" and wanted.field != "ridge":
+            return
+        index, show = data.train_index, self.show_progress
+        target = (self._here(data.dataset.responses[index]) - self.response_mean) / self.response_sd
+        # a missing response is none of the ridge's: at the voxel's mean it asks nothing of it
+        target = torch.where(self.usable & torch.isfinite(target), target, 0.0)
+        if wanted.start == "ridge":
+            start_from_ridge(self.encoder, self.layers, self.read_batches, index, target, show)
+        if wanted.field == "ridge":
+            self.field = fit_field(self.layers, self.read_batches, index, target, show)
 
     def _transform_tokens(self, data: BrainDataModule) -> None:
         """Fits the transform where it is not fitted yet, and passes all tokens through it once, where they fit."""
@@ -314,8 +326,8 @@ class PLModel(BasePLModel):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Predictions (B, n_voxels) in response units; a batch may also be images or tokens alone."""
-        fit, _ = self._encode(self._tokens_of(batch))
-        return fit * self.response_sd + self.response_mean
+        tokens = self._tokens_of(batch)
+        return self._in_response_units(self._encode(tokens)[0], tokens)
 
     def on_validation_epoch_end(self) -> None:
         """Scores of the whole split, per voxel in ``scores`` and as means in the log."""
@@ -455,6 +467,7 @@ class PLModel(BasePLModel):
         if self.encoder is None:
             self._build(saved["layers"], saved["layer_widths"], unpacked(saved["space"]))
             self.preprocessing = Preprocessing(**saved["preprocessing"])
+        self.field = FieldRidge.like(checkpoint["state_dict"])
         n_saved = len(checkpoint["state_dict"]["usable"])
         if n_saved != self.space.n_voxels:
             raise ValueError(

@@ -43,6 +43,22 @@ class Evidence(NamedTuple):
     alpha: Tensor
 
 
+class Field(NamedTuple):
+    """The whole-image part of a fit, ``patterns @ (offset + sum of maps * tokens)``, to be added to the mean response.
+
+    Attributes:
+        patterns: (n_voxels, r), orthonormal columns.
+        maps: layer -> (r, C, H, W).
+        offset: (r,).
+        kept: share of the variance of its training predictions that is left, in [0, 1].
+    """
+
+    patterns: Tensor
+    maps: dict[str, Tensor]
+    offset: Tensor
+    kept: float
+
+
 class LeftOut(NamedTuple):
     """Left-out predictions of the training images, (n_images, n_voxels): all of it, and the whole-image part of it."""
 
@@ -84,6 +100,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         best_alphas_: (n_voxels,) penalty of the fit that counts most, relative.
         loo_scores_: (n_voxels,) R2 of the averaged leave-one-out predictions; optimistic by what was chosen. NaN for
             voxels that never change or hold a NaN: they are predicted as their mean, or as NaN.
+        left_out_: (n_images, n_voxels) the averaged leave-one-out predictions, less the mean response.
         window_scores_: (n_windows, n_voxels) leave-one-out R2 of every window alone; rows as ``windows_``.
         windows_: (n_windows, 3) x, y and width of every window that is tried.
         chosen_windows_: (k, n_voxels) which of them each voxel reads, and
@@ -165,6 +182,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         counts, self.share_prior_ = weigh(evidence.r2, len(y), self.temper, self.n_windows)
         left_out = self._solve(kernels, whole, y, evidence, counts)
         self._describe(y, evidence, counts, left_out, usable)
+        self.left_out_ = left_out.prediction
         kernels.forget()
         self.n_features_in_ = sum(kernels.maps.widths.values())  # channels of all layers
         return self
@@ -202,7 +220,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         maps = kernels.maps
         found = {k: self._dual.new_zeros(len(voxels), width, *maps.grid) for k, width in maps.widths.items()}
         if self._field_dual[:, voxels].any():
-            for layer, part, features in kernels.whole_features():
+            for layer, part, features, _ in kernels.whole_features():
                 weights = self._field_dual[:, voxels].T @ features
                 found[layer][:, part] += weights.reshape(len(voxels), -1, *maps.grid)
         shapes = gaussian_windows(self.windows_, maps.grid)
@@ -214,6 +232,33 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
                     pooled = features.gain * (dual.T @ features.centred)  # (n_readers, C)
                     found[layer][readers] += pooled[..., None, None] * shapes[index]
         return found
+
+    def field(self, rank: int, tolerance: float = 1e-3) -> Field:
+        """The whole-image part in low rank, which predicts without the training tokens.
+
+        All voxels' weights are projected on those patterns over voxels that carry most of what the part predicts of the
+        training images (reduced-rank regression), as few as lose no more than ``tolerance`` of it.
+
+        Args:
+            rank: the most there may be.
+            tolerance: share of the variance of the training predictions that may be lost.
+        """
+        kernels = self._fitted()
+        predicted = (kernels.whole() @ self._field_dual).double()
+        values, left = torch.linalg.eigh(predicted @ predicted.T)  # of n images, however many voxels there are
+        values, left = values.flip(0).clamp(min=0), left.flip(1)
+        kept = values.cumsum(0) / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+        most = int((values > 1e-14 * values[0]).sum())
+        r = max(1, min(rank, most, int((kept < 1 - tolerance).sum()) + 1))
+        patterns = (predicted.T @ left[:, :r]) / values[:r].sqrt().clamp(min=torch.finfo(values.dtype).tiny)
+        dual = (self._field_dual.double() @ patterns).to(self._dual)
+        maps = {k: dual.new_zeros(r, width, *kernels.maps.grid) for k, width in kernels.maps.widths.items()}
+        offset = dual.new_zeros(r, dtype=torch.float64)
+        for layer, part, features, mean in kernels.whole_features():
+            weights = dual.T @ features
+            maps[layer][:, part] = weights.reshape(r, -1, *kernels.maps.grid)
+            offset -= weights.double() @ mean.double()
+        return Field(patterns.to(dual), maps, offset.to(dual), float(kept[r - 1]) if values[0] > 0 else 1.0)
 
     @property
     def coef_(self) -> dict[str, Tensor]:

@@ -92,10 +92,11 @@ class WindowKernels:
                 kernel += self._whole_gains[layer] * (left @ right.T).double()
         return kernel.to(self._windows)
 
-    def whole_features(self) -> Iterator[tuple[str, slice, Tensor]]:
-        """Layer, channels and centred training tokens (n, n_channels * H * W), times the gain of their layer."""
+    def whole_features(self) -> Iterator[tuple[str, slice, Tensor, Tensor]]:
+        """Layer, channels, centred training tokens (n, n_channels * H * W) times their layer's gain, and their mean."""
         for layer, part, features in self._columns(self.maps, self.n, 1):
-            yield layer, part, (features - features.mean(0)).mul_(self._whole_gains[layer])
+            mean = features.mean(0)
+            yield layer, part, (features - mean).mul_(self._whole_gains[layer]), mean
 
     def _columns(self, maps: TokenMaps, n: int, n_sets: int, n_others: int = 0) -> Iterator[tuple[str, slice, Tensor]]:
         per_channel = (n + n_others) * math.prod(self.maps.grid) * self._windows.dtype.itemsize

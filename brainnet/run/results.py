@@ -108,6 +108,8 @@ def _selector_arrays(model: PLModel, space: BrainSpace, selectors: Selectors, sh
     width, weight = width_of(model.encoder), weight_of(model.encoder, space.n_voxels)
     if width is not None:
         arrays["width"] = width
+    if model.field is not None:
+        arrays["window_share"] = model.field.window_share.cpu()
     if share is not None:
         arrays |= {"layer_share": share.layer, "scale_share": share.scale}
     if weight is not None:

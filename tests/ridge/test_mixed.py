@@ -250,3 +250,24 @@ def test_it_refuses_what_it_cannot_read(data):
     model.fit(local, response)
     with pytest.raises(ValueError, match="'a': 2"):
         model.predict({"a": local["a"][:, :2], "b": local["b"]})
+
+
+@pytest.mark.parametrize("offset", [0.0, 50.0])
+def test_the_field_in_low_rank_predicts_as_the_whole(data, offset):
+    """At full rank exactly, without the training tokens; at a low one it says what it lost."""
+    local, response = data
+    local = {k: v + offset for k, v in local.items()}
+    model = MixedWindowRidgeCV(**SETTINGS, shares=(0.0,)).fit(local, response)
+    new = {k: v + 0.3 * v.flip(0) - 0.3 * offset for k, v in local.items()}
+    whole = model.split(new)["whole image"]
+    field = model.field(rank=100, tolerance=0.0)
+    read = field.offset + sum(torch.einsum("bchw,rchw->br", new[k], m) for k, m in field.maps.items())
+    torch.testing.assert_close(read @ field.patterns.T, whole, rtol=1e-7, atol=1e-7)
+    assert field.patterns.shape == (6, 6)
+    low = model.field(rank=2, tolerance=0.0)
+    mine = model.split(local)["whole image"]
+    read = low.offset + sum(torch.einsum("bchw,rchw->br", local[k], m) for k, m in low.maps.items())
+    lost = (mine - read @ low.patterns.T).square().sum() / mine.square().sum()
+    assert low.kept == pytest.approx(1 - lost.item())
+    assert 0.5 < low.kept < 1
+    assert len(model.field(rank=100, tolerance=0.4).offset) < 6

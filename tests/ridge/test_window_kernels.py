@@ -46,7 +46,7 @@ def test_whole_features_make_the_whole_kernel(local):
     kernels = WindowKernels(TokenMaps(local), 12, WINDOWS, 1 << 30)
     whole, made = kernels.whole(), 0
     centred = {k: (v - v.mean(0)).flatten(1) for k, v in local.items()}
-    for layer, part, features in kernels.whole_features():
+    for layer, part, features, _ in kernels.whole_features():
         made = made + features @ centred[layer].reshape(12, -1, 16)[:, part].flatten(1).T
     torch.testing.assert_close(made, whole)
 
