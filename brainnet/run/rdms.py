@@ -80,15 +80,13 @@ def write_rdms(
         wanted = None if layers is None else list(layers)
         if backbone is not None:
             named, images = adjusted_of(backbone, wanted, **network), Images(source)
+            how = {"grid": grid, "resize": "shrink", "batch_size": batch_size}
             with at_work(named, place):
-                probe = probe_tokens(named, images, grid=grid, resize="mean", batch_size=batch_size)
+                probe = probe_tokens(named, images, **how)
                 if probe is not None:
                     forecast = of_rdms(probe, widths_of(probe.layout, pool), len(images), metric, _letters(images.ids))
                     forecast = announced(forecast.after(clock.elapsed()), out, force)
-                store = TokenStore.build(
-                    named, images, grid=grid, resize="shrink", dtype=torch.float32, batch_size=batch_size,
-                    progress=progress,
-                )  # fmt: skip
+                store = TokenStore.build(named, images, dtype=torch.float32, progress=progress, **how)
             features, conditions = _of_store(store, pool, None), images.ids
             origin = {"backbone": backbone, "fingerprint": store.fingerprint}
         else:
@@ -109,17 +107,12 @@ def write_rdms(
         card = {
             **opening("rdm", PACKAGES),
             "source": {"path": str(source), **origin},
-            "settings": {
-                "metric": metric,
-                "pool": pool,
-                "grid": "native" if grid is None else list(grid),
-                "layers": list(rdms.names),
-                **network,
-            },
+            "settings": {"metric": metric, "pool": pool, "grid": "native" if grid is None else list(grid),
+                         "layers": list(rdms.names), **network},
             "n_conditions": rdms.n_conditions,
             "rdms_sha256": array_digest(rdms.values),
             "forecast": None if forecast is None else forecast.of_card(),
-        }
+        }  # fmt: skip
         put_card(out, card, clock)
     return rdms
 
