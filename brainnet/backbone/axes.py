@@ -200,6 +200,40 @@ def _count(places: tuple[int, ...]) -> int:
     return int(torch.Size(places).numel())
 
 
+def has_grid(n_tokens: int, image_size: tuple[int, int], patch_size: int | None) -> bool:
+    """Whether so many tokens make a grid of the image's aspect."""
+    try:
+        return n_tokens > 0 and fits_aspect(token_grid(n_tokens, image_size, patch_size), image_size)
+    except ValueError:
+        return False
+
+
+def token_grid(n_tokens: int, image_size: tuple[int, int], patch_size: int | None = None) -> tuple[int, int]:
+    """Height and width of the grid that ``n_tokens`` square patches make on an image.
+
+    >>> token_grid(196, (224, 224)), token_grid(8, (64, 128))
+    ((14, 14), (2, 4))
+    """
+    height, width = image_size
+    if patch_size is None:
+        rows = max(1, round((n_tokens * height / width) ** 0.5))
+        grid = rows, n_tokens // rows
+    else:
+        grid = height // patch_size, width // patch_size
+    if grid[0] * grid[1] != n_tokens:
+        raise ValueError(
+            f"{n_tokens} tokens make no grid on an image of {height} x {width} pixels. Are there class or register "
+            "tokens among them? Say how many, prefix_tokens=, and if need be the side of a patch, patch_size=."
+        )
+    return grid
+
+
+def fits_aspect(grid: tuple[int, int], image_size: tuple[int, int]) -> bool:
+    """Whether a map has the image's aspect, to within a place."""
+    (rows, columns), (height, width) = grid, image_size
+    return rows == columns == 1 or abs(rows * width - columns * height) < min(height, width)
+
+
 def has_fixed_steps(network: nn.Module) -> bool:
     """Whether a network certainly takes the same steps for all images: its code can be traced without any of them.
 

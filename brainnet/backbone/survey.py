@@ -10,7 +10,8 @@ from torch import Tensor
 
 from brainnet.backbone.axes import LayoutTrace
 from brainnet.backbone.base import FrozenBackbone
-from brainnet.backbone.hooks import Ambiguous, Capture, HookedBackbone
+from brainnet.backbone.capture import Ambiguous, Capture
+from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import CONTAINERS, Place, describe, part_of
 
 

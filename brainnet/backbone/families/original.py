@@ -377,11 +377,8 @@ def _resized(positions: Tensor, side: int) -> Tensor:
 
 def variants() -> list[str]:
     """What can follow "original:"; the plain name is the B size."""
-    found = []
-    for name in ORIGINALS:
-        sizes = getattr(ORIGINALS[name], "SIZES", ())
-        found += [name, *(f"{name}-{size}" for size in sizes if size != "base")]
-    return found
+    sizes = {name: getattr(ORIGINALS[name], "SIZES", ("base",)) for name in ORIGINALS}
+    return [name if size == "base" else f"{name}-{size}" for name in sizes for size in sizes[name]]
 
 
 @takes_options_of(ModifiedSAM)
