@@ -9,10 +9,13 @@ their center before they are multiplied, so that features with a large offset lo
     intercept       (n_voxels,)               prediction at the centers; NaN for a voxel that could not be fitted
     position, width (n_voxels, 2 and 1)       of a method that reads each voxel's own window of the token maps: then a
     scale           ()                        layer's features are the window's mean, mixed with the global token
+    grid            (2,)                      of a method that reads whole token maps: then a layer's features are its
+                                              flattened map, and its center is zero
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,10 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._work import says_progress, size
 from brainnet.encode.reading import reads_of
-from brainnet.ridge import WindowRidgeCV
+from brainnet.ridge import MixedWindowRidgeCV, WindowRidgeCV
 
 Weights = Mapping[str, np.ndarray]
+LARGEST = 4 << 30  # bytes of the weights of one fit
 CHECKED = 32  # training images on which kept weights must predict what the estimator does
 
 
@@ -82,6 +87,8 @@ def _coefficients(estimator: Any, layers: tuple[str, ...]) -> dict[str, Tensor] 
 
 
 def _of_windows(estimator: Any) -> dict[str, np.ndarray] | None:
+    if isinstance(estimator, MixedWindowRidgeCV):
+        return _of_maps(estimator)
     if not isinstance(estimator, WindowRidgeCV):
         return None
     weights = {f"coef:{layer}": coef.float().T.contiguous().numpy() for layer, coef in estimator.coef_.items()}
@@ -90,9 +97,21 @@ def _of_windows(estimator: Any) -> dict[str, np.ndarray] | None:
     return weights | {"scale": np.float32(estimator.scale)}
 
 
-def reads_windows(weights: Weights) -> bool:
+def _of_maps(estimator: MixedWindowRidgeCV) -> dict[str, np.ndarray] | None:
+    """A weight for every token; None where that is more than ``LARGEST`` bytes."""
+    n_voxels = len(estimator.position_)
+    if 4 * n_voxels * sum(width * math.prod(estimator.grid_) for width in estimator.widths_in_.values()) > LARGEST:
+        says_progress.info("weights of %s for %d voxels are more than %s and are not kept.", type(estimator).__name__,
+                           n_voxels, size(LARGEST))  # fmt: skip
+        return None
+    maps = estimator.weights(torch.arange(n_voxels))
+    weights = {f"coef:{k}": v.flatten(1).float().T.cpu().contiguous().numpy() for k, v in maps.items()}
+    return weights | {"intercept": estimator.intercept_.float().cpu().numpy(), "grid": np.array(estimator.grid_)}
+
+
+def reads_maps(weights: Weights) -> bool:
     """Whether the weights read token maps, not rows of features."""
-    return "position" in weights
+    return "position" in weights or "grid" in weights
 
 
 def predict_with(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor:
@@ -107,7 +126,9 @@ def predict_with(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor
         ValueError: features of another width than those of the fit; names the layer.
     """
     intercept = torch.from_numpy(np.asarray(weights["intercept"]))
-    if reads_windows(weights):
+    if "grid" in weights:
+        return _predict_maps(weights, layers, read)
+    if reads_maps(weights):
         model = WindowRidgeCV(scale=float(weights["scale"]))
         model.coef_ = {layer: torch.from_numpy(weights[f"coef:{layer}"]).T for layer in layers}
         model.intercept_ = intercept
@@ -124,3 +145,18 @@ def predict_with(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor
         rows = part if rows is None else rows + part
     assert rows is not None, "a fit reads at least one layer"
     return rows + intercept
+
+
+def _predict_maps(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor:
+    rows = []
+    for batch in read():
+        row = torch.from_numpy(np.asarray(weights["intercept"])).double()
+        for layer in layers:
+            coef, tokens = torch.from_numpy(np.asarray(weights[f"coef:{layer}"])), batch.local[layer].flatten(1)
+            if tokens.shape[1] != len(coef):
+                raise ValueError(
+                    f"layer {layer!r} has {tokens.shape[1]} tokens times channels and the weights are of {len(coef)}."
+                )
+            row = row + tokens.double() @ coef.double()  # many terms, and a mean far from zero
+        rows.append(row.float())
+    return torch.cat(rows)

@@ -12,6 +12,7 @@ _TOPICS = {
     "maps": ("selectors", "training"),
     "encoding": ("scores", "joint_histogram", "variance_split"),
     "by_layer": ("layers", "best_layer"),
+    "windows": ("window_share",),
     "geometry": ("rdms", "model_similarity"),
     "conditions": ("condition_map", "tree"),
     "rsa": ("rsa_bars", "rsa_parts"),

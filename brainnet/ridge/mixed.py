@@ -106,6 +106,9 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         chosen_windows_: (k, n_voxels) which of them each voxel reads, and
         window_weights_: (k, n_voxels) how much each counts; they sum to 1, less what counts of the whole image alone.
 
+        widths_in_: layer -> channels, and
+        grid_: (H, W) of the tokens given to ``fit``.
+
     All are float32 (or ``dtype``) tensors on the device of the responses. The training tokens are read again by
     ``predict``, ``weights`` and ``intercept_``, so what was given to ``fit`` must still be there.
 
@@ -184,7 +187,8 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         self._describe(y, evidence, counts, left_out, usable)
         self.left_out_ = left_out.prediction
         kernels.forget()
-        self.n_features_in_ = sum(kernels.maps.widths.values())  # channels of all layers
+        self.widths_in_, self.grid_ = dict(kernels.maps.widths), kernels.maps.grid
+        self.n_features_in_ = sum(self.widths_in_.values())  # channels of all layers
         return self
 
     def predict(self, tokens: Any) -> Tensor:

@@ -1,8 +1,8 @@
 """The figures of a finished encoding: each as PNG and SVG, with the numbers it shows as CSV beside it.
 
 Per subject: scores per ROI, also as shares of the noise ceiling; per network: scores by layer, the best layer of every
-voxel, the split of R2 of banded ridge; per further method: a joint histogram with the first one. This module computes
-no score: it picks what ``Encoding`` holds and hands it to ``brainnet.plot``.
+voxel, the split of R2 of banded ridge, the share of each voxel's window; per further method: a joint histogram with the
+first one. This module computes no score: it picks what ``Encoding`` holds and hands it to ``brainnet.plot``.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def _pictures(encoding: Encoding, subject: str) -> Iterator[_Picture]:
     for model in dict.fromkeys(key.model for key in keys):
         yield from _best_layer(encoding, subject, model)
     for key in keys:
+        yield from _window_share(encoding, key)
         yield from _variance(encoding, key)
 
 
@@ -145,6 +146,27 @@ def _best_layer(encoding: Encoding, subject: str, model: str) -> Iterator[_Pictu
                 scores, dataset.space, floor=FADE, alpha=opacity, outlines=True, title=_title(subject, "", model)
             ),
         )
+
+
+def _window_share(encoding: Encoding, key: FitKey) -> Iterator[_Picture]:
+    """How much of each voxel its window explains, of a method that says so."""
+    import pandas as pd
+
+    fit, space = encoding.fits[key], encoding.subjects[key.subject].space
+    if not {"window_share", "position", "width"} <= set(fit.details):
+        return
+    share, position, width = (torch.as_tensor(fit.details[name]) for name in ("window_share", "position", "width"))
+    numbers = pd.DataFrame({"voxel": np.arange(len(share)) if space.vertices is None else space.vertices.numpy()})
+    numbers = numbers.assign(window_share=share.numpy(), x=position[:, 0].numpy(), y=position[:, 1].numpy())
+    opacity = (fit.selection / FADE).nan_to_num(nan=0.0).clamp(0.12, 1).float()
+    yield _Picture(
+        _file("window_share", key.subject, key.model, "" if key.method == "mixed" else key.method),
+        numbers.assign(width=width.reshape(-1).numpy(), training_score=fit.selection.numpy()),
+        lambda: plot.window_share(
+            share, space, position=position, width=width, alpha=opacity, outlines=True,
+            title=_title(key.subject, "", key.model),
+        ),
+    )  # fmt: skip
 
 
 def _joint(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> Iterator[_Picture]:
