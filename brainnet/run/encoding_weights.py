@@ -206,7 +206,8 @@ class KeptPredictor:
     def _predicted(self, store: TokenStore) -> Tensor:
         if reads_windows(self.weights):
             return predict_with(self.weights, self.layers, lambda: _only(store.batches(), self.layers))
-        read = {layer: store.features(layer, self.pool) for layer in self.layers}
+        pool = str(self.weights.get("pool", self.pool))
+        read = {layer: store.features(layer, pool) for layer in self.layers}
         return predict_with(self.weights, self.layers, read)
 
 
