@@ -9,13 +9,11 @@ their center before they are multiplied, so that features with a large offset lo
     intercept       (n_voxels,)               prediction at the centers; NaN for a voxel that could not be fitted
     position, width (n_voxels, 2 and 1)       of a method that reads each voxel's own window of the token maps: then a
     scale           ()                        layer's features are the window's mean, mixed with the global token
-    grid            (2,)                      of a method that reads whole token maps: then a layer's features are its
-                                              flattened map, and its center is zero
+    pool            text                      "flatten" of a method that reads whole token maps; else as in the encoding
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,10 +23,13 @@ from torch import Tensor
 
 from brainnet._work import says_progress, size
 from brainnet.encode.reading import reads_of
-from brainnet.ridge import MixedWindowRidgeCV, WindowRidgeCV
+from brainnet.ridge import WindowRidgeCV
+from brainnet.ridge.token_maps import pool
+from brainnet.selection import gaussian_windows
+from brainnet.tokens import Tokens
 
 Weights = Mapping[str, np.ndarray]
-LARGEST = 4 << 30  # bytes of the weights of one fit
+LARGEST = 4 << 30  # bytes of the weights of one fit that reads whole token maps
 CHECKED = 32  # training images on which kept weights must predict what the estimator does
 
 
@@ -49,7 +50,9 @@ def weights_of(estimator: Any, read: Any, layers: tuple[str, ...]) -> dict[str, 
     tensor([[2.]])
     """
     if reads_of(estimator) == "tokens":
-        return _of_windows(estimator)
+        return _of_windows(estimator) or _of_maps(estimator, read, layers)
+    if reads_of(estimator) not in ("features", "spaces"):
+        return None
     spaces = read if isinstance(read, Mapping) else {layers[0]: read}
     coef = _coefficients(estimator, layers)
     if coef is None:
@@ -64,9 +67,13 @@ def weights_of(estimator: Any, read: Any, layers: tuple[str, ...]) -> dict[str, 
     expected = torch.as_tensor(estimator.predict(some if read is spaces else some[layers[0]])).reshape(
         -1, start.shape[1]
     )
-    found, expected = predict_with(weights, layers, some), expected.float().cpu()
+    return weights if _agree(predict_with(weights, layers, some), expected.float().cpu(), start[0]) else None
+
+
+def _agree(found: Tensor, expected: Tensor, start: Tensor) -> bool:
+    """Whether predictions (n_images, n_voxels) are the same, to a thousandth of how far they go from ``start``."""
     tolerance = 1e-3 * float((expected - start.float().cpu()).abs().nan_to_num().amax()) + 1e-6
-    return weights if torch.allclose(found, expected, rtol=1e-3, atol=tolerance, equal_nan=True) else None
+    return torch.allclose(found, expected, rtol=1e-3, atol=tolerance, equal_nan=True)
 
 
 def _coefficients(estimator: Any, layers: tuple[str, ...]) -> dict[str, Tensor] | None:
@@ -77,7 +84,7 @@ def _coefficients(estimator: Any, layers: tuple[str, ...]) -> dict[str, Tensor] 
     if given is not None and len(layers) == 1:
         return {layers[0]: torch.atleast_2d(torch.as_tensor(given)).T}
     parts, shares = getattr(estimator, "estimators_", None), getattr(estimator, "weights_", None)
-    if isinstance(parts, Mapping) and shares is not None and all(hasattr(part, "coef_") for part in parts.values()):
+    if isinstance(parts, Mapping) and list(parts) == list(layers) and all(hasattr(p, "coef_") for p in parts.values()):
         # a mix of predictions: the mix of their weights
         return {
             layer: torch.atleast_2d(torch.as_tensor(parts[layer].coef_)).T * torch.as_tensor(share)
@@ -87,8 +94,6 @@ def _coefficients(estimator: Any, layers: tuple[str, ...]) -> dict[str, Tensor] 
 
 
 def _of_windows(estimator: Any) -> dict[str, np.ndarray] | None:
-    if isinstance(estimator, MixedWindowRidgeCV):
-        return _of_maps(estimator)
     if not isinstance(estimator, WindowRidgeCV):
         return None
     weights = {f"coef:{layer}": coef.float().T.contiguous().numpy() for layer, coef in estimator.coef_.items()}
@@ -97,21 +102,48 @@ def _of_windows(estimator: Any) -> dict[str, np.ndarray] | None:
     return weights | {"scale": np.float32(estimator.scale)}
 
 
-def _of_maps(estimator: MixedWindowRidgeCV) -> dict[str, np.ndarray] | None:
-    """A weight for every token; None where that is more than ``LARGEST`` bytes."""
-    n_voxels = len(estimator.position_)
-    if 4 * n_voxels * sum(width * math.prod(estimator.grid_) for width in estimator.widths_in_.values()) > LARGEST:
-        says_progress.info("weights of %s for %d voxels are more than %s and are not kept.", type(estimator).__name__,
-                           n_voxels, size(LARGEST))  # fmt: skip
+def _read_by_windows(weights: Weights, layers: tuple[str, ...], batch: Tokens) -> Tensor:
+    """(B, n_voxels) what each voxel's window of a batch of token maps adds to its intercept."""
+    places = torch.from_numpy(np.concatenate([weights["position"], weights["width"]], axis=1))
+    chosen, which = places.unique(dim=0, return_inverse=True)
+    windows = gaussian_windows(chosen, batch.local[layers[0]].shape[-2:])
+    row = torch.zeros(len(batch.local[layers[0]]), len(places))
+    for layer in layers:
+        coef = torch.from_numpy(weights[f"coef:{layer}"])
+        for index, pooled in enumerate(pool(batch, layer, windows, float(weights["scale"]))):
+            voxels = which == index
+            row[:, voxels] += pooled @ coef[:, voxels]
+    return row
+
+
+def _of_maps(estimator: Any, read: Any, layers: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    """Of an estimator that gives the weight of every token: ``weights(voxels)``, layer -> (n_voxels, C, H, W)."""
+    if not hasattr(estimator, "weights"):
         return None
-    maps = estimator.weights(torch.arange(n_voxels))
-    weights = {f"coef:{k}": v.flatten(1).float().T.cpu().contiguous().numpy() for k, v in maps.items()}
-    return weights | {"intercept": estimator.intercept_.float().cpu().numpy(), "grid": np.array(estimator.grid_)}
+    sums: dict[str, Tensor] = {}
+    n_images = 0
+    for batch in read():
+        n_images += len(batch.local[layers[0]])
+        sums = {k: sums.get(k, 0) + batch.local[k].sum(0, dtype=torch.float64).cpu() for k in layers}
+    centers = {layer: (total / n_images).float() for layer, total in sums.items()}
+    intercept = torch.as_tensor(estimator.predict({layer: center[None] for layer, center in centers.items()}))[0]
+    n_bytes = 4 * len(intercept) * sum(center.numel() for center in centers.values())
+    if n_bytes > LARGEST:
+        says_progress.info("weights of %d voxels would take %s and are not kept.", len(intercept), size(n_bytes))
+        return None
+    found = estimator.weights(torch.arange(len(intercept)))
+    weights = {f"center:{layer}": center.flatten().numpy() for layer, center in centers.items()}
+    weights |= {f"coef:{layer}": found[layer].flatten(1).T.float().cpu().contiguous().numpy() for layer in layers}
+    weights |= {"intercept": intercept.float().cpu().numpy(), "pool": np.array("flatten")}
+    some = next(iter(read())).map(lambda values: values[:CHECKED])
+    expected = torch.as_tensor(estimator.predict(lambda: iter([some]))).float().cpu()
+    predicted = predict_with(weights, layers, {layer: some.features(layer, "flatten") for layer in layers})
+    return weights if _agree(predicted, expected, intercept) else None
 
 
-def reads_maps(weights: Weights) -> bool:
+def reads_windows(weights: Weights) -> bool:
     """Whether the weights read token maps, not rows of features."""
-    return "position" in weights or "grid" in weights
+    return "position" in weights
 
 
 def predict_with(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor:
@@ -126,14 +158,8 @@ def predict_with(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor
         ValueError: features of another width than those of the fit; names the layer.
     """
     intercept = torch.from_numpy(np.asarray(weights["intercept"]))
-    if "grid" in weights:
-        return _predict_maps(weights, layers, read)
-    if reads_maps(weights):
-        model = WindowRidgeCV(scale=float(weights["scale"]))
-        model.coef_ = {layer: torch.from_numpy(weights[f"coef:{layer}"]).T for layer in layers}
-        model.intercept_ = intercept
-        model.position_, model.width_ = (torch.from_numpy(weights[name]) for name in ("position", "width"))
-        return model.predict(read)
+    if reads_windows(weights):
+        return torch.cat([_read_by_windows(weights, layers, batch) + intercept for batch in read()])
     rows: Tensor | None = None
     for layer in layers:
         features, center = torch.as_tensor(read[layer]).float(), torch.from_numpy(weights[f"center:{layer}"])
@@ -145,18 +171,3 @@ def predict_with(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor
         rows = part if rows is None else rows + part
     assert rows is not None, "a fit reads at least one layer"
     return rows + intercept
-
-
-def _predict_maps(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor:
-    rows = []
-    for batch in read():
-        row = torch.from_numpy(np.asarray(weights["intercept"])).double()
-        for layer in layers:
-            coef, tokens = torch.from_numpy(np.asarray(weights[f"coef:{layer}"])), batch.local[layer].flatten(1)
-            if tokens.shape[1] != len(coef):
-                raise ValueError(
-                    f"layer {layer!r} has {tokens.shape[1]} tokens times channels and the weights are of {len(coef)}."
-                )
-            row = row + tokens.double() @ coef.double()  # many terms, and a mean far from zero
-        rows.append(row.float())
-    return torch.cat(rows)

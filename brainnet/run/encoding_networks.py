@@ -198,9 +198,9 @@ def build_stores(
     data: Mapping[str, ResponseDataset],
     out: Path,
     n_jobs: int,
-    device: str | None,
-    force: bool,
-    progress: bool,
+    device: str | None = None,
+    force: bool = False,
+    progress: bool = True,
 ) -> Built:
     """The tokens of every network and subject; networks are let go one by one.
 

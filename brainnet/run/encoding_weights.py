@@ -24,7 +24,7 @@ from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, FitKey, predict_with
 from brainnet.encode.jobs import weights_file
-from brainnet.encode.weights import reads_maps
+from brainnet.encode.weights import reads_windows
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore, fingerprint_of
 from brainnet.store.extraction import extract
@@ -204,9 +204,10 @@ class KeptPredictor:
                 start = stop
 
     def _predicted(self, store: TokenStore) -> Tensor:
-        if reads_maps(self.weights):
+        if reads_windows(self.weights):
             return predict_with(self.weights, self.layers, lambda: _only(store.batches(), self.layers))
-        read = {layer: store.features(layer, self.pool) for layer in self.layers}
+        pool = str(self.weights.get("pool", self.pool))
+        read = {layer: store.features(layer, pool) for layer in self.layers}
         return predict_with(self.weights, self.layers, read)
 
 

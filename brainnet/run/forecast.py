@@ -21,6 +21,7 @@ import torch
 from brainnet._work import device_of, duration, free_bytes, says_progress, size
 from brainnet.dataset import ResponseDataset
 from brainnet.rsa import rdm
+from brainnet.rsa.distances import BLOCK_BYTES
 from brainnet.rsa.search.chunks import CENTRES_PER_CHUNK, MEMORY
 from brainnet.run.card import peak_memory
 from brainnet.store import choose_preprocessing
@@ -293,12 +294,14 @@ def of_rdms(probe: Probe | None, widths: Mapping[str, int], n: int, metric: str,
     """
     pairs, wide, n_layers = n * (n - 1) / 2, max(max(widths.values()), 1), len(widths)
     tokens = 0 if probe is None else 4 * probe.layout.row * n
-    # features as they are, without their mean and of unit length; then a matrix of conditions beside its pairs
-    memory = tokens + 3 * 4 * n * wide + 3 * 4 * n * n + pairs * (n_layers * (4 + 8) + 2 * 8)
+    # features of a layer as they lie and gathered (in files they are there already), and centered in blocks; then a
+    # matrix of conditions beside its pairs
+    features = min(4 * n * wide, 2 * BLOCK_BYTES) if probe is None else 2 * 4 * n * wide
+    memory = tokens + features + 3 * 4 * n * n + pairs * (n_layers * (4 + 8) + 2 * 8)
     few, some = min(n, 300), min(wide, 20_000)
     patterns = torch.randn(max(few, 3), max(some, 2), generator=torch.Generator().manual_seed(0))
     rdm(patterns[:3], metric)
-    each = timed(lambda: rdm(patterns, metric)) / (few**2 * some)
+    each = min(timed(lambda: rdm(patterns, metric)) for _ in range(3)) / (few**2 * some)  # other work only adds
     seconds = each * n**2 * sum(widths.values()) + pairs * (n_layers + 1) * 4 / _csv_rate()
     seconds += 0 if probe is None else probe.seconds * n
     if probe is not None:

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from brainnet.encode import predict_with, weights_of
-from brainnet.ridge import BandedRidgeCV, MixedWindowRidgeCV, RidgeCV, StackedRegressionCV
-from brainnet.tokens import Tokens
+from brainnet.ridge import BandedRidgeCV, RidgeCV, StackedRegressionCV
 
 
 @pytest.fixture
@@ -57,19 +56,3 @@ def test_what_is_not_linear_has_no_weights(data):
     x = spaces["b"]
     assert weights_of(Bent().fit(x, y), x, ("b",)) is None
     assert weights_of(Silent(), x, ("b",)) is None
-
-
-def test_weights_of_whole_token_maps(monkeypatch):
-    """Window and whole image are one weight for every token; more bytes than the limit are not kept."""
-    generator = torch.Generator().manual_seed(0)
-    local = {k: torch.randn(40, 3, 4, 4, generator=generator) + 20 for k in ("a", "b")}
-    y = local["a"].flatten(1)[:, :4] + 0.1 * torch.randn(40, 4, generator=generator)
-    batches = lambda: iter([Tokens(local, {})])  # noqa: E731
-    model = MixedWindowRidgeCV(widths=(0.4,)).fit(batches, y)
-    weights = weights_of(model, batches, ("a", "b"))
-    found = predict_with(weights, ("a", "b"), batches)
-    torch.testing.assert_close(found, model.predict(batches), rtol=1e-4, atol=1e-3)
-    with pytest.raises(ValueError, match="'a' has 32 tokens"):
-        predict_with(weights, ("a", "b"), lambda: iter([Tokens({"a": local["a"][:, :2], "b": local["b"]}, {})]))
-    monkeypatch.setattr("brainnet.encode.weights.LARGEST", 1000)
-    assert weights_of(model, batches, ("a", "b")) is None

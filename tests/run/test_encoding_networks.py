@@ -7,6 +7,7 @@ import weakref
 from typing import ClassVar
 
 import pytest
+import torch
 
 from brainnet.backbone import BACKBONES
 from brainnet.config import load_config
@@ -101,10 +102,13 @@ def test_networks_are_let_go_before_the_next_one_is_built(tmp_path):
     assert not built
     assert [ref() for ref in Net.built] == [None, None]
     subjects = {"s1": toy_dataset(12), "s2": toy_dataset(12, seed=3)}
-    stores, twins = build_stores(config(), networks, built, subjects, tmp_path, 1, progress=False)
+    stores, twins, described = build_stores(config(), networks, built, subjects, tmp_path, 1, progress=False)
     gc.collect()
     assert [ref() for ref in Net.built] == [None] * 4
     assert not twins
+    assert {label: sorted(by_subject) for label, by_subject in described.items()} == {
+        label: ["s1", "s2"] for label in stores
+    }
     assert {label: sorted(by_subject) for label, by_subject in stores.items()} == {
         "net:x": ["s1", "s2"], "other": ["s1", "s2"],
     }  # fmt: skip
@@ -117,3 +121,14 @@ def test_a_lone_store_stays_in_memory_unless_processes_share_it(tmp_path):
         build_stores(config(), networks, built, {"s1": toy_dataset(12)}, tmp_path, n_jobs, progress=False)
         assert len(list(tmp_path.rglob("*.bin"))) == on_disk
         assert not built  # handed over
+
+
+def test_precision_and_image_size_are_of_every_network():
+    cfg = load_config(None, ["BACKBONE.NAME", "torchvision:squeezenet1_0", "BACKBONE.WEIGHTS", "random"])
+    words = ["torchvision:squeezenet1_0", "torchvision:squeezenet1_1=random"]
+    for network in plan_networks(cfg, words, "bf16", (64, 96)):
+        assert (network.options["precision"], network.options["image_size"]) == ("bf16", (64, 96))
+        backbone = network.build()
+        assert backbone.preprocessing.size == (64, 96)
+        assert {value.dtype for value in backbone.parameters()} == {torch.bfloat16}
+    assert not {"precision", "image_size"} & set(plan_networks(cfg, words)[0].options)

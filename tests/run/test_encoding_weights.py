@@ -24,7 +24,7 @@ from brainnet.run.prediction import predict
 from brainnet.scores import pearson_r
 from tests.run.encodings import Blur, pick, run_grid, save_subject
 
-METHODS = ["ridge", "banded", "stacked", "window"]
+METHODS = ["ridge", "banded", "stacked", "window", "mixed"]
 
 
 @pytest.fixture(autouse=True)
@@ -54,14 +54,16 @@ def r_of_predictions(path, data):
 
 
 @pytest.mark.parametrize(
-    ("method", "layer"), [("ridge", "a"), ("ridge", "b"), ("banded", "all"), ("stacked", "all"), ("window", "all")]
+    ("method", "layer"),
+    [("ridge", "a"), ("ridge", "b"), ("banded", "all"), ("stacked", "all"), ("window", "all"), ("mixed", "all")],
 )
 def test_predictions_of_the_test_images_give_the_r_of_the_table(encoded, tmp_path, method, layer):
     root, data = encoded
     path = predict(root / "out", root / "new", tmp_path, method=method, layer=layer, batch_size=5, progress=False)
     found = r_of_predictions(path, data)
     with np.load(root / "out" / "voxels" / f"{slug('toy', 'subj01', method, layer, '')}.npz") as kept:
-        np.testing.assert_allclose(found, kept["r_test"], atol=1e-6)
+        # mixed predicts by kernels in single precision, which differ by more from sums over its weights
+        np.testing.assert_allclose(found, kept["r_test"], atol=5e-6 if method == "mixed" else 1e-6)
     table = pd.read_csv(root / "out" / "encoding.csv").fillna({"control": ""})
     assert found.mean().item() == pytest.approx(pick(table, method=method, layer=layer)["mean"], abs=1e-6)
 
@@ -92,7 +94,8 @@ def test_a_fresh_process_predicts_without_the_data_set(tmp_path):
 def test_the_best_fit_is_taken_unless_another_is_named(encoded, tmp_path, caplog):
     fits = kept_fits(encoded[0] / "out")
     assert {(one.key.method, one.key.layer) for one in fits} == {
-        ("ridge", "a"), ("ridge", "b"), ("banded", "all"), ("stacked", "all"), ("window", "all")
+        ("ridge", "a"), ("ridge", "b"), ("banded", "all"), ("stacked", "all"), ("window", "all"),
+        ("mixed", "all"),
     }  # fmt: skip
     best = choose_fit(fits)
     assert best.r == max(one.r for one in fits if one.is_best_layer)
