@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from brainnet.tokens import Preprocessing
 EXTRA = "brainnet[transformers]"
 STATES = ("hidden_states", "reshaped_hidden_states")
 INSTALLED = "_output_capturing_hooks_installed"  # where the library notes that its hooks are on
+_FIRST_BLOCK = re.compile(r"(^|\.)(layers?|stages?|blocks?)\.0(\.|$)")
 BICUBIC = 3  # PIL's number; 1 is Lanczos, the nearest to which is bicubic
 VISION = ("vision_model", "vision_encoder", "vision_tower")  # names of the image tower in a model of image and text
 KNOWN = (  # a few of thousands, for `brainnet backbones transformers`
@@ -247,10 +249,11 @@ def _check_takes_images(variant: str, network: nn.Module) -> None:
 
 
 class State(NamedTuple):
-    """A hidden state: where it is, and its number of places where it is a sequence, else 0."""
+    """A hidden state: where it is taken, its number of places where it is a sequence (else 0), which module made it."""
 
     place: Place
     n_places: int
+    maker: str
 
 
 def _look(variant: str, network: nn.Module, size: tuple[int, int]) -> list[State]:
@@ -259,12 +262,14 @@ def _look(variant: str, network: nn.Module, size: tuple[int, int]) -> list[State
     A state that is the very output of a module which ran once is taken there, so that a pass may stop behind it.
     """
     like, kept, names = next(network.parameters()), [], {}
+    first: dict[int, str] = {}
     runs = Counter()
 
     def keep(name: str, output: Any) -> None:
         runs[name] += 1
         kept.append(part_of(output))  # alive, so that no other tensor takes its place in memory
         names[id(kept[-1])] = name
+        first.setdefault(id(kept[-1]), name)
 
     network.eval()
     with ExitStack() as hooks, torch.no_grad():
@@ -294,7 +299,7 @@ def _look(variant: str, network: nn.Module, size: tuple[int, int]) -> list[State
             place = Place(
                 "", key=f"hidden_states.{i}", layout=_layout_of(state, _width(network.config, i, len(states)))
             )
-        found.append(State(place, state.shape[1] if state.ndim == 3 else 0))
+        found.append(State(place, state.shape[1] if state.ndim == 3 else 0, first.get(id(state), "")))
     return found
 
 
@@ -316,7 +321,8 @@ def _width(config: Any, i: int, n_states: int) -> int | None:
 def _n_embeddings(states: Sequence[State], config: Any) -> int:
     """1 where the first hidden state is what the first block is given, 0 where it is what that block gives."""
     depths = getattr(config, "depths", None)
-    return int(bool(states) and len(states) != (len(depths) if depths else -1))
+    by_a_block = bool(states) and _FIRST_BLOCK.search(states[0].maker) is not None
+    return int(bool(states) and not by_a_block and len(states) != (len(depths) if depths else -1))
 
 
 def _attention_maps(config: Any, states: Sequence[State], n_blocks: int) -> dict[str, Place]:

@@ -28,6 +28,7 @@ SETTINGS = {
     "swin": lambda: T.SwinConfig(image_size=64, embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=4),
     "pvt": lambda: T.PvtV2Config(image_size=64, hidden_sizes=CNN["hidden_sizes"], depths=[1] * 4,
                                  num_attention_heads=[1, 1, 2, 2]),
+    "poolformer": lambda: T.PoolFormerConfig(hidden_sizes=CNN["hidden_sizes"], depths=[1] * 4),
     "sam": lambda: T.SamVisionConfig(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, image_size=64,
                                      patch_size=8, output_channels=16, global_attn_indexes=[1], window_size=4),
 }  # fmt: skip
@@ -72,7 +73,7 @@ def test_tokens_are_the_librarys_own_hidden_states(rng, tmp_path, kind):
     with torch.no_grad():
         output = network(images, output_hidden_states=True)
     states = list(output.hidden_states)
-    states = states if kind == "pvt" else states[1:]
+    states = states if kind in ("pvt", "poolformer") else states[1:]
     if kind == "swin":
         states = list(output.reshaped_hidden_states)[1:]
     assert backbone.layers == tuple(map(str, range(len(states))))
