@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.server
+import os
 import subprocess
 import sys
 import threading
@@ -273,3 +274,11 @@ def test_a_connection_that_breaks_off_is_no_file(tmp_path, monkeypatch):
             fetch(f"http://127.0.0.1:{running.server_port}/weights.bin")
         running.shutdown()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")
+def test_a_lock_is_never_made_through_a_link(tmp_path):
+    (tmp_path / "a.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="a.lock"), locked(tmp_path / "a"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

@@ -203,7 +203,7 @@ def encode_subjects(
         }
         _write(results, out, progress)
         clock.lap("files and figures")
-        put_card(out, card, clock)
+        put_card(out, card, clock, [f"weights/{path.name}" for path in sorted((out / "weights").glob("*.npz"))])
     return encoding
 
 

@@ -18,13 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import open_sealed, read_json
+from brainnet._files import open_sealed
 from brainnet._work import at_work, device_of, says_progress
 from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, FitKey, predict_with
 from brainnet.encode.jobs import weights_file
 from brainnet.encode.weights import reads_windows
+from brainnet.run.card import check_files
+from brainnet.run.runs import read_card
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore, fingerprint_of
 from brainnet.store.extraction import extract
@@ -84,7 +86,7 @@ def kept_fits(run: str | Path) -> list[KeptFit]:
         FileNotFoundError: no such folder, or no weights in it.
         ValueError: a damaged card.
     """
-    card = read_json(Path(run) / "run.json")
+    card = read_card(Path(run) / "run.json")
     rows = card.get("weights")
     if card.get("kind") != "encode" or not rows:
         raise FileNotFoundError(f"{run} holds no weights: `brainnet encode --keep-weights --out {run}` keeps them.")
@@ -144,6 +146,7 @@ class KeptPredictor:
     def __init__(self, run: str | Path, fit: KeptFit):
         path = weights_file(Path(run), fit.key)
         self.weights, about = open_sealed(path)
+        check_files(Path(run), f"weights/{path.name}")  # another run's fits have the same names
         known = about.get("network")
         if about.get("fit") != list(fit.key) or not isinstance(known, dict) or "intercept" not in self.weights:
             raise ValueError(f"{path} holds the weights of another fit: encode again with --keep-weights.")

@@ -50,6 +50,9 @@ KINDS = {
     "tokens": Kind(("encode with a store",), "store", ("store*",), "encode with a store"),
     "manifest of tokens": Kind(("encode with a store",), "store.json", ("store*",), "encode with a store"),
     "job of encode": Kind(("encode",), "jobs/*ridge_features.3*.npz", ("jobs/*",), "encode"),
+    "weights of encode": Kind(
+        ("encode with weights",), "weights/*banded*.npz", ("*",), "predict by weights", predictions
+    ),
     "chunk of a searchlight": Kind(("searchlight",), "chunks/chunk_00000.npz", ("chunks/*",), "searchlight"),
     "manifest of chunks": Kind(("searchlight",), "chunks/manifest.json", ("chunks/*",), "searchlight"),
     "last checkpoint": Kind(("fit half",), "checkpoints/last.ckpt", ("*",), "fit on", numbers),
@@ -73,9 +76,12 @@ def words_of(inputs: Path, out: Path) -> dict[str, list[str]]:
     return {
         **{name: [*toy[name], *at] for name in ("extract", "rdm", "fit", "encode", "searchlight")},
         "encode with a store": [*toy["encode"], "TOKENS.STORE", str(out / "store"), *at],
+        "encode with weights": [*toy["encode"], "--keep-weights", *at],
         "fit half": [*half, *at],
         "fit on": [*toy["fit"], "--resume", *at],
         "predict": ["predict", str(out), images, "--out", str(out / "predictions"), "--quiet"],
+        "predict by weights": ["predict", str(out), images, "--method", "banded", "--out", str(out / "predictions"),
+                               "--quiet"],
         "plot": ["plot", str(out)],
         "show": ["runs", "show", str(out)],
         "compare its RDMs": ["rsa", "compare", str(out / "rdms.npz"), "--model", str(out / "rdms.npz"),

@@ -34,6 +34,17 @@ def test_fdr_is_by_counts_alone_where_permutations_are_few(rng):
     torch.testing.assert_close(found.p_fdr[0], fdr(found.p[0], found.p_max[0]))
 
 
+def test_the_tail_finds_what_counts_and_the_family_wise_test_do_not(rng):
+    """1,000 centres and permutations, eleven active: ten of them below the bar of the largest score."""
+    null = torch.randn(1, 1000, 1000, generator=rng, dtype=torch.float64)
+    score = torch.randn(1, 1000, generator=rng, dtype=torch.float64).clamp(max=2)
+    score[0, :10], score[0, 10] = 3.8, 6.0
+    moments = torch.stack([null.pow(power).sum(2) for power in (1, 2, 3)], -1)
+    found = p_from_counts(score, (null >= score[:, :, None]).sum(2), null.amax(1), moments)
+    assert int((found.p_max <= 0.05).sum()) == int((fdr(found.p[0], found.p_max[0]) <= 0.05).sum()) == 1
+    assert (found.p_fdr[0] <= 0.05).nonzero()[:, 0].tolist() == list(range(11))
+
+
 def test_the_tail_is_the_one_that_many_permutations_have(rng):
     """Skewed chance: the tail from 1,000 permutations against the share of a million that reach the score."""
     draw = lambda n: torch.rand(n, 8, generator=rng, dtype=torch.float64).square().sum(1)  # noqa: E731
