@@ -19,6 +19,7 @@ from torch import Tensor
 
 from brainnet._work import progress as show_progress
 from brainnet.ridge.estimator import VoxelwiseRegressor
+from brainnet.ridge.evidence import Evidence, KernelFit, LeftOut, weigh
 from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, window_grid
 from brainnet.ridge.window import ALPHAS, CENTRES, WIDTHS
@@ -28,19 +29,6 @@ from brainnet.selection import gaussian_windows
 
 SHARES = (1.0, 0.85, 0.7, 0.4, 0.0)
 TEMPER = 0.2
-_STEPS = 200  # of the prior over shares, at most
-_SETTLED = 1e-6
-
-
-class Evidence(NamedTuple):
-    """Leave-one-out R2 at the best penalty, and the index of that penalty.
-
-    Both (n_shares, n_windows, n_voxels), for the candidate windows of each voxel; R2 is minus infinity where there is
-    no such fit: share 0 has one instead of one for each window.
-    """
-
-    r2: Tensor
-    alpha: Tensor
 
 
 class Field(NamedTuple):
@@ -57,13 +45,6 @@ class Field(NamedTuple):
     maps: dict[str, Tensor]
     offset: Tensor
     kept: float
-
-
-class LeftOut(NamedTuple):
-    """Left-out predictions of the training images, (n_images, n_voxels): all of it, and the whole-image part of it."""
-
-    prediction: Tensor
-    field: Tensor
 
 
 class MixedWindowRidgeCV(VoxelwiseRegressor):
@@ -349,7 +330,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         left_out = LeftOut(torch.zeros_like(y), torch.zeros_like(y))
 
         def add(i: int, kernel: Tensor, rank: Tensor, voxels: Tensor) -> None:
-            fit = _Fit(kernel, whole, self._shares[i], y)
+            fit = KernelFit(kernel, whole, self._shares[i], y)
             chosen = evidence.alpha[i, rank, voxels]
             for index in chosen.unique().tolist():
                 ranks, some = rank[chosen == index], voxels[chosen == index]
@@ -414,70 +395,3 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
             raise ValueError(
                 f"n_windows must be at least 1 and temper in (0, 1]; got {self.n_windows} and {self.temper}."
             )
-
-
-class _Fit:
-    """Ridge with one kernel at any penalty: dual weights, and what is predicted of images left out."""
-
-    def __init__(self, kernel: Tensor, whole: Tensor | None, share: float, y: Tensor):
-        self.share, self._whole, self._y = share, whole, y
-        self._spectrum = spectrum_of_kernel(kernel, centred=True)
-        self._coordinates = self._spectrum.vectors.T @ y
-        self._own = None if share == 1 else (whole @ self._spectrum.vectors).mul_(self._spectrum.vectors)
-
-    def solve(self, alpha: float, voxels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Dual weights, left-out prediction and the whole-image part of it, (n_images, n_voxels) each.
-
-        Leaving image i out changes the dual weights c to ``c - G[:, i] c_i / G_ii``, with G the inverse of the centred
-        kernel and its penalty; so its part of the prediction loses ``(K G)_ii c_i / G_ii``.
-        """
-        vectors, values = self._spectrum
-        coordinates, y = self._coordinates[:, voxels], self._y[:, voxels]
-        dual = vectors @ (coordinates / (values + alpha)[:, None])
-        [residual] = leave_one_out(self._spectrum, coordinates, y, [alpha], intercept=True)
-        predicted = y - residual
-        if self._own is None:
-            return dual, predicted, torch.zeros_like(y)
-        # c_i / G_ii is the residual left out: with it, the part needs no inverse
-        own = self._own @ (1 / (values + alpha))
-        field = (1 - self.share) * (self._whole @ dual - own[:, None] * residual)
-        return dual, predicted, field
-
-
-def weigh(r2: Tensor, n_images: int, temper: float, n_kept: int) -> tuple[Tensor, Tensor]:
-    """How much each of several fits counts for each voxel, from leave-one-out R2 and a prior that all voxels share.
-
-    A fit's likelihood is that of normal errors of unknown size, ``(1 - R2) ** (-n_images / 2)``, to the power of
-    ``temper``. The prior over shares is what makes the voxels' likelihood largest (empirical Bayes, by EM).
-
-    Args:
-        r2: (n_shares, n_windows, n_voxels), minus infinity where there is no fit.
-        n_images: how many it was measured on.
-        temper: in (0, 1].
-        n_kept: fits that count, of each voxel; the others are dropped.
-
-    Returns:
-        Weights as ``r2``, float64, summing to 1 over fits, 0 for a voxel without any; and the prior (n_shares,).
-
-    >>> r2 = torch.tensor([[[0.5, 0.4, 0.1]], [[0.1, 0.1, 0.2]]])
-    >>> weights, prior = weigh(r2, n_images=500, temper=0.2, n_kept=2)
-    >>> prior.round(decimals=1).tolist(), weights.sum((0, 1)).tolist()
-    ([0.7, 0.3], [1.0, 1.0, 1.0])
-    """
-    log = -0.5 * n_images * temper * torch.log1p(-r2.double().clamp(max=1 - 1e-12))
-    prior = torch.full((len(r2),), 1 / len(r2), dtype=torch.float64, device=r2.device)
-    known = log.isfinite().any(0).any(0)
-    flat = log[..., known].flatten(0, 1)
-    weights = torch.zeros_like(log)
-    if not known.any():
-        return weights, prior
-    for _ in range(_STEPS):
-        logit = (log[..., known] + prior.log()[:, None, None]).flatten(0, 1)
-        posterior = torch.softmax(logit, 0)
-        before, prior = prior, posterior.reshape(len(r2), -1).sum(1) / posterior.shape[1]
-        if (prior - before).abs().max() < _SETTLED:
-            break
-    top = posterior.topk(min(n_kept, len(flat)), 0)
-    kept = torch.zeros_like(posterior).scatter_(0, top.indices, top.values / top.values.sum(0))
-    weights[..., known] = kept.reshape(log[..., known].shape)
-    return weights, prior

@@ -6,7 +6,6 @@ import torch
 from sklearn.kernel_ridge import KernelRidge
 
 from brainnet.ridge import MixedWindowRidgeCV, WindowRidgeCV, gaussian_windows
-from brainnet.ridge.mixed import weigh
 from brainnet.scores import pearson_r
 from brainnet.tokens import Tokens
 
@@ -199,29 +198,6 @@ def test_shuffled_responses_score_zero(rng):
     model = MixedWindowRidgeCV(FEW).fit({k: v[train] for k, v in local.items()}, response[train])
     r = pearson_r(model.predict({k: v[test] for k, v in local.items()}), response[test])
     assert abs(r.mean()) < 3 * 0.1 / len(r) ** 0.5 + 0.02  # SD of r over 100 images is .1
-
-
-def test_the_prior_is_what_voxels_have_in_common():
-    """Weak evidence follows the others, strong evidence does not."""
-    r2 = torch.full((2, 1, 20), 0.3)
-    r2[0, 0, :18] = 0.4
-    r2[1, 0, 18] = 0.302  # a little better with the share that nobody else speaks for
-    r2[1, 0, 19] = 0.6
-    weights, prior = weigh(r2, n_images=400, temper=1.0, n_kept=1)
-    assert prior[0] > 0.9
-    assert weights[0, 0, 18] == 1
-    assert weights[1, 0, 19] == 1
-    alone, _ = weigh(r2[..., 18:], n_images=400, temper=1.0, n_kept=1)
-    assert alone[1, 0, 0] == 1
-
-
-def test_a_voxel_without_any_fit_counts_nothing():
-    r2 = torch.full((2, 3, 2), -torch.inf)
-    r2[0, 1, 0] = 0.5
-    weights, prior = weigh(r2, n_images=50, temper=0.2, n_kept=2)
-    assert weights[0, 1, 0] == 1
-    assert weights.sum() == 1
-    assert prior.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
