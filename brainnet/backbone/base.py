@@ -134,3 +134,15 @@ class FrozenBackbone(nn.Module):
             "preprocessing": str(self.preprocessing),
             "settings": " ".join(f"{key}={value}" for key, value in sorted(self.settings.items())),
         }
+
+
+def square_side(image_size: int | tuple[int, int], network: str) -> int:
+    """Pixels along the side of a square image, from one number or two that are equal.
+
+    >>> square_side((224, 224), "ModifiedMAE")
+    224
+    """
+    sides = {image_size} if isinstance(image_size, int) else set(image_size)
+    if len(sides) != 1:
+        raise ValueError(f"{network} takes square images, got {tuple(image_size)}.")
+    return sides.pop()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from brainnet._registry import options_of
-from brainnet.backbone import BACKBONES, backbone_of
+from brainnet.backbone import BACKBONES
+from brainnet.backbone.adjusted import adjusted_of
 from brainnet.backbone.survey import ModuleRow, survey
 from brainnet.tokens import Backbone
 
@@ -29,11 +30,7 @@ def list_layers(
         known = options_of(BACKBONES.factory(backbone.partition("=")[0]))
         if "=" not in backbone and (known is None or "weights" in known):
             network.setdefault("weights", "random")
-        taken = image_size is not None and (known is None or "image_size" in known)
-        options = {**network, "image_size": image_size} if taken and image_size[0] == image_size[1] else network
-        if taken and options is not network:
-            options["image_size"] = image_size[0]
-        backbone = backbone_of(backbone, **options)
+        backbone = adjusted_of(backbone, image_size=image_size, **network)
     if not hasattr(backbone, "parameters"):
         raise ValueError(f"{type(backbone).__name__} is an object of your own, whose modules brainnet does not see.")
     rows = survey(backbone, image_size)

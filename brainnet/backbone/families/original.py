@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from brainnet._checks import check_word, require
 from brainnet._registry import Registry, check_options, takes_options_of
+from brainnet.backbone.base import square_side
 from brainnet.backbone.families.clip import ModifiedCLIP
 from brainnet.backbone.families.timm import native_names, published_weights
 from brainnet.backbone.hooks import HookedBackbone
@@ -35,7 +36,6 @@ from brainnet.tokens import RESIZE_MODES, Preprocessing, Tokens
 ORIGINALS = Registry("original backbone")
 ORIGINALS.register("clip")(ModifiedCLIP)
 META = "https://dl.fbaipublicfiles.com"
-HUB_OFFSET = 0.1  # DINO's and DINOv2's code resizes positions by (n + 0.1) / n_trained
 
 
 class Blocks(HookedBackbone):
@@ -107,11 +107,12 @@ class ModifiedDiNOv2(Blocks):
         registers: bool = False,
         source: str = "timm",
         repository: str | Path = "facebookresearch/dinov2",
-        image_size: int = 224,
+        image_size: int | tuple[int, int] = 224,
         preprocessing: Preprocessing | None = None,
         global_token: str = "class",
     ):
         check_word("size", size, self.SIZES)
+        image_size = square_side(image_size, type(self).__name__)
         check_word("source", source, ("timm", "hub"))
         extra = "_reg4" if registers else ""
         letter, options = self.SIZES[size]
@@ -153,16 +154,16 @@ class _OfTimm(Blocks):
         layers: Iterable[str | int] | None = None,
         weights: str | Path = "default",
         seed: int = 0,
-        image_size: int = 224,
+        image_size: int | tuple[int, int] = 224,
         preprocessing: Preprocessing | None = None,
         global_token: str = "class",
     ):
         check_word("size", size, self.SIZES)
+        image_size = square_side(image_size, type(self).__name__)
         model, address, options = self.SIZES[size]
-        timm = require("timm", self.TITLE)
         file = self._published(model, size, weights, address)
         with own_random_numbers(seed):
-            network = timm.create_model(model, img_size=image_size, num_classes=0, **options)
+            network = require("timm", self.TITLE).create_model(model, img_size=image_size, num_classes=0, **options)
         if file is not None:
             state = native_names(network, self._translated(load_weights(file), image_size, network))
             fit_weights(network, state, file, optional=("head.", "fc_norm.", "decoder_", "mask_token"))
@@ -293,12 +294,13 @@ class ModifiedSAM(Blocks):
         layers: Iterable[str | int] | None = None,
         weights: str | Path = "default",
         seed: int = 0,
-        image_size: int = 1024,
+        image_size: int | tuple[int, int] = 1024,
         grid: tuple[int, int] | None = None,
         resize: str = "mean",
         preprocessing: Preprocessing | None = None,
     ):
         check_word("size", size, self.SIZES)
+        image_size = square_side(image_size, type(self).__name__)
         check_word("resize mode", resize, RESIZE_MODES)
         modeling = require("segment_anything.modeling", "ModifiedSAM", "segment-anything")
         published, width, depth, heads, whole = self.SIZES[size]
@@ -362,7 +364,7 @@ def resized_positions(state: dict[str, Tensor], side: int) -> dict[str, Tensor]:
         return state
     n = round((positions.shape[1] - 1) ** 0.5)
     patches = positions[:, 1:].unflatten(1, (n, n)).permute(0, 3, 1, 2)
-    factor = (side + HUB_OFFSET) / n
+    factor = (side + 0.1) / n
     patches = F.interpolate(patches.float(), scale_factor=(factor, factor), mode="bicubic")
     return {**state, "pos_embed": torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], 1)}
 

@@ -56,7 +56,8 @@ class TransformersBackbone(HookedBackbone):
         weights: "default" (those of the name or folder), a file, or ``"random"``. Code that a repository brings is
             never run.
         seed: of random weights.
-        image_size: pixels along the side of the square input; by default what the model's image processor says.
+        image_size: height and width in pixels, or one number for both; by default what the model's image processor
+            says.
         preprocessing: by default the processor's mean, SD and interpolation, of the whole image.
         global_token: "class", "mean" or "registers", see :class:`HookedBackbone`.
         revision: of the hub's repository: a branch, a tag or a commit.
@@ -73,7 +74,7 @@ class TransformersBackbone(HookedBackbone):
         layers: Iterable[str | int] | None = None,
         weights: str | Path = "default",
         seed: int = 0,
-        image_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
         preprocessing: Preprocessing | None = None,
         global_token: str = "class",
         revision: str = "main",
@@ -181,7 +182,7 @@ def build(
     layers: Iterable[str | int] | None = None,
     weights: str | Path = "default",
     seed: int = 0,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     preprocessing: Preprocessing | None = None,
     global_token: str = "class",
     revision: str = "main",
@@ -333,7 +334,7 @@ def _attention_maps(config: Any, states: Sequence[State], n_blocks: int) -> dict
 
 
 def _preprocessing(
-    transformers: Any, variant: str, revision: str, config: Any, image_size: int | None
+    transformers: Any, variant: str, revision: str, config: Any, image_size: int | tuple[int, int] | None
 ) -> Preprocessing:
     """What the model's own image processor does to a photograph, of the whole image."""
     try:

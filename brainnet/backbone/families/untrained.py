@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import check_word, require
+from brainnet.backbone.base import square_side
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import choose_places
 from brainnet.backbone.weights import chosen_file, fit_weights, load_weights, own_random_numbers
@@ -31,7 +32,7 @@ def build(
     *,
     features: int | None = None,
     widths: Iterable[int] = WIDTHS,
-    image_size: int = SIDE,
+    image_size: int | tuple[int, int] = SIDE,
     layers: Iterable[str | int] | None = None,
     weights: str | Path = "random",
     seed: int = 42,
@@ -56,6 +57,7 @@ def build(
     (('1', '2', '3', '4', '5'), (8, 8, 8, 8, 108))
     """
     check_word("untrained network", variant or "", KINDS)
+    image_size = square_side(image_size, f"untrained:{variant}")
     file = chosen_file(weights, f"untrained:{variant}")
     with own_random_numbers(seed):
         if variant == "vit":

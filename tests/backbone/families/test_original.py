@@ -263,3 +263,10 @@ def test_published_weights_are_asked_for_at_their_addresses(tmp_path, monkeypatc
     with pytest.raises(ConnectionError, match="weights="):
         kind(**options)
     assert any(address in url for url in asked)
+
+
+def test_images_are_square_by_one_number_or_two(shallow):
+    for side in (64, (64, 64)):
+        assert ModifiedMAE(weights="random", image_size=side).preprocessing.size == (64, 64)
+    with pytest.raises(ValueError, match=r"ModifiedSAM takes square images, got \(64, 96\)"):
+        ModifiedSAM(weights="random", image_size=(64, 96))
