@@ -86,7 +86,8 @@ def test_every_format_holds_the_features_of_the_store(pictures, expected, tmp_pa
 def test_rdms_of_the_files_are_those_of_the_pictures(pictures, tmp_path):
     extract_features(pictures, tmp_path / "features", "expansion:small", layers=["3", "5"], grid=(8, 8), progress=False)
     of_files = write_rdms(tmp_path / "features", tmp_path / "a", progress=False)
-    of_pictures = write_rdms(pictures, tmp_path / "b", backbone="expansion:small", layers=["3", "5"], progress=False)
+    how = {"backbone": "expansion:small", "layers": ["3", "5"], "grid": (8, 8)}
+    of_pictures = write_rdms(pictures, tmp_path / "b", progress=False, **how)
     assert of_files.names == of_pictures.names
     assert list(of_files.conditions) == list(of_pictures.conditions) == [f"p{i + 5}" for i in range(7)]
     torch.testing.assert_close(of_files.values, of_pictures.values)
