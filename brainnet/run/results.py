@@ -242,9 +242,10 @@ def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished
     if "scores.csv" not in present or len(present) < 2:
         missing = "selectors.npz" if "selectors.npz" not in present else "scores.csv"
         raise FileNotFoundError(f"no {missing} in {run}; `brainnet fit --out {run}` makes a run folder.")
-    if finished:
+    with reading(run / "scores.csv", "table of scores"):
+        scores = pd.read_csv(run / "scores.csv")
+    if finished and "noise_ceiling" not in scores:  # else of an earlier brainnet
         check_files(run, *present)
-    scores = pd.read_csv(run / "scores.csv")
     ceiling = next((scores[name] for name in ("ceiling", "noise_ceiling") if name in scores), None)  # the latter once
     saved = run / "config.yaml"
     cfg = load_config(saved) if saved.is_file() else None
