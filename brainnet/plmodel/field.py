@@ -9,17 +9,14 @@ without each image. The maps stay those of the read-out.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from brainnet._work import size
+from brainnet._work import says_progress, size
 from brainnet.ridge import MixedWindowRidgeCV
 from brainnet.tokens import Tokens
-
-log = logging.getLogger(__name__)
 
 RANK = 256  # the most patterns over voxels
 LARGEST = 2 << 30  # bytes of a field in a checkpoint
@@ -35,10 +32,18 @@ class FieldRidge(nn.Module):
         offset: (r,).
         share: () weight of the field in the mix, 0 to 1.
         window_share: (n_voxels,) how much of what the mix explains the read-out's part explains; NaN where nothing is.
+        kept: () share of the variance of the field's training predictions that the patterns keep.
     """
 
     def __init__(
-        self, mean: Tensor, patterns: Tensor, maps: list[Tensor], offset: Tensor, share: Tensor, window_share: Tensor
+        self,
+        mean: Tensor,
+        patterns: Tensor,
+        maps: Sequence[Tensor],
+        offset: Tensor,
+        share: Tensor,
+        window_share: Tensor,
+        kept: Tensor,
     ):
         super().__init__()
         self.register_buffer("mean", mean.float())
@@ -46,6 +51,7 @@ class FieldRidge(nn.Module):
         self.register_buffer("offset", offset.float())
         self.register_buffer("share", share.float())
         self.register_buffer("window_share", window_share.float())
+        self.register_buffer("kept", kept.float())
         for index, value in enumerate(maps):
             self.register_buffer(f"map{index}", value.float())
 
@@ -56,7 +62,12 @@ class FieldRidge(nn.Module):
         if not found:
             return None
         maps = [found[f"map{index}"] for index in range(sum(name.startswith("map") for name in found))]
-        return cls(found["mean"], found["patterns"], maps, found["offset"], found["share"], found["window_share"])
+        others = {name: value for name, value in found.items() if not name.startswith("map")}
+        return cls(maps=maps, **others)
+
+    def describe(self) -> dict[str, float]:
+        """Its share of the predictions, how many patterns it has, and how much of it they keep."""
+        return {"share": float(self.share), "n_patterns": len(self.offset), "kept": float(self.kept)}
 
     def forward(self, prediction: Tensor, local: Sequence[Tensor]) -> Tensor:
         """The mix with a read-out's prediction (B, n_voxels), for each layer's tokens (B, C, H, W)."""
@@ -105,8 +116,10 @@ def fit_field(
     explained = parts[0] + parts[1]
     window_share = parts[0] / torch.where(explained > 0, explained, torch.nan)
     field = whole.field(rank)
-    log.info(
-        "field: share %.2f of the prediction; %d patterns keep %.2f %% of what it predicts",
-        share, len(field.offset), 100 * field.kept,
-    )  # fmt: skip
-    return FieldRidge(mean, field.patterns, [field.maps[k] for k in layers], field.offset, share, window_share)
+    maps, kept = [field.maps[layer] for layer in layers], torch.tensor(field.kept)
+    found = FieldRidge(mean, field.patterns, maps, field.offset, share, window_share, kept)
+    says_progress.info(
+        "The field counts %(share).2f in predictions; its %(n_patterns)d patterns keep %(kept).4f of what it predicts.",
+        found.describe(),
+    )
+    return found

@@ -11,6 +11,7 @@ from brainnet.ridge.spectrum import leave_one_out, spectrum_of_kernel
 
 _STEPS = 200  # of the prior over shares, at most
 _SETTLED = 1e-6
+_LEAST = 1e-300  # of a share in the prior: a voxel that only this one predicts keeps it
 
 
 class Evidence(NamedTuple):
@@ -87,7 +88,7 @@ def weigh(r2: Tensor, n_images: int, temper: float, n_kept: int) -> tuple[Tensor
     if not known.any():
         return weights, prior
     for _ in range(_STEPS):
-        logit = (log[..., known] + prior.log()[:, None, None]).flatten(0, 1)
+        logit = (log[..., known] + prior.clamp(min=_LEAST).log()[:, None, None]).flatten(0, 1)
         posterior = torch.softmax(logit, 0)
         before, prior = prior, posterior.reshape(len(r2), -1).sum(1) / posterior.shape[1]
         if (prior - before).abs().max() < _SETTLED:

@@ -89,6 +89,8 @@ def _write_tables(
         }
     if validation is not None:
         metrics["validation"] = validation
+    if model.field is not None:
+        metrics["field"] = model.field.describe()
     if hasattr(dataset, "recovery") and dataset.noise_ceiling is not None and share is not None:
         # what a layer or scale contributes over the weight it was given is its gain
         metrics["recovery"] = dataset.recovery(

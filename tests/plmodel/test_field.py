@@ -85,7 +85,13 @@ def test_a_field_that_is_too_large_is_refused(surround, monkeypatch):
 
 def test_shapes_come_from_a_state_dict():
     state = FieldRidge(
-        torch.ones(3), torch.ones(3, 2), [torch.ones(2, 4, 1, 1)], torch.ones(2), torch.tensor(0.5), torch.ones(3)
+        torch.ones(3),
+        torch.ones(3, 2),
+        [torch.ones(2, 4, 1, 1)],
+        torch.ones(2),
+        torch.tensor(0.5),
+        torch.ones(3),
+        torch.tensor(1.0),
     ).state_dict(prefix="field.")
     empty = FieldRidge.like(state)
     empty.load_state_dict({k.removeprefix("field."): v for k, v in state.items()})
