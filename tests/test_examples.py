@@ -16,7 +16,7 @@ SMALLER = {
     "n_train=60, n_test=40": "n_train=60, n_val=10, n_test=4, radius=12, progress=False",
     "n_permutations=200": "n_permutations=19",
     "torch.rand(300, 3, 8, 8)": "torch.rand(60, 3, 8, 8)",
-    "torch.randn(300, 2, 3)": "torch.randn(60, 2, 3)",
+    "torch.randn(300, 50, 3)": "torch.randn(60, 50, 3)",
 }
 
 

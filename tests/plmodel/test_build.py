@@ -120,9 +120,21 @@ def test_the_demo_takes_any_family(name):
     assert backbone.layers
 
 
-def test_a_precision_or_option_that_a_family_does_not_know_is_refused():
+def test_an_option_that_a_family_does_not_know_is_refused():
     words = ["BACKBONE.NAME", "torchvision:squeezenet1_1", "BACKBONE.WEIGHTS", "random"]
-    with pytest.raises(ValueError, match="'precision'"):
-        build_backbone_of(load_config(None, [*words, "BACKBONE.PRECISION", "bf16"]))
     with pytest.raises(ValueError, match="'filters_5'"):
         build_backbone_of(load_config(None, [*words, "BACKBONE.OPTIONS.filters_5", "3"]))
+
+
+def test_a_precision_works_for_every_family():
+    """And shows in what the network is: tokens of another precision are other tokens."""
+    words = ["BACKBONE.NAME", "torchvision:squeezenet1_1", "BACKBONE.WEIGHTS", "random"]
+    plain, half = (
+        build_backbone_of(load_config(None, [*words, "BACKBONE.PRECISION", precision]))
+        for precision in ("fp32", "bf16")
+    )
+    a, b = (backbone.get_tokens(torch.ones(1, 3, 64, 64))[0] for backbone in (plain, half))
+    for layer, maps in a.items():
+        difference = (maps - b[layer].float()).abs().max()
+        assert 0 < difference < 0.05 * maps.abs().max()
+    assert plain.fingerprint() != half.fingerprint()

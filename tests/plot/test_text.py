@@ -75,6 +75,8 @@ FIGURES = {
                                                   scores=torch.ones(N) / 2, score_name=n[1], leave_out=("scale",),
                                                   note=n[2]),
     "training": lambda n: plot.training([{"epoch": 0, n[0] + "loss": 1.0}], chosen(), free(n), layer_names=n),
+    "window_share": lambda n: plot.window_share(torch.ones(N) / 2, free(n), position=torch.zeros(N, 2), title=n[0]),
+    "window_share, slices": lambda n: plot.window_share(torch.ones(N) / 2, volume(n), outlines=True, title=n[0]),
     "rdms": lambda n: plot.rdms(some_rdms(n), title=n[0]),
     "rdms, groups": lambda n: plot.rdms(some_rdms(n), groups=[n[0], n[0], n[1], n[2]]),
     "model_similarity": lambda n: plot.model_similarity(some_rdms(n), title=n[0]),
@@ -106,7 +108,7 @@ def test_no_name_breaks_a_figure_or_is_parsed_as_a_formula(figure, names):
 
 
 def test_every_public_figure_is_among_them():
-    drawn_here = {name.split(",")[0] for name in FIGURES} | {"flatmap", "save", "layer matrix"}
+    drawn_here = {name.split(",")[0] for name in FIGURES} | {"flatmap", "save", "saved_as", "layer matrix"}
     assert set(plot.__all__) <= drawn_here
 
 
