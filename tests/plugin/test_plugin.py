@@ -74,7 +74,7 @@ def card(run, out: str) -> dict:
 
 def test_the_lists_name_what_other_packages_bring(run):
     listed = [line.split() for line in run("-m", "brainnet", "backbones").splitlines()]  # however wide the columns are
-    assert ["blur", *"Blurred copies of the image.".split()] in listed
+    assert ["blur", *["Blurred", "copies", "of", "the", "image."]] in listed
     assert run("-m", "brainnet", "backbones", "blur").split() == ["blur:fine", "blur:coarse"]
     assert "Stripes of two orientations." in run("-m", "brainnet", "datasets")
 
