@@ -66,7 +66,8 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         n_windows: how many windows of a voxel are tried with every share, and how many fits are averaged.
         temper: how far the leave-one-out likelihood is believed, in (0, 1]. Its errors are not independent of one
             another, and taken at its word (1) it picks a single window.
-        memory: bytes that tokens, pooled features and kept kernels may take; smaller means more passes over the tokens.
+        memory: bytes that tokens or pooled features may take at once, and twice as many for kernels that are kept;
+            smaller means more passes over the tokens.
         dtype: of the arithmetic. float32 keeps four digits of the scores, float64 costs twice the time.
         progress: whether a bar shows on a terminal.
 
@@ -119,7 +120,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         shares: Sequence[float] = SHARES,
         n_windows: int = 8,
         temper: float = TEMPER,
-        memory: int = 1 << 30,
+        memory: int = 1 << 28,
         dtype: torch.dtype = torch.float32,
         progress: bool = False,
     ):

@@ -33,13 +33,13 @@ class WindowKernels:
         maps: tokens of the training images.
         n_images: how many there are.
         windows: (n_windows, 3) x, y and width; gives the dtype and the device.
-        memory: bytes for tokens and pooled features at once, and as many again for kernels that are kept.
+        memory: bytes for tokens and pooled features at once, and twice as many for kernels that are kept.
     """
 
     def __init__(self, maps: TokenMaps, n_images: int, windows: Tensor, memory: int):
         self.maps, self.n, self._windows, self._memory = maps, n_images, windows, memory
         self._kept: dict[int, Tensor] = {}
-        self._keeps = len(windows) * n_images**2 * windows.dtype.itemsize <= memory
+        self._keeps = len(windows) * n_images**2 * windows.dtype.itemsize <= 2 * memory
         self._whole_gains: dict[str, Tensor] = {}
 
     def windows(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
