@@ -20,7 +20,7 @@ from torch import Tensor
 from brainnet._work import progress as show_progress
 from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.evidence import Evidence, KernelFit, LeftOut, weigh
-from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
+from brainnet.ridge.spectrum import best_penalty, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, window_grid
 from brainnet.ridge.window import ALPHAS, CENTRES, WIDTHS
 from brainnet.ridge.window_kernels import WindowKernels
@@ -311,15 +311,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
     def _best_penalty(self, kernel: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The best leave-one-out R2 over penalties, NaN where there is none, and the index of that penalty."""
         spectrum = spectrum_of_kernel(kernel, centred=True)
-        score_of = residual_score("r2", y)
-        best = torch.full_like(y[0], -torch.inf)
-        at = torch.zeros(y.shape[1], dtype=torch.long, device=y.device)
-        for index, residual in enumerate(
-            leave_one_out(spectrum, spectrum.vectors.T @ y, y, self.alphas, intercept=True)
-        ):
-            score = score_of(residual).to(y.dtype).nan_to_num(nan=-torch.inf)
-            better = score > best
-            best, at = torch.where(better, score, best), at.masked_fill(better, index)
+        best, at = best_penalty(spectrum, spectrum.vectors.T @ y, y, self.alphas, residual_score("r2", y))
         return best.masked_fill(best.isneginf(), torch.nan), at
 
     def _solve(

@@ -108,6 +108,24 @@ def residual_score(scoring: str, response: Tensor) -> Callable[[Tensor], Tensor]
     return score
 
 
+def best_penalty(
+    spectrum: Spectrum, coordinates: Tensor, response: Tensor, penalties: Iterable[float], score: Callable
+) -> tuple[Tensor, Tensor]:
+    """The best leave-one-out score over penalties, minus infinity where there is none, and the index of its penalty.
+
+    Args:
+        spectrum, coordinates, response, penalties: of centred features, as for :func:`leave_one_out`.
+        score: of residuals, see :func:`residual_score`.
+    """
+    best = torch.full_like(response[0], -torch.inf)
+    at = torch.zeros(response.shape[1], dtype=torch.long, device=response.device)
+    for index, residual in enumerate(leave_one_out(spectrum, coordinates, response, penalties, intercept=True)):
+        found = score(residual).to(response.dtype).nan_to_num(nan=-torch.inf)
+        better = found > best
+        best, at = torch.where(better, found, best), at.masked_fill(better, index)
+    return best, at
+
+
 def _sum_of(a: Tensor, b: Tensor) -> Tensor:
     """Sums over images of a product, in float64."""
     return (a * b).sum(0, dtype=torch.float64)

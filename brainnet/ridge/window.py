@@ -17,7 +17,7 @@ from torch import Tensor
 
 from brainnet._work import progress as show_progress
 from brainnet.ridge.estimator import VoxelwiseRegressor
-from brainnet.ridge.spectrum import leave_one_out, residual_score, spectrum_of_kernel
+from brainnet.ridge.spectrum import best_penalty, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, pool, window_grid
 from brainnet.ridge.window_kernels import unit_gains
 from brainnet.scores import r2, usable_voxels
@@ -173,13 +173,8 @@ class WindowRidgeCV(VoxelwiseRegressor):
         spectrum = spectrum_of_kernel(kernel, centred=True)
         coordinates = spectrum.vectors.T @ y
         mean_eigenvalue = kernel.trace() / len(y)
-        best = torch.full_like(y[0], -torch.inf)
-        alpha_of = torch.zeros(y.shape[1], dtype=torch.long, device=y.device)
         penalties = [alpha * mean_eigenvalue for alpha in self.alphas]
-        for index, residual in enumerate(leave_one_out(spectrum, coordinates, y, penalties, intercept=True)):
-            score = self._score_of(residual).to(y.dtype).nan_to_num(nan=-torch.inf)
-            better = score > best
-            best, alpha_of = torch.where(better, score, best), alpha_of.masked_fill(better, index)
+        best, alpha_of = best_penalty(spectrum, coordinates, y, penalties, self._score_of)
         won = best > self._score
         if won.any():
             alphas = torch.tensor(self.alphas, dtype=y.dtype, device=y.device)[alpha_of[won]]
