@@ -22,9 +22,9 @@ from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.evidence import Evidence, KernelFit, LeftOut, weigh
 from brainnet.ridge.spectrum import best_penalty, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, window_grid
-from brainnet.ridge.window import ALPHAS, CENTRES, WIDTHS
+from brainnet.ridge.window import ALPHAS, CENTRES, WIDTHS, centred_responses, check_grids
 from brainnet.ridge.window_kernels import WindowKernels
-from brainnet.scores import r2, usable_voxels
+from brainnet.scores import r2
 from brainnet.selection import gaussian_windows
 
 SHARES = (1.0, 0.85, 0.7, 0.4, 0.0)
@@ -148,13 +148,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
                 images of tokens and responses that differ in number.
         """
         self._check()
-        responses = torch.as_tensor(responses)
-        if responses.ndim != 2 or len(responses) < 3:
-            raise ValueError(f"responses must be (n_images >= 3, n_voxels), got {tuple(responses.shape)}.")
-        y = responses.to(self.dtype)
-        self._mean = torch.where(y.isfinite().all(0), y.mean(0), torch.nan)
-        usable = usable_voxels(y)
-        y = torch.where(usable, y - y.mean(0), 0.0)
+        y, self._mean, usable = centred_responses(responses, self.dtype)
         self.windows_ = window_grid(self.centres, self.widths).to(y)
         self._shares = sorted({float(share) for share in self.shares}, reverse=True)
         kernels = self._kernels = WindowKernels(TokenMaps(tokens), len(y), self.windows_, self.memory)
@@ -380,8 +374,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         return self._kernels
 
     def _check(self) -> None:
-        if not self.alphas or min(self.alphas) <= 0 or not self.widths or min(self.widths) <= 0:
-            raise ValueError(f"alphas and widths must be positive, got {list(self.alphas)} and {list(self.widths)}.")
+        check_grids(self.alphas, self.widths)
         if not self.shares or not 0 <= min(self.shares) <= max(self.shares) <= 1:
             raise ValueError(f"shares are of the window kernel in the mix, in [0, 1]; got {list(self.shares)}.")
         if self.n_windows < 1 or not 0 < self.temper <= 1:

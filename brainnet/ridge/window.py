@@ -106,13 +106,8 @@ class WindowRidgeCV(VoxelwiseRegressor):
                 tokens and responses that differ in number, or global tokens missing at a scale above 0.
         """
         self._check()
-        responses = torch.as_tensor(responses)
-        if responses.ndim != 2 or len(responses) < 3:
-            raise ValueError(f"responses must be (n_images >= 3, n_voxels), got {tuple(responses.shape)}.")
+        y, self._mean, _ = centred_responses(responses, self.dtype)
         maps = TokenMaps(tokens)
-        y = responses.to(self.dtype)
-        self._mean = torch.where(y.isfinite().all(0), y.mean(0), torch.nan)
-        y = torch.where(usable_voxels(y), y - y.mean(0), 0.0)
         self._score_of = residual_score(self.selection, y)
         n_channels = sum(maps.widths.values())
         self._start(n_channels, y)
@@ -201,7 +196,29 @@ class WindowRidgeCV(VoxelwiseRegressor):
     def _check(self) -> None:
         if self.selection not in _SELECTIONS:
             raise ValueError(f"selection is 'r2' or 'pearson_r', got {self.selection!r}.")
-        if not self.alphas or min(self.alphas) <= 0 or not self.widths or min(self.widths) <= 0:
-            raise ValueError(f"alphas and widths must be positive, got {list(self.alphas)} and {list(self.widths)}.")
+        check_grids(self.alphas, self.widths)
         if not 0 <= self.scale <= 1:
             raise ValueError(f"scale is the share of the global token, in [0, 1]; got {self.scale}.")
+
+
+def centred_responses(responses: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Responses less their means, and 0 for a voxel that cannot be fitted; the means; which voxels can be fitted.
+
+    (n_images, n_voxels) and two times (n_voxels,); the mean of a voxel with NaN is NaN.
+
+    Raises:
+        ValueError: no (n_images, n_voxels), or fewer than three images.
+    """
+    responses = torch.as_tensor(responses)
+    if responses.ndim != 2 or len(responses) < 3:
+        raise ValueError(f"responses must be (n_images >= 3, n_voxels), got {tuple(responses.shape)}.")
+    y = responses.to(dtype)
+    mean = torch.where(y.isfinite().all(0), y.mean(0), torch.nan)
+    usable = usable_voxels(y)
+    return torch.where(usable, y - y.mean(0), 0.0), mean, usable
+
+
+def check_grids(alphas: Sequence[float], widths: Sequence[float]) -> None:
+    """Refuses penalties and widths that are none, or not positive."""
+    if not alphas or min(alphas) <= 0 or not widths or min(widths) <= 0:
+        raise ValueError(f"alphas and widths must be positive, got {list(alphas)} and {list(widths)}.")
