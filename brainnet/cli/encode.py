@@ -37,7 +37,8 @@ def encode(
         typer.Option(
             "--method",
             "-m",
-            help="ridge, banded, stacked, window, or FILE.py:NAME of your own; repeat for more. Default: ridge.",
+            help="ridge, banded, stacked, window, mixed, FILE.py:NAME of your own, or a mix of several as "
+            "stacked:window+banded, where FactorTopy stands for the maps of --run; repeat for more. Default: ridge.",
         ),
     ] = None,
     backbone: Annotated[

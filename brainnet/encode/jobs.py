@@ -196,10 +196,8 @@ def _training_score(estimator: Any, n_voxels: int) -> Tensor:
 
 
 def _details(estimator: Any) -> dict[str, np.ndarray]:
-    return {
-        name.rstrip("_"): torch.as_tensor(getattr(estimator, name)).cpu().numpy()
-        for name in getattr(estimator, "per_voxel", ())
-    }
+    found = {name.rstrip("_"): getattr(estimator, name) for name in getattr(estimator, "per_voxel", ())}
+    return {name: value.cpu().numpy() if torch.is_tensor(value) else np.asarray(value) for name, value in found.items()}
 
 
 def _estimator_identity(estimator: Any) -> list[Any]:

@@ -7,7 +7,8 @@ of which may be missing:
                         "tokens" (a function that gives batches of ``Tokens`` of all layers), or "images" (a
                         ``Reading``, which gives each of these for any part of the images)
     training_score()    (n_voxels,) score on training images, by which the best layer is chosen
-    per_voxel           names of fitted attributes that are kept beside the scores, their last axis the voxels
+    per_voxel           names of fitted attributes that are kept beside the scores: arrays (..., n_voxels), or names of
+                        their rows
     score_split(X, Y)   of one that reads spaces: space -> (n_voxels,) its part of R2
     cv                  a parameter that says how the training images are parted, see ``brainnet.ridge.RidgeCV``
 """
@@ -58,7 +59,7 @@ def find_estimators(methods: str | Sequence[str] | Mapping[str, Any], cv: Any = 
     else:
         found = {}
         for name in dict.fromkeys(methods):
-            label = name if name.startswith(STACKED) else name.rpartition(":")[2]
+            label = label_of(name)
             if label in found:
                 raise ValueError(f"two methods are called {label!r}; give one of them another name.")
             found[label] = _stack(name) if name.startswith(STACKED) else METHODS[name]()
@@ -69,12 +70,29 @@ def find_estimators(methods: str | Sequence[str] | Mapping[str, Any], cv: Any = 
     return found if cv is None else {name: _parted(name, estimator, cv) for name, estimator in found.items()}
 
 
-def _stack(name: str) -> StackedMethodsCV:
-    """The mix that "stacked:NAME+NAME" names."""
+def label_of(name: str) -> str:
+    """What a method that is named goes by in the table.
+
+    >>> label_of("mine.py:Lasso"), label_of("stacked:window+banded")
+    ('Lasso', 'stacked:window+banded')
+    """
+    return name if name.startswith(STACKED) else name.rpartition(":")[2]
+
+
+def members_of(name: str) -> list[str]:
+    """The methods that "stacked:NAME+NAME" names.
+
+    Raises:
+        ValueError: fewer than two.
+    """
     names = [part for part in name.removeprefix(STACKED).split("+") if part]
     if len(names) < 2:
         raise ValueError(f"{name!r} names {len(names)} methods to mix; write two or more, as stacked:window+banded.")
-    return StackedMethodsCV(find_estimators(names))
+    return names
+
+
+def _stack(name: str) -> StackedMethodsCV:
+    return StackedMethodsCV(find_estimators(members_of(name)))
 
 
 def _parted(name: str, estimator: Any, cv: Any) -> Any:

@@ -41,7 +41,7 @@ class StackedMethodsCV(VoxelwiseRegressor):
     """
 
     reads = "images"
-    per_voxel = ("weights_",)
+    per_voxel = ("weights_", "members_")
 
     def __init__(self, methods: Mapping[str, Any], cv: Any = 5, *, progress: bool = False):
         self.methods = methods

@@ -11,6 +11,7 @@
     figures/            each as PNG and SVG, with the plotted numbers as CSV
     run.json            the run card: versions, seeds, hashes of data and weights, splits, ceilings, times, scores
     weights/            with ``keep_weights`` the weights of every fit, for ``brainnet predict``
+    stacking/           with a mix of methods and trained maps, what finds its weights
     jobs/, tokens/      finished jobs and, where TOKENS.STORE names no file, token stores: the same call goes on there
 """
 
@@ -36,9 +37,10 @@ from brainnet.run.card import Clock, data_card, opening, put_card, refuse_others
 from brainnet.run.encoding_choices import Choices, check_choices, read_groups, subject_configs
 from brainnet.run.encoding_comparisons import difference_tables, significance_table
 from brainnet.run.encoding_figures import draw
+from brainnet.run.encoding_mixes import add_mixes, parted
 from brainnet.run.encoding_networks import Network, build_stores, check_networks, plan_networks
 from brainnet.run.encoding_pilot import Plan
-from brainnet.run.encoding_trained import TRAIN, add_run, subject_of
+from brainnet.run.encoding_trained import TRAIN, add_run, check_left_out, subject_of
 from brainnet.run.encoding_weights import clear_weights, kept_weights
 from brainnet.run.feature_files import FeatureFiles, read_features
 from brainnet.run.folder import claimed
@@ -129,6 +131,7 @@ def encode_subjects(
     features = {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()}
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     matched = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
+    check_left_out(matched, parted(choices.methods)[1])
     groups = None if choices.groups is None else {name: read_groups(choices.groups, one) for name, one in data.items()}
     clock.lap("data")
     with claimed(out, KIND):
@@ -177,7 +180,12 @@ def encode_subjects(
             weights = (
                 kept_weights(out, encoding) if choices.keep_weights else []
             )  # found again by the network's own name
-            learned = {str(run): add_run(encoding, run, name, stores) for run, name in matched.items()}
+            learned = {run: add_run(encoding, run, name, stores) for run, name in matched.items()}
+            fit_apart = partial(fit, plan.sources, data, layers=plan.layers, train=("train",), weights=None,
+                                out=out / "stacking", n_resamples=1, n_jobs=n_jobs, progress=progress)  # fmt: skip
+            maps = [one for _, one in learned.values()]
+            add_mixes(encoding, parted(choices.methods)[1], maps,
+                      lambda names: fit_apart(methods={name: plan.estimators[name] for name in names}))  # fmt: skip
             encoding.rename_models(choices.rename)
             clock.lap("fits")
             significance = significance_table(encoding, choices.n_resamples, progress)
@@ -196,7 +204,7 @@ def encode_subjects(
             "backbones": {network.label: network.fingerprint for network in networks},
             "random_twins": {n.label: n.twin.fingerprint for n in networks if n.twin is not None},
             "features": {label: _features_card(one) for label, one in files.items()},
-            "runs": learned,
+            "runs": {str(run): one for run, (one, _) in learned.items()},
             "weights": weights,
             "scores": _summary(encoding),
             "forecast": forecast.of_card(),

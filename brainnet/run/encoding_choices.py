@@ -18,6 +18,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.encode import CONTROLS, find_estimators
 from brainnet.encode.grid import with_alphas
 from brainnet.encode.reading import reads_tokens
+from brainnet.run.encoding_mixes import check_mixes, parted
 from brainnet.tokens import POOLS
 
 
@@ -26,8 +27,9 @@ class Choices:
     """What an encoding fits, and how.
 
     Args:
-        methods: "ridge" (layer by layer, and the layer best on training images), "banded", "stacked", "window", a name
-            that another package registers, or "FILE.py:NAME" of your own.
+        methods: "ridge" (layer by layer, and the layer best on training images), "banded", "stacked", "window",
+            "mixed", a name that another package registers, "FILE.py:NAME" of your own, or a mix of several,
+            "stacked:window+banded", among which "FactorTopy" stands for the maps of ``runs``.
         backbones: "family:variant", or "family:variant=weights"; none takes the config's.
         subjects: "KEY=v1,v2": one setting of the data, one subject for each value. None takes the config's one.
         layers: names of the layers to fit; each network takes those it has. None takes all.
@@ -75,7 +77,9 @@ def check_choices(choices: Choices) -> dict[str, Any]:
         ValueError: names the word, or the two options.
     """
     cv = "groups" if choices.cv is None and choices.groups is not None else choices.cv
-    estimators = find_estimators(choices.methods, cv)
+    methods, mixes = parted(choices.methods)
+    check_mixes(mixes, choices.runs)
+    estimators = find_estimators(methods, cv)
     estimators = with_alphas(estimators, choices.alphas) if choices.alphas else estimators
     check_word("pool", choices.pool, POOLS)
     for control in choices.controls:

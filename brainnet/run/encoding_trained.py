@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from brainnet._files import read_json
+from brainnet.config import parse_config
 from brainnet.datamodule import BrainDataModule
 from brainnet.encode import ALL_LAYERS, Encoding, Fit, FitKey
 from brainnet.plmodel import PLModel
+from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
+from brainnet.run.encoding_mixes import LEARNED, LEFT_OUT, TrainedMap
 from brainnet.run.prediction import load_model
 from brainnet.store import TokenStore
 
-LEARNED = "FactorTopy"  # what a PLModel's rows are called in the table
 TRAIN = ("train", "val")
 Stores = Mapping[str, Mapping[str, TokenStore]]  # network -> subject -> its tokens
 
@@ -53,16 +55,28 @@ def subject_of(run: Path, cards: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def add_run(encoding: Encoding, run: Path, subject: str, stores: Stores) -> dict[str, Any]:
-    """Adds a trained model's predictions as a fit; returns what the card says of it."""
+def check_left_out(runs: Iterable[Path], mixes: Mapping[str, Any]) -> None:
+    """Refuses runs that no mix can weigh, because they were fitted to their validation images too."""
+    for run in runs if mixes else ():
+        fitted_on = parse_config(read_checkpoint(run / "model.ckpt")[CHECKPOINT_KEY]["config"]).TRAINER.FIT_ON
+        if fitted_on != "train":
+            raise ValueError(
+                f"the run {run} was fitted on {fitted_on}, so no images are left to find the weights of "
+                f"{', '.join(mixes)} on: train it with TRAINER.FIT_ON train."
+            )
+
+
+def add_run(encoding: Encoding, run: Path, subject: str, stores: Stores) -> tuple[dict[str, Any], TrainedMap]:
+    """Adds a trained model's predictions as a fit; returns what the card says of it, and what a mix needs of it."""
     model, dataset = load_model(run), encoding.subjects[subject]
     store, label = _store_of(model, subject, stores)
     model.data = BrainDataModule(dataset, store, preprocessing=model.preprocessing)
-    predictions = {
+    predicted = {
         split: model.predict_index(rows).masked_fill(~model.usable, torch.nan)
         for split, rows in dataset.splits.items()
-        if split not in TRAIN and len(rows)
+        if len(rows) and (split not in TRAIN or split == LEFT_OUT)
     }
+    predictions = {split: values for split, values in predicted.items() if split not in TRAIN}
     selectors = model.get_selectors()
     details = {name: getattr(selectors, name).numpy() for name in selectors._fields}
     key = FitKey(label, subject, LEARNED, ALL_LAYERS)
@@ -71,7 +85,10 @@ def add_run(encoding: Encoding, run: Path, subject: str, stores: Stores) -> dict
     if key in encoding.fits:  # two folders of one name
         key = key._replace(method=f"{LEARNED} {run.resolve()}")
     encoding.add(key, Fit(predictions, torch.full((dataset.n_voxels,), torch.nan), details))
-    return {**key._asdict(), "backbone": model.identity, "fitted_on": model.cfg.TRAINER.FIT_ON}
+    fitted_on = model.cfg.TRAINER.FIT_ON
+    left_out = predicted.get(LEFT_OUT, torch.empty(0, dataset.n_voxels))
+    card = {**key._asdict(), "backbone": model.identity, "fitted_on": fitted_on}
+    return card, TrainedMap(key, left_out)
 
 
 def _store_of(model: PLModel, subject: str, stores: Stores) -> tuple[TokenStore | None, str]:

@@ -26,6 +26,7 @@ from brainnet.space import BrainSpace
 ALL = "all"  # every voxel, in a table of regions
 N_SHARE_IMAGES = 256  # training images whose predictions say what each layer and scale contributes
 MOST_CLUSTERS = 20
+FADE = 0.2  # test r from which on a voxel is drawn opaque
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
             "nilearn")  # fmt: skip
 
@@ -223,6 +224,8 @@ def _write_card(
 def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished: bool = True) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
+    Of a read-out with a field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains.
+
     A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
     would be blank, and could not show that selectors are flat. Of a read-out without selectors the scores are drawn.
 
@@ -259,7 +262,14 @@ def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished
     if "selectors.npz" in present:
         given = _read_selectors(run / "selectors.npz") | _left_out(cfg)
         given["space"] = _renamed_regions(given["space"], rename)
+        share = given.pop("window_share", None)
         figure = plot.selectors(**given, title=title, scores=r, noise_ceiling=ceiling, fade=not control)
+        if share is not None:
+            windows = plot.window_share(
+                share, given["space"], position=given["chosen"].space, width=given.get("width"), title=title,
+                alpha=None if control else (r / FADE).nan_to_num(nan=0.0).clamp(0.12, 1), outlines=True,
+            )  # fmt: skip
+            return [*plot.save(figure, run / "maps"), *plot.save(windows, run / "window_share")]
     else:
         space = unpacked(read_checkpoint(run / "model.ckpt")[CHECKPOINT_KEY]["space"])
         figure = plot.scores(r, _renamed_regions(space, rename), noise_ceiling=ceiling, title=title)
@@ -283,7 +293,7 @@ def _read_selectors(path: Path) -> dict[str, Any]:
     with reading(path, "file of selectors"):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        further = {"width": "width", "clusters": "cluster"}
+        further = {"width": "width", "clusters": "cluster", "window_share": "window_share"}
         return {
             "chosen": Selectors(*(torch.from_numpy(arrays[name]) for name in Selectors._fields)),
             "space": BrainSpace.from_arrays({k[3:]: v for k, v in arrays.items() if k.startswith("at:")}),

@@ -55,16 +55,18 @@ def test_other_data_another_split_and_no_run_are_told_apart(finished, cards, cop
 def test_the_rows_of_a_run_are_its_own_predictions(finished, toys):
     out, _ = finished
     encoding = Encoding({"ours": toy_dataset()}, n_resamples=20)
-    described = add_run(encoding, out, "ours", {})
+    described, trained = add_run(encoding, out, "ours", {})
     key = FitKey("toy", "ours", LEARNED, ALL_LAYERS)
     fit = encoding.fits[key]
     assert set(fit.predictions) == {"test"}  # neither of the splits it was fitted on
+    assert trained.key == key
+    assert trained.left_out.shape == (len(toy_dataset().splits["val"]), 7)
     table = read_table(out)
     r = encoding.table.query("score == 'r' and roi == 'all' and method == @LEARNED")["mean"].item()
     assert r == pytest.approx(table["r"].mean(), abs=1e-4)  # the run read its tokens in float16
     assert described["fitted_on"] == "train"
     assert described["backbone"]["weights"] == "gain 1.0"
-    again = [add_run(encoding, out, "ours", {})["method"] for _ in range(2)]
+    again = [add_run(encoding, out, "ours", {})[0]["method"] for _ in range(2)]
     assert again == [f"{LEARNED} run", f"{LEARNED} {out.resolve()}"]  # one table holds a folder of the same name too
 
 
@@ -91,7 +93,7 @@ def test_tokens_at_hand_are_read_where_they_are_those_of_the_run(finished, toys,
     store = TokenStore.build(ToyBackbone(gain=gain), data, grid=tuple(grid), resize=resize, dtype=torch.float32,
                              preprocessing=model.preprocessing, progress=False)  # fmt: skip
     encoding = Encoding({"ours": data}, n_resamples=20)
-    described = add_run(encoding, out, "ours", {"network": {"ours": store}})
+    described, _ = add_run(encoding, out, "ours", {"network": {"ours": store}})
     assert described["model"] == ("toy" if asked else "network")
     (fit,) = encoding.fits.values()
     encoding = Encoding({"ours": data}, n_resamples=20)

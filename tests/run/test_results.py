@@ -92,6 +92,19 @@ def test_the_picture_can_be_drawn_again(finished):
     assert (out / "maps.png").stat().st_mtime_ns > before
 
 
+def test_the_share_of_the_window_is_drawn_beside_a_field(toys, tmp_path):
+    fit(toy_config("MODEL.FIELD", "ridge", "TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", progress=False)
+    names = [path.name for path in redraw(tmp_path / "run")]
+    assert names == ["maps.png", "maps.svg", "window_share.png", "window_share.svg"]
+    with np.load(tmp_path / "run" / "selectors.npz", allow_pickle=False) as arrays:
+        share = arrays["window_share"]
+    assert share.shape == (7,)
+    picture = (tmp_path / "run" / "window_share.svg").read_text()
+    assert f"median {np.nanmedian(share):.2f}".replace("0.", ".") in picture
+    fit(toy_config("TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", overwrite=True, progress=False)
+    assert not list((tmp_path / "run").glob("window_share.*"))  # of another run
+
+
 def test_the_table_is_of_the_test_images(mapped):
     out, _, data, _, model = mapped
     table = pd.read_csv(out / "scores.csv")
