@@ -104,14 +104,14 @@ def add_mixes(
 def _mix(encoding: Encoding, keys: Sequence[FitKey], left_out: Tensor) -> Fit:
     """The mix of some fits, weighted by their predictions of validation images (n_members, n_val, n_voxels)."""
     dataset = encoding.subjects[keys[0].subject]
-    weights, _, scores = mix_of(left_out.double(), dataset.responses[dataset.splits[LEFT_OUT]].double())
+    mix = mix_of(left_out.double(), dataset.responses[dataset.splits[LEFT_OUT]].double())
     splits = [split for split in encoding.fits[keys[0]].predictions if split != LEFT_OUT]
     predictions = {
         split: sum(
             weight * torch.as_tensor(encoding.fits[key].predictions[split]).double()
-            for weight, key in zip(weights, keys, strict=True)
+            for weight, key in zip(mix.weights, keys, strict=True)
         ).float()
         for split in splits
     }
     names = [key.method if key.layer == ALL_LAYERS else f"{key.method}, {key.layer}" for key in keys]
-    return Fit(predictions, scores, {"weights": weights.numpy(), "members": np.array(names)})
+    return Fit(predictions, mix.scores, {"weights": mix.weights.numpy(), "members": np.array(names)})

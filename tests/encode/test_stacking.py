@@ -9,7 +9,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.encode import encode, find_estimators
 from brainnet.encode.reading import Reading
 from brainnet.encode.stacking import StackedMethodsCV, mix_of
-from brainnet.ridge import BandedRidgeCV, RidgeCV
+from brainnet.ridge import BandedRidgeCV, RidgeCV, convex_weights
 from brainnet.space import BrainSpace
 from brainnet.store import TokenStore
 from tests.toys import ToyBackbone, toy_dataset
@@ -42,10 +42,12 @@ def test_it_equals_a_loop_over_folds_and_a_constrained_minimum(reading):
             left_out[member, held] = make().fit(read(rest), response[rest]).predict(read(held))
         fits.append(make().fit(read(slice(None)), response).predict(read(slice(None))))
     expected = torch.zeros(60, 3, dtype=torch.float64)
+    errors = (left_out - response.numpy()) / response.numpy().std(0)
+    common = np.einsum("inv,jnv->ij", errors, errors) / 3
     for voxel in range(3):
-        errors = left_out[:, :, voxel] - response[:, voxel].numpy()
+        products = errors[:, :, voxel] @ errors[:, :, voxel].T + model.pooling_ * common
         found = minimize(
-            lambda s, e=errors: ((s @ e) ** 2).sum(), np.ones(3) / 3, bounds=[(0, 1)] * 3,
+            lambda s, p=products: s @ p @ s, np.ones(3) / 3, bounds=[(0, 1)] * 3,
             constraints={"type": "eq", "fun": lambda s: s.sum() - 1}, method="SLSQP", options={"ftol": 1e-12},
         )  # fmt: skip
         np.testing.assert_allclose(model.weights_[:, voxel], found.x, atol=1e-4)
@@ -66,9 +68,39 @@ def test_images_that_no_fold_leaves_out_do_not_count():
     response = torch.arange(6.0)[:, None]
     left_out = torch.full((2, 6, 1), torch.nan)
     left_out[0, :3], left_out[1, :3] = response[:3], 0.0
-    weights, r2, _ = mix_of(left_out, response)
-    assert weights[:, 0].tolist() == pytest.approx([1, 0], abs=1e-6)
-    assert r2[0, 0] == 1
+    mix = mix_of(left_out, response)
+    assert mix.weights[:, 0].tolist() == pytest.approx([1, 0], abs=1e-6)
+    assert mix.r2[0, 0] == 1
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_voxels_speak_for_one_another_where_they_are_alike(rng, alike):
+    """Two members with errors of their own; which is better is one thing for all voxels, or each voxel's own."""
+    response = torch.randn(400, 40, generator=rng, dtype=torch.float64)
+    noise = torch.tensor([0.5, 1.0]).double()[:, None].expand(2, 40).clone()
+    if not alike:
+        noise[:, 20:] = noise[:, 20:].flip(0)
+    left_out = response + noise[:, None] * torch.randn(2, 400, 40, generator=rng, dtype=torch.float64)
+    best = noise.pow(-2) / noise.pow(-2).sum(0)
+    few = mix_of(left_out[:, :40], response[:40])
+    own = convex_weights(torch.einsum("inv,jnv->vij", *[left_out[:, :40] - response[:40]] * 2)).T
+    assert few.pooling >= 4 if alike else few.pooling <= 1
+    if alike:
+        assert (few.weights - best).square().mean() < 0.3 * (own - best).square().mean()
+    many = mix_of(left_out, response)
+    torch.testing.assert_close(many.weights, best, rtol=0, atol=0.12)
+
+
+def test_voxels_without_responses_neither_speak_nor_are_spoken_for(rng):
+    response = torch.randn(60, 12, generator=rng, dtype=torch.float64)
+    left_out = response + torch.randn(2, 60, 12, generator=rng, dtype=torch.float64)
+    whole = mix_of(left_out, response)
+    response, left_out = torch.cat([response, response[:, :2]], 1), torch.cat([left_out, left_out[:, :, :2]], 2)
+    response[3, 12], response[:, 13] = torch.nan, 1.0
+    more = mix_of(left_out, response)
+    torch.testing.assert_close(more.weights[:, :12], whole.weights)
+    assert more.weights[:, 12:].isnan().all()
+    assert more.pooling == whole.pooling
 
 
 @pytest.mark.parametrize("name", ["stacked:window", "stacked:", "stacked:window+windw"])

@@ -7,11 +7,11 @@ import logging
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
 
 from brainnet._files import slug
 from brainnet.backbone import BACKBONES
 from brainnet.encode import ALL_LAYERS, Encoding, Fit, FitKey
+from brainnet.encode.stacking import mix_of
 from brainnet.run.encoding_mixes import LEARNED, TrainedMap, add_mixes, check_mixes, parted
 from brainnet.run.training import fit
 from brainnet.scores import pearson_r
@@ -66,18 +66,16 @@ def made(noise, seed=0):
     return data, encoding, apart, one, predicted
 
 
-def test_weights_are_those_of_a_general_solver_on_the_validation_images():
+def test_weights_come_from_the_validation_images_and_mix_the_predictions_of_the_table():
     data, encoding, apart, one, predicted = made({"banded": 0.6, LEARNED: 0.4})
     add_mixes(encoding, {"stacked:banded+FactorTopy": ["banded"]}, [one], lambda names: apart)
     found = encoding.fits[FitKey("toy", "ours", "stacked:banded+FactorTopy", ALL_LAYERS)]
     assert found.details["members"].tolist() == ["banded", LEARNED]
     assert set(found.predictions) == {"test"}
-    y = data.responses[data.splits["val"]].double().numpy()
-    for voxel in range(data.n_voxels):
-        members = np.stack([predicted[name]["val"][:, voxel].double().numpy() for name in ("banded", LEARNED)])
-        best = minimize(lambda w, m=members, v=voxel: np.square(w @ m - y[:, v]).sum(), [0.5, 0.5], bounds=[(0, 1)] * 2,
-                        constraints={"type": "eq", "fun": lambda w: w.sum() - 1}, tol=1e-12)  # fmt: skip
-        np.testing.assert_allclose(found.details["weights"][:, voxel], best.x, rtol=0, atol=1e-4)
+    left_out = torch.stack([predicted[name]["val"] for name in ("banded", LEARNED)])
+    expected = mix_of(left_out.double(), data.responses[data.splits["val"]].double())
+    np.testing.assert_allclose(found.details["weights"], expected.weights, rtol=0, atol=1e-12)
+    assert expected.weights[1].mean() > 0.5  # the map is the better one
     weights = torch.from_numpy(found.details["weights"])
     by_hand = weights[0] * predicted["banded"]["test"] + weights[1] * predicted[LEARNED]["test"]
     torch.testing.assert_close(found.predictions["test"], by_hand.float(), rtol=0, atol=1e-5)
