@@ -93,8 +93,16 @@ def test_threads_keep_the_order_and_stay_a_few_items_ahead():
             taken.append(n)
             yield n
 
-    first_waits = threading.Event()
-    found = in_threads(lambda n: (first_waits.wait(30) if n == 0 else first_waits.set()) or n, items(), workers=2)
+    another_is_done = threading.Event()
+
+    def work(n):
+        if n == 0:  # ends after one that follows it
+            assert another_is_done.wait(30)
+        else:
+            another_is_done.set()
+        return n
+
+    found = in_threads(work, items(), workers=2)
     assert next(found) == 0
     assert len(taken) <= 10
     assert list(found) == list(range(1, 100))
