@@ -18,6 +18,7 @@ from brainnet._work import (
     device_of,
     duration,
     free_bytes,
+    in_threads,
     parallel,
     progress,
     read_ahead,
@@ -82,6 +83,38 @@ def test_what_reading_raises_comes_after_what_was_read_before():
     assert [next(items), next(items)] == [0.5, 1.0]
     with pytest.raises(ZeroDivisionError):
         next(items)
+
+
+def test_threads_keep_the_order_and_stay_a_few_items_ahead():
+    taken = []
+
+    def items():
+        for n in range(100):
+            taken.append(n)
+            yield n
+
+    another_is_done = threading.Event()
+
+    def work(n):
+        if n == 0:  # ends after one that follows it
+            assert another_is_done.wait(30)
+        else:
+            another_is_done.set()
+        return n
+
+    found = in_threads(work, items(), workers=2)
+    assert next(found) == 0
+    assert len(taken) <= 10
+    assert list(found) == list(range(1, 100))
+    assert list(in_threads(str, range(3), workers=0)) == ["0", "1", "2"]
+
+
+def test_threads_end_with_their_caller():
+    worked = []
+    found = in_threads(lambda n: worked.append(n) or 1 / (n - 5), range(1000), workers=2)
+    with pytest.raises(ZeroDivisionError):
+        list(found)
+    assert len(worked) < 30
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])

@@ -1,5 +1,7 @@
-"""Stimuli: what was shown, by id. Images today: a folder, a zip, a list of files or an array."""
+"""Stimuli: what was shown, by id. Images today: folders, lists, archives, HDF5 files, frames of a video or arrays."""
 
-from brainnet.stimuli.images import SUFFIXES, Images, is_picture, natural_sort, signature_of
+from brainnet.stimuli.checking import say_skipped
+from brainnet.stimuli.images import KINDS, Images, signature_of
+from brainnet.stimuli.names import SUFFIXES, is_picture, natural_sort
 
-__all__ = ["SUFFIXES", "Images", "is_picture", "natural_sort", "signature_of"]
+__all__ = ["KINDS", "SUFFIXES", "Images", "is_picture", "natural_sort", "say_skipped", "signature_of"]

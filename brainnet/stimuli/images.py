@@ -1,40 +1,40 @@
-"""Where a dataset's pictures come from: a folder, a zip archive, a list or an array, behind one index.
+"""Where a dataset's pictures come from: folders, lists, archives, bricks, videos or arrays, behind one index.
 
-Files are ordered once, here, in natural order (image2 before image10), because responses are matched to them by
-position. Nothing is decoded before it is asked for, and whatever cannot be decoded is named in the error.
+Pictures are ordered once, here, in natural order (image2 before image10), because responses are matched to them by
+position; a list, an array and a video keep the order they have. Nothing is decoded before it is asked for, and whatever
+cannot be decoded is named in the error, or left out and listed where that is asked for.
 """
 
 from __future__ import annotations
 
+import copy
 import os
-import re
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from brainnet._checks import warn_once
-from brainnet._files import array_digest, file_digest, sha256
+from brainnet._checks import check_word
+from brainnet._files import sha256
+from brainnet.stimuli.bricks import BRICK_SUFFIXES, Brick
+from brainnet.stimuli.checking import unreadable
+from brainnet.stimuli.layouts import (
+    LAYOUTS,
+    layout_of,
+    matched,
+    names_in,
+    read_classes,
+    without_common_folder,
+)
+from brainnet.stimuli.lists import LIST_SUFFIXES, read_list
+from brainnet.stimuli.names import is_one_line, is_picture, natural_sort, places_of, stems
+from brainnet.stimuli.sources import Archive, Listed, Pixels, Source, pictures_in, pixel_digest
+from brainnet.stimuli.video import VIDEO_SUFFIXES, Video
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
-
-
-def natural_sort(names: Iterable[str]) -> list[str]:
-    """Names in the order a person counts in.
-
-    >>> natural_sort(["image10.jpg", "image2.jpg", "Image1.jpg"])
-    ['Image1.jpg', 'image2.jpg', 'image10.jpg']
-    """
-
-    def key(name: str) -> tuple:
-        # digits and text alternate, so numbers are only ever compared with numbers
-        parts = re.split(r"(\d+)", name.lower())
-        return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
-
-    return sorted(names, key=key)
+KINDS = ("auto", *LAYOUTS, "list", "hdf5", "video")
 
 
 class Images:
@@ -42,82 +42,229 @@ class Images:
 
     A token store is built from it as from a data set, a batch of pictures in memory at a time.
 
+    A path is read as what it is: a folder or a zip archive by how the pictures in it lie (see ``layout``), a ``.txt``,
+    ``.csv`` or ``.tsv`` file as a list of pictures, an ``.h5`` or ``.hdf5`` file as a data set of pixels, and a video
+    as its frames.
+
     Args:
-        source: a folder or a .zip file of pictures; or a list of paths or PIL images; or pixels as a tensor or array
-            (n, 3, H, W) or (n, H, W, 3), uint8 in 0..255 or floating point in 0..1.
-        ids: one name per picture; by default the file names without suffix, or "0", "1", ...
+        source: a folder, a .zip, a list or an HDF5 file of pictures, or a video; or a list of paths or PIL images; or
+            pixels as a tensor or array (n, 3, H, W) or (n, H, W, 3), uint8 in 0..255 or floating point in 0..1.
+        ids: one name per picture; by default the file names without suffix ("cat/1" in folders), the "id" column of a
+            list, "frame0001", ... of a video, or "0", "1", ...
+        layout: what folders mean, in a folder or an archive. "flat": nothing, the pictures lie side by side (in an
+            archive: all of them, wherever they lie). "classes": a class each, with all below it. "nested": a part of
+            the id. "auto": flat where pictures lie directly in the folder; classes where all lie one folder further
+            down; nested where they lie deeper. Or "list", "hdf5", "video" for a file whose suffix does not say it.
+        classes: names of the classes in their order, or a file that lists them (see
+            :func:`~brainnet.stimuli.layouts.read_classes`), such as the concepts of THINGS; by default natural order.
+            Pictures in folders of classes come in this order.
+        rows: which pictures, as numbers from 0, a slice or booleans, after ordering; by default all.
+        key: name of the data set in an HDF5 file; by default the only one of pictures.
+        fps: frames of a video for each second, see :class:`~brainnet.stimuli.video.Video`.
+        every: each ``every``-th frame of a video.
+        skip_bad: decode every picture now, and leave out those that cannot be read.
+        progress: show a progress bar while they are decoded for that.
+
+    Attributes:
+        ids: one name per picture.
+        described: where they come from, for people.
+        layout: "flat", "classes", "nested", "list", "hdf5", "video" or "array".
+        classes: names of the classes in order, or None.
+        targets: for each picture the place of its class in ``classes``, or None.
+        skipped: of the pictures left out by ``skip_bad``, name in the source -> reason.
 
     Raises:
         FileNotFoundError: the folder, archive or one of the listed files does not exist, or holds no pictures.
-        ValueError: not pixels, or as many ids as there are not pictures.
+        ModuleNotFoundError: a video, and the package that reads it is not installed.
+        ValueError: not pixels, as many ids as there are not pictures, names that are no line of text, or an argument
+            that is for another kind of source.
 
     >>> Images(np.zeros((2, 4, 6, 3), dtype=np.uint8))[1].size
     (6, 4)
     """
 
-    def __init__(self, source: Any, ids: Sequence[str] | None = None):
-        self._archive: Path | None = None
-        self._open_archive: tuple[int, zipfile.ZipFile] | None = None
+    def __init__(
+        self,
+        source: Any,
+        ids: Sequence[str] | None = None,
+        *,
+        layout: str = "auto",
+        classes: Sequence[str] | str | os.PathLike | None = None,
+        rows: Sequence[int] | slice | None = None,
+        key: str | None = None,
+        fps: float | None = None,
+        every: int | None = None,
+        skip_bad: bool = False,
+        progress: bool = True,
+    ):
+        check_word("layout", layout, KINDS)
+        self._source: Source
+        self.layout = layout
+        self.skipped: dict[str, str] = {}
+        self.classes: list[str] | None = None
+        self.targets: list[int] | None = None
+        order = read_classes(classes) if isinstance(classes, str | os.PathLike) else classes
+        found = self._find(source, layout, order, skip_bad, {"key": key, "fps": fps, "every": every})
+        self.ids = [str(name) for name in ids] if ids is not None else found
+        if len(self.ids) != len(self._source.names):
+            raise ValueError(f"{len(self.ids)} ids for {len(self._source.names)} images in {self.described}.")
+        self._places = list(range(len(self.ids)))
+        if rows is not None:
+            self._keep(places_of(rows, len(self.ids)))
+        self._refuse_names(skip_bad)
+        if skip_bad:
+            self._leave_out(unreadable(self._source, self._names(), progress=progress))
+
+    @classmethod
+    def of(cls, source: Any, ids: Sequence[str] | None = None, **how: Any) -> Images:
+        """The pictures of anything the constructor takes; of a set of pictures, itself."""
+        if not isinstance(source, cls):
+            return cls(source, ids, **how)
+        if ids is not None and list(ids) != source.ids:
+            raise ValueError("these images have ids already: give ids= where they are made.")
+        return source
+
+    def readable(
+        self, kept: str | os.PathLike | None = None, *, workers: int | None = None, progress: bool = True
+    ) -> Images:
+        """The same set without the pictures that cannot be read, which its ``skipped`` lists with the reason.
+
+        Every picture is decoded for that, by several threads.
+
+        Args:
+            kept: a JSON file in which the answers are kept, by the digest of each picture: a picture that has not
+                changed is not decoded again for it.
+            workers: threads; None takes one a core, at most 8.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: none can be read.
+        """
+        found = copy.copy(self)
+        found.skipped = dict(self.skipped)
+        found._leave_out(unreadable(self._source, self._names(), kept=kept, workers=workers, progress=progress))
+        return found
+
+    # ---------------------------------------------------------------- finding them
+
+    def _find(self, source: Any, layout: str, order: Sequence[str] | None, skip_bad: bool, how: dict) -> list[str]:
+        """Sets where the pictures lie, and returns their names by default."""
         if isinstance(source, torch.Tensor | np.ndarray) and source.ndim == 4:
-            self.described = "an array"
-            self._items: Sequence[Any] = _as_pixels(source)
-            names = [str(i) for i in range(len(self._items))]
+            self._source, self.layout = Pixels(source), "array"
+            ids = list(self._source.names)
         elif isinstance(source, str | os.PathLike):
-            names = self._find(Path(source))
+            ids = self._open(Path(source), layout, order, skip_bad, how)
         elif isinstance(source, Sequence | np.ndarray) and not isinstance(source, bytes):
-            names = self._list(list(source))
+            self._source, self.layout = self._listed(list(source), "the list given", skip_bad), "list"
+            ids = stems(self._source.names)
         else:
             raise TypeError(
                 "images are a folder, a .zip file, a list of paths or PIL images, or pixels of shape (n, 3, H, W); got "
                 + (f"shape {tuple(source.shape)}." if hasattr(source, "shape") else f"{type(source).__name__}.")
             )
-        self.ids = [str(name) for name in ids] if ids is not None else _stems(names)
-        if len(self.ids) != len(self._items):
-            raise ValueError(f"{len(self.ids)} ids for {len(self._items)} images in {self.described}.")
-        for name in self.ids:
-            if not _is_one_line(name):
-                raise ValueError(
-                    f"an image in {self.described} is called {name!r}: names are written to tables and lists, one a "
-                    "line, so they are UTF-8 text without line breaks. Rename it, or give ids=."
-                )
+        self.described = self._source.described
+        if order is not None and self.classes is None:
+            raise ValueError(f"an order of classes is for pictures that have classes, and {self.described} has none.")
+        wanted = {"key": ("hdf5",), "fps": ("video",), "every": ("video",)}
+        for name, value in how.items():
+            if value is not None and self.layout not in wanted[name]:
+                kind = "a video" if name in ("fps", "every") else "an HDF5 file"
+                raise ValueError(f"{name} is for {kind}, and {self.described} is none.")
+        return ids
 
-    def _find(self, path: Path) -> list[str]:
-        self.described = str(path)
-        if path.is_dir():
-            names = natural_sort(entry.name for entry in path.iterdir() if is_picture(entry.name))
-            self._items = [path / name for name in names]
-        elif zipfile.is_zipfile(path):
-            self._archive = path
-            with zipfile.ZipFile(path) as archive:
-                names = self._items = natural_sort(name for name in archive.namelist() if is_picture(name))
-        elif not path.exists():
-            raise FileNotFoundError(f"no images at {path}: there is no such folder or zip file.")
+    def _open(self, path: Path, layout: str, order: Sequence[str] | None, skip_bad: bool, how: dict) -> list[str]:
+        kind = _kind_of(path, layout)
+        if kind in ("folder", "zip"):
+            return self._in_folders(path, kind, layout, order, skip_bad)
+        self.layout = kind
+        if kind == "list":
+            return self._in_list(path, order, skip_bad)
+        if kind == "hdf5":
+            self._source = Brick(path, how["key"])
         else:
-            raise ValueError(f"{path} is neither a folder nor a zip file. A single image is given as a list of one.")
-        if not names:
-            inside = _folder_of_pictures(path) if path.is_dir() else None
-            raise FileNotFoundError(
-                f"no images in {path}: none of its files ends in {', '.join(SUFFIXES)}."
-                + (f" Did you mean {inside}?" if inside is not None else "")
-            )
-        return names
+            self._source = Video(path, how["fps"], how["every"])
+        return list(self._source.names)
 
-    def _list(self, items: list) -> list[str]:
-        self.described = "the list given"
-        names = []
+    def _in_folders(self, path: Path, kind: str, layout: str, order: Sequence[str] | None, skip_bad: bool) -> list[str]:
+        wanted = "classes" if layout == "auto" and order is not None else layout
+        if kind == "folder":
+            found = layout_of(names_in(path, wanted), wanted, str(path), order)
+            self._source = Listed(str(path), [path / name for name in found.names], found.names)
+        else:
+            members, self.skipped = pictures_in(path, skip_bad)
+            within = without_common_folder([member.filename.replace("\\", "/") for member in members], wanted)
+            found = layout_of(within, wanted, str(path), order)
+            of_name: dict[str, list[zipfile.ZipInfo]] = {}  # an archive may hold a name twice
+            for name, member in zip(within, members, strict=True):
+                of_name.setdefault(name, []).append(member)
+            self._source = Archive(path, [of_name[name].pop(0) for name in found.names])
+        self.layout, self.classes, self.targets = found.kind, found.classes, found.targets
+        return found.ids
+
+    def _in_list(self, path: Path, order: Sequence[str] | None, skip_bad: bool) -> list[str]:
+        if not path.is_file():
+            raise FileNotFoundError(f"no images at {path}: there is no such file.")
+        listed = read_list(path)
+        self._source = self._listed([path.parent / name for name in listed.paths], str(path), skip_bad, listed.paths)
+        if listed.classes is not None:
+            known = natural_sort(set(listed.classes))
+            self.classes = known if order is None else matched(order, known, str(path))
+            place = {name: index for index, name in enumerate(self.classes)}
+            self.targets = [place[name] for name in listed.classes]
+        return stems(listed.paths) if listed.ids is None else listed.ids
+
+    def _listed(self, items: list, described: str, skip_bad: bool, names: Sequence[str] | None = None) -> Listed:
+        found = []
         for place, item in enumerate(items):
             if isinstance(item, str | os.PathLike):
                 items[place] = Path(item)
-                names.append(str(item))
+                found.append(str(item))
             elif hasattr(item, "convert"):
-                names.append(str(place))
+                found.append(str(place))
             else:
                 raise TypeError(f"image {place} must be a path or a PIL image, got {type(item).__name__}.")
         missing = [item for item in items if isinstance(item, Path) and not item.is_file()]
-        if missing:
+        if missing and not skip_bad:
             raise FileNotFoundError(f"{len(missing)} of {len(items)} images do not exist, the first is {missing[0]}.")
-        self._items = items
-        return names
+        return Listed(described, items, found if names is None else names)
+
+    # ---------------------------------------------------------------- leaving some out
+
+    def _keep(self, indices: Iterable[int]) -> None:
+        indices = list(indices)
+        self._places = [self._places[index] for index in indices]
+        self.ids = [self.ids[index] for index in indices]
+        self.targets = None if self.targets is None else [self.targets[index] for index in indices]
+
+    def _leave_out(self, reasons: Mapping[int, str]) -> None:
+        """Takes out the pictures at some places, and lists why."""
+        for place, reason in reasons.items():
+            name = self._source.names[place]
+            self.skipped[name if is_one_line(name) else ascii(name)] = reason
+        self._keep(index for index, place in enumerate(self._places) if place not in reasons)
+        if not self._places:
+            name, reason = next(iter(self.skipped.items()))
+            raise ValueError(f"no image in {self.described} can be read; the first is {name}: {reason}.")
+
+    def _refuse_names(self, skip_bad: bool) -> None:
+        """Refuses ids that would break the tables and lists they are written to, or leaves their pictures out."""
+        bad = {place: name for place, name in zip(self._places, self.ids, strict=True) if not is_one_line(name)}
+        if bad and not skip_bad:
+            raise ValueError(
+                f"an image in {self.described} is called {next(iter(bad.values()))!r}: names are written to tables and "
+                "lists, one a line, so they are UTF-8 text without line breaks. Rename it, or give ids=."
+            )
+        if bad:
+            self._leave_out(dict.fromkeys(bad, "its name is no line of UTF-8 text"))
+
+    def _names(self) -> dict[int, str]:
+        return {place: self._name(index) for index, place in enumerate(self._places)}
+
+    def _name(self, index: int) -> str:
+        where = self._source.where(self._places[index])
+        return f"image {index}, {where}" if where else f"image {index}"
+
+    # ---------------------------------------------------------------- reading them
 
     @property
     def image_ids(self) -> list[str]:
@@ -140,165 +287,61 @@ class Images:
         Raises:
             FileNotFoundError: a file is gone since these images were found; names it.
         """
-        if self._archive is not None:
-            return sha256(file_digest(self._archive), *self._items)
-        if isinstance(self._items, np.ndarray):
-            return array_digest(self._items)
-        digests = []
-        for index, item in enumerate(self._items):
-            try:
-                digests.append(file_digest(item) if isinstance(item, Path) else _pixel_digest(item))
-            except FileNotFoundError:
-                raise FileNotFoundError(f"{self._name(index)}: the file is gone since it was found.") from None
-        return sha256(*digests)
+        return self._source.signature(self._places)
 
     def copies(self) -> list[list[int]]:
         """Groups of pictures with the same bytes, two or more of them in each; in memory, with the same pixels.
 
-        Files of different sizes are told apart without being read.
+        Files of different sizes are told apart without being read. Frames of a video are not compared.
         """
         alike: dict[Any, list[int]] = {}
-        for index in range(len(self._items)):
-            alike.setdefault(self._size(index), []).append(index)
+        for index, place in enumerate(self._places):
+            alike.setdefault(self._source.size(place), []).append(index)
         groups: dict[Any, list[int]] = {}
         for size, indices in alike.items():
             for index in indices if len(indices) > 1 else ():
-                groups.setdefault((size, self._digest(index)), []).append(index)
+                groups.setdefault((size, self._source.digest(self._places[index])), []).append(index)
         return [group for group in groups.values() if len(group) > 1]
 
-    def _size(self, index: int) -> Any:
-        """What pictures with the same bytes share, at no cost."""
-        item = self._items[index]
-        if self._archive is not None:
-            with self._read(item):  # opens the archive
-                found = self._open_archive[1].getinfo(item)
-            return found.file_size, found.CRC
-        return item.stat().st_size if isinstance(item, Path) else np.shape(item)
-
-    def _digest(self, index: int) -> str:
-        item = self._items[index]
-        if self._archive is not None:
-            with self._read(item) as file:
-                return sha256(file.read())
-        if isinstance(item, np.ndarray):
-            return array_digest(item)
-        return file_digest(item) if isinstance(item, Path) else _pixel_digest(item)
-
-    def _name(self, index: int) -> str:
-        item = self._items[index]
-        where = f" in {self._archive}" if self._archive else ""
-        return f"image {index}, {item}{where}" if isinstance(item, str | Path) else f"image {index}"
-
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._places)
 
     def __getitem__(self, index: int):
-        from PIL import Image
-
-        item = self._items[index]
-        if isinstance(item, np.ndarray):
-            return Image.fromarray(item)
-        name = self._name(index)
-        try:
-            if hasattr(item, "convert"):
-                return _as_rgb(item, name)
-            with self._read(item) as file, Image.open(file) as image:
-                return _as_rgb(image, name)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{name}: the file is gone since it was found.") from None
-        except Exception as error:  # a damaged picture ends PIL's readers in a dozen ways
-            if isinstance(error, ValueError) and str(error).startswith(name):
-                raise
-            said = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise ValueError(f"cannot read {name}: {said}. Replace it, or leave it and its response out.") from error
-
-    def _read(self, item: Any):
-        if self._archive is None:
-            return open(item, "rb")
-        # a handle shared with a forked worker would also share its file position: one handle per process
-        if self._open_archive is None or self._open_archive[0] != os.getpid():
-            self._open_archive = (os.getpid(), zipfile.ZipFile(self._archive))
-        return self._open_archive[1].open(item)
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open_archive": None}
+        return self._source.image(self._places[index], self._name(index))
 
     def __repr__(self) -> str:
         return f"Images({len(self)} in {self.described})"
 
 
-def _folder_of_pictures(folder: Path) -> Path | None:
-    """The only folder in this one that holds pictures."""
-    inside = [
-        entry for entry in folder.iterdir() if entry.is_dir() and any(is_picture(p.name) for p in entry.iterdir())
-    ]
-    return inside[0] if len(inside) == 1 else None
+def _kind_of(path: Path, layout: str) -> str:
+    """What a path is read as: "folder", "zip", "list", "hdf5" or "video".
 
-
-def is_picture(name: str) -> bool:
-    """Whether a file or archive member is a picture by its suffix; hidden files and macOS resource forks are not.
-
-    >>> is_picture("set/a.JPG"), is_picture("__MACOSX/set/._a.jpg"), is_picture("notes.txt")
-    (True, False, False)
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: none of these, or another than the layout says.
     """
-    path = Path(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
-
-
-def _stems(names: list[str]) -> list[str]:
-    stems = [Path(name).stem for name in names]
-    if len(set(stems)) == len(stems):
-        return stems
-    # "a/1.jpg" and "b/1.jpg", or the same picture listed twice for two presentations
-    return names if len(set(names)) == len(names) else [f"{place}:{stem}" for place, stem in enumerate(stems)]
+    if not path.exists():
+        raise FileNotFoundError(f"no images at {path}: there is no such folder or zip, list, HDF5 or video file.")
+    suffix = path.suffix.lower()
+    by_suffix = {"list": LIST_SUFFIXES, "hdf5": BRICK_SUFFIXES, "video": VIDEO_SUFFIXES}
+    if path.is_dir():
+        found = "folder"
+    elif zipfile.is_zipfile(path):
+        found = "zip"
+    elif layout in by_suffix:
+        return layout
+    else:
+        found = next((kind for kind, suffixes in by_suffix.items() if suffix in suffixes), "")
+    if not found:
+        said = "is damaged, or no zip file." if suffix == ".zip" else "is neither a folder nor a zip file, no list "
+        said += "" if suffix == ".zip" else "(.txt, .csv, .tsv), no HDF5 file and no video."
+        hint = " A single image is given as a list of one." if is_picture(path.name) else ""
+        raise ValueError(f"{path} {said}{hint}")
+    if layout in by_suffix or (layout in LAYOUTS and found in by_suffix):
+        raise ValueError(f"layout={layout!r} is not for {path}, which is a {found}.")
+    return found
 
 
 def signature_of(pictures: Iterable[Any]) -> str:
     """Digest of all pixels of all pictures, decoded one after another; for sources that do not know their own."""
-    return sha256(*map(_pixel_digest, pictures))
-
-
-def _pixel_digest(image: Any) -> str:
-    return sha256(f"{image.size}{image.mode}", image.tobytes())
-
-
-def _is_one_line(name: str) -> bool:
-    """Whether a name is text that keeps to its line, in UTF-8."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:  # bytes of a file name in another encoding
-        return False
-    return name.splitlines() == [name]
-
-
-def _as_rgb(image: Any, name: str):
-    from PIL import ImageOps
-
-    if image.mode.startswith("I") or image.mode == "F":
-        raise ValueError(f"{name} has {image.mode} pixels (more than 8 bits); save it as 8-bit greyscale or RGB first.")
-    if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a telephone's picture and its depth
-        warn_once(f"frames {name}", f"{name} has several frames; the first is taken.")
-    image.load()
-    if image.getexif().get(0x0112, 1) != 1:  # turned when it was taken: as it is meant to be seen
-        image = ImageOps.exif_transpose(image)
-    return image.convert("RGB")
-
-
-def _as_pixels(source: torch.Tensor | np.ndarray) -> np.ndarray:
-    """Pixels (n, H, W, 3) uint8 from any array :class:`Images` accepts."""
-    array = source.detach().cpu().numpy() if isinstance(source, torch.Tensor) else source
-    if array.shape[1] == 3 and array.shape[3] != 3:
-        array = np.moveaxis(array, 1, 3)
-    elif array.shape[3] != 3 or array.shape[1] == 3:
-        raise ValueError(f"pixels must be (n, 3, H, W) or (n, H, W, 3), got shape {array.shape}.")
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"pixels must be uint8 in 0..255 or floating point in 0..1, got {array.dtype}.")
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"floating point pixels must lie in 0..1, got {low:.3g} to {high:.3g}. Normalised images belong to the "
-            "token store (TokenStore.build); a dataset keeps the pictures as they were shown."
-        )
-    return np.rint(array * 255).astype(np.uint8)
+    return sha256(*map(pixel_digest, pictures))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
+import sys
 import zipfile
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from brainnet.stimuli import Images, natural_sort
-from brainnet.tokens import Preprocessing
+from brainnet.stimuli import Images
 
 NAMES = ["im1.png", "im2.png", "im10.png"]
 
@@ -48,27 +46,9 @@ def test_folder_and_archive_are_in_natural_order(folder, archive):
         assert reds(images) == [1, 2, 10]
 
 
-def test_natural_sort_compares_numbers_with_numbers():
-    assert natural_sort(["a1b", "1a", "a", "a01c", "10", "9"]) == ["1a", "9", "10", "a", "a1b", "a01c"]
-
-
 def test_lists_keep_their_order(folder):
     assert reds(Images([folder / "im10.png", str(folder / "im2.png")])) == [10, 2]
     assert Images([Image.new("L", (2, 2), 9)])[0].mode == "RGB"
-
-
-@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
-@pytest.mark.parametrize("as_float", [True, False])
-def test_pixels_in_either_layout(layout, as_float):
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
-    given = pixels if layout == "nhwc" else np.moveaxis(pixels, 3, 1)
-    images = Images(torch.from_numpy((given / 255).astype(np.float32)) if as_float else given)
-    assert np.array_equal(np.array(images[1]), pixels[1])
-
-
-def test_normalised_pixels_are_refused():
-    with pytest.raises(ValueError, match=r"must lie in 0\.\.1, got -1 to 1\. .*TokenStore"):
-        Images(torch.linspace(-1, 1, 48).view(1, 3, 4, 4))
 
 
 def test_a_broken_file_is_named(folder):
@@ -82,14 +62,6 @@ def test_a_broken_file_is_named(folder):
         images[2]
 
 
-def test_a_broken_member_is_named(archive):
-    whole = archive.read_bytes()
-    start = whole.index(b"IHDR")
-    archive.write_bytes(whole[:start] + b"XXXX" + whole[start + 4 :])
-    with pytest.raises(ValueError, match=r"cannot read image 2, set/im10\.png in .*images\.zip"):
-        Images(archive)[2]
-
-
 def test_missing_files_are_counted_before_anything_is_read(folder):
     with pytest.raises(FileNotFoundError, match=r"2 of 3 images do not exist, the first is .*no1\.png"):
         Images([folder / "no1.png", folder / "im1.png", folder / "no2.png"])
@@ -100,51 +72,10 @@ def test_missing_files_are_counted_before_anything_is_read(folder):
         Images(folder / "empty")
 
 
-def test_deep_pixels_are_refused_rather_than_clipped(tmp_path):
-    Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match=r"deep\.png has I;?16? pixels"):
-        Images(tmp_path)[0]
-
-
-def _reads_what_was_written(turn):
-    generator = np.random.default_rng(turn)
-    return all(np.array_equal(np.array(_shared[i]), _pixels[i]) for i in generator.integers(0, len(_pixels), 60))
-
-
-def test_forked_workers_share_no_file_position(tmp_path):
-    """A handle that is open when workers fork would have one position for all of them."""
-    global _shared, _pixels  # forked workers inherit globals; arguments would be pickled, which closes the handle
-    _pixels = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
-    with zipfile.ZipFile(tmp_path / "noise.zip", "w") as file:
-        for i, pixels in enumerate(_pixels):
-            Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-            file.write(tmp_path / f"{i}.png", f"{i}.png")
-    _shared = Images(tmp_path / "noise.zip")
-    assert _reads_what_was_written(0)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert all(pool.map(_reads_what_was_written, range(8), chunksize=1))
-
-
 def test_an_open_archive_survives_pickling(archive):
     images = Images(archive)
     assert reds(images) == [1, 2, 10]
     assert reds(pickle.loads(pickle.dumps(images))) == [1, 2, 10]
-
-
-def test_equal_stems_keep_their_folders(folder):
-    assert Images([folder / "im1.png", folder / ".." / folder.name / "im1.png"]).ids[0].endswith("im1.png")
-    assert Images([folder / "im1.png", folder / "im1.png"]).ids == ["0:im1", "1:im1"]
-
-
-def test_a_folder_around_the_pictures_is_told(tmp_path):
-    for name in ("responses", "images"):
-        (tmp_path / name).mkdir()
-    Image.new("RGB", (2, 2)).save(tmp_path / "images" / "a.png")
-    with pytest.raises(FileNotFoundError, match=r"no images in .* Did you mean .*images\?$"):
-        Images(tmp_path)
-    Image.new("RGB", (2, 2)).save(tmp_path / "responses" / "a.png")
-    with pytest.raises(FileNotFoundError, match=r"\.ppm\.$"):  # which of the two is not known
-        Images(tmp_path)
 
 
 def test_every_picture_and_every_byte_counts_in_the_signature(folder, archive):
@@ -180,56 +111,64 @@ def test_names_that_break_a_list_of_names_are_refused_at_once(tmp_path, name):
         Images([picture], ids=["two\nlines"])
 
 
-def test_pictures_are_turned_as_they_are_meant_to_be_seen(tmp_path):
-    upright = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8))
-    held = Image.Exif()
-    held[0x0112] = 6  # to be turned by a quarter
-    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "phone.png", exif=held)
-    images = Images(tmp_path)
-    assert np.array_equal(np.array(images[0]), np.array(upright))
-    with Image.open(tmp_path / "phone.png") as opened:
-        preprocessing = Preprocessing((6, 10))
-        assert torch.equal(preprocessing(opened), preprocessing(upright))
-        assert torch.equal(preprocessing(images[0]), preprocessing(upright))  # not turned twice
-    with Image.open(tmp_path / "phone.png") as opened:
-        assert np.array_equal(np.array(Images([opened])[0]), np.array(upright))
+def test_equal_stems_keep_their_folders(folder):
+    assert Images([folder / "im1.png", folder / ".." / folder.name / "im1.png"]).ids[0].endswith("im1.png")
+    assert Images([folder / "im1.png", folder / "im1.png"]).ids == ["0:im1", "1:im1"]
 
 
-@pytest.mark.parametrize(
-    ("mode", "suffix", "size"),
-    [("CMYK", "jpg", (9, 7)), ("L", "jpg", (9, 7)), ("1", "png", (9, 7)), ("LA", "png", (9, 7)), ("RGB", "png", (1, 1)),
-     ("P", "gif", (9, 7)), ("RGBA", "webp", (1, 9))],
-)  # fmt: skip
-def test_pictures_of_every_kind_become_rgb(tmp_path, mode, suffix, size):
-    Image.new("RGB", size, (200, 100, 50)).convert(mode).save(tmp_path / f"a.{suffix}")
-    image = Images(tmp_path)[0]
-    assert (image.mode, image.size) == ("RGB", size)
-    assert Preprocessing((8, 8))(image).isfinite().all()
+def test_a_path_is_read_as_what_it_is(folder, archive):
+    found = [Images(source).layout for source in (folder, archive, [folder / "im1.png"], np.zeros((1, 2, 2, 3), "u1"))]
+    assert found == ["flat", "flat", "list", "array"]
+    with pytest.raises(ValueError, match=r"im1\.png is neither .* A single image is given as a list of one"):
+        Images(folder / "im1.png")
+    with pytest.raises(FileNotFoundError, match=r"1 of 1 images do not exist, .*not a picture"):
+        Images(folder / "notes.txt")
+    (folder / "bad.zip").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"bad\.zip is damaged, or no zip file"):
+        Images(folder / "bad.zip")
+    with pytest.raises(ValueError, match="'flat' is not for .*which is a list"):
+        Images(folder / "notes.txt", layout="flat")
+    for how in ({"fps": 1}, {"every": 2}, {"key": "x"}):
+        with pytest.raises(ValueError, match=f"{next(iter(how))} is for"):
+            Images(folder, **how)
 
 
-def test_the_first_frame_is_taken_and_said(tmp_path):
-    frames = [Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in (10, 200)]
-    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    with pytest.warns(UserWarning, match=r"moving\.gif.*frames"):
-        assert Images(tmp_path)[0].getpixel((0, 0))[0] == pytest.approx(10, abs=2)
+def test_rows_of_any_source_keep_their_names(folder, archive):
+    for source in (folder, archive):
+        images = Images(source, rows=[2, 0])
+        assert (images.ids, reds(images)) == (["im10", "im1"], [10, 1])
+        assert images.signature() != Images(source).signature()
+    assert Images(folder, ["a", "b", "c"], rows=slice(1, None)).ids == ["b", "c"]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # PIL says of some damage that it goes on without
-@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])
-def test_damage_anywhere_in_a_picture_is_one_line_or_a_picture(tmp_path, suffix):
-    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / f"a.{suffix}")
-    path = tmp_path / f"a.{suffix}"
-    whole = path.read_bytes()
-    generator = np.random.default_rng(1)
-    for _ in range(60):
-        damaged = bytearray(whole[: int(generator.integers(0, len(whole) + 1))])
-        for place in generator.integers(0, max(1, len(damaged)), 4) if damaged else ():
-            damaged[place] ^= 255
-        path.write_bytes(damaged)
-        said = None
-        try:
-            mode = Images([path])[0].mode
-        except ValueError as error:
-            said = str(error)
-        assert mode == "RGB" if said is None else (f"a.{suffix}" in said and "\n" not in said)
+def test_of_takes_what_the_constructor_takes_and_leaves_images_alone(folder):
+    images = Images(folder, rows=[1])
+    assert Images.of(images) is images
+    assert Images.of(images, ["im2"]) is images
+    assert Images.of(folder, rows=[1]).ids == ["im2"]
+    with pytest.raises(ValueError, match="have ids already"):
+        Images.of(images, ["other"])
+
+
+def test_an_index_beyond_the_end_ends_a_loop(folder):
+    assert [image.size for image in Images(folder)] == [(5, 4)] * 3
+    with pytest.raises(IndexError):
+        Images(folder)[3]
+
+
+def test_old_sources_keep_the_signatures_that_stores_hold(folder, archive):
+    """What a store was built of is known by these; another way to compute them would make every store anew."""
+    import hashlib
+
+    digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES]
+    assert Images(folder).signature() == hashlib.sha256("".join(digests).encode()).hexdigest()
+    whole = hashlib.sha256(archive.read_bytes()).hexdigest()
+    names = "".join(f"set/{name}" for name in NAMES)
+    assert Images(archive).signature() == hashlib.sha256((whole + names).encode()).hexdigest()
+
+
+def test_a_video_without_its_package_is_told_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ModuleNotFoundError, match=r"clip\.mp4 needs av, which is not installed:  pip install av"):
+        Images(tmp_path / "clip.mp4")
