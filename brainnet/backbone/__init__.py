@@ -6,6 +6,7 @@ with ``get_tokens(images)`` is one. Heavy packages are imported by the family th
 
 from brainnet.backbone.base import FrozenBackbone, backbone_of, build_backbone
 from brainnet.backbone.catalogue import BACKBONES
+from brainnet.backbone.families.expansion import Expansion5L
 from brainnet.backbone.families.original import (
     ModifiedCLIP,
     ModifiedDINO,
@@ -22,6 +23,7 @@ __all__ = [
     "BACKBONES",
     "backbone_of",
     "build_backbone",
+    "Expansion5L",
     "FrozenBackbone",
     "HookedBackbone",
     "load_weights",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -198,6 +199,18 @@ def _channels_and_places(shape: tuple[int, ...], layout: str) -> tuple[int, tupl
 
 def _count(places: tuple[int, ...]) -> int:
     return int(torch.Size(places).numel())
+
+
+def of_other_heights(images: Tensor) -> Iterator[Tensor]:
+    """Images with fewer rows, then with more: what takes the one may refuse the other.
+
+    >>> [tuple(other.shape) for other in of_other_heights(torch.zeros(1, 3, 128, 128))]
+    [(1, 3, 96, 128), (1, 3, 160, 128)]
+    """
+    height = images.shape[-2]
+    step = height - (height * 3 // 4 if height < 64 else height * 3 // 4 // 32 * 32)
+    yield images[..., : height - step, :]
+    yield torch.cat([images, images[..., :step, :]], -2)
 
 
 def has_grid(n_tokens: int, image_size: tuple[int, int], patch_size: int | None) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import check_word
-from brainnet.backbone.axes import FIRST, LAST, OUT_OF_ORDER, has_grid, token_grid
+from brainnet.backbone.axes import FIRST, LAST, OUT_OF_ORDER, has_grid, of_other_heights, token_grid
 from brainnet.backbone.base import FrozenBackbone
 from brainnet.backbone.capture import Ambiguous, Capture
 from brainnet.backbone.modules import Place, choose_layers, choose_places, describe, module_names, part_of, place_of
@@ -157,9 +157,7 @@ class HookedBackbone(FrozenBackbone):
 
     def _learn_elsewhere(self, images: Tensor, doubt: Ambiguous) -> None:
         """Learns the axes from inputs whose axes differ in length: one image alone, or one of another height."""
-        height = images.shape[-2]
-        lower = height * 3 // 4 if height < 64 else height * 3 // 4 // 32 * 32
-        for other in (images[:1], images[:1, :, :lower]):
+        for other in (images[:1], *of_other_heights(images[:1])):
             capture = Capture(self, other, self.places)
             with suppress(Exception):  # networks of one size refuse the other one in their own words
                 capture.run()

@@ -21,7 +21,7 @@ from brainnet._checks import nearest
 MOST_BLOCKS = 24  # by default; networks with more blocks give an even choice of them
 CLASSIFIERS = ("classifier", "head", "heads", "fc", "aux", "AuxLogits")  # no image tokens there
 ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.LeakyReLU)
-CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)  # are never called
+CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 MAIN_OUTPUT = "last_hidden_state"  # of the objects that transformers' networks give
 _LAYER = re.compile(r"(?P<module>[^@:]*)(?:@(?P<call>\d+))?(?::(?P<key>.+))?")
 
@@ -118,7 +118,16 @@ def _matches(name: str, pattern: str) -> bool:
 
 def module_names(network: nn.Module) -> list[str]:
     """Names of a network's modules in order, without itself and without lists of modules, which are never called."""
-    return [name for name, module in network.named_modules() if name and not isinstance(module, CONTAINERS)]
+    return [name for name, module in network.named_modules() if name and not is_container(module)]
+
+
+def is_container(module: nn.Module) -> bool:
+    """Whether a module only holds others and is never called; DenseNet's blocks are dicts of layers that are.
+
+    >>> is_container(nn.ModuleList()), is_container(nn.Sequential())
+    (True, False)
+    """
+    return isinstance(module, CONTAINERS) and type(module).forward is nn.Module.forward
 
 
 def choose_places(

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from brainnet.backbone.axes import LayoutTrace
+from brainnet.backbone.axes import LayoutTrace, of_other_heights
 from brainnet.backbone.base import FrozenBackbone
 from brainnet.backbone.capture import Ambiguous, Capture
 from brainnet.backbone.hooks import HookedBackbone
-from brainnet.backbone.modules import CONTAINERS, Place, describe, part_of
+from brainnet.backbone.modules import Place, describe, is_container, part_of
 
 
 class ModuleRow(NamedTuple):
@@ -59,15 +59,15 @@ def survey(backbone: FrozenBackbone, image_size: tuple[int, int] | None = None) 
             for layer, values in local.items()
         ]
     modules = {name: module for name, module in backbone.network.named_modules() if name}
-    places = {name: Place(name) for name, module in modules.items() if not isinstance(module, CONTAINERS)}
+    places = {name: Place(name) for name, module in modules.items() if not is_container(module)}
     seen = _Survey(backbone, images, places).noted()
     if seen.doubtful:  # axes that are equally long here
-        height = images.shape[-2]
-        lower = images[:, :, : height * 3 // 4 if height < 64 else height * 3 // 4 // 32 * 32]
-        with suppress(Exception):  # networks of one size refuse another
-            told = _Survey(backbone, lower, places).noted().layouts
-            again = {name: places[name] for name in seen.doubtful & told.keys()}
-            seen.found |= _Survey(backbone, images, again, told).noted().found
+        for other in of_other_heights(images):
+            with suppress(Exception):  # networks of one size refuse another
+                told = _Survey(backbone, other, places).noted().layouts
+                again = {name: places[name] for name in seen.doubtful & told.keys()}
+                seen.found |= _Survey(backbone, images, again, told).noted().found
+                break
     return [
         ModuleRow(
             name,

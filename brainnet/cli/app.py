@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+import brainnet.cli.comparison
 import brainnet.cli.encode
 
 # isort: off  (each files its commands under the app, and this is the order in which --help lists them)

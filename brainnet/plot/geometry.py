@@ -1,4 +1,4 @@
-"""Pictures of RDMs themselves: matrices, and how models resemble one another.
+"""Pictures of RDMs themselves, as matrices.
 
 Dissimilarity is dark where small, on a scale whose lightness rises evenly, so that a matrix prints in grey as it looks
 on screen. Conditions are named by their pictures where there are any, by their groups where they form some.
@@ -17,7 +17,6 @@ from brainnet.plot._figure import (
     add_axes,
     color_bar,
     grow,
-    name_columns,
     name_rows,
     new_figure,
     note_below,
@@ -25,7 +24,7 @@ from brainnet.plot._figure import (
 )
 from brainnet.plot._pictures import THUMBNAIL, hang, one_each
 from brainnet.plot._text import labels, labels_within, named, widest, width_of
-from brainnet.rsa import RDMs, compare
+from brainnet.rsa import RDMs
 from brainnet.rsa.rdms import as_rdms
 
 if TYPE_CHECKING:
@@ -99,56 +98,6 @@ def rdms(
     title_above(figure, title)
     empty = np.isnan(squares[:, ~np.eye(n, dtype=bool)]).any()
     note_below(figure, "Grey off the diagonal: undefined dissimilarities" if empty else "")
-    return figure
-
-
-def model_similarity(
-    models: RDMs | Any, *, method: str = "spearman", sort: bool = False, title: str | None = None, **options: Any
-) -> Figure:
-    """A figure of how similar every RDM is to every other, as a matrix with its numbers.
-
-    Args:
-        models: two or more RDMs.
-        method: a comparison, see ``COMPARISONS``.
-        sort: bring alike models together (leaf order of average linkage).
-        title: text above.
-        **options: of the comparison.
-
-    >>> import torch
-    >>> figure = model_similarity(torch.rand(3, 28, generator=torch.Generator().manual_seed(0)))
-    >>> [text.get_text() for text in figure.axes[0].texts][:2]
-    ['1', '-.12']
-    """
-    models = as_rdms(models)
-    values = compare(models, models, method, **options).double().cpu().numpy()
-    names = labels(models.names)
-    if sort and len(models) > 2:
-        from scipy.cluster.hierarchy import leaves_list
-        from scipy.cluster.hierarchy import linkage as link
-
-        upper = np.triu_indices(len(values), 1)
-        order = leaves_list(link(np.maximum(values.max() - values[upper], 0), "average", optimal_ordering=True))
-        values, names = values[np.ix_(order, order)], [names[i] for i in order]
-    n = len(values)
-    cell = 0.34 if n <= 24 else 8.2 / n
-    figure = new_figure((n * cell + 0.2, n * cell + 0.2))
-    ax = add_axes(figure, (0.1, 0.1, n * cell, n * cell))
-    known = values[np.isfinite(values)]
-    low = min(0.0, float(known.min())) if len(known) else 0.0
-    ax.imshow(values, cmap=SEQUENTIAL, vmin=low, vmax=1.0)
-    for i, j in np.ndindex(n, n) if n <= 24 else ():
-        ink = "0.1" if not (values[i, j] - low) / (1 - low) <= 0.55 else "white"
-        ax.text(j, i, _short(values[i, j]), ha="center", va="center", fontsize=6.5, color=ink)
-    letters = 7 if n <= 24 else max(3.5, 60 * cell)
-    name_rows(ax, names, letters)
-    name_columns(ax, range(n), names, letters)
-    ax.tick_params(length=0, pad=3, colors=INK)
-    ax.spines[:].set_visible(False)
-    grow(figure, bottom=0.55, right=2.1 - figure.get_figwidth())
-    left = ax.get_position().x0 * figure.get_figwidth()
-    color_bar(add_axes(figure, (left, 0.33, max(1.0, min(1.8, n * cell)), 0.08)), SEQUENTIAL, low, 1.0,
-              f"{method} similarity")  # fmt: skip
-    title_above(figure, title)
     return figure
 
 
@@ -229,8 +178,3 @@ def _picture_strips(panels: list[Axes], images: Sequence[Any] | None, columns: i
             for x, y in places:
                 hang(ax, image, (x - reach / size / 2, y - reach / size / 2, reach / size, reach / size))
     return strip
-
-
-def _short(value: float) -> str:
-    """A correlation without its leading zero."""
-    return "1" if value >= 0.995 else "" if np.isnan(value) else f"{value:.2f}".replace("0.", ".", 1)

@@ -11,6 +11,7 @@ _FILES = {
     "encoding": ("encode_subjects",),
     "extraction": ("extract_features",),
     "rdms": ("write_rdms",),
+    "comparison": ("compare_models", "write_comparison"),
     "rsa": ("compare_over_time", "compare_rdms"),
     "rsa_fits": ("fit_rdms", "partition_rdms"),
     "searchlight": ("search", "search_group"),

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.stats import rankdata
 
 from brainnet import plot
-from brainnet.rsa import RDMs, compare
+from brainnet.rsa import RDMs
 
 
 @pytest.fixture
@@ -54,14 +54,3 @@ def test_images_stand_beside_their_rows(pair):
     assert [int(ax.images[0].get_array()[0, 0, 0]) for ax in left] == [0, 80, 160, 40, 120, 200]
     with pytest.raises(ValueError, match="one per condition: got 5 for 6"):
         plot.rdms(pair, images=shades[:5])
-
-
-def test_similarity_of_models_is_that_of_compare(rng):
-    models = RDMs(torch.rand(4, 45, generator=rng), names=("a", "b", "c", "d"))
-    figure = plot.model_similarity(models, method="pearson")
-    np.testing.assert_allclose(shown(figure.axes[0]), compare(models, models, "pearson"), atol=1e-6)
-    ordered = plot.model_similarity(models, sort=True)
-    names = [tick.get_text() for tick in ordered.axes[0].get_xticklabels()]
-    picture = shown(ordered.axes[0])
-    expected = compare(models[names], models[names])
-    np.testing.assert_allclose(picture, expected, atol=1e-6)

@@ -60,6 +60,12 @@ def some_rdms(names, count=4):
     return RDMs(values, names=tuple(names[:count]), conditions=tuple(names))
 
 
+def square(names, layers=4):
+    keys = [(model, layer) for model in names[:3] for layer in names[:layers]]
+    labels = pd.MultiIndex.from_tuples(keys, names=["model", "layer"])
+    return pd.DataFrame(np.eye(len(keys)), labels, labels)
+
+
 FIGURES = {
     "scores": lambda n: plot.scores(each(n), free(n), title=n[0], score_name=n[1]),
     "joint_histogram": lambda n: plot.joint_histogram(*list(each(n).values())[:2], names=n[:2], title=n[0]),
@@ -80,6 +86,8 @@ FIGURES = {
     "rdms": lambda n: plot.rdms(some_rdms(n), title=n[0]),
     "rdms, groups": lambda n: plot.rdms(some_rdms(n), groups=[n[0], n[0], n[1], n[2]]),
     "model_similarity": lambda n: plot.model_similarity(some_rdms(n), title=n[0]),
+    "similarity_matrix": lambda n: plot.similarity_matrix(square(n), scale=n[1], title=n[0]),
+    "similarity_matrix, models alone": lambda n: plot.similarity_matrix(square(n, 1)),
     "condition_map": lambda n: plot.condition_map(some_rdms(n, 1), title=n[0]),
     "tree": lambda n: plot.tree(some_rdms(n, 1), groups=n, title=n[0]),
     "rsa_bars": lambda n: plot.rsa_bars(course(n, low=0.0, high=0.2, p_corrected=0.01), title=n[0]),

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from brainnet._checks import check_word
 from brainnet._registry import takes_options_of
-from brainnet._work import multiplies_bfloat16
+from brainnet._work import device_of, multiplies_bfloat16
 from brainnet.backbone.base import FrozenBackbone
 from brainnet.backbone.convolution import filter_and_pool, filter_spectrum, spectral_convolution
 from brainnet.backbone.modules import choose_layers
@@ -267,6 +267,59 @@ class Expansion(FrozenBackbone):
     def __getstate__(self) -> dict:
         """Everything but the spectrum, which is large and follows from the weights."""
         return {**self.__dict__, "_kept_spectrum": None}
+
+
+class ExpansionFeatures(Expansion):
+    """The expansion network as a plain function of images: a call gives the features of its last layer."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (n, C * H * W) of layer 5 for images (n, 3, height, width), channel by channel."""
+        return self.get_tokens(images).local["5"].flatten(1)
+
+
+class Expansion5L:
+    """The five-layer expansion network as its authors build it: ``Expansion5L(filters_5=3000).Build()``.
+
+    At 224 pixels the features are 36 times ``filters_5``. ``Build`` gives a new network each time, with the same
+    weights: they follow from the seed alone.
+
+    Args:
+        filters_1: channels of layer 1, where its filters are random; else the bank has 108.
+        filters_2, filters_3, filters_4, filters_5: channels of layers 2 to 5.
+        filter_type: of layer 1: "curvature", "gabor" or "random".
+        non_linearity: one of ``NONLINEARITIES`` for all layers, or five of them.
+        init_type: one of ``INITIALISATIONS``.
+        device: where the network lives; "auto" is CUDA where there is one, then mps, then the CPU.
+        seed: of the weights; 42 gives those of the published networks.
+
+    >>> network = Expansion5L(filters_2=4, filters_3=5, filters_4=6, filters_5=7, device="cpu").Build()
+    >>> network(torch.zeros(2, 3, 142, 142)).shape
+    torch.Size([2, 7])
+    """
+
+    def __init__(
+        self,
+        filters_1: int = 3000,
+        filters_2: int = FULL[0],
+        filters_3: int = FULL[1],
+        filters_4: int = FULL[2],
+        filters_5: int = 30000,
+        *,
+        filter_type: str = "curvature",
+        non_linearity: str | Sequence[str] = "relu",
+        init_type: str = "kaiming_uniform",
+        device: str | torch.device | None = "auto",
+        seed: int = 42,
+    ):
+        _check_words(bank=filter_type, initialisation=init_type)
+        self.device = device_of(device)
+        self.widths = (filters_2, filters_3, filters_4, filters_5)
+        self.options = {"first_width": filters_1, "bank": filter_type, "nonlinearity": non_linearity,
+                        "initialisation": init_type, "seed": seed}  # fmt: skip
+
+    def Build(self) -> ExpansionFeatures:
+        """The network, on its device: images (n, 3, 224, 224) to features (n, 36 * filters_5)."""
+        return ExpansionFeatures(self.widths, layers=["5"], name="Expansion5L", **self.options).to(self.device)
 
 
 def _check_words(**words: str) -> None:

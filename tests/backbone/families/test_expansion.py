@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from brainnet.backbone import build_backbone
+from brainnet.backbone import Expansion5L, build_backbone
 from brainnet.backbone.families import expansion as expansion_module
 from brainnet.backbone.families.expansion import Expansion, curvature_bank, gabor_bank
 
@@ -217,3 +217,33 @@ def test_wrong_options_are_named(options, message):
 def test_unknown_variant_is_named():
     with pytest.raises(ValueError, match="Known: full, small"):
         build_backbone("expansion:huge")
+
+
+def test_the_published_call_gives_rows_of_features(images):
+    small = {"filters_2": 16, "filters_3": 24, "filters_4": 32, "filters_5": 8}
+    maker = Expansion5L(**small, device="cpu")
+    network = maker.Build()
+    features = network(images)
+    assert features.shape == (2, 8 * 36)
+    tokens = Expansion((16, 24, 32, 8)).get_tokens(images)
+    assert torch.equal(features, tokens.local["5"].flatten(1))
+    assert torch.equal(network.get_tokens(images).global_["5"], tokens.global_["5"])  # it is a backbone as well
+    again = maker.Build()
+    assert again is not network
+    assert torch.equal(again(images), features)
+    assert not features.requires_grad
+    assert not torch.equal(Expansion5L(**small, device="cpu", seed=1).Build()(images), features)
+
+
+def test_the_published_words_reach_the_network(images):
+    small = {"filters_2": 16, "filters_3": 24, "filters_4": 32, "filters_5": 8, "device": "cpu"}
+    network = Expansion5L(12, **small, filter_type="random", non_linearity="gelu", init_type="xavier_normal").Build()
+    other = Expansion((16, 24, 32, 8), bank="random", first_width=12, nonlinearity="gelu",
+                      initialisation="xavier_normal")  # fmt: skip
+    assert torch.equal(network(images), other.get_tokens(images).local["5"].flatten(1))
+    with pytest.raises(ValueError, match="bank 'curved'"):
+        Expansion5L(filter_type="curved")
+    with pytest.raises(ValueError, match="cuda:99"):
+        Expansion5L(device="cuda:99")
+    full = Expansion5L()  # nothing is drawn yet: 1.6 billion numbers
+    assert full.widths == (1000, 3000, 5000, 30000)

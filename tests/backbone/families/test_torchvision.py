@@ -227,7 +227,8 @@ def test_what_is_listed_can_be_built():
         build_backbone("torchvision:quantized_resnet18", weights="random")
 
 
-SIDES = {"vit": 224, "maxvit": 224, "inception": 128, "raft": 128, "mvit": 224, "s3d": 64, "swin3d": 64}
+SIDES = {"vit": 224, "maxvit": 224, "inception": 128, "raft": 128, "mvit": 224, "s3d": 224, "swin3d": 64,
+         "ssd300": 300}  # fmt: skip
 
 
 @pytest.mark.slow
