@@ -67,7 +67,7 @@ def layout_of(names: Sequence[str], kind: str, where: str, classes: Sequence[str
     if stray:
         raise ValueError(
             f"{len(stray)} of the pictures in {where} lie in no folder of a class, the first is {stray[0]}. Move them, "
-            "or choose layout='nested'."
+            "or choose the layout nested."
         )
     found = natural_sort({name.partition("/")[0] for name in names})
     order = list(found) if classes is None else matched(classes, found, where)
@@ -180,7 +180,7 @@ def _warn_of_more(folder: Path) -> None:
         warn_once(
             f"folders in {folder}",
             f"the pictures of {len(more)} folder{'s' * (len(more) > 1)} in {folder} are not read, such as "
-            f"{natural_sort(more)[0]}, since there are pictures beside. Choose layout='nested' for all.",
+            f"{natural_sort(more)[0]}, since there are pictures beside. The layout nested reads all.",
         )
     other = natural_sort(e.name for e in entries if Path(e.name).suffix.lower() in NOT_READ)
     if other:
