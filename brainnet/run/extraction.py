@@ -114,7 +114,6 @@ def extract_features(
     with claimed(out, "extract"), terminable(), _saying_what_is_kept(out):
         _refuse_links(out)
         pictures = readable_pictures(pictures, skip_bad, out / CHECKED, progress)
-        clock.lap("pictures")
         with at_work(backbone, device):
             forecast = _forecast(backbone, pictures, out, layers, pool, file_format, force,
                                  clock, grid=grid, batch_size=batch_size)  # fmt: skip
@@ -123,25 +122,19 @@ def extract_features(
         chosen = _chosen(store, layers)
         clock.lap("tokens")
         files = {layer: f"{slug(layer)}.{file_format}" for layer in chosen}
-        remove_targets(out)
-        _write_files(out, files, store, pool, pictures.ids, progress)
-        write_targets(out, pictures)
+        _write_files(out, files, store, pool, pictures, progress)
         clock.lap("files")
         card = {
             **opening("extract", PACKAGES),
             "source": {**card_of_pictures(pictures), "backbone": named, "fingerprint": store.fingerprint},
             "settings": {**settings, **network, "device": str(device), "layers": list(files), "format": file_format},
             "files": list(files.values()),
-            "n_images": len(store),
+            "n_images": len(pictures),
             "forecast": None if forecast is None else forecast.of_card(),
         }
         put_card(out, card, clock)
-        shutil.rmtree(out / UNFINISHED)
-        (out / CHECKED).unlink(missing_ok=True)
-        if not keep_tokens:
-            del store
-            for suffix in ("", ".json", ".lock"):
-                (out / f"{TOKENS}{suffix}").unlink(missing_ok=True)
+        del store
+        _remove_unfinished(out, keep_tokens)
     return {layer: out / name for layer, name in files.items()}
 
 
@@ -226,7 +219,7 @@ def _chosen(store: TokenStore, layers: list[str] | None) -> list[str]:
 
 
 def _write_files(
-    out: Path, files: dict[str, str], store: TokenStore, pool: str, ids: list[str], progress: bool
+    out: Path, files: dict[str, str], store: TokenStore, pool: str, pictures: Images, progress: bool
 ) -> None:
     """Every layer's file, made beside what the folder holds and moved into place when all are whole."""
     unfinished = out / UNFINISHED
@@ -237,12 +230,22 @@ def _write_files(
     spans = [slice(i, min(i + ROWS, len(store))) for i in range(0, len(store), ROWS)]
     for layer, name in progress_bar(files.items(), f"Writing {file_format}", len(files), progress):
         with writing(unfinished / name) as path:
-            WRITERS[file_format](path, (store.features(layer, pool, span) for span in spans), ids)
+            WRITERS[file_format](path, (store.features(layer, pool, span) for span in spans), pictures.ids)
     write_json(unfinished / "files.json", {"files": list(files.values())})
+    remove_targets(out)
     _remove_listed(out, out / "run.json")
-    write_text(out / "images.txt", "".join(f"{name}\n" for name in ids))
+    write_text(out / "images.txt", "".join(f"{name}\n" for name in pictures.ids))
+    write_targets(out, pictures)
     for name in files.values():
         os.replace(unfinished / name, out / name)
+
+
+def _remove_unfinished(out: Path, keep_tokens: bool) -> None:
+    """Takes away what a finished extraction needs no longer."""
+    shutil.rmtree(out / UNFINISHED)
+    (out / CHECKED).unlink(missing_ok=True)
+    for suffix in () if keep_tokens else ("", ".json", ".lock"):
+        (out / f"{TOKENS}{suffix}").unlink(missing_ok=True)
 
 
 def _remove_listed(out: Path, listing: Path) -> None:

@@ -84,8 +84,7 @@ def write_rdms(
         wanted = None if layers is None else list(layers)
         if backbone is not None:
             named = adjusted_of(backbone, wanted, **network)
-            images = Images.of(source, skip_bad=skip_bad, checked=False)
-            images = readable_pictures(images, skip_bad, progress=progress)
+            images = readable_pictures(Images.of(source, skip_bad=skip_bad, checked=False), skip_bad, progress=progress)
             how = {"grid": grid, "resize": "shrink", "batch_size": batch_size}
             with at_work(named, place):
                 probe = probe_tokens(named, images, **how)
@@ -106,9 +105,7 @@ def write_rdms(
         ]
         rdms = RDMs.stack(found)
         clock.lap("RDMs")
-        rdms.save(out / "rdms.npz")
-        write_csv(out / "rdms.csv", _pair_table(rdms))
-        _draw_geometry(rdms, out)
+        _write_files(rdms, out)
         clock.lap("files and figures")
         card = {
             **opening("rdm", PACKAGES),
@@ -192,6 +189,12 @@ def _rows(features: Any) -> Tensor:
     if tensor.ndim < 2:
         raise ValueError(f"features must be (n_conditions, n_features), got {tuple(tensor.shape)}.")
     return tensor.flatten(1)
+
+
+def _write_files(rdms: RDMs, out: Path) -> None:
+    rdms.save(out / "rdms.npz")
+    write_csv(out / "rdms.csv", _pair_table(rdms))
+    _draw_geometry(rdms, out)
 
 
 def _pair_table(rdms: RDMs) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -39,29 +37,16 @@ def classes(tmp_path):
 
 def test_the_choices_of_pictures_reach_the_extraction(classes, tmp_path):
     out = tmp_path / "out"
-    words = [
-        "extract",
-        str(classes),
-        "-b",
-        "expansion:small",
-        "-l",
-        "1",
-        "--pool",
-        "mean",
-        "--out",
-        str(out),
-        "--quiet",
-    ]
-    result = CliRunner().invoke(
-        cli.app, [*words, "--skip-bad", "--classes", str(tmp_path / "order.txt"), "--rows", "0:3"]
-    )
+    words = f"extract {classes} -b expansion:small -l 1 --pool mean --quiet --out".split()
+    chosen = ["--skip-bad", "--classes", str(tmp_path / "order.txt"), "--rows", "0:3"]
+    result = CliRunner().invoke(cli.app, [*words, str(out), *chosen])
     assert result.exit_code == 0, result.output
     assert (out / "images.txt").read_text().split() == ["dog/2", "cat/1"]
     assert (out / "classes.txt").read_text().split() == ["dog", "cat"]
     assert result.output.split()[-2:] == [str(out / "targets.csv"), str(out / "classes.txt")]
     assert not unlisted_columns(tmp_path)
     for extra, message in [(["--layout", "class"], "Did you mean 'classes'"), (["--fps", "2"], "fps is for a video"),
-                           (["--rows", "9"], "no row 9"), ([], r"1\.png")]:  # fmt: skip
-        result = CliRunner().invoke(cli.app, [*words[:-2], str(tmp_path / "other"), "--quiet", *extra])
-        assert re.search(message, str(result.exception)), (extra, result.exception)
+                           (["--rows", "9"], "no row 9"), ([], "dog/1.png")]:  # fmt: skip
+        result = CliRunner().invoke(cli.app, [*words, str(tmp_path / "other"), *extra])
+        assert message in str(result.exception), extra
         assert not (tmp_path / "other").exists()

@@ -377,7 +377,7 @@ def test_bad_pictures_are_left_out_where_that_is_asked_for(classes, tmp_path, mo
     monkeypatch.setattr("brainnet.stimuli.decoding.as_rgb", None)  # on resuming nothing is decoded, nor checked, again
     written = extract_features(classes, out, "expansion:small", skip_bad=True, **how)
     ids = (out / "images.txt").read_text().split()
-    assert ids == ["cat/p5", "cat/p7", "cat/p9", "cat/p11", "dog/p8", "dog/p10"]
+    assert ids == ["cat/p5", "cat/p7", "cat/p9", "cat/p10", "dog/p8", "dog/p11"]
     assert np.load(written["1"]).shape[0] == 6
     assert pd.read_csv(out / "targets.csv")["target"].tolist() == [0, 0, 0, 0, 1, 1]
     assert (out / "classes.txt").read_text().split() == ["cat", "dog"]

@@ -137,3 +137,15 @@ def test_the_line_about_them_is_short():
     assert said.endswith("and 6 more")
     assert "2.png" in said
     assert "3.png" not in said
+
+
+def test_real_photographs_are_all_read_and_cut_ones_found(test_data, tmp_path):
+    source = test_data / "algonauts2019/images_92"
+    whole = Images(source, skip_bad=True, progress=False)
+    assert (len(whole), whole.skipped) == (92, {})
+    for number, image in enumerate(sorted(source.iterdir())[:12]):
+        content = image.read_bytes()
+        (tmp_path / image.name).write_bytes(content[: len(content) * 3 // 4] if number % 3 == 0 else content)
+    cut = Images(tmp_path, skip_bad=True, progress=False)
+    assert list(cut.skipped) == ["image_01.jpg", "image_04.jpg", "image_07.jpg", "image_10.jpg"]
+    assert all("truncated" in reason for reason in cut.skipped.values())
