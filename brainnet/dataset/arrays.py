@@ -21,7 +21,7 @@ from brainnet.dataset.base import DATASETS, SPLITS, ResponseDataset, check_split
 from brainnet.dataset.tables import RESPONSE_SUFFIXES, Table, read_rois, read_splits, read_table
 from brainnet.scores import ceiling_from_split_half
 from brainnet.space import BrainSpace
-from brainnet.stimuli import Images, is_picture, natural_sort
+from brainnet.stimuli import Images, is_picture, names_meant, natural_sort
 from brainnet.tokens import Preprocessing
 
 ORIENTATIONS = ("images,voxels", "voxels,images")
@@ -151,7 +151,9 @@ class ArrayDataset(ResponseDataset):
         numbers = {tuple(map(str, range(start, start + len(labels)))) for start in (0, 1)}
         if tuple(labels) in numbers and set(labels) != set(self.images.ids):
             return np.arange(len(labels))  # a plain row count names no images
-        rows = {label if label in self.images.ids else Path(label).stem: row for row, label in enumerate(labels)}
+        known = set(self.images.ids)
+        named = [next((n for n in names_meant(label) if n in known), Path(label).stem) for label in labels]
+        rows = {name: row for row, name in enumerate(named)}
         absent = [image for image in self.images.ids if image not in rows]
         if absent or len(rows) < len(labels):
             problem = (

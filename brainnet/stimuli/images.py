@@ -258,6 +258,13 @@ class Images:
             )
         if bad:
             self._leave_out(dict.fromkeys(bad, "its name is no line of UTF-8 text"))
+        if self.classes is not None and self.targets is not None and not all(map(is_one_line, self.classes)):
+            chosen = [name for name in self.classes if is_one_line(name)]
+            if not {self.classes[target] for target in self.targets} <= set(chosen):  # ids were given
+                raise ValueError(f"a class in {self.described} has a name that is no line of UTF-8 text: rename it.")
+            place = {name: index for index, name in enumerate(chosen)}
+            self.targets = [place[self.classes[target]] for target in self.targets]
+            self.classes = chosen
 
     def _names(self) -> dict[int, str]:
         return {place: self._name(index) for index, place in enumerate(self._places)}

@@ -121,7 +121,7 @@ def names_in(folder: Path, kind: str = "auto") -> list[str]:
         FileNotFoundError: there are none, or all of them lie in one folder further down, which is named.
     """
     if kind in ("auto", "flat"):
-        names = [entry.name for entry in os.scandir(folder) if is_picture(entry.name) and not entry.is_dir()]
+        names = [entry.name for entry in os.scandir(folder) if is_picture(entry.name) and _is_file_or_broken(entry)]
         if names:
             if kind == "auto":
                 _warn_of_more(folder)
@@ -168,8 +168,13 @@ def _below(folder: Path, above: frozenset = frozenset()) -> Iterator[str]:
         if entry.is_dir():
             if not entry.name.startswith(".") and entry.name != "__MACOSX":
                 yield from (f"{entry.name}/{name}" for name in _below(folder / entry.name, above | {place}))
-        elif is_picture(entry.name):
+        elif is_picture(entry.name) and _is_file_or_broken(entry):
             yield entry.name
+
+
+def _is_file_or_broken(entry: os.DirEntry) -> bool:
+    """Whether an entry is a file or a link to nothing, which reading names; a pipe would block who reads it."""
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
 
 
 def _warn_of_more(folder: Path) -> None:

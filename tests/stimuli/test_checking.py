@@ -139,6 +139,16 @@ def test_the_line_about_them_is_short():
     assert "3.png" not in said
 
 
+def test_a_class_whose_name_is_no_line_goes_with_its_pictures(tmp_path):
+    for kind in ("a", "b\nc", "d"):
+        (tmp_path / kind).mkdir()
+        Image.new("RGB", (2, 2)).save(tmp_path / kind / "1.png")
+    with pytest.raises(ValueError, match="UTF-8"):
+        Images(tmp_path)
+    images = Images(tmp_path, skip_bad=True, progress=False)
+    assert (images.ids, images.classes, images.targets) == (["a/1", "d/1"], ["a", "d"], [0, 1])
+
+
 def test_real_photographs_are_all_read_and_cut_ones_found(test_data, tmp_path):
     source = test_data / "algonauts2019/images_92"
     whole = Images(source, skip_bad=True, progress=False)
