@@ -94,6 +94,19 @@ def test_damaged_answers_are_no_answers(folder, tmp_path, content):
     assert len(json.loads(kept.read_text())["images"]) == 9
 
 
+def test_answers_of_another_decoder_are_not_taken(folder, tmp_path):
+    (folder / "a\nb.png").unlink()
+    kept = tmp_path / "checked.json"
+    first = Images(folder).readable(kept, progress=False)
+    answers = json.loads(kept.read_text())
+    answers["images"] = dict.fromkeys(answers["images"], "an older decoder could not")
+    kept.write_text(json.dumps(answers))
+    with pytest.raises(ValueError, match="an older decoder could not"):
+        Images(folder).readable(kept, progress=False)
+    kept.write_text(json.dumps({**answers, "pillow": "0"}))
+    assert Images(folder).readable(kept, progress=False).ids == first.ids
+
+
 def test_an_interrupted_check_keeps_what_it_knows(folder, tmp_path, monkeypatch):
     (folder / "a\nb.png").unlink()
     kept = tmp_path / "checked.json"
