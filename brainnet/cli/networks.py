@@ -12,12 +12,32 @@ from rich.table import Table
 
 from brainnet.cli.listing import described
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, Force, Grid, ImageSize, Out, Overwrite, Precision, Quiet, app, out_console
+from brainnet.cli.shared import (
+    Classes,
+    DataSet,
+    Device,
+    Every,
+    Force,
+    Fps,
+    Grid,
+    ImageSize,
+    ImageSource,
+    Layout,
+    Out,
+    Overwrite,
+    Precision,
+    Quiet,
+    Rows,
+    SkipBad,
+    app,
+    images_of,
+    out_console,
+)
 
 
 @app.command()
 def extract(
-    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    images: ImageSource,
     backbone: Annotated[
         str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
     ],
@@ -35,6 +55,13 @@ def extract(
     overwrite: Overwrite = False,
     force: Force = False,
     quiet: Quiet = False,
+    layout: Layout = "auto",
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+    rows: Rows = None,
+    key: DataSet = None,
+    fps: Fps = None,
+    every: Every = None,
 ) -> None:
     """Write a network's features of images, a file per layer.
 
@@ -46,14 +73,17 @@ def extract(
     """
     with loading():
         from brainnet.run.extraction import extract_features
+        from brainnet.run.pictures import TARGETS
 
+    pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
     written = extract_features(
-        images, out, backbone, layers=layer, pool=pool, grid=grid or None, file_format=file_format,
+        pictures, out, backbone, skip_bad=skip_bad, layers=layer, pool=pool, grid=grid or None, file_format=file_format,
         batch_size=batch_size, device=device, keep_tokens=keep_tokens, overwrite=overwrite, force=force,
         progress=not quiet,
         precision=precision, image_size=image_size or None, seed=seed,
     )  # fmt: skip
-    out_console.print("\n".join(str(path) for path in [*written.values(), out / "images.txt"]), highlight=False)
+    beside = [out / name for name in ("images.txt", *(TARGETS if pictures.classes else ()))]
+    out_console.print("\n".join(str(path) for path in [*written.values(), *beside]), highlight=False)
 
 
 @app.command()

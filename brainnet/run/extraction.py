@@ -27,6 +27,7 @@ from brainnet.backbone.adjusted import adjusted_of
 from brainnet.run.card import Clock, opening, put_card, refuse_others
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import Forecast, announced, images_done, of_extraction, probe_tokens, widths_of
+from brainnet.run.pictures import card_of_pictures, readable_pictures, remove_targets, write_targets
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.store.manifest import Manifest
@@ -34,7 +35,7 @@ from brainnet.tokens import POOLS, Backbone
 
 PACKAGES = ("torch", "torchvision", "numpy", "timm", "open_clip_torch", "h5py", "scipy")
 ROWS = 256  # pictures written at a time
-UNFINISHED, TOKENS = ".unfinished", "tokens.bin"
+UNFINISHED, TOKENS, CHECKED = ".unfinished", "tokens.bin", "checked.json"
 Parts = Iterator[Tensor]
 
 
@@ -50,6 +51,7 @@ def extract_features(
     batch_size: int = 16,
     device: str | torch.device | None = None,
     keep_tokens: bool = False,
+    skip_bad: bool = False,
     overwrite: bool = False,
     force: bool = False,
     progress: bool = True,
@@ -57,11 +59,14 @@ def extract_features(
 ) -> dict[str, Path]:
     """Features of every layer as ``<layer>.<format>`` (n_images, n_features) float32, ``images.txt`` and a run card.
 
+    Of pictures that have classes, ``targets.csv`` (id, class, target) and ``classes.txt`` stand beside them.
+
     Goes on where an interrupted call with the same arguments stopped. Memory is bounded by a batch of pictures and a
     few hundred rows of features, in every format but "mat" and "pt", which are written whole.
 
     Args:
-        source: pictures: a folder, a zip or a list of files.
+        source: pictures: whatever :class:`~brainnet.stimuli.Images` reads (a folder, a zip, a list, an HDF5 file or a
+            video), or such a set, made with the choices it offers.
         out: folder of the results.
         backbone: "family:variant", its own weights after an equals sign: "torchvision:squeezenet1_0=weights.npz"; or
             any object with ``get_tokens``.
@@ -74,6 +79,8 @@ def extract_features(
         batch_size: pictures per forward pass.
         device: where the network works; None and "auto" are CUDA where there is one, then mps, then the CPU.
         keep_tokens: leave the token store, ``tokens.bin``: ``TokenStore.open`` and ``brainnet rdm`` read it.
+        skip_bad: leave out pictures that cannot be read, and list them in the card; each is decoded once for that, at
+            the beginning. By default the first one ends the call.
         overwrite: replace the extraction that ``out`` holds.
         force: begin also what the forecast says does not fit.
         progress: show progress bars.
@@ -97,7 +104,8 @@ def extract_features(
     refuse_others(out, "extract")
     if (out / "run.json").is_file() and not overwrite:
         raise FileExistsError(f"{out} holds results already: replace them with --overwrite, or choose another --out.")
-    pictures, settings = Images(source), {"pool": pool, "grid": "native" if grid is None else list(grid)}
+    pictures = Images.of(source, skip_bad=skip_bad, checked=False)
+    settings = {"pool": pool, "grid": "native" if grid is None else list(grid)}
     named = backbone if isinstance(backbone, str) else type(backbone).__name__
     layers = None if layers is None else list(layers)
     named_by, backbone = backbone, _network(backbone, layers, network)
@@ -105,6 +113,7 @@ def extract_features(
         layers = list(backbone.layers)  # patterns and numbers have become names
     with claimed(out, "extract"), terminable(), _saying_what_is_kept(out):
         _refuse_links(out)
+        pictures = readable_pictures(pictures, skip_bad, out / CHECKED, progress)
         with at_work(backbone, device):
             forecast = _forecast(backbone, pictures, out, layers, pool, file_format, force,
                                  clock, grid=grid, batch_size=batch_size)  # fmt: skip
@@ -113,22 +122,19 @@ def extract_features(
         chosen = _chosen(store, layers)
         clock.lap("tokens")
         files = {layer: f"{slug(layer)}.{file_format}" for layer in chosen}
-        _write_files(out, files, store, pool, pictures.ids, progress)
+        _write_files(out, files, store, pool, pictures, progress)
         clock.lap("files")
         card = {
             **opening("extract", PACKAGES),
-            "source": {"path": str(source), "backbone": named, "fingerprint": store.fingerprint},
+            "source": {**card_of_pictures(pictures), "backbone": named, "fingerprint": store.fingerprint},
             "settings": {**settings, **network, "device": str(device), "layers": list(files), "format": file_format},
             "files": list(files.values()),
-            "n_images": len(store),
+            "n_images": len(pictures),
             "forecast": None if forecast is None else forecast.of_card(),
         }
         put_card(out, card, clock)
-        shutil.rmtree(out / UNFINISHED)
-        if not keep_tokens:
-            del store
-            for suffix in ("", ".json", ".lock"):
-                (out / f"{TOKENS}{suffix}").unlink(missing_ok=True)
+        del store
+        _remove_unfinished(out, keep_tokens)
     return {layer: out / name for layer, name in files.items()}
 
 
@@ -146,7 +152,7 @@ def _network(backbone: str | Backbone, layers: Iterable[str] | None, options: di
 
 def _refuse_links(out: Path) -> None:
     """Links in the folder are refused, since writing would go where they point."""
-    own = [TOKENS, f"{TOKENS}.json", f"{TOKENS}.lock", UNFINISHED]
+    own = [TOKENS, f"{TOKENS}.json", f"{TOKENS}.lock", UNFINISHED, CHECKED]
     linked = next((name for name in own if (out / name).is_symlink()), None)
     if linked is not None:
         raise ValueError(
@@ -213,7 +219,7 @@ def _chosen(store: TokenStore, layers: list[str] | None) -> list[str]:
 
 
 def _write_files(
-    out: Path, files: dict[str, str], store: TokenStore, pool: str, ids: list[str], progress: bool
+    out: Path, files: dict[str, str], store: TokenStore, pool: str, pictures: Images, progress: bool
 ) -> None:
     """Every layer's file, made beside what the folder holds and moved into place when all are whole."""
     unfinished = out / UNFINISHED
@@ -224,12 +230,22 @@ def _write_files(
     spans = [slice(i, min(i + ROWS, len(store))) for i in range(0, len(store), ROWS)]
     for layer, name in progress_bar(files.items(), f"Writing {file_format}", len(files), progress):
         with writing(unfinished / name) as path:
-            WRITERS[file_format](path, (store.features(layer, pool, span) for span in spans), ids)
+            WRITERS[file_format](path, (store.features(layer, pool, span) for span in spans), pictures.ids)
     write_json(unfinished / "files.json", {"files": list(files.values())})
+    remove_targets(out)
     _remove_listed(out, out / "run.json")
-    write_text(out / "images.txt", "".join(f"{name}\n" for name in ids))
+    write_text(out / "images.txt", "".join(f"{name}\n" for name in pictures.ids))
+    write_targets(out, pictures)
     for name in files.values():
         os.replace(unfinished / name, out / name)
+
+
+def _remove_unfinished(out: Path, keep_tokens: bool) -> None:
+    """Takes away what a finished extraction needs no longer."""
+    shutil.rmtree(out / UNFINISHED)
+    (out / CHECKED).unlink(missing_ok=True)
+    for suffix in () if keep_tokens else ("", ".json", ".lock"):
+        (out / f"{TOKENS}{suffix}").unlink(missing_ok=True)
 
 
 def _remove_listed(out: Path, listing: Path) -> None:

@@ -19,6 +19,7 @@ from brainnet._checks import nearest
 from brainnet._files import read_json, reading
 from brainnet._work import says_progress
 from brainnet.rsa.files import read_entries, texts
+from brainnet.run.pictures import TARGETS
 from brainnet.stimuli import is_picture, natural_sort
 
 FORMATS = (".npy", ".npz", ".csv", ".h5", ".hdf5", ".mat", ".pt")
@@ -155,7 +156,7 @@ def _names_of_rows(path: Path, layers: Mapping[str, Any], named: Mapping[str, li
 
 def _files_in(folder: Path) -> list[Path]:
     names = natural_sort(entry.name for entry in folder.iterdir() if entry.is_file() and entry.name[0] != ".")
-    return [folder / name for name in names if Path(name).suffix in FORMATS]
+    return [folder / name for name in names if Path(name).suffix in FORMATS and name not in TARGETS]
 
 
 def _extraction(folder: Path) -> tuple[str, dict[str, str]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,15 @@ def test_predictions_of_new_images(finished, tmp_path, monkeypatch):
     for row, i in zip(found, range(3), strict=True):
         with Image.open(folder / f"photo{i}.png") as photo, torch.no_grad():
             assert np.allclose(row, model(model.preprocessing(photo)[None])[0][0], atol=1e-5)
+
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    (damaged / "photo1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"photo1\.png"):
+        predict(finished[0], damaged, tmp_path / "some", progress=False)
+    assert not (tmp_path / "some").exists()
+    some = np.load(predict(finished[0], damaged, tmp_path / "some", skip_bad=True, progress=False))
+    np.testing.assert_allclose(some, found[[0, 2]], atol=1e-6)
+    assert (tmp_path / "some/images.txt").read_text().split() == ["photo0", "photo2"]
 
     def stop(self, images):
         raise KeyboardInterrupt
