@@ -1,16 +1,13 @@
-"""Commands about networks and data: extract, backbones, datasets."""
+"""Commands about networks and data: extract, datasets."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from brainnet.cli.listing import described
+from brainnet.cli.listing import described, print_entries
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
     Classes,
@@ -87,41 +84,6 @@ def extract(
 
 
 @app.command()
-def backbones(
-    family: Annotated[
-        str | None, typer.Argument(help="A family, whose networks are listed.", show_default=False)
-    ] = None,
-    like: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
-) -> None:
-    """List the families of networks brainnet knows, or the networks of one.
-
-    brainnet backbones timm --like dinov2
-    """
-    if family is None:
-        _list(described("backbone", "BACKBONES", "families", "brainnet.backbones"), "backbone")
-        return
-    with loading():
-        from brainnet.backbone import BACKBONES
-
-    known = BACKBONES.variants(family)
-    if known is None:
-        raise ValueError(f"the family {family!r} does not list its networks.")
-    found = [name for name in known if like.lower() in name.lower()]
-    if not found:
-        raise ValueError(f"none of the {len(known):,} networks of {family} is like {like!r}.")
-    for name in found:
-        out_console.print(f"{family}:{name}", highlight=False, soft_wrap=True)
-
-
-@app.command()
 def datasets() -> None:
     """List the data sets brainnet reads."""
-    _list(described("dataset", "DATASETS", "readers", "brainnet.datasets"), "data set")
-
-
-def _list(entries: Mapping[str, str], kind: str) -> None:
-    table = Table(kind, "what it is", box=None)
-    for name, line in entries.items():
-        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], line)
-        table.add_row(f"[cyan]{name}[/]", said)
-    out_console.print(table)
+    print_entries(described("dataset", "DATASETS", "readers", "brainnet.datasets"), "data set")

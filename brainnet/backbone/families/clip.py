@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require, warn_once
 from brainnet._registry import takes_options_of
+from brainnet.backbone.facts.clip import LIBRARY, describe  # noqa: F401  (the table of networks asks for them)
 from brainnet.backbone.families.timm import patch_size_of
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import choose_places, find_blocks

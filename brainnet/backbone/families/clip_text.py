@@ -18,6 +18,7 @@ from torch import Tensor
 from brainnet._checks import require
 from brainnet._registry import takes_options_of
 from brainnet.backbone.capture import Capture
+from brainnet.backbone.facts.clip import LIBRARY  # noqa: F401  (for the table of networks)
 from brainnet.backbone.families.clip import tower_of
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import choose_places

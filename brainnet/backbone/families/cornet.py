@@ -230,3 +230,10 @@ def cornet_s() -> nn.Sequential:
             fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
             torch.nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
     return network
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_cornets
+
+    return list(describe_cornets({variant: ADDRESS.format(variant, digest) for variant, digest in HASHES.items()}))

@@ -35,3 +35,10 @@ def build(variant: str | None, **options: Any) -> HookedBackbone:
 def variants() -> list[str]:
     """What can follow "ecoset:"."""
     return list(TABLE)
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_classifiers
+
+    return list(describe_classifiers({name: one.address for name, one in TABLE.items()}, "ecoset", ""))

@@ -96,3 +96,15 @@ def build(variant: str | None, **options: Any) -> HookedBackbone:
 def variants() -> list[str]:
     """What can follow "ssl:"."""
     return [*NETWORKS, *TRANSFORMERS]
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_self_supervised
+
+    return list(
+        describe_self_supervised(
+            {name: one.address for name, one in NETWORKS.items()},
+            {name: size for name, (_, size) in TRANSFORMERS.items()},
+        )
+    )

@@ -141,3 +141,10 @@ def build(variant: str | None, **options: Any) -> HookedBackbone:
 def variants() -> list[str]:
     """What can follow "taskonomy:"."""
     return list(TABLE)
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_encoders
+
+    return list(describe_encoders({task: one.address for task, one in TABLE.items()}))

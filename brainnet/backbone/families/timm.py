@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require
 from brainnet._registry import takes_options_of
+from brainnet.backbone.facts.timm import LIBRARY, describe  # noqa: F401  (the table of networks asks for them)
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import Place, choose_places, find_blocks
 from brainnet.backbone.weights import (
