@@ -7,6 +7,11 @@ to know of backbones' insides, models or training.
 from brainnet.dataset.arrays import ArrayDataset
 from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
 from brainnet.dataset.readers.algonauts import BrainDataset
+from brainnet.dataset.readers.nsd import NSD
 from brainnet.dataset.simulation.subject import SimulatedSubject
+from brainnet.dataset.trials import Conditions, conditions
 
-__all__ = ["DATASETS", "ResponseDataset", "BrainDataset", "ArrayDataset", "SimulatedSubject", "random_splits"]
+__all__ = [
+    "DATASETS", "ResponseDataset", "BrainDataset", "NSD", "ArrayDataset", "SimulatedSubject", "random_splits",
+    "Conditions", "conditions",
+]  # fmt: skip

@@ -25,9 +25,9 @@ from brainnet._checks import check_word
 from brainnet._work import free_bytes, says_progress, size
 from brainnet._work import progress as show_progress
 from brainnet.dataset.base import ResponseDataset, random_splits
-from brainnet.dataset.conditions import Conditions, conditions
 from brainnet.dataset.readers import _nsd as files
 from brainnet.dataset.regions import areas_of, read_names, regions_of
+from brainnet.dataset.trials import Conditions, conditions
 from brainnet.space import BrainSpace, surface_space
 from brainnet.stimuli import Images
 
@@ -63,7 +63,7 @@ class NSD(ResponseDataset):
         progress: show a progress bar.
 
     Attributes:
-        trials: the :class:`~brainnet.dataset.conditions.Conditions` the responses are from, without these.
+        trials: the :class:`~brainnet.dataset.trials.Conditions` the responses are from, without these.
 
     Raises:
         FileNotFoundError: a file is missing; names it.

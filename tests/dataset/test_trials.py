@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.dataset.conditions import conditions
+from brainnet.dataset.trials import conditions
 from brainnet.scores import ceiling_from_ncsnr, ncsnr
 
 N_TRIALS, N_VOXELS = 60, 7
