@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,9 @@ def demo(
     out = out or Path("demo_shuffled" if shuffled else "demo")
     cfg = load_config("demo", ["SEED", str(seed), "DATASET.SHUFFLED", str(shuffled), *(overrides or [])])
     saved = out / "config.yaml"
-    replaceable = not saved.is_file() or load_config(saved).DATASET.NAME == "simulated"  # a demo, but no work of yours
+    replaceable = (
+        not os.path.isfile(saved) or load_config(saved).DATASET.NAME == "simulated"
+    )  # a demo, but no work of yours
     with loading():
         from brainnet.run.training import fit as fit_run
 

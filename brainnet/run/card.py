@@ -52,10 +52,10 @@ def refuse_others(out: Path, *kinds: str) -> None:
 
     The files of another command would be replaced, or pass for this one's.
     """
-    if out.exists() and not out.is_dir():
+    if os.path.isfile(out):  # of os.path: a Path raises where one may not look into the folder above
         raise FileExistsError(f"--out {out} is a file; name a folder.")
-    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    above = next(folder for folder in (out, *out.absolute().parents) if os.path.exists(folder))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(
             f"--out {out} cannot be written: {above} is no folder that you may write to.{_container_hint()}"
         )

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +103,22 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path, monkey
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError):
         card.refuse_others(tmp_path / "file" / "b", "fit")
+
+
+def test_a_folder_into_which_one_may_not_look_is_told_in_the_same_words(tmp_path, monkeypatch):
+    closed, stat, access = tmp_path / "closed", os.stat, os.access
+    closed.mkdir()
+
+    def refused(path, *more, **options):
+        if closed in Path(path).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *more, **options)
+
+    monkeypatch.setattr(os, "stat", refused)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and access(path, mode))
+    with pytest.raises(PermissionError, match="cannot be written") as said:
+        card.refuse_others(closed / "out", "fit")
+    assert str(closed) in str(said.value)
 
 
 def test_a_card_and_the_files_it_tells_of_are_held_to_it(tmp_path):
