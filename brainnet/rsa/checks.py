@@ -18,6 +18,10 @@ def as_float_tensor(values: Any, what: str) -> Tensor:
         array = np.asarray(values)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{what} must be numbers, got an array of dtype {array.dtype}; stack equal shapes first.")
+        if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+            array = array.astype(np.float64)  # the longest that torch has
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
         values = torch.from_numpy(
             np.array(array, copy=True) if not array.flags.writeable else np.ascontiguousarray(array)
         )

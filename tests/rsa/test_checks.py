@@ -18,6 +18,12 @@ def test_numbers_become_floating_point_and_share_memory_where_they_can():
             as_float_tensor(wrong, "x")
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i4", "<f8", np.longdouble, "u8", ">u2"])
+def test_numbers_of_any_byte_order_length_and_direction_are_read(dtype):
+    array = np.arange(12).reshape(3, 4).astype(dtype)[::-1, ::2]
+    assert as_float_tensor(array, "x").tolist() == [[8, 10], [4, 6], [0, 2]]
+
+
 @pytest.mark.parametrize("labels", [["img10", "img2", "IMG1", "img2"], [b"b10", b"b9"], ["z", "a", "a"]])
 def test_labels_are_in_the_order_of_files(labels):
     known, which = in_order(labels)

@@ -6,6 +6,7 @@ import torch
 from scipy.spatial.distance import pdist
 
 from brainnet.rsa import DISTANCES, rdm, shrinkage_covariance
+from brainnet.rsa.distances import without_rounding
 
 rsatoolbox = pytest.importorskip("rsatoolbox", reason="the oracle of these numbers is rsatoolbox")
 from rsatoolbox.data import Dataset  # noqa: E402
@@ -191,6 +192,13 @@ def test_nearly_equal_patterns_far_from_the_others_keep_their_distance(rng):
     found = rdm(x, "sqeuclidean").to_square()[0]
     assert found[0, 1].item() == pytest.approx((x[0] - x[1]).double().square().sum().item(), rel=1e-4)
     assert found[8, 9].item() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_rounding_leaves_of_zero_is_zero_and_more_stays(dtype):
+    eps = torch.finfo(dtype).eps
+    found = without_rounding(torch.tensor([-3 * eps, eps, 8 * eps, 9 * eps, 1.0, 2 + 4 * eps], dtype=dtype))
+    assert found.tolist() == [0, 0, 0, 9 * eps, 1, 2]
 
 
 def test_constant_patterns_are_nan_and_named():
