@@ -19,6 +19,7 @@ from brainnet._work import at_work, device_of
 from brainnet.backbone import BACKBONES
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.dataset import ResponseDataset
+from brainnet.run.folder import speaking_of_the_store
 from brainnet.run.forecast import say_tokens
 from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
 from brainnet.tokens import Preprocessing
@@ -233,7 +234,8 @@ def build_stores(
             how = {"grid": tuple(cfg.MODEL.GRID), "resize": cfg.MODEL.RESIZE, "batch_size": cfg.TOKENS.BATCH_SIZE}
             with at_work(backbone, place):
                 say_tokens(backbone, dataset, path, out, force, of=f"forecast of the tokens of {network.label}", **how)
-                found[subject] = TokenStore.build(backbone, dataset, path=path, progress=progress, **how)
+                with speaking_of_the_store():
+                    found[subject] = TokenStore.build(backbone, dataset, path=path, progress=progress, **how)
         if not control:
             described[network.label] = network_of
         return found

@@ -89,6 +89,19 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
             raise Interrupted(kept()) from None
 
 
+@contextmanager
+def speaking_of_the_store() -> Iterator[None]:
+    """What a store of tokens says of its arguments, in the words of the setting that names it."""
+    try:
+        yield
+    except ValueError as error:
+        said, _, advice = str(error).partition("Or build with overwrite=True")
+        if not advice:
+            raise
+        said = said.replace("Give another path.", "").rstrip()
+        raise ValueError(f"{said}\nName another file in TOKENS.STORE, or delete that one.") from None
+
+
 def _forget_damaged_card(out: Path) -> None:
     """A card that no longer says what it is of protects nothing."""
     card = out / "run.json"

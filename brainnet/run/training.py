@@ -33,7 +33,7 @@ from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, data_card
-from brainnet.run.folder import claimed, clear, is_first_process, stoppable
+from brainnet.run.folder import claimed, clear, is_first_process, speaking_of_the_store, stoppable
 from brainnet.run.forecast import Forecast, announced, resident_memory, say_tokens
 from brainnet.run.pictures import warn_of_copies
 from brainnet.run.results import ALL, write_run
@@ -120,7 +120,8 @@ def _fit(
         model = PLModel(cfg, backbone, draw=draw, data=dataset, progress=progress)
         if writes:
             _forecast_tokens(model, cfg, out, force)
-        model.setup_store(model.data)
+        with speaking_of_the_store():
+            model.setup_store(model.data)
         seen = {"tokens": {} if model.data.store is None else dict(model.data.store.fingerprint)}
         if resume:
             _check_data_again(out, seen)

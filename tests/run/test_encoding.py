@@ -474,8 +474,10 @@ def test_penalties_are_chosen_leaving_one_run_out(folders, tmp_path):
 def test_tokens_of_other_images_are_refused(folders, tmp_path):
     store = ("TOKENS.STORE", str(tmp_path / "tokens.bin"))
     run_grid(folders[0], tmp_path / "a", overrides=store, layers=["b"])
-    with pytest.raises(ValueError, match="was made from something else"):
+    with pytest.raises(ValueError, match="was made from something else") as said:
         run_grid(folders[1], tmp_path / "b", overrides=store)
+    assert "TOKENS.STORE" in str(said.value)
+    assert "overwrite=True" not in str(said.value)  # which no command takes
 
 
 @pytest.mark.slow
