@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from benchmarks import report, seconds, table
+from benchmarks import RESULTS, report, seconds, table
 from brainnet.ridge import RidgeCV
 from brainnet.rsa import (
     RDMs,
@@ -33,7 +33,7 @@ from brainnet.rsa import (
 from brainnet.scores import VoxelTest, above_chance, paired_difference
 from brainnet.space import BrainSpace
 
-HEADER = ["room", "p-value", "what is counted", "share at .05", "standard error", "studies", "verdict"]
+HEADER = ["room", "p-value", "what is counted", "share at .05", "standard error", "studies", "verdict", "power lost"]
 CONSERVATIVE = {  # which may be rarer than 3 %, and why
     "p_fdr": "by design, voxels are dependent",
     "holm": "by design, cells are dependent: max costs less",
@@ -194,6 +194,13 @@ def verdict(name: str, counted: str, rate: float, error: float) -> str:
     return "holds within its error" if rate >= 0.03 - 2 * error else "TOO RARE"
 
 
+def power_lost() -> dict[str, str]:
+    """p-value -> what it was last measured to lose in power, see ``benchmarks/power.py``."""
+    path = RESULTS / "power.md"
+    cells = [line.strip("| ").split("|") for line in path.read_text().splitlines() if line.startswith("|")]
+    return {row[1].strip(): row[7].strip() for row in cells[2:]}
+
+
 def main(argv: list[str]) -> int:
     """Parses the options and reports; 1 where a p-value is out of its limits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks calibration", description=__doc__.splitlines()[0])
@@ -204,7 +211,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", nargs="?", const="", help="save the table in benchmarks/results/calibration.md")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
-    rows, took = [], []
+    rows, took, lost = [], [], power_lost()
     for room in options.rooms:
         counts: dict[tuple[str, str], list[float]] = defaultdict(list)
         rng, began = torch.Generator().manual_seed(0), time.perf_counter()
@@ -218,12 +225,14 @@ def main(argv: list[str]) -> int:
             if not counted.endswith("rejected") or room == "rsa/mixing":  # a yes or no a study
                 error = max(error, (0.05 * 0.95 / len(values)) ** 0.5)
             found = verdict(name, counted, rate, error)
-            rows.append([room, name, counted, f"{rate:.3f}", f"{error:.3f}", len(values), found])
+            rows.append([room, name, counted, f"{rate:.3f}", f"{error:.3f}", len(values), found,
+                         lost.get(name, "")])  # fmt: skip
             print("  ".join(map(str, rows[-1])), flush=True)
     note = (
         "Cross-validated R2 of noise is mostly negative, and such a share has p = 1: a part that explains nothing is "
-        "never called significant because permuted predictors mislead even more. Against p without that rule, a real "
-        "share above 0 keeps its p: no power is lost, but the level falls to the share of noise studies above 0."
+        "never called significant because permuted predictors mislead even more. A share above 0 keeps its p, one "
+        "below 0 is lost, and the level falls to the share of noise studies above 0. What tests below .03 lose in power "
+        "is measured by `python -m benchmarks power`."
     )
     report("calibration", [table(HEADER, rows), note, "; ".join(took)], out=options.out)
-    return int(any(row[-1].startswith("TOO") for row in rows))
+    return int(any(row[-2].startswith("TOO") for row in rows))
