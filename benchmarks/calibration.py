@@ -229,10 +229,10 @@ def main(argv: list[str]) -> int:
                          lost.get(name, "")])  # fmt: skip
             print("  ".join(map(str, rows[-1])), flush=True)
     note = (
-        "Cross-validated R2 of noise is mostly negative, and such a share has p = 1: a part that explains nothing is "
-        "never called significant because permuted predictors mislead even more. A share above 0 keeps its p, one "
-        "below 0 is lost, and the level falls to the share of noise studies above 0. What tests below .03 lose in power "
-        "is measured by `python -m benchmarks power`."
+        "Cross-validated R2 of noise is mostly negative, and such a share has p = 1: a part that explains nothing "
+        "is never called significant because permuted predictors mislead even more. A share above 0 keeps its p, "
+        "one below 0 is lost, and the level falls to the share of noise studies above 0. What tests below .03 lose"
+        " in power is measured by `python -m benchmarks power`."
     )
     report("calibration", [table(HEADER, rows), note, "; ".join(took)], out=options.out)
     return int(any(row[-2].startswith("TOO") for row in rows))

@@ -128,8 +128,8 @@ def main(argv: list[str]) -> int:
             print("  ".join(map(str, rows[-1])), flush=True)
     note = (
         "An exact level is an estimate: of 400 studies of noise 20 decide it, and the level that it stands for "
-        "lies between 3 and 7 %. With 199 permutations and six cells Holm's least p is .03 and its next one .06: much of what "
-        "it loses is the fineness of the permutations. max has no such steps."
+        "lies between 3 and 7 %. With 199 permutations and six cells Holm's least p is .03 and its next one .06: "
+        "much of what it loses is the fineness of the permutations. max has no such steps."
     )
     report("power", [table(HEADER, rows), note, "; ".join(took)], out=options.out)
     return 0
