@@ -29,6 +29,12 @@ def test_a_voxel_without_any_fit_counts_nothing():
     assert prior.tolist() == [1, 0]
 
 
+def test_without_any_fit_of_any_voxel_all_shares_are_alike():
+    weights, prior = weigh(torch.full((4, 3, 2), -torch.inf), n_images=50, temper=0.2, n_kept=2)
+    assert not weights.any()
+    assert prior.tolist() == [0.25] * 4
+
+
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
 def test_left_out_parts_add_up_and_equal_refits(rng, share):
     """The whole-image part of an image left out, from one decomposition, against a refit without the image."""

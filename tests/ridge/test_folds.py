@@ -22,6 +22,11 @@ def test_groups_leave_one_out():
     assert [held_out.tolist() for _, held_out in again] == [held_out.tolist() for _, held_out in ours]
 
 
+def test_two_groups_are_enough():
+    ours = make_folds("groups", 4, [1, 2, 1, 2])
+    assert [(train.tolist(), held_out.tolist()) for train, held_out in ours] == [([1, 3], [0, 2]), ([0, 2], [1, 3])]
+
+
 @pytest.mark.parametrize(
     ("cv", "groups"),
     [(1, None), (7, None), ("groups", None), ("groups", [1] * 6), ("groups", [1, 2]), ([([0, 1], [])], None),

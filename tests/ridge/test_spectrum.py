@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from brainnet import scores
-from brainnet.ridge.spectrum import part_of_kernel, residual_score, spectrum_of_kernel
+from brainnet.ridge.spectrum import leave_one_out, part_of_kernel, residual_score, spectrum_of_kernel
 
 
 @pytest.mark.parametrize("scoring", ["neg_mse", "r2", "pearson_r"])
@@ -26,6 +26,23 @@ def test_a_constant_prediction_scores_zero(rng):
     response = torch.randn(40, 2, generator=rng)
     response -= response.mean(0)
     assert (residual_score("pearson_r", response)(response.clone()).abs() < 1e-3).all()
+
+
+@pytest.mark.parametrize("n_features", [3, 30])
+def test_left_out_residuals_are_those_of_refits(rng, n_features):
+    """Also where features are fewer than images, and leave directions that nothing fits."""
+    x = torch.randn(12, n_features, generator=rng, dtype=torch.float64)
+    y = torch.randn(12, 2, generator=rng, dtype=torch.float64)
+    centred, response = x - x.mean(0), y - y.mean(0)
+    spectrum = spectrum_of_kernel(centred @ centred.T, centred=True)
+    found = leave_one_out(spectrum, spectrum.vectors.T @ response, response, [0.5, 20.0], True)
+    for alpha, residuals in zip([0.5, 20.0], found, strict=True):
+        for image in range(12):
+            others = torch.arange(12) != image
+            a, b = x[others] - x[others].mean(0), y[others] - y[others].mean(0)
+            weights = torch.linalg.solve(a.T @ a + alpha * torch.eye(n_features), a.T @ b)
+            expected = y[image] - y[others].mean(0) - (x[image] - x[others].mean(0)) @ weights
+            torch.testing.assert_close(residuals[image], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

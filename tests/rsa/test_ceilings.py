@@ -88,6 +88,12 @@ def test_reliability_over_subjects_and_sessions(rng):
     assert everything.mean == pytest.approx(off_diagonal.mean().item())
 
 
+def test_two_subjects_are_enough():
+    two = RDMs(torch.tensor([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]]))
+    lower, upper = noise_ceiling(two, "pearson")
+    assert (lower, upper) == (pytest.approx(0.5), pytest.approx(0.75**0.5))  # with the other; with their mean
+
+
 def test_bad_input_gets_one_clear_line(subjects):
     with pytest.raises(ValueError, match="got 1 RDM, at least 2"):
         noise_ceiling(subjects[0])

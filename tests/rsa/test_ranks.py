@@ -104,3 +104,13 @@ def test_ranks_of_chosen_entries_equal_ranks_of_copies(rng, n_values):
         np.testing.assert_array_equal(
             ranks_of_row.repeat_interleave(copies).numpy(), rankdata(row.repeat_interleave(copies).numpy())
         )
+
+
+@pytest.mark.parametrize("largest", [9, 2**16 - 1, 2**16, 2**26, 2**27, 2**40, 2**58, 2**62])
+def test_codes_of_every_size_are_sorted_with_their_places(rng, largest):
+    codes = torch.randint(0, largest, (3, 16), generator=rng)
+    codes[0, 3], codes[1, ::2] = largest, 1
+    values, places = ranks._sort(codes)
+    assert torch.equal(values.long(), codes.sort(dim=1).values)
+    assert torch.equal(codes.gather(1, places), codes.sort(dim=1).values)
+    assert torch.equal(places.sort(dim=1).values, torch.arange(16).expand(3, -1))

@@ -27,6 +27,11 @@ def test_rows_of_u_centred_matrices_sum_to_zero(rng):
         u_centred(torch.rand(1, 3, generator=rng))
 
 
+def test_four_conditions_are_enough_for_u_centring(rng):
+    found = u_centred(torch.rand(1, 6, generator=rng, dtype=torch.float64))
+    assert squareform(found).sum(-1).abs().max() < 1e-14
+
+
 def test_whitened_products_are_those_of_the_inverse_covariance(rng):
     n, (rows, columns) = 6, pairs_of(6)
     contrast = torch.zeros(15, n, dtype=torch.float64)

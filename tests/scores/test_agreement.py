@@ -174,3 +174,11 @@ def test_usable_voxels_are_those_that_a_score_is_defined_for(rng, gaps):
         True,
         True,
     ]
+
+
+def test_shares_of_r2_and_the_offset_sum_to_that_of_the_joint_prediction(rng):
+    parts = {name: torch.randn(30, 4, generator=rng) + shift for name, shift in (("a", 0.4), ("b", 0.0))}
+    response = parts["a"] + torch.randn(30, 4, generator=rng) - 0.2
+    shares = scores.split_r2(parts, response)
+    assert (shares["offset"] < 0).all()
+    torch.testing.assert_close(sum(shares.values()), scores.r2(parts["a"] + parts["b"], response).double())

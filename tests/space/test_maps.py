@@ -16,6 +16,12 @@ def space():
     return BrainSpace(mask=mask, affine=torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0])).double())
 
 
+def test_maps_without_a_place_are_counted_by_their_voxels(tmp_path):
+    np.savez(tmp_path / "maps.npz", score=np.ones((2, 5)), size=np.ones(5))
+    found, where = load_maps(tmp_path, ("score", "size"))
+    assert (tuple(found["score"].shape), tuple(found["size"].shape), where.n_voxels) == ((2, 5), (1, 5), 5)
+
+
 def test_volumes_come_back_with_their_place(space, rng, tmp_path):
     values = torch.rand(2, space.n_voxels, generator=rng)
     for name, rows in (("score", values), ("size", torch.ones(space.n_voxels))):
