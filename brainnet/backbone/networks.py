@@ -3,7 +3,8 @@
 The file ``networks.csv`` beside this one holds what brainnet's own families say of their networks, so that a search
 imports none of them; ``python -m brainnet.backbone.facts`` makes it anew. A family that is not in the file, because
 another package brings it or because the file was made with another version of its library, is asked itself: it has a
-function ``describe()`` beside its ``build``, or at least ``variants()``.
+function ``describe()`` beside its ``build``, or at least ``variants()``. ``LIBRARY`` in such a file of brainnet is the
+package whose version its rows depend on.
 """
 
 from __future__ import annotations

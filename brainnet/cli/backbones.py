@@ -19,18 +19,17 @@ from brainnet.cli.shared import app, err_console, out_console
 if TYPE_CHECKING:
     from brainnet.backbone.networks import Network
 
-# of the printed table: title and column, in the order in which they stand; and which are left out first where it is
-# too wide
+# of the printed table: column and title, in the order in which they stand; and which are left out first where it is
+# too wide, those that say the same of every network before all others
 SHOWN = {"parameters": "params", "image_size": "pixels", "top1": "top-1 %", "task": "task",
          "training_set": "trained on", "method": "method", "license": "license"}  # fmt: skip
 LEFT_OUT_FIRST = ("license", "image_size", "task", "top1", "method", "training_set", "parameters")
-WIDEST = 30  # letters of a cell, other than the name
+WIDEST = 44  # letters of a cell, other than the name
 BETWEEN = 2  # blanks between columns
 
 
 def _words(what: str, example: str) -> Any:
-    return typer.Option(help=f"{what}, such as {example}. Repeat the option for alternatives; 'a + b' asks for both.",
-                        show_default=False)  # fmt: skip
+    return typer.Option(help=f"{what}: {example}.", show_default=False)
 
 
 @app.command()
@@ -39,7 +38,7 @@ def backbones(
         str | None, typer.Argument(help="A family, whose networks are listed.", show_default=False)
     ] = None,
     like: Annotated[str, typer.Option(help="Only names that contain this, or fit it as a pattern with * and ?.")] = "",
-    task: Annotated[list[str] | None, _words("What it was trained to do", "'object detection'")] = None,
+    task: Annotated[list[str] | None, _words("What it was trained to do", "'object detection', classification")] = None,
     trained_on: Annotated[list[str] | None, _words("A data set it was trained on", "imagenet-1k, coco, none")] = None,
     method: Annotated[
         list[str] | None, _words("How it was trained", "supervised, simclr, self-supervised, untrained")
@@ -62,7 +61,7 @@ def backbones(
 
     brainnet backbones --task classification --trained-on ecoset --max-params 30M
 
-    Every name is what --backbone takes, in this and all other commands.
+    Repeat an option for alternatives; 'a + b' asks for both. Every name is what --backbone takes.
     """
     filters = {"task": task, "trained_on": trained_on, "method": method, "architecture": architecture,
                "min_params": min_params, "max_params": max_params}  # fmt: skip
@@ -105,7 +104,7 @@ def _print_table(networks: Sequence[Network]) -> None:
     width = max(len(network.name) for network in networks)
     widths = {c: BETWEEN + min(WIDEST, max(map(len, (SHOWN[c], *found)))) for c, found in cells.items() if any(found)}
     left_out = []
-    for column in LEFT_OUT_FIRST:
+    for column in sorted(LEFT_OUT_FIRST, key=lambda column: len(set(cells[column])) > 1):
         if column in widths and width + sum(widths.values()) > out_console.width:
             del widths[column]
             left_out.append(SHOWN[column])

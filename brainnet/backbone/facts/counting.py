@@ -16,14 +16,19 @@ log = logging.getLogger(__name__)
 
 
 def count_parameters(name: str) -> int:
-    """Number of parameters of a network with random weights, built on torch's device "meta".
+    """Number of parameters of a network with random weights, built on torch's device "meta" where that is possible.
 
     >>> count_parameters("cornet:s")
     53416616
     """
-    with warnings.catch_warnings(), torch.device("meta"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sum(one.numel() for one in build_backbone(name, weights="random").parameters())
+        try:
+            with torch.device("meta"):
+                backbone = build_backbone(name, weights="random")
+        except NotImplementedError:  # torchvision's RegNets compute their widths with tensors
+            backbone = build_backbone(name, weights="random")
+    return sum(one.numel() for one in backbone.parameters())
 
 
 def with_parameters(networks: Iterable[Network]) -> tuple[list[Network], dict[str, str]]:

@@ -18,7 +18,6 @@ from torch import Tensor
 from brainnet._checks import require
 from brainnet._registry import takes_options_of
 from brainnet.backbone.capture import Capture
-from brainnet.backbone.facts.clip import LIBRARY  # noqa: F401  (for the table of networks)
 from brainnet.backbone.families.clip import tower_of
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import choose_places
@@ -155,3 +154,13 @@ def variants() -> list[str]:
         name for name in open_clip.list_models() if "hf_model_name" not in open_clip.get_model_config(name)["text_cfg"]
     }
     return [f"{name}={tag}" for name, tag in sorted(open_clip.list_pretrained()) if name in own]
+
+
+LIBRARY = "open_clip_torch"  # of whose version the table of networks is
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.clip import describe_text
+
+    return list(describe_text())

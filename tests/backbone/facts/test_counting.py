@@ -86,6 +86,7 @@ def test_what_cannot_be_built_is_left_out_with_its_reason():
     assert "'q'" in refused["cornet:q"]
 
 
-def test_counting_takes_no_memory():
+def test_counting_leaves_the_usual_device_alone():
     assert count_parameters("expansion:full") == 350292000
+    assert count_parameters("torchvision:regnet_x_400mf") == 5495976  # it cannot be built on the device "meta"
     assert torch.zeros(1).device.type == "cpu"  # the device "meta" is no longer the usual one
