@@ -79,7 +79,7 @@ def extract(
         progress=not quiet,
         precision=precision, image_size=image_size or None, seed=seed,
     )  # fmt: skip
-    beside = [out / name for name in ("images.txt", *(TARGETS if pictures.classes else ()))]
+    beside = [out / "images.txt", *(out / name for name in TARGETS if (out / name).is_file())]
     out_console.print("\n".join(str(path) for path in [*written.values(), *beside]), highlight=False)
 
 

@@ -139,9 +139,14 @@ Every = Annotated[
 
 
 def images_of(path: Path, skip_bad: bool, rows: str | None = None, **how: Any) -> Any:
-    """The pictures that the options above choose; with ``skip_bad`` they are still to be decoded."""
+    """The pictures that the options above choose, the path itself where none is given.
+
+    With ``skip_bad`` they are still to be decoded.
+    """
     from brainnet.stimuli import Images
 
+    if rows is None and all(value in (None, "auto") for value in how.values()):
+        return path
     return Images(path, rows=None if rows is None else read_rows(rows), skip_bad=skip_bad, checked=False, **how)
 
 

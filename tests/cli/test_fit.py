@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from brainnet.cli import app as cli
@@ -90,7 +91,7 @@ def test_predict_passes_its_options_on(calls, tmp_path):
     (folder, images, out), options = calls.pop()
     assert (str(folder), str(images), out) == ("there", "images", tmp_path)
     fit = {"method": "ridge", "network": "n", "layer": "a", "subject": "s"}
-    assert options == {"batch_size": 3, "progress": True, "device": "cpu", **fit}
+    assert options == {"batch_size": 3, "progress": True, "device": "cpu", "skip_bad": False, **fit}
 
 
 def test_the_report_prints_each_number_under_its_name(calls, tmp_path):
@@ -98,3 +99,11 @@ def test_the_report_prints_each_number_under_its_name(calls, tmp_path):
     assert "roi voxels mean r mean R2 share of the ceiling all 80 0.111 0.333 0.555 V1 8 0.666 0.777 " in text
     assert "mean test r 0.111 (95 % interval over images 0.077 to 0.144), 70 images, 80 of 90 voxels" in text
     assert "raw gain-corrected constant guess layer 0.812 0.913 0.214 size" in text
+
+
+def test_the_choices_of_pictures_reach_a_prediction(calls, tmp_path):
+    for name in ("1.png", "2.png", "10.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    said("predict", "run", str(tmp_path), "--rows", "1:", "--skip-bad", "--layout", "flat")
+    (_, images, _), options = calls.pop()
+    assert (images.ids, options["skip_bad"]) == (["2", "10"], True)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from brainnet.cli.app import app
@@ -131,3 +132,21 @@ def mean_agreement(a, b):
     signs = [(x - x.mean(1, keepdim=True)).sign() for x in (net, brain)]
     expected = (signs[0] @ signs[1].T / 66).mean(1)
     np.testing.assert_allclose(pd.read_csv(files / "o" / "scores.csv")["score"], expected)
+
+
+def test_the_choices_of_pictures_reach_an_rdm_and_are_refused_for_features(tmp_path, monkeypatch):
+    for name in ("1.png", "2.png", "10.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    given = {}
+
+    def fake(source, out, **how):
+        given.update(how, ids=source.ids)
+        return RDMs(torch.zeros(1, 3), "euclidean", names=("1",))
+
+    monkeypatch.setattr("brainnet.run.rdms.write_rdms", fake)
+    words = ["rdm", str(tmp_path), "--rows", "2,0", "--skip-bad"]
+    result = CliRunner().invoke(app, [*words, "-b", "expansion:small"])
+    assert result.exit_code == 0, result.output
+    assert (given["ids"], given["skip_bad"]) == (["10", "1"], True)
+    result = CliRunner().invoke(app, words)
+    assert "--rows is of pictures" in str(result.exception)
