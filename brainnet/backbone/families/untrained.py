@@ -142,4 +142,5 @@ def describe() -> list[dict]:
     """What the table of networks says of each."""
     from brainnet.backbone.facts.published import describe_untrained
 
-    return list(describe_untrained({"fully_connected": "mlp", "vit": "transformer"}, "untrained", SIDE))
+    kinds = dict.fromkeys(KINDS, "convolution") | {"fully_connected": "mlp", "vit": "transformer"}
+    return list(describe_untrained(kinds, "untrained", SIDE))
