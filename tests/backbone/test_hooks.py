@@ -141,10 +141,54 @@ def test_a_layer_that_never_runs_is_named():
         HookedBackbone(network, ["used", "idle"]).get_tokens(torch.zeros(1, 3, 4, 4))
 
 
-def test_half_precision_networks_give_float32():
-    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 4, 1)).to(torch.bfloat16), ["0"])
-    local, whole = backbone.get_tokens(torch.randn(1, 3, 4, 4).to(torch.bfloat16))
-    assert local["0"].dtype == whole["0"].dtype == torch.float32
+@pytest.mark.parametrize("own", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
+def test_networks_of_any_precision_give_float32_for_images_of_any(own, given, rng):
+    backbone = HookedBackbone(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).to(own), ["0", "1"])
+    images = torch.randn(2, 3, 4, 5, generator=rng).to(given)
+    before = images.clone()
+    for _ in range(2):
+        local, whole = backbone.get_tokens(images)
+        assert local["1"].dtype == whole["1"].dtype == torch.float32
+        assert torch.equal(local["1"], backbone.network(images.to(own)).float())
+    assert torch.equal(images, before)
+
+
+def test_objects_of_transformers_are_read_by_the_names_of_their_parts(rng):
+    outputs = pytest.importorskip("transformers").modeling_outputs
+
+    class Last(nn.Module):
+        def forward(self, x):
+            sequence = x.flatten(2).mT
+            return outputs.BaseModelOutputWithPooling(
+                last_hidden_state=sequence, pooler_output=sequence.mean(1), hidden_states=(sequence * 2, sequence)
+            )
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), Last())
+    images = torch.randn(2, 3, 4, 5, generator=rng)
+    layers = ["1", "1:pooler_output", "1:hidden_states.0"]
+    backbone = HookedBackbone(network, layers)
+    expected = network[0](images)
+    for _ in range(2):
+        local, whole = backbone.get_tokens(images)
+        assert torch.equal(local["1"], expected)
+        assert torch.equal(local["1:hidden_states.0"], 2 * expected)
+        torch.testing.assert_close(whole["1:pooler_output"], expected.mean((2, 3)))
+
+
+def test_one_pass_serves_all_layers_and_stops_behind_the_deepest(rng):
+    ran = []
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(5)))
+    for i, module in enumerate(network):
+        module.register_forward_hook(lambda *_, i=i: ran.append(i))
+    backbone = HookedBackbone(network, ["2", "0"])
+    images = torch.randn(1, 3, 4, 4, generator=rng)
+    first = backbone.get_tokens(images)
+    ran.clear()
+    again = backbone.get_tokens(images)
+    assert ran == [0, 1, 2]
+    assert list(again.local) == ["2", "0"]
+    assert all(torch.equal(first.local[layer], again.local[layer]) for layer in ("0", "2"))
 
 
 def test_layers_may_be_renamed():

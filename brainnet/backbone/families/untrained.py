@@ -1,7 +1,8 @@
 """``untrained:*``: the networks that the expansion network was compared with, all with random weights.
 
 ``fully_connected`` has the widths of the expansion network and no places; ``vit`` has places and no convolutions that
-widen. The networks between them are options of ``expansion``: ``bank="random"``, ``nonlinearity="none"``, ``widths``.
+widen; ``lrp`` and ``no_sp`` are the expansion network without its last convolution, and without the order of places.
+The networks between them are options of ``expansion``: ``bank="random"``, ``nonlinearity="none"``, ``widths``.
 
 Reference: Kazemian, Elmoznino & Bonner (2025), Convolutional architectures are cortex-aligned de novo.
 """
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import check_word, require
-from brainnet.backbone.base import square_side
+from brainnet.backbone.base import FrozenBackbone, square_side
+from brainnet.backbone.families._ablations import LinearReadout, WithoutPlaces
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import choose_places
 from brainnet.backbone.weights import chosen_file, fit_weights, load_weights, own_random_numbers
@@ -37,14 +39,16 @@ def build(
     weights: str | Path = "random",
     seed: int = 42,
     preprocessing: Preprocessing | None = None,
-) -> HookedBackbone:
+) -> FrozenBackbone:
     """An untrained network.
 
     Args:
         variant: "fully_connected" (five linear layers, ReLU after each; layers ``"1"`` to ``"5"``) or "vit" (eleven
-            blocks of a ViT-B/16, layers ``"0"`` to ``"10"``, and the linear layer ``"expansion"`` behind them).
+            blocks of a ViT-B/16, layers ``"0"`` to ``"10"``, and the linear layer ``"expansion"`` behind them), "lrp"
+            (a linear layer in place of the last convolution) or "no_sp" (rows and columns in a random order before
+            it), both 256 channels wide.
         features: width of the last layer. Published sweeps: 108, 1080, 10800, ... (fully_connected, default 108), 12,
-            60, 600, 6000 (vit, default 12).
+            60, 600, 6000 (vit, default 12), 3, 30, 300, 3000 (lrp and no_sp, default 3000).
         widths: of the layers before the last one, of "fully_connected".
         image_size: pixels along the side of the square input, a multiple of 16 for "vit".
         layers: names or indices of layers, or names of modules; None takes all.
@@ -58,6 +62,11 @@ def build(
     """
     check_word("untrained network", variant or "", KINDS)
     image_size = square_side(image_size, f"untrained:{variant}")
+    if variant in ("lrp", "no_sp"):
+        how = {"layers": layers, "weights": weights, "seed": seed, "name": f"untrained:{variant}",
+               "preprocessing": preprocessing or Preprocessing((image_size, image_size))}  # fmt: skip
+        return WithoutPlaces(features or 3000, **how) if variant == "no_sp" else LinearReadout(
+            features or 3000, image_size, **how)  # fmt: skip
     file = chosen_file(weights, f"untrained:{variant}")
     with own_random_numbers(seed):
         if variant == "vit":
@@ -121,7 +130,7 @@ class UntrainedViT(nn.Module):
         return self.expansion(x)
 
 
-KINDS = ("fully_connected", "vit")
+KINDS = ("fully_connected", "vit", "lrp", "no_sp")
 
 
 def variants() -> list[str]:
@@ -133,5 +142,5 @@ def describe() -> list[dict]:
     """What the table of networks says of each."""
     from brainnet.backbone.facts.published import describe_untrained
 
-    kinds = {"fully_connected": "mlp", "vit": "transformer"}
-    return list(describe_untrained({name: kinds.get(name, "convolution") for name in variants()}, "untrained", SIDE))
+    kinds = dict.fromkeys(KINDS, "convolution") | {"fully_connected": "mlp", "vit": "transformer"}
+    return list(describe_untrained(kinds, "untrained", SIDE))

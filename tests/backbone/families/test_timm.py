@@ -197,3 +197,39 @@ def test_patches_whose_side_is_one_number(rng):
             x = block(x, height, width)
     torch.testing.assert_close(local["blocks.3"], x.transpose(1, 2).unflatten(2, (4, 4)), rtol=1e-5, atol=1e-5)
     assert torch.equal(whole["blocks.3"], local["blocks.3"].mean((2, 3)))
+
+
+def test_the_networks_own_attention_pool_is_a_layer(rng):
+    options = {"weights": "random", "global_pool": "map", "class_token": False}
+    backbone = build_backbone("timm:test_vit", layers=["attn_pool", "logits"], **options)
+    images = torch.randn(2, 3, 160, 160, generator=rng)
+    network = backbone.network
+    for _ in range(2):
+        local, whole = backbone.get_tokens(images)
+        with torch.no_grad():
+            torch.testing.assert_close(network.head(network.fc_norm(whole["attn_pool"])), network(images))
+        assert local["attn_pool"].shape == (2, network.embed_dim, 1, 1)
+        torch.testing.assert_close(whole["logits"], network(images))
+
+
+def test_every_xcit_has_its_patches_and_its_late_class_token(rng):
+    """The side of its patches is one number, and the class token joins behind the blocks."""
+    backbone = build_backbone("timm:xcit_nano_12_p16_224", weights="random", layers=["0", "11", "norm"])
+    images = torch.randn(1, 3, 224, 224, generator=rng)
+    local, whole = backbone.get_tokens(images)
+    assert local["11"].shape == (1, 128, 14, 14)
+    torch.testing.assert_close(whole["11"], local["11"].mean((2, 3)))
+    with torch.no_grad():
+        own = backbone.network.forward_features(images)
+    torch.testing.assert_close(whole["norm"], own[:, 0])
+    torch.testing.assert_close(local["norm"].flatten(2).mT, own[:, 1:])
+
+
+def test_relative_positions_without_class_token(rng):
+    backbone = build_backbone("timm:test_vit_relpos", weights="random", layers=[-1])
+    images = torch.randn(1, 3, 160, 160, generator=rng)
+    local, _ = backbone.get_tokens(images)
+    network = backbone.network
+    with torch.no_grad():
+        sequence = network.norm(local[backbone.layers[0]].flatten(2).mT)
+        torch.testing.assert_close(network.forward_head(sequence), network(images), atol=1e-5, rtol=1e-5)
