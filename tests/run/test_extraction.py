@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -289,13 +290,13 @@ Expansion.compute_tokens = slow
 from brainnet.features import rows
 rows.IMAGES = 2
 sys.argv = ["brainnet", "extract", {pictures!r}, "--backbone", "expansion:small", "--layer", "1", "--batch-size", "2",
-            "--pool", "mean", "--out", {out!r}]
+            "--pool", "mean", "--out", {out!r}, "--format", {file_format!r}]
 command_line()
 """
 
 
-def start(pictures, out, pause):
-    code = EXTRACT.format(pictures=str(pictures), out=str(out), pause=pause)
+def start(pictures, out, pause, file_format="npy"):
+    code = EXTRACT.format(pictures=str(pictures), out=str(out), pause=pause, file_format=file_format)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -370,3 +371,33 @@ def test_memory_does_not_grow_with_the_number_of_pictures(file_format):
         for n in (200, 1000)
     )  # fmt: skip
     assert many - few < 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", ["npy", "mat", "zarr"])
+def test_killed_at_random_moments_the_files_are_those_of_an_undisturbed_run(pictures, tmp_path, file_format):
+    """As often as ``BRAINNET_TEST_KILLS`` says, by default 20 times; chunks of two pictures, so that many are kept."""
+
+    def finished(out):
+        said = start(pictures, out, 0, file_format).communicate(timeout=120)
+        assert (out / "run.json").is_file(), said
+        return {
+            str(path.relative_to(out)): path.read_bytes()
+            for path in sorted(out.rglob("*"))
+            if path.is_file() and path.name != "run.json"
+        }, json.loads((out / "run.json").read_text())["files"]
+
+    began = time.monotonic()
+    whole = finished(tmp_path / "whole")
+    duration = time.monotonic() - began + 7 * 0.1
+    moments, kept = random.Random(file_format), 0
+    for number in range(int(os.environ.get("BRAINNET_TEST_KILLS", "20"))):
+        out = tmp_path / str(number)
+        process = start(pictures, out, 0.1, file_format)
+        time.sleep(moments.uniform(0.5, 1) * duration)
+        process.kill()
+        process.communicate()
+        kept += 0 < len(list(out.glob(".rows/*.rows"))) < 4
+        (out / "run.json").unlink(missing_ok=True)  # of one that was through
+        assert finished(out) == whole
+    assert kept, "no kill left some of the chunks"
