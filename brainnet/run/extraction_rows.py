@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainnet._checks import check_word
+from brainnet._checks import check_word, nearest
 from brainnet._files import file_digest, read_json, sha256, slug, write_json
 from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import adjusted_of
@@ -158,6 +158,8 @@ class Rower:
         self.backbone, self.ensembles, self.layers = work.built()
         self.source = Source.read(work.images, self.backbone, None)
         self.raw: dict[str, int] = {}
+        if work.train is not None:  # told before any work
+            check_training(work.train, self.source.ids)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -224,7 +226,7 @@ class Rower:
         try:
             rows.put(missing, self._noted(rows, self.batches(rows.batches(missing), store)) if missing else ())
         except ValueError:
-            if not rows.images_done():  # as of a layer that is not there: nothing is kept of it
+            if n_parts == 1 and not rows.images_done():  # as of a layer that is not there: nothing is kept of it
                 rows.remove()
             raise
         return rows
@@ -254,18 +256,9 @@ class Rower:
 
 
 def finished(chain: Chain, parts: Callable[[], Any], width: int, rower: Rower) -> tuple[int, Iterator[np.ndarray]]:
-    """The width and the parts of a layer's rows after all steps, which learn from the training pictures first.
-
-    Raises:
-        ValueError: a training picture that is not among the pictures.
-    """
+    """The width and the parts of a layer's rows after all steps, which learn from the training pictures first."""
     ids, train = rower.source.ids, rower.work.train
-    chosen = np.ones(len(ids), bool)
-    if train is not None:
-        known = set(ids)
-        for name in train:
-            check_word("training picture", name, known) if name not in known else None
-        chosen = np.isin(ids, list(train))
+    chosen = np.ones(len(ids), bool) if train is None else np.isin(ids, list(train))
 
     def training() -> Iterator[np.ndarray]:
         start = 0
@@ -277,6 +270,24 @@ def finished(chain: Chain, parts: Callable[[], Any], width: int, rower: Rower) -
 
     width = chain.learn(training, width, int(chosen.sum()))
     return width, (chain.late(block) for block in parts())
+
+
+def check_training(train: Sequence[str], ids: Sequence[str]) -> None:
+    """Refuses names of training pictures that are none.
+
+    Raises:
+        ValueError: how many, and the first.
+    """
+    known = set(ids)
+    missing = [name for name in train if name not in known]
+    if train and not missing:
+        return
+    close = nearest(missing[0], ids) if missing else None
+    raise ValueError(
+        f"{len(missing)} of the {len(train)} training pictures are not among the {len(ids)} pictures"
+        + (f", the first is {missing[0]!r}" if missing else "")
+        + (f". Did you mean {close!r}?" if close else ".")
+    )
 
 
 def launched(work: Work, out: Path, devices: int, num_nodes: int, finish: Callable[[Rower, RowsFolder], Any]) -> Any:

@@ -56,7 +56,7 @@ def write_rdms(
             follow an equals sign, "torchvision:squeezenet1_0=weights.npz".
         layers: which; all by default.
         metric: distance, see ``DISTANCES``; one of your own is named by its file, "mine.py:chebyshev".
-        pool: how a network's tokens become features: "flatten", "mean", "global" or "both".
+        pool: how a network's tokens become features, one of ``brainnet.tokens.POOLS``.
         grid: None keeps each layer's own token map; a pair (height, width) averages larger maps down to it first, and
             no map grows, as in :func:`brainnet.run.extraction.extract_features`.
         batch_size: pictures per forward pass.
