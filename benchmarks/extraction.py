@@ -25,6 +25,7 @@ import brainnet
 from benchmarks import measure, ratio, report, seconds, table
 from benchmarks.store import photographs
 from brainnet.backbone import build_backbone
+from brainnet.cli.process import keep_freed_memory
 from brainnet.run.extraction import FORMATS
 from brainnet.tokens import Preprocessing
 
@@ -164,14 +165,16 @@ class Wide:
 
 
 def peak_of(n_images: int, file_format: str) -> float:
-    """The most memory this process has held, in MB, once it has extracted so many pictures."""
-    from brainnet.run.card import peak_memory
+    """The most memory this process has held, in MB, once it has extracted so many pictures (Linux).
 
+    What getrusage says of a process counts what its parent held when it was started.
+    """
     with tempfile.TemporaryDirectory() as folder:
         brainnet.extract(
             Wide(), Noise(n_images), Path(folder) / "out", format=file_format, device="cpu", progress=False
         )
-    return peak_memory() / 1e6
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024 / 1e6
 
 
 def memory(formats: list[str]) -> str:
@@ -209,6 +212,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", nargs="?", const="", help="save, by default in benchmarks/results/extraction.md")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as the command line does: fresh pages for every batch cost as much as all the rest
     logging.getLogger("brainnet").setLevel(logging.WARNING)
     if options.peak:
         print(f"{peak_of(options.images, options.peak):.1f}")

@@ -30,6 +30,7 @@ from brainnet.store.identity import Source
 from brainnet.tokens import Backbone, Tokens
 
 ROWS, TOKENS = ".rows", "tokens.bin"
+IN_PLACE = ("flatten", "global")  # pools that read a map as it lies
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Rower:
             tokens = (store.tokens(slice(span.start, span.stop)) for span in bar)
         else:
             tokens = tokens_of(self.backbone, self.source.load, bar, grid=work.grid, resize="shrink",
-                               device=work.device)  # fmt: skip
+                               device=work.device, channels_last=work.pool not in IN_PLACE)  # fmt: skip
         places = iter([i for span in spans for i in span])
         with closing(tokens):
             for some in tokens:
