@@ -42,7 +42,13 @@ def extract(
         typer.Option(help="A list of image names, one a line, from which components and means are learned."),
     ] = None,
     file_format: Annotated[
-        str, typer.Option("--format", "-f", help="npy, npz, h5, hdf5, mat, csv, txt, pt, safetensors or zarr.")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="npy, npz, h5, hdf5, mat, csv, txt, pt, safetensors or zarr; or a layout of another tool: net2brain, "
+            "net2brain-separate or thingsvision.",
+        ),
     ] = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     device: Device = None,
