@@ -141,6 +141,7 @@ def extract(
         return launched(work, out, devices, num_nodes, finish) or {}
     refuse_others(out, "extract")
     if (out / "run.json").is_file() and not overwrite:
+        _tidy(out)
         raise FileExistsError(f"{out} holds results already: replace them with --overwrite, or choose another --out.")
     with claimed(out, "extract"), terminable(), _saying_what_is_kept(out, len(work.images.image_ids)):
         _refuse_links(out)
@@ -177,6 +178,15 @@ def _refuse_rows_of_others(rower: Rower, out: Path) -> None:
                 f"{out} holds another extraction:{error}\nReplace it with --overwrite, or choose another --out."
             ) from None
         rows.remove()
+
+
+def _tidy(out: Path) -> None:
+    """Takes away what a finished extraction has left that was killed after its card was written."""
+    left = [out / name for name in (ROWS, UNFINISHED) if (out / name).is_dir() and not (out / name).is_symlink()]
+    if left:
+        with contextlib.suppress(BlockingIOError), claimed(out, "extract"):  # not while another replaces the results
+            for folder in left:
+                shutil.rmtree(folder)
 
 
 def _refuse_links(out: Path) -> None:

@@ -278,6 +278,17 @@ def test_what_a_kill_leaves_is_never_read_and_goes_with_the_next(pictures, tmp_p
         assert np.load(out / "1.npy").shape == (7, 108)
 
 
+def test_a_kill_after_the_card_leaves_nothing_for_long(pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_extract.RowsFolder, "remove", lambda self: None)
+        extract_features(pictures, out, "expansion:small", layers=["1"], progress=False)
+    assert ".rows" in visible(out)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        extract_features(pictures, out, "expansion:small", layers=["1"], progress=False)
+    assert visible(out) == {"1.npy", "images.txt", "run.json"}
+
+
 EXTRACT = """
 import sys, time
 from brainnet.cli.app import command_line
