@@ -131,8 +131,12 @@ def thingsvision_seconds(python: str, folder: Path, repeats: int) -> float:
     out.mkdir(exist_ok=True)
     call = [python, "-c", THINGSVISION, str(folder / "pictures"), str(out), str(torch.get_num_threads()), str(repeats)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(call, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("CPU "))[4:])
+    done = subprocess.run(call, capture_output=True, text=True, env=environment)
+    found = [line for line in done.stdout.splitlines() if line.startswith("CPU ")]
+    if not found:  # the rest is worth printing all the same
+        print(f"THINGSvision did not run: {done.stderr[-500:]}", file=sys.stderr)
+        return float("nan")
+    return json.loads(found[0][4:])
 
 
 class Noise:
