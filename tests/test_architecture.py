@@ -41,6 +41,7 @@ LINES, LINES_OF_ONE_JOB, CODE_LINES = 400, 500, 60
 
 # files above 400 lines, each with its one job
 ONE_JOB = {
+    "backbone/families/original": "the published backbones",
     "_files": "files: their names, whole writes, what can be verified, locks, downloads",
     "cli/rsa": "the commands of geometry",
     "model/factortopy": "the read-out FactorTopy",

@@ -1,37 +1,22 @@
 """Backbones: networks that turn images into tokens.
 
-``build_backbone("family:variant")`` makes one; ``HookedBackbone`` makes one of any PyTorch network; a plain object
-with ``get_tokens(images)`` is one. Heavy packages are imported by the family that needs them, when it is used.
+``build_backbone("family:variant")`` makes one, and ``find_backbones(task="object detection")`` finds its name;
+``HookedBackbone`` makes one of any PyTorch network; a plain object with ``get_tokens(images)`` is one. A file is
+imported when a name of it is used, and heavy packages by the family that needs them.
 """
 
-from brainnet.backbone.base import FrozenBackbone, backbone_of, build_backbone
-from brainnet.backbone.catalogue import BACKBONES
-from brainnet.backbone.families.expansion import Expansion5L
-from brainnet.backbone.families.original import (
-    ModifiedCLIP,
-    ModifiedDINO,
-    ModifiedDiNOv2,
-    ModifiedImgNet,
-    ModifiedMAE,
-    ModifiedMoCov3,
-    ModifiedSAM,
-)
-from brainnet.backbone.hooks import HookedBackbone
-from brainnet.backbone.weights import load_weights
+from brainnet._registry import lazy_face
 
-__all__ = [
-    "BACKBONES",
-    "backbone_of",
-    "build_backbone",
-    "Expansion5L",
-    "FrozenBackbone",
-    "HookedBackbone",
-    "load_weights",
-    "ModifiedCLIP",
-    "ModifiedDINO",
-    "ModifiedDiNOv2",
-    "ModifiedImgNet",
-    "ModifiedMAE",
-    "ModifiedMoCov3",
-    "ModifiedSAM",
-]
+_FILES = {
+    "catalogue": ("BACKBONES",),
+    "base": ("build_backbone", "backbone_of", "FrozenBackbone"),
+    "finding": ("find_backbones",),
+    "hooks": ("HookedBackbone",),
+    "weights": ("load_weights",),
+    "families.expansion": ("Expansion5L",),
+    "families.original": (
+        "ModifiedCLIP", "ModifiedDiNOv2", "ModifiedSAM", "ModifiedMAE", "ModifiedImgNet", "ModifiedMoCov3",
+        "ModifiedDINO",
+    ),
+}  # fmt: skip
+__all__, __getattr__, __dir__ = lazy_face(__name__, _FILES)

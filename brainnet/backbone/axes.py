@@ -35,7 +35,7 @@ ELEMENTWISE = (
     nn.Identity, nn.Dropout, nn.AlphaDropout, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU,
     nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign,
 )  # fmt: skip
-BY_NAME = {"WindowDepartition": FIRST, "WindowPartition": LAST}  # of torchvision's MaxViT
+BY_NAME = {"WindowDepartition": FIRST, "WindowPartition": {4: MIXED}}  # of torchvision's MaxViT
 ELEMENTWISE_NAMES = ("StochasticDepth", "DropPath", "LayerScale", "FrozenBatchNorm2d")
 # networks whose sequences are not in the order of reading: a unit of places after the other
 OUT_OF_ORDER = {"Hiera", "HieraModel", "HieraForImageClassification", "HieraBackbone"}
@@ -88,6 +88,8 @@ class LayoutTrace:
             return found
         if inside is None and isinstance(before, Tensor) and before.ndim in LAST:
             layout = self._exact(before)
+            if layout == MIXED:
+                return MIXED
             if layout is None:
                 layout = beside(tuple(before.shape), *self._last(before.ndim))
             return None if layout is None else beside(tuple(values.shape), tuple(before.shape), layout)
@@ -123,6 +125,8 @@ class LayoutTrace:
         if before is None or before.ndim != output.ndim:
             return LAST[output.ndim]
         known = self._exact(before)
+        if known == MIXED and output.ndim == 4:
+            return MIXED
         shape, last = tuple(before.shape), self._seen[-1]
         if output.ndim == 3:
             turned = known or beside(shape, *self._last(3))
@@ -242,9 +246,13 @@ def token_grid(n_tokens: int, image_size: tuple[int, int], patch_size: int | Non
 
 
 def fits_aspect(grid: tuple[int, int], image_size: tuple[int, int]) -> bool:
-    """Whether a map has the image's aspect, to within a place."""
+    """Whether a map has the image's aspect, to within a place: one at the edge may hang over.
+
+    >>> fits_aspect((7, 4), (224, 100)), fits_aspect((49, 64), (224, 224))
+    (True, False)
+    """
     (rows, columns), (height, width) = grid, image_size
-    return rows == columns == 1 or abs(rows * width - columns * height) < min(height, width)
+    return rows == columns == 1 or abs(rows * width - columns * height) < max(height, width)
 
 
 def has_fixed_steps(network: nn.Module) -> bool:

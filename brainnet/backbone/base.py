@@ -7,6 +7,7 @@ network, but nothing in brainnet asks for them: a plain object with ``get_tokens
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
 
     Args:
         name: for example ``"expansion:small"``, ``"clip:ViT-B-16"``, ``"torchvision:squeezenet1_0"``,
-            ``"timm:vit_small_patch14_dinov2"``, or whatever another package announced.
+            ``"timm:vit_small_patch14_dinov2"``, or whatever another package announced. What follows an equals sign are
+            its weights, ``"clip:ViT-B-16=openai"``, unless ``weights`` says others. :func:`find_backbones` finds names.
         kwargs: for the family. All of brainnet's take ``layers`` (names, indices or a range; None takes the family's
             own choice), ``weights`` (a file, ``"random"`` with ``seed``, or a published name) and ``preprocessing``.
 
@@ -34,7 +36,20 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
     >>> local_tokens["3"].shape, global_tokens["3"].shape
     (torch.Size([2, 128, 16, 16]), torch.Size([2, 128]))
     """
-    return BACKBONES.build(name, **kwargs)
+    name, weights = split_weights(name)
+    return BACKBONES.build(name, **({"weights": weights} if weights else {}) | kwargs)
+
+
+def split_weights(text: str) -> tuple[str, str | None]:
+    """A name and the weights behind its equals sign; a folder whose path has that sign is left whole.
+
+    >>> split_weights("clip:ViT-B-16=openai"), split_weights("cornet:s")
+    (('clip:ViT-B-16', 'openai'), ('cornet:s', None))
+    """
+    if not isinstance(text, str) or "=" not in text or Path(text.partition(":")[2]).expanduser().is_dir():
+        return text, None
+    name, _, weights = text.partition("=")
+    return name, weights or None
 
 
 def backbone_of(text: str, layers: Iterable[str | int] | None = None, **options: Any) -> Backbone:
@@ -45,8 +60,8 @@ def backbone_of(text: str, layers: Iterable[str | int] | None = None, **options:
     >>> backbone_of("torchvision:squeezenet1_0=random", ["features.3"]).layers
     ('features.3',)
     """
-    name, _, weights = text.partition("=")
-    choices = {"layers": None if layers is None else list(layers), "weights": weights or None, **options}
+    name, weights = split_weights(text)
+    choices = {"layers": None if layers is None else list(layers), "weights": weights, **options}
     return build_backbone(name, **{choice: value for choice, value in choices.items() if value is not None})
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+import brainnet.cli.backbones
 import brainnet.cli.comparison
 import brainnet.cli.encode
 import brainnet.cli.features

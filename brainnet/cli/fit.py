@@ -11,16 +11,25 @@ from rich.text import Text
 
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
+    Classes,
+    DataSet,
     Device,
+    Every,
     FigureFormat,
     Force,
+    Fps,
     ImageSize,
+    ImageSource,
+    Layout,
     Out,
     Overrides,
     Overwrite,
     Quiet,
     Rename,
+    Rows,
+    SkipBad,
     app,
+    images_of,
     out_console,
     renames,
 )
@@ -128,7 +137,7 @@ def predict(
             help="Folder of a finished `brainnet fit`, or its model.ckpt; or of `brainnet encode --keep-weights`."
         ),
     ],
-    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    images: ImageSource,
     out: Out = Path("predictions"),
     method: Annotated[
         str | None,
@@ -144,6 +153,13 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     device: Device = None,
     quiet: Quiet = False,
+    layout: Layout = "auto",
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+    rows: Rows = None,
+    key: DataSet = None,
+    fps: Fps = None,
+    every: Every = None,
 ) -> None:
     """Predict every voxel's response to new images.
 
@@ -154,9 +170,10 @@ def predict(
     with loading():
         from brainnet.run.prediction import predict as predict_run
 
+    pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
     path = predict_run(
-        run, images, out, batch_size=batch_size, device=device, progress=not quiet, subject=subject, network=network,
-        method=method, layer=layer,
+        run, pictures, out, skip_bad=skip_bad, batch_size=batch_size, device=device, progress=not quiet,
+        subject=subject, network=network, method=method, layer=layer,
     )  # fmt: skip
     out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
 

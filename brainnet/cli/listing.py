@@ -6,11 +6,15 @@ What brainnet itself brings is read without running it; of other packages, the e
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from rich.table import Table
+
 import brainnet
+from brainnet.cli.shared import out_console
 
 Definition = ast.FunctionDef | ast.ClassDef
 
@@ -53,3 +57,12 @@ def _registered(definition: Definition, registry: str) -> Iterator[str]:
 
 def _first_line(docstring: str | None) -> str:
     return (docstring or "").strip().partition("\n")[0]
+
+
+def print_entries(entries: Mapping[str, str], kind: str) -> None:
+    """A table of names and what they are, without the markup of docstrings."""
+    table = Table(kind, "what it is", box=None)
+    for name, line in entries.items():
+        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], line)
+        table.add_row(f"[cyan]{name}[/]", said)
+    out_console.print(table)

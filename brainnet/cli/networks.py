@@ -1,23 +1,40 @@
-"""Commands about networks and data: extract, backbones, datasets."""
+"""Commands about networks and data: extract, classify, datasets."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from brainnet.cli.listing import described
+from brainnet.cli.listing import described, print_entries
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Device, Force, Grid, ImageSize, Out, Overwrite, Precision, Quiet, app, out_console
+from brainnet.cli.shared import (
+    Classes,
+    DataSet,
+    Device,
+    Every,
+    Force,
+    Fps,
+    Grid,
+    ImageSize,
+    ImageSource,
+    Layout,
+    Out,
+    Overwrite,
+    Precision,
+    Quiet,
+    Rows,
+    SkipBad,
+    app,
+    images_of,
+    out_console,
+)
 
 
 @app.command()
 def extract(
-    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    images: ImageSource,
     backbone: Annotated[
         str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
     ],
@@ -61,6 +78,13 @@ def extract(
     overwrite: Overwrite = False,
     force: Force = False,
     quiet: Quiet = False,
+    layout: Layout = "auto",
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+    rows: Rows = None,
+    key: DataSet = None,
+    fps: Fps = None,
+    every: Every = None,
 ) -> None:
     """Write a network's features of images, a file per layer.
 
@@ -72,21 +96,24 @@ def extract(
     """
     with loading():
         import brainnet
+        from brainnet.run.pictures import TARGETS
 
+    pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
     written = brainnet.extract(
-        backbone, images, out, layers=layer, pool=pool, grid=grid or None, reduce=reduce,
+        backbone, pictures, out, skip_bad=skip_bad, layers=layer, pool=pool, grid=grid or None, reduce=reduce,
         train=None if train is None else train.read_text(encoding="utf-8").splitlines(), format=file_format,
         batch_size=batch_size, device=device, devices=devices, num_nodes=num_nodes, keep_tokens=keep_tokens,
         overwrite=overwrite, force=force, progress=not quiet,
         precision=precision, image_size=image_size or None, seed=seed,
     )  # fmt: skip
+    beside = [out / name for name in ("images.txt", *(TARGETS if pictures.classes else ()))]
     if written:
-        out_console.print("\n".join(str(path) for path in [*written.values(), out / "images.txt"]), highlight=False)
+        out_console.print("\n".join(str(path) for path in [*written.values(), *beside]), highlight=False)
 
 
 @app.command()
 def classify(
-    images: Annotated[Path, typer.Argument(help="Folder or zip of images.")],
+    images: ImageSource,
     backbone: Annotated[
         str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
     ],
@@ -99,6 +126,12 @@ def classify(
     device: Device = None,
     precision: Precision = None,
     quiet: Quiet = False,
+    layout: Layout = "auto",
+    skip_bad: SkipBad = False,
+    rows: Rows = None,
+    key: DataSet = None,
+    fps: Fps = None,
+    every: Every = None,
 ) -> None:
     """Name the most probable classes of images, with their probabilities.
 
@@ -107,8 +140,9 @@ def classify(
     with loading():
         from brainnet.run.classes import classify as classes_of
 
+    pictures = images_of(images, skip_bad, rows, layout=layout, key=key, fps=fps, every=every)
     found = classes_of(
-        backbone, images, out, top_k=top_k,
+        backbone, pictures, out, skip_bad=skip_bad, top_k=top_k,
         names=None if names is None else names.read_text(encoding="utf-8").splitlines(), batch_size=batch_size,
         device=device, precision=precision, progress=not quiet,
     )  # fmt: skip
@@ -119,41 +153,6 @@ def classify(
 
 
 @app.command()
-def backbones(
-    family: Annotated[
-        str | None, typer.Argument(help="A family, whose networks are listed.", show_default=False)
-    ] = None,
-    like: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
-) -> None:
-    """List the families of networks brainnet knows, or the networks of one.
-
-    brainnet backbones timm --like dinov2
-    """
-    if family is None:
-        _list(described("backbone", "BACKBONES", "families", "brainnet.backbones"), "backbone")
-        return
-    with loading():
-        from brainnet.backbone import BACKBONES
-
-    known = BACKBONES.variants(family)
-    if known is None:
-        raise ValueError(f"the family {family!r} does not list its networks.")
-    found = [name for name in known if like.lower() in name.lower()]
-    if not found:
-        raise ValueError(f"none of the {len(known):,} networks of {family} is like {like!r}.")
-    for name in found:
-        out_console.print(f"{family}:{name}", highlight=False, soft_wrap=True)
-
-
-@app.command()
 def datasets() -> None:
     """List the data sets brainnet reads."""
-    _list(described("dataset", "DATASETS", "readers", "brainnet.datasets"), "data set")
-
-
-def _list(entries: Mapping[str, str], kind: str) -> None:
-    table = Table(kind, "what it is", box=None)
-    for name, line in entries.items():
-        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], line)
-        table.add_row(f"[cyan]{name}[/]", said)
-    out_console.print(table)
+    print_entries(described("dataset", "DATASETS", "readers", "brainnet.datasets"), "data set")

@@ -12,17 +12,25 @@ from typer.core import TyperGroup
 
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
+    Classes,
+    DataSet,
     Device,
+    Every,
     FigureFormat,
     Force,
+    Fps,
     Grid,
     ImageSize,
+    Layout,
     Out,
     Precision,
     Quiet,
     Rename,
+    Rows,
+    SkipBad,
     app,
     err_console,
+    images_of,
     out_console,
     print_table,
     renames,
@@ -143,7 +151,10 @@ class _SearchlightGroup(_WithOlderForm):
 def rdm(
     source: Annotated[
         Path,
-        typer.Argument(help="Pictures (a folder or a zip file), a token store, or a file of features (.npy, .npz)."),
+        typer.Argument(
+            help="Pictures (a folder, a zip, a list, an HDF5 file or a video), a token store, or a file of features "
+            "(.npy, .npz)."
+        ),
     ],
     out: Out = Path("rdms"),
     backbone: Annotated[
@@ -170,6 +181,13 @@ def rdm(
     force: Force = False,
     figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
+    layout: Layout = "auto",
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+    rows: Rows = None,
+    key: DataSet = None,
+    fps: Fps = None,
+    every: Every = None,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
 
@@ -180,8 +198,13 @@ def rdm(
     with loading():
         from brainnet.run.rdms import write_rdms
 
+    how = {"layout": layout, "classes": classes, "rows": rows, "key": key, "fps": fps, "every": every}
+    asked = next((name for name, value in how.items() if value not in (None, "auto")), None)
+    if backbone is None and asked is not None:
+        raise ValueError(f"--{asked} is of pictures that a network looks at: name it by --backbone.")
     rdms = write_rdms(
-        source, out, backbone=backbone, layers=layer, metric=metric, pool=pool, grid=grid or None,
+        source if backbone is None else images_of(source, skip_bad, **how), out,
+        backbone=backbone, skip_bad=skip_bad, layers=layer, metric=metric, pool=pool, grid=grid or None,
         batch_size=batch_size, device=device, precision=precision, image_size=image_size or None, seed=seed,
         force=force, progress=not quiet,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -89,6 +89,84 @@ ImageSize = Annotated[
         metavar="H W",
     ),
 ]
+
+
+ImageSource = Annotated[
+    Path, typer.Argument(help="Images: a folder, a zip, a list (.txt, .csv), an HDF5 file of pixels, or a video.")
+]
+PICTURES = "Which pictures"  # the panel of the options below
+Layout = Annotated[
+    str,
+    typer.Option(
+        help="What folders mean: flat (nothing), classes (a class each), nested (a part of the id). The default, auto, "
+        "goes by how the pictures lie. Or list, hdf5, video, for a file whose suffix does not say it.",
+        rich_help_panel=PICTURES,
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out pictures that cannot be read, and list them. Each is decoded once for that. Without this, the "
+        "first one ends the command.",
+        rich_help_panel=PICTURES,
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the classes in their order, such as things_concepts.tsv. The default is natural order.",
+        rich_help_panel=PICTURES,
+    ),
+]
+Rows = Annotated[
+    str | None,
+    typer.Option(
+        help="Some of the pictures, counted from 0: 0:1000, or 3,5,8, or a file of numbers.",
+        rich_help_panel=PICTURES,
+    ),
+]
+DataSet = Annotated[
+    str | None,
+    typer.Option("--key", help="Name of the data set in an HDF5 file.", rich_help_panel=PICTURES),
+]
+Fps = Annotated[
+    float | None, typer.Option(help="Frames of a video for each second. Default: all.", rich_help_panel=PICTURES)
+]
+Every = Annotated[
+    int | None, typer.Option(min=1, help="Take each N-th frame of a video.", metavar="N", rich_help_panel=PICTURES)
+]
+
+
+def images_of(path: Path, skip_bad: bool, rows: str | None = None, **how: Any) -> Any:
+    """The pictures that the options above choose; with ``skip_bad`` they are still to be decoded."""
+    from brainnet.stimuli import Images
+
+    return Images(path, rows=None if rows is None else read_rows(rows), skip_bad=skip_bad, checked=False, **how)
+
+
+def read_rows(text: str) -> slice | list[int]:
+    """The rows that a text names.
+
+    Raises:
+        ValueError: none of the three forms.
+
+    >>> read_rows("0:10:2"), read_rows("3,5")
+    (slice(0, 10, 2), [3, 5])
+    """
+    try:
+        if Path(text).is_file():
+            if text.endswith(".npy"):
+                import numpy as np
+
+                return np.load(text, allow_pickle=False).tolist()
+            text = ",".join(Path(text).read_text(encoding="utf-8-sig").replace(",", " ").split())
+        if ":" in text:
+            return slice(*(int(part) if part.strip() else None for part in text.split(":")))
+        return [int(part) for part in text.split(",")]
+    except (ValueError, TypeError):
+        shown = text if len(text) < 40 else f"{text[:40]}..."
+        raise ValueError(f"--rows is 0:1000, or 3,5,8, or a file of whole numbers; got {shown!r}.") from None
 
 
 def print_table(table, title: str) -> None:

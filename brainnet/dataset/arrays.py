@@ -21,7 +21,7 @@ from brainnet.dataset.base import DATASETS, SPLITS, ResponseDataset, check_split
 from brainnet.dataset.tables import RESPONSE_SUFFIXES, Table, read_rois, read_splits, read_table
 from brainnet.scores import ceiling_from_split_half
 from brainnet.space import BrainSpace
-from brainnet.stimuli import Images, is_picture, natural_sort
+from brainnet.stimuli import Images, is_picture, names_meant, natural_sort
 from brainnet.tokens import Preprocessing
 
 ORIENTATIONS = ("images,voxels", "voxels,images")
@@ -33,8 +33,9 @@ class ArrayDataset(ResponseDataset):
     """Pictures and a response matrix, from files or from memory.
 
     Args:
-        images: a folder, a .zip, a list of paths or PIL images, or pixels (n, 3, H, W), see
-            :class:`~brainnet.stimuli.images.Images`. Files are taken in natural order.
+        images: a folder, a .zip, a list of paths or PIL images, pixels (n, 3, H, W), or whatever else
+            :class:`~brainnet.stimuli.images.Images` reads; or such a set, as of chosen rows of an HDF5 file. Files are
+            taken in natural order.
         responses: an array, or a .npy, .npz or .csv file. A .csv may name its images (in its first column, or in its
             header where columns are images); rows are then matched by name. None averages ``repeats``.
         orientation: "images,voxels" (one row per image) or "voxels,images".
@@ -89,7 +90,7 @@ class ArrayDataset(ResponseDataset):
             raise ValueError(f"orientation is {' or '.join(map(repr, ORIENTATIONS))}, got {orientation!r}.")
         if responses is None and repeats is None:
             raise ValueError("give responses, or the repeats to average.")
-        self.images = Images(images, ids)
+        self.images = Images.of(images, ids)
         n_images = len(self.images)
         trials = None if repeats is None else self._oriented(read_table(repeats, "repeats"), orientation, "repeats", 3)
         if responses is None:
@@ -150,7 +151,9 @@ class ArrayDataset(ResponseDataset):
         numbers = {tuple(map(str, range(start, start + len(labels)))) for start in (0, 1)}
         if tuple(labels) in numbers and set(labels) != set(self.images.ids):
             return np.arange(len(labels))  # a plain row count names no images
-        rows = {label if label in self.images.ids else Path(label).stem: row for row, label in enumerate(labels)}
+        known = set(self.images.ids)
+        named = [next((n for n in names_meant(label) if n in known), Path(label).stem) for label in labels]
+        rows = {name: row for row, name in enumerate(named)}
         absent = [image for image in self.images.ids if image not in rows]
         if absent or len(rows) < len(labels):
             problem = (

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from brainnet.scores import NoiseCeiling
 
+VOXELS_AT_ONCE = 1024
 OUTLIER = 5.0  # robust SDs of a trial's root mean square within its group
 
 
@@ -55,12 +56,14 @@ class Conditions:
             ncsnr: (n_voxels,) of a published map, in place of the one that these trials give.
         """
         counts = self.counts[torch.as_tensor(rows, dtype=torch.long)]
-        noise_left = torch.where(counts > 0, 1 / counts.double(), torch.nan).nanmean(0)
+        n_of = {k: (counts == k).sum(0).double() for k in counts.unique().tolist() if k}  # conditions of k trials
+        known = sum(n_of.values(), torch.zeros(counts.shape[1], dtype=torch.float64))
+        noise_left = sum((n / k for k, n in n_of.items()), torch.zeros_like(known)) / known  # mean of 1 / k
         source = "published ncsnr" if ncsnr is not None else "ncsnr of these trials"
         signal = (self.ncsnr if ncsnr is None else torch.as_tensor(ncsnr).double()).square()
         signal = signal.clamp(max=torch.finfo(torch.float64).max)
         r = (signal / (signal + noise_left)).sqrt()
-        typical = int(counts[counts > 0].double().mean().round()) if (counts > 0).any() else 1
+        typical = round(float(sum(k * n.sum() for k, n in n_of.items()) / known.sum())) if n_of else 1
         return NoiseCeiling(r, f"{source}: q^2 / (q^2 + mean of 1/K)", max(1, typical))
 
 
@@ -103,24 +106,14 @@ def conditions(
         raise ValueError(f"a condition has {most} trials; expected 1 to 255.")
     sums: Any = None
     start, outliers, seen = 0, [], set()
-    n_kept = torch.zeros(len(place), dtype=torch.long)
     for block in _blocks(trials):
         stop = start + len(block)
         if stop > len(names):
             raise ValueError(f"there are {len(names)} ids, and more trials than that.")
         groups = _groups(labels[start:stop], seen)
-        values = torch.empty_like(block)
-        for rows in groups:
-            values[rows] = _standardized(block[rows]) if standardize else block[rows]
-            outliers += [start + rows.start + int(i) for i in _outliers(values[rows])]
-        if sums is None:
-            sums = _Sums(len(place), block.shape[1], values if not standardize else None)
-            repeats = torch.full((len(place), most, block.shape[1]), torch.nan) if keep else None
-        sums.add(index[start:stop], values)
-        if repeats is not None:
-            for row, one in zip(index[start:stop].tolist(), values, strict=True):
-                repeats[row, n_kept[row]] = one
-                n_kept[row] += 1
+        sums = _Sums(len(place), block.shape[1], most if keep else 0) if sums is None else sums
+        sizes = sums.add(index[start:stop], block, groups, standardize)
+        outliers += [start + rows.start + int(i) for rows in groups for i in _outliers(sizes[rows])]
         start = stop
     if start != len(names):
         raise ValueError(f"there are {len(names)} ids but {start} trials.")
@@ -128,29 +121,49 @@ def conditions(
     for row, label in zip(index.tolist(), labels, strict=True):
         found[row].append(label if sessions is None or runs is None else label[1])
     means, ratio = sums.finish()
-    return Conditions(list(place), means, sums.counts, ratio, sums.n_missing, len(names), outliers, repeats,
+    return Conditions(list(place), means, sums.counts, ratio, sums.n_missing, len(names), outliers, sums.repeats,
                       None if sessions is None and runs is None else found)  # fmt: skip
 
 
 class _Sums:
     """Sums over trials by condition and voxel, and of squares by voxel; less an offset, so that little cancels."""
 
-    def __init__(self, n_conditions: int, n_voxels: int, first: Tensor | None):
+    def __init__(self, n_conditions: int, n_voxels: int, most: int):
         self.sums = torch.zeros(n_conditions, n_voxels)
         self.counts = torch.zeros(n_conditions, n_voxels, dtype=torch.uint8)
         self.squares = torch.zeros(n_voxels, dtype=torch.float64)
-        self.offset = torch.zeros(n_voxels) if first is None else first.nanmean(0).nan_to_num()
-        self.n_missing = 0
+        self.offset = torch.zeros(n_voxels)
+        self.repeats = torch.full((n_conditions, most, n_voxels), torch.nan) if most else None
+        self.n_kept = torch.zeros(n_conditions, dtype=torch.long)
+        self.n_missing, self.begun = 0, False
 
-    def add(self, index: Tensor, values: Tensor) -> None:
-        present = values.isfinite()
-        self.n_missing += int((~present).sum())
-        values = torch.where(present, values - self.offset, 0.0)
-        self.sums.index_add_(0, index, values)
-        self.counts.index_add_(0, index, present.to(torch.uint8))
-        self.squares += values.square().sum(0, dtype=torch.float64)
+    def add(self, index: Tensor, block: Tensor, groups: Sequence[slice], standardize: bool) -> Tensor:
+        """Takes up a block of trials, some voxels at a time; (n_trials,) the root mean square of each, as used."""
+        squares, known = torch.zeros(2, len(block), dtype=torch.float64)
+        kept = [int(self.n_kept[row]) + index[:i].tolist().count(row) for i, row in enumerate(index.tolist())] \
+            if self.repeats is not None else []  # fmt: skip
+        for start in range(0, block.shape[1], VOXELS_AT_ONCE):
+            part = slice(start, start + VOXELS_AT_ONCE)
+            values = block[:, part].float()
+            if standardize:
+                values = torch.cat([_standardized(values[rows]) for rows in groups])
+            elif not self.begun:
+                self.offset[part] = values.nanmean(0).nan_to_num()
+            if self.repeats is not None:
+                self.repeats[index, kept, part] = values
+            present = values.isfinite()
+            known += present.sum(1)
+            squares += torch.where(present, values, 0.0).square().sum(1, dtype=torch.float64)
+            values = torch.where(present, values - self.offset[part], 0.0)
+            self.sums[:, part].index_add_(0, index, values)
+            self.counts[:, part].index_add_(0, index, present.to(torch.uint8))
+            self.squares[part] += values.square().sum(0, dtype=torch.float64)
+        self.n_missing += block.numel() - int(known.sum())
+        self.n_kept += index.bincount(minlength=len(self.n_kept))
+        self.begun = True
+        return (squares / known).sqrt()
 
-    def finish(self, at_once: int = 2048) -> tuple[Tensor, Tensor]:
+    def finish(self, at_once: int = VOXELS_AT_ONCE // 4) -> tuple[Tensor, Tensor]:
         """The means, in the memory of the sums, and the ncsnr; some voxels at a time."""
         ratio = torch.empty(len(self.squares), dtype=torch.float64)
         for start in range(0, len(ratio), at_once):
@@ -172,7 +185,7 @@ def _blocks(trials: Any) -> Iterator[Tensor]:
     one = isinstance(trials, Tensor | np.ndarray) or not isinstance(trials, Iterable)
     n_voxels = None
     for block in [trials] if one else trials:
-        block = torch.as_tensor(np.asarray(block) if not isinstance(block, Tensor) else block).float()
+        block = block if isinstance(block, Tensor) else torch.as_tensor(np.asarray(block))
         if block.ndim != 2 or n_voxels not in (None, block.shape[1]):
             expected = "(n_trials, n_voxels)" if n_voxels is None else f"(n_trials, {n_voxels})"
             raise ValueError(f"trials must be {expected}, got shape {tuple(block.shape)}.")
@@ -216,9 +229,8 @@ def _standardized(values: Tensor) -> Tensor:
     return centred / torch.where(sd > rounding, sd, torch.nan)
 
 
-def _outliers(values: Tensor) -> Tensor:
+def _outliers(size: Tensor) -> Tensor:
     """Places of trials whose size lies beyond what the others of the group have."""
-    size = values.square().nanmean(1).sqrt()
     known = size[size.isfinite()]
     if len(known) < 4:
         return torch.empty(0, dtype=torch.long)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from brainnet._files import reading
+from brainnet.stimuli import names_meant
 
 RESPONSE_SUFFIXES = (".npy", ".npz", ".csv")
 
@@ -97,7 +98,7 @@ def read_splits(path: Path, ids: list[str]) -> dict[str, list[int]]:
     rows = {name: row for row, name in enumerate(ids)}
     splits: dict[str, list[int]] = {}
     for image, split in zip(table["image"], table["split"], strict=True):
-        row = rows.get(image, rows.get(Path(str(image)).stem))
+        row = next((rows[name] for name in names_meant(str(image)) if name in rows), None)
         if row is None or not isinstance(split, str):
             raise ValueError(f"{path}: image {image!r} in split {split!r}; images are {ids[0]!r} to {ids[-1]!r}.")
         splits.setdefault(split, []).append(row)

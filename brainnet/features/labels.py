@@ -30,7 +30,7 @@ def class_names(n_classes: int) -> list[str]:
     if n_classes in (OF_IMAGENET, WITH_BACKGROUND):
         models = require("torchvision", "names of classes").models
         names = list(models.get_weight("ResNet50_Weights.IMAGENET1K_V1").meta["categories"])
-        return _each_once(["background"] * (n_classes - OF_IMAGENET) + names)
+        return ["background"] * (n_classes - OF_IMAGENET) + names
     if n_classes in SUBSETS:
         info = require("timm", "names of classes").data.ImageNetInfo(SUBSETS[n_classes])
         return _each_once([info.index_to_description(i) for i in range(n_classes)])

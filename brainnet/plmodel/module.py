@@ -228,6 +228,7 @@ class PLModel(BasePLModel):
 
     def _loss(self, fit: Tensor, response: Tensor) -> Tensor:
         target = (response - self.response_mean) / self.response_sd
+        fit = fit.contiguous()  # of other layouts torch.compile foresees another gradient of this loss than there is
         if self._all_usable:
             return F.smooth_l1_loss(fit, target, beta=self.settings.step.beta)
         known = self.usable & torch.isfinite(target)

@@ -1,4 +1,4 @@
-"""Lightning's callbacks, made to go on in a moved folder and with changed settings; and one that times first steps."""
+"""Lightning's parts, made to go on in a moved folder and with changed settings, to write whole, to time first steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from brainnet._files import writing
 
 
 class Checkpoint(ModelCheckpoint):
@@ -64,3 +68,18 @@ class Patience(EarlyStopping):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over an earlier run's state but its patience."""
         super().load_state_dict(state | {"patience": self.patience})
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Puts a checkpoint in its place when it is whole.
+
+    Lightning writes it in the system's folder for temporary files. Where that is another disk, moving it copies it: a
+    kill leaves half a checkpoint in the place of the last one, and a file in that folder for good.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes a checkpoint to a local path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path) as unfinished, unfinished.open("wb") as file:  # a file: a path would be told inside
+            torch.save(checkpoint, file)

@@ -131,7 +131,7 @@ def write_comparison(
     """
     from brainnet import plot
 
-    clock, images = Clock(), Images(source)
+    clock, images = Clock(), Images.of(source)
     with claimed(out, "compare") as out:
         clear(out, [f"{TEMPORARY}*"])
         measured = {"metric": metric, "dissimilarity": dissimilarity, "correlation": correlation}

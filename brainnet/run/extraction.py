@@ -32,11 +32,12 @@ from brainnet.run.card import Clock, opening, put_card, refuse_others
 from brainnet.run.extraction_rows import ROWS, TOKENS, Chains, Rower, Work, finished, launched, processes
 from brainnet.run.folder import claimed, is_first_process
 from brainnet.run.forecast import Forecast, announced, of_extraction, probe_tokens, widths_of
+from brainnet.run.pictures import card_of_pictures, readable_pictures, remove_targets, write_targets
 from brainnet.stimuli import Images
 from brainnet.tokens import Backbone
 
 PACKAGES = ("torch", "torchvision", "numpy", "timm", "open_clip_torch", "h5py", "scikit-learn")
-UNFINISHED = ".unfinished"
+UNFINISHED, CHECKED = ".unfinished", "checked.json"
 FORMATS = (*WRITERS, *LAYOUTS)
 OF_TOKENS = [f"{TOKENS}{suffix}" for suffix in ("", ".json", ".lock")]
 
@@ -58,6 +59,7 @@ def extract(
     devices: int = 1,
     num_nodes: int = 1,
     keep_tokens: bool = False,
+    skip_bad: bool = False,
     overwrite: bool = False,
     force: bool = False,
     progress: bool = True,
@@ -65,13 +67,16 @@ def extract(
 ) -> dict[str, Path] | Features:
     """Features of every layer: ``<layer>.<format>`` (n_images, n_features) float32 each, ``images.txt``, a run card.
 
+    Of pictures that have classes, ``targets.csv`` (id, class, target) and ``classes.txt`` stand beside them.
+
     Goes on where an interrupted call with the same arguments stopped. A batch of pictures is held in memory, and a few
     megabytes of what is written, in every format.
 
     Args:
         backbone: "family:variant", its own weights after an equals sign: "torchvision:squeezenet1_0=weights.npz"; or
             any object with ``get_tokens``.
-        stimuli: pictures: a folder, a zip or a list of files; or an object with ``image_ids`` and ``image``.
+        stimuli: pictures: whatever :class:`~brainnet.stimuli.Images` reads (a folder, a zip, a list, an HDF5 file or a
+            video), or such a set, made with the choices it offers; or an object with ``image_ids`` and ``image``.
         out: folder of the results; None gives the features themselves.
         layers: which, in the order given; None takes all that the backbone offers by itself. "conv_ensemble" and
             "maxpool_ensemble" are the largest values of every channel of all such modules ``features.<k>``, the last
@@ -95,6 +100,8 @@ def extract(
             the same line on each, under torchrun or Slurm, or with NODE_RANK, MASTER_ADDR and MASTER_PORT set. A script
             that asks for several needs ``if __name__ == "__main__":`` around its call.
         keep_tokens: leave the token store, ``tokens.bin``: ``TokenStore.open`` and ``brainnet rdm`` read it.
+        skip_bad: leave out pictures that cannot be read, and list them in the card; each is decoded once for that, at
+            the beginning. By default the first one ends the call.
         overwrite: replace the extraction that ``out`` holds.
         force: begin also what the forecast says does not fit.
         progress: show progress bars.
@@ -123,9 +130,8 @@ def extract(
     for name, number in (("devices", devices), ("num_nodes", num_nodes)):
         if number < 1:
             raise ValueError(f"{name} is a number of at least 1, got {number}.")
-    has_images = hasattr(stimuli, "image_ids") and hasattr(stimuli, "image")
     work = Work(
-        backbone, network, None if layers is None else list(layers), stimuli if has_images else Images(stimuli),
+        backbone, network, None if layers is None else list(layers), _pictures_of(stimuli, skip_bad),
         pool, grid, None if reduce is None else str(reduce), reduce_seed, None if train is None else list(train),
         batch_size, device_of(device), keep_tokens, overwrite, progress,
     )  # fmt: skip
@@ -133,11 +139,13 @@ def extract(
     if out is None:
         if devices * num_nodes > 1:
             raise ValueError("several processes write files: give out, a folder.")
+        work.images = _readable(work, skip_bad)
         return Features(Rower(work).into_memory(), work.images.image_ids)
     out = Path(out)
-    finish = partial(_finish, out=out, file_format=format, source=str(stimuli) if not has_images else repr(stimuli))
+    finish = partial(_finish, out=out, file_format=format)
     devices, num_nodes = processes(devices, num_nodes)
     if not is_first_process() or int(os.environ.get("NODE_RANK", 0)):  # of several that run this same command
+        work.images = _readable(work, skip_bad)
         return launched(work, out, devices, num_nodes, finish) or {}
     refuse_others(out, "extract")
     if (out / "run.json").is_file() and not overwrite:
@@ -145,6 +153,7 @@ def extract(
         raise FileExistsError(f"{out} holds results already: replace them with --overwrite, or choose another --out.")
     with claimed(out, "extract"), terminable(), _saying_what_is_kept(out, len(work.images.image_ids)):
         _refuse_links(out)
+        work.images = _readable(work, skip_bad, out / CHECKED)
         return _run(work, out, format, force, devices, num_nodes, finish)
 
 
@@ -180,6 +189,19 @@ def _refuse_rows_of_others(rower: Rower, out: Path) -> None:
         rows.remove()
 
 
+def _pictures_of(stimuli: Any, skip_bad: bool) -> Any:
+    """A set of pictures, or another object that gives some by index."""
+    is_another = hasattr(stimuli, "image_ids") and hasattr(stimuli, "image") and not isinstance(stimuli, Images)
+    return stimuli if is_another else Images.of(stimuli, skip_bad=skip_bad, checked=False)
+
+
+def _readable(work: Work, skip_bad: bool, kept: Path | None = None) -> Any:
+    """The pictures of some work, where it is wanted without those that cannot be read."""
+    if not isinstance(work.images, Images):
+        return work.images
+    return readable_pictures(work.images, skip_bad, kept, work.progress)
+
+
 def _tidy(out: Path) -> None:
     """Takes away what a finished extraction has left that was killed after its card was written."""
     left = [out / name for name in (ROWS, UNFINISHED) if (out / name).is_dir() and not (out / name).is_symlink()]
@@ -191,7 +213,7 @@ def _tidy(out: Path) -> None:
 
 def _refuse_links(out: Path) -> None:
     """Links in the folder are refused, since writing would go where they point."""
-    linked = next((name for name in (*OF_TOKENS, ROWS, UNFINISHED) if (out / name).is_symlink()), None)
+    linked = next((name for name in (*OF_TOKENS, ROWS, UNFINISHED, CHECKED) if (out / name).is_symlink()), None)
     if linked is not None:
         raise ValueError(
             f"{out / linked} is a link; nothing is written through links. Remove it, or choose another --out."
@@ -235,7 +257,7 @@ def _forecast(rower: Rower, out: Path, file_format: str, force: bool, n_processe
 
 
 def _finish(
-    rower: Rower, rows: RowsFolder, out: Path, file_format: str, source: str, clock: Clock | None = None,
+    rower: Rower, rows: RowsFolder, out: Path, file_format: str, clock: Clock | None = None,
     forecast: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:  # fmt: skip
     """Every layer's file, the list of pictures and the card; then the rows are taken away."""
@@ -250,9 +272,10 @@ def _finish(
                 "device": str(work.device), "layers": layers, "format": file_format}  # fmt: skip
     if work.reduce is not None:
         settings |= {"reduce": rower.chains.identity(), "train": None if work.train is None else len(set(work.train))}
+    seen = card_of_pictures(work.images) if isinstance(work.images, Images) else {"path": repr(work.images)}
     card = {
         **opening("extract", PACKAGES),
-        "source": {"path": source, "backbone": named, "fingerprint": rower.identity},
+        "source": {**seen, "backbone": named, "fingerprint": rower.identity},
         "settings": settings,
         "features": {layer: file_of(layer, file_format) for layer in layers},
         "n_images": len(rower.source.ids),
@@ -260,6 +283,7 @@ def _finish(
     }
     put_card(out, card, clock, names)
     shutil.rmtree(out / UNFINISHED)
+    (out / CHECKED).unlink(missing_ok=True)
     rows.remove()
     if not work.keep_tokens:
         for name in OF_TOKENS:
@@ -291,7 +315,9 @@ def _write_files(out: Path, rower: Rower, rows: RowsFolder, file_format: str) ->
     # as a card has it, since what is moved from here on is of this list
     listing = {"files": names, "settings": {"layers": list(rows.widths), "format": file_format}}
     write_json(unfinished / "files.json", listing)
+    remove_targets(out)
     _remove_listed(out, out / "run.json")
+    targets = write_targets(out, work.images) if isinstance(work.images, Images) else []
     listed = ["images.txt", *([FILE_NAMES] if file_format == "thingsvision" else [])]
     for name in listed:
         write_text(out / name, "".join(f"{one}\n" for one in ids))
@@ -299,7 +325,7 @@ def _write_files(out: Path, rower: Rower, rows: RowsFolder, file_format: str) ->
         _take_away(out / name)
         (out / name).parent.mkdir(exist_ok=True)
         os.replace(unfinished / name, out / name)
-    return [*names, *listed]
+    return [*names, *listed, *(path.name for path in targets)]
 
 
 def _remove_listed(out: Path, listing: Path) -> None:

@@ -24,6 +24,7 @@ from brainnet.features.reading import READERS
 from brainnet.features.steps import SUFFIX
 from brainnet.rsa.files import read_entries, texts
 from brainnet.run.card import check_files
+from brainnet.run.pictures import TARGETS
 from brainnet.stimuli import is_picture, natural_sort
 
 FORMATS = (".npy", ".npz", ".csv", ".txt", ".h5", ".hdf5", ".mat", ".pt", ".safetensors", ".zarr")
@@ -221,7 +222,7 @@ def _names_of_rows(
 def _files_in(folder: Path) -> list[Path]:
     """Array files, and the folders that zarr has for them."""
     names = natural_sort(entry.name for entry in folder.iterdir() if entry.is_dir() == (entry.suffix == ".zarr"))
-    kept = [name for name in names if name[0] != "." and name not in LISTS and not name.endswith(SUFFIX)]
+    kept = [name for name in names if name[0] != "." and name not in (*LISTS, *TARGETS) and not name.endswith(SUFFIX)]
     readable = [folder / name for name in kept if Path(name).suffix in FORMATS]
     return [path for path in readable if path.suffix != ".txt"] or readable  # else it is a text about the others
 

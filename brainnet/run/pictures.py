@@ -1,11 +1,66 @@
-"""Pictures that are both trained on and tested on, under two names: a score on them is none on new images."""
+"""The pictures of a command: those that can be read, their classes beside the results, and copies of each other."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from brainnet._files import read_json, write_csv, write_text
+from brainnet._work import says_progress
 from brainnet.dataset import ResponseDataset
+from brainnet.stimuli import Images, say_skipped
+
+TARGETS = ("targets.csv", "classes.txt")  # class and target of each picture, and the classes in their order
+
+
+def readable_pictures(images: Images, skip_bad: bool, kept: Path | None = None, progress: bool = True) -> Images:
+    """The pictures, where it is wanted without those that cannot be read; a line says what is left out.
+
+    Args:
+        images: made with ``skip_bad`` too, so that it may lack pictures already.
+        skip_bad: decode every picture first, and leave out those that cannot be read.
+        kept: a file that keeps which can be read, see :meth:`~brainnet.stimuli.Images.readable`.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: none can be read.
+    """
+    if skip_bad:
+        images = images.readable(kept, progress=progress)
+    if images.skipped:
+        says_progress.info("%s.", say_skipped(images.skipped, len(images) + len(images.skipped)))
+    return images
+
+
+def card_of_pictures(images: Images) -> dict[str, Any]:
+    """What a run card says of them: where they lie, how that was read, and what was left out for which reason."""
+    classes = {} if images.classes is None else {"n_classes": len(images.classes)}
+    return {"path": images.described, "layout": images.layout, **classes, "skipped": dict(images.skipped)}
+
+
+def write_targets(out: Path, images: Images) -> list[Path]:
+    """``targets.csv`` (id, class, target) and ``classes.txt`` (a class a line, in order), of pictures with classes."""
+    import pandas as pd
+
+    if images.classes is None or images.targets is None:
+        return []
+    classes = [images.classes[target] for target in images.targets]
+    write_csv(out / TARGETS[0], pd.DataFrame({"id": images.ids, "class": classes, "target": images.targets}))
+    write_text(out / TARGETS[1], "".join(f"{name}\n" for name in images.classes))
+    return [out / name for name in TARGETS]
+
+
+def remove_targets(out: Path) -> None:
+    """Takes away the files of :func:`write_targets`, where the run card in the folder says that they are its own."""
+    try:
+        source = read_json(out / "run.json").get("source")
+    except (OSError, ValueError):  # none, or damaged
+        return
+    if isinstance(source, dict) and "n_classes" in source:
+        for name in TARGETS:
+            (out / name).unlink(missing_ok=True)
 
 
 def warn_of_copies(dataset: ResponseDataset, train: Sequence[str], of: str = "the data set") -> int:

@@ -21,6 +21,7 @@ from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, add_files, check_files, kind_of, opening, put_card, refuse_others
 from brainnet.run.encoding_weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
 from brainnet.run.folder import claimed
+from brainnet.run.pictures import card_of_pictures, readable_pictures
 from brainnet.stimuli import Images
 
 KIND = "predict"
@@ -34,6 +35,7 @@ def predict(
     *,
     batch_size: int = 16,
     device: str | None = None,
+    skip_bad: bool = False,
     progress: bool = True,
     **fit: str | None,
 ) -> Path:
@@ -41,12 +43,13 @@ def predict(
 
     Args:
         run: a run folder of ``brainnet fit``, or a ``model.ckpt``; or a folder of ``brainnet encode --keep-weights``.
-        images: folder, zip or list of images.
+        images: whatever :class:`~brainnet.stimuli.Images` reads, or such a set.
         out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, NaN for voxels
             that could not be trained, and ``images.txt``, one image id per row; a file that is there is replaced
             once the new one is whole. A folder of another command's results is refused.
         batch_size: images per forward pass, at least 1.
         device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
+        skip_bad: leave out images that cannot be read, which a line lists; by default the first one ends the call.
         progress: show a progress bar.
         fit: of an encoding that kept several fits: ``subject``, ``network``, ``method``, ``layer``; by default the best
             one, which a line names. See :func:`brainnet.run.encoding_weights.choose_fit`.
@@ -65,19 +68,21 @@ def predict(
         raise ValueError(f"--batch-size is a number of images of at least 1, got {batch_size}.")
     out, place = Path(out), device_of(device)
     refuse_others(out, "fit", KIND)
-    photographs = Images(images)
+    photographs = Images.of(images, skip_bad=skip_bad, checked=False)
     if Path(run).is_dir() and kind_of(Path(run)) == "encode":
         fits = kept_fits(run)
         chosen = choose_fit(fits, **fit)
         if len(fits) > 1:
             says_progress.info("%d fits are kept; predicting by %s, mean test r %.3f.", len(fits), chosen, chosen.r)
         predictor = KeptPredictor(run, chosen)
+        photographs = readable_pictures(photographs, skip_bad, progress=progress)
         n_voxels, parts = predictor.n_voxels, predictor.predict(photographs, batch_size, device, progress)
     else:
         asked = next((name for name, value in fit.items() if value is not None), None)
         if asked is not None:
             raise ValueError(f"--{asked} chooses among the fits of `brainnet encode`, and {run} is no such folder.")
         model = load_model(run)
+        photographs = readable_pictures(photographs, skip_bad, progress=progress)
         n_voxels, parts = model.space.n_voxels, _of_map(model, photographs, batch_size, place, progress)
     target = out / "predictions.npy"
     clock = Clock()
@@ -97,7 +102,7 @@ def predict(
         if kind not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
             add_files(out, target.name, "images.txt")
         elif kind in (None, KIND):
-            source = {"run": str(run), "images": photographs.described, "signature": photographs.signature()}
+            source = {"run": str(run), **card_of_pictures(photographs), "signature": photographs.signature()}
             card = {**opening(KIND, PACKAGES), "source": source, "settings": {"device": str(place), **fit},
                     "n_images": len(photographs), "n_voxels": n_voxels}  # fmt: skip
             put_card(out, card, clock, [target.name, "images.txt"])

@@ -23,6 +23,7 @@ from brainnet.run.card import Clock, opening, put_card
 from brainnet.run.feature_files import FORMATS, read_features
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_rdms, probe_tokens, widths_of
+from brainnet.run.pictures import card_of_pictures, readable_pictures
 from brainnet.run.rsa_results import PACKAGES, save_figure
 from brainnet.stimuli import Images, natural_sort
 from brainnet.store import TokenStore
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def write_rdms(
-    source: str | Path,
+    source: Any,
     out: str | Path,
     *,
     backbone: str | None = None,
@@ -42,6 +43,7 @@ def write_rdms(
     grid: tuple[int, int] | None = None,
     batch_size: int = 16,
     device: str | None = None,
+    skip_bad: bool = False,
     force: bool = False,
     progress: bool = True,
     **network: Any,
@@ -49,8 +51,9 @@ def write_rdms(
     """RDMs of a network's layers, or of features in files, as ``rdms.npz``, ``rdms.csv``, figures and a run card.
 
     Args:
-        source: pictures (a folder or zip, with ``backbone``); a token store; a feature file (``.npy``, or ``.npz`` with
-            one entry per condition); or a folder of feature files, one per layer.
+        source: with ``backbone`` pictures, whatever :class:`~brainnet.stimuli.Images` reads, or such a set. Without it
+            a token store; a feature file (``.npy``, or ``.npz`` with one entry per condition); or a folder of feature
+            files, one per layer.
         out: folder of the results.
         backbone: name of the network that looks at the pictures, such as "torchvision:squeezenet1_0"; its own weights
             follow an equals sign, "torchvision:squeezenet1_0=weights.npz".
@@ -61,6 +64,7 @@ def write_rdms(
             no map grows, as in :func:`brainnet.run.extraction.extract_features`.
         batch_size: pictures per forward pass.
         device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
+        skip_bad: leave out pictures that cannot be read, and list them in the card.
         force: begin also what the forecast says does not fit.
         progress: show progress bars.
         network: of a network: ``seed`` of random weights, ``precision`` ("fp32", "bf16", "fp16"), ``image_size``
@@ -74,14 +78,15 @@ def write_rdms(
     """
     clock, place = Clock(), device_of(device)
     network = {name: value for name, value in network.items() if value is not None}
-    if backbone is None and (network or device is not None):
-        said = next(iter(network), "device").replace("_", "-")
+    if backbone is None and (network or skip_bad or device is not None):
+        said = next(iter(network), "skip-bad" if skip_bad else "device").replace("_", "-")
         raise ValueError(f"--{said} is of a network that looks at pictures: name it by --backbone.")
     forecast = None
     with claimed(out, "rdm") as out:
         wanted = None if layers is None else list(layers)
         if backbone is not None:
-            named, images = adjusted_of(backbone, wanted, **network), Images(source)
+            named = adjusted_of(backbone, wanted, **network)
+            images = readable_pictures(Images.of(source, skip_bad=skip_bad, checked=False), skip_bad, progress=progress)
             how = {"grid": grid, "resize": "shrink", "batch_size": batch_size}
             with at_work(named, place):
                 probe = probe_tokens(named, images, **how)
@@ -90,7 +95,7 @@ def write_rdms(
                     forecast = announced(forecast.after(clock.elapsed()), out, force)
                 store = TokenStore.build(named, images, dtype=torch.float32, progress=progress, **how)
             features, conditions = _of_store(store, pool, None), images.ids
-            origin = {"backbone": backbone, "fingerprint": store.fingerprint}
+            origin = {**card_of_pictures(images), "backbone": backbone, "fingerprint": store.fingerprint}
         else:
             features, conditions, origin, (n, widths) = _features(Path(source), wanted, pool)
             forecast = of_rdms(None, widths, n, metric, _letters(conditions or [str(i) for i in range(n)]))
@@ -102,9 +107,7 @@ def write_rdms(
         ]
         rdms = RDMs.stack(found)
         clock.lap("RDMs")
-        rdms.save(out / "rdms.npz")
-        write_csv(out / "rdms.csv", _pair_table(rdms))
-        _draw_geometry(rdms, out)
+        _write_files(rdms, out)
         clock.lap("files and figures")
         card = {
             **opening("rdm", PACKAGES),
@@ -205,6 +208,12 @@ def _rows(features: Any) -> Tensor:
     if tensor.ndim < 2:
         raise ValueError(f"features must be (n_conditions, n_features), got {tuple(tensor.shape)}.")
     return tensor.flatten(1)
+
+
+def _write_files(rdms: RDMs, out: Path) -> None:
+    rdms.save(out / "rdms.npz")
+    write_csv(out / "rdms.csv", _pair_table(rdms))
+    _draw_geometry(rdms, out)
 
 
 def _pair_table(rdms: RDMs) -> pd.DataFrame:

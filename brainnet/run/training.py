@@ -276,9 +276,10 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks.progress import RichProgressBar
     from pytorch_lightning.loggers import CSVLogger
+    from pytorch_lightning.plugins.io import TorchCheckpointIO
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-    from brainnet.run.callbacks import Checkpoint, Patience
+    from brainnet.run.callbacks import Checkpoint, Patience, WholeCheckpoints
 
     if not log.isEnabledFor(logging.INFO):
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # what devices there are, and advertising
@@ -320,6 +321,8 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
         asked = {name: cfg.TRAINER[name] for name in ("ACCELERATOR", "DEVICES", "STRATEGY")}
         settings = ", ".join(f"TRAINER.{name} {value}" for name, value in asked.items())
         raise ValueError(f"this machine cannot train with {settings}: {' '.join(str(error).split())}") from None
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a strategy may have its own
+        trainer.strategy.checkpoint_io = WholeCheckpoints()
     return trainer, best
 
 

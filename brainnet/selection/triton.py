@@ -24,11 +24,17 @@ TILE_BYTES = (
     2**15
 )  # of a cell's tokens for one image: its sums then fit in registers, its stages in 99 KB of shared memory
 SUM_ROWS = 512  # voxels whose token gradients are summed in one program before they meet others
+MULTIPLIES_FLOAT64 = tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 5)
 CHUNK, PARTS = 256, 16  # elements and partial sums that one program of the last stage adds at a time
 
 
 def supports(n_layers: int, depth: int, dtype: torch.dtype) -> bool:
-    """Whether the tokens of one cell fit on the chip: up to 25 layers of 128 channels in bf16, 12 in float32."""
+    """Whether the tokens of one cell fit on the chip: up to 25 layers of 128 channels in bf16, 12 in float32.
+
+    None do in float64 where Triton is older than 3.5, which multiplies no such matrices.
+    """
+    if dtype == torch.float64 and not MULTIPLIES_FLOAT64:
+        return False
     return _padded(5 * n_layers) * _padded(depth) * dtype.itemsize <= TILE_BYTES
 
 
@@ -42,8 +48,8 @@ def read_triton(local, global_, layer, position, scale, weight, precision: str) 
     dtype = torch.bfloat16 if precision == "bf16" else local.dtype
     if not supports(n_layers, depth, dtype):
         raise ValueError(
-            f"{n_layers} layers of {depth} channels in {dtype} do not fit on the chip; use implementation='cells', "
-            "or 'auto', which chooses it."
+            f"{n_layers} layers of {depth} channels in {dtype} do not fit on the chip, or Triton {triton.__version__} "
+            "does not multiply them; use implementation='cells', or 'auto', which chooses it."
         )
     cells = Cells.of(position, (height, width))
     window = torch.cat([(1 - scale) * cells.window, scale], 1)

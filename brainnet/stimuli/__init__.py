@@ -2,6 +2,6 @@
 
 from brainnet.stimuli.checking import say_skipped
 from brainnet.stimuli.images import KINDS, Images, signature_of
-from brainnet.stimuli.names import SUFFIXES, is_picture, natural_sort
+from brainnet.stimuli.names import SUFFIXES, is_picture, names_meant, natural_sort
 
-__all__ = ["KINDS", "SUFFIXES", "Images", "is_picture", "natural_sort", "say_skipped", "signature_of"]
+__all__ = ["KINDS", "SUFFIXES", "Images", "is_picture", "names_meant", "natural_sort", "say_skipped", "signature_of"]

@@ -118,7 +118,7 @@ def _chosen(path: Path, key: str | None, fitting: dict[str, Any], shapes: dict[s
     if key is None and len(fitting) == 1:
         return next(iter(fitting))
     if key is None and fitting:
-        raise ValueError(f"{path} has several data sets of images: {', '.join(fitting)}. Choose one by key=.")
+        raise ValueError(f"{path} has several data sets of images: {', '.join(fitting)}. Choose one by its key.")
     if key is not None and key.strip("/") not in shapes:
         close = nearest(key, shapes)
         raise ValueError(

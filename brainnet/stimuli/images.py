@@ -62,7 +62,8 @@ class Images:
         key: name of the data set in an HDF5 file; by default the only one of pictures.
         fps: frames of a video for each second, see :class:`~brainnet.stimuli.video.Video`.
         every: each ``every``-th frame of a video.
-        skip_bad: decode every picture now, and leave out those that cannot be read.
+        skip_bad: leave out what cannot be read: decode every picture now, which takes time.
+        checked: False leaves the decoding for ``skip_bad`` to :meth:`readable`.
         progress: show a progress bar while they are decoded for that.
 
     Attributes:
@@ -95,6 +96,7 @@ class Images:
         fps: float | None = None,
         every: int | None = None,
         skip_bad: bool = False,
+        checked: bool = True,
         progress: bool = True,
     ):
         check_word("layout", layout, KINDS)
@@ -112,7 +114,7 @@ class Images:
         if rows is not None:
             self._keep(places_of(rows, len(self.ids)))
         self._refuse_names(skip_bad)
-        if skip_bad:
+        if skip_bad and checked:
             self._leave_out(unreadable(self._source, self._names(), progress=progress))
 
     @classmethod
@@ -256,6 +258,13 @@ class Images:
             )
         if bad:
             self._leave_out(dict.fromkeys(bad, "its name is no line of UTF-8 text"))
+        if self.classes is not None and self.targets is not None and not all(map(is_one_line, self.classes)):
+            chosen = [name for name in self.classes if is_one_line(name)]
+            if not {self.classes[target] for target in self.targets} <= set(chosen):  # ids were given
+                raise ValueError(f"a class in {self.described} has a name that is no line of UTF-8 text: rename it.")
+            place = {name: index for index, name in enumerate(chosen)}
+            self.targets = [place[self.classes[target]] for target in self.targets]
+            self.classes = chosen
 
     def _names(self) -> dict[int, str]:
         return {place: self._name(index) for index, place in enumerate(self._places)}
@@ -338,7 +347,7 @@ def _kind_of(path: Path, layout: str) -> str:
         hint = " A single image is given as a list of one." if is_picture(path.name) else ""
         raise ValueError(f"{path} {said}{hint}")
     if layout in by_suffix or (layout in LAYOUTS and found in by_suffix):
-        raise ValueError(f"layout={layout!r} is not for {path}, which is a {found}.")
+        raise ValueError(f"the layout {layout!r} is not for {path}, which is a {found}.")
     return found
 
 

@@ -67,7 +67,7 @@ def layout_of(names: Sequence[str], kind: str, where: str, classes: Sequence[str
     if stray:
         raise ValueError(
             f"{len(stray)} of the pictures in {where} lie in no folder of a class, the first is {stray[0]}. Move them, "
-            "or choose layout='nested'."
+            "or choose the layout nested."
         )
     found = natural_sort({name.partition("/")[0] for name in names})
     order = list(found) if classes is None else matched(classes, found, where)
@@ -121,7 +121,7 @@ def names_in(folder: Path, kind: str = "auto") -> list[str]:
         FileNotFoundError: there are none, or all of them lie in one folder further down, which is named.
     """
     if kind in ("auto", "flat"):
-        names = [entry.name for entry in os.scandir(folder) if is_picture(entry.name) and not entry.is_dir()]
+        names = [entry.name for entry in os.scandir(folder) if is_picture(entry.name) and _is_file_or_broken(entry)]
         if names:
             if kind == "auto":
                 _warn_of_more(folder)
@@ -168,8 +168,13 @@ def _below(folder: Path, above: frozenset = frozenset()) -> Iterator[str]:
         if entry.is_dir():
             if not entry.name.startswith(".") and entry.name != "__MACOSX":
                 yield from (f"{entry.name}/{name}" for name in _below(folder / entry.name, above | {place}))
-        elif is_picture(entry.name):
+        elif is_picture(entry.name) and _is_file_or_broken(entry):
             yield entry.name
+
+
+def _is_file_or_broken(entry: os.DirEntry) -> bool:
+    """Whether an entry is a file or a link to nothing, which reading names; a pipe would block who reads it."""
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
 
 
 def _warn_of_more(folder: Path) -> None:
@@ -180,7 +185,7 @@ def _warn_of_more(folder: Path) -> None:
         warn_once(
             f"folders in {folder}",
             f"the pictures of {len(more)} folder{'s' * (len(more) > 1)} in {folder} are not read, such as "
-            f"{natural_sort(more)[0]}, since there are pictures beside. Choose layout='nested' for all.",
+            f"{natural_sort(more)[0]}, since there are pictures beside. The layout nested reads all.",
         )
     other = natural_sort(e.name for e in entries if Path(e.name).suffix.lower() in NOT_READ)
     if other:

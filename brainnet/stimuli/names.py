@@ -66,6 +66,16 @@ def paths_without_suffix(names: Sequence[str]) -> list[str]:
     return found if len(set(found)) == len(found) else [f"{place}:{name}" for place, name in enumerate(found)]
 
 
+def names_meant(name: str) -> list[str]:
+    """The ids that a name in a table may mean, the nearest first: itself, without suffix, and without folders too.
+
+    >>> names_meant("dog/1.png"), names_meant("image 1")
+    (['dog/1.png', 'dog/1', '1'], ['image 1'])
+    """
+    path = PurePosixPath(name)
+    return list(dict.fromkeys([name, str(path.with_suffix("")) if path.name else name, path.stem or name]))
+
+
 def is_one_line(name: str) -> bool:
     """Whether a name is text that keeps to its line, in UTF-8."""
     try:

@@ -44,7 +44,7 @@ class Video:
         if fps is not None and every is not None:
             raise ValueError("fps and every are two ways to choose frames of a video: give one of them.")
         if (fps is not None and not fps > 0) or (every is not None and every < 1):
-            raise ValueError(f"fps is above 0 and every at least 1, got fps={fps} and every={every}.")
+            raise ValueError(f"fps is above 0 and every at least 1, got {fps} and {every}.")
         if not path.is_file():
             raise FileNotFoundError(f"no images at {path}: there is no such file.")
         require("av", f"reading frames of {path.name}")
@@ -140,8 +140,8 @@ def _at_rate(seconds: Sequence[Any], fps: float, path: Path) -> list[int]:
         if found and found[-1] == place:
             rate = (len(seconds) - 1) / float(seconds[-1])
             raise ValueError(
-                f"{path} shows {rate:.4g} frames a second, and at fps={fps:g} frame {place + 1} would be taken twice: "
-                "choose a smaller fps, or every=1."
+                f"{path} shows {rate:.4g} frames a second, and at {fps:g} a second frame {place + 1} would be taken "
+                "twice: choose a smaller fps, or every frame."
             )
         found.append(place)
         step += 1

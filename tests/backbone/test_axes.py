@@ -95,3 +95,16 @@ def test_torchvisions_layers_have_their_channels_first(name, rng):
             wanted = output if output.shape[1:] == shape else output.permute(0, 3, 1, 2)
             assert torch.equal(tokens.local[layer], wanted)
             torch.testing.assert_close(tokens.global_[layer], wanted.mean((2, 3)))
+
+
+def test_windows_that_lie_in_a_square_are_no_map(rng):
+    """49 windows of 49 places each: as wide as high, and yet no place of either axis is a row of the image."""
+    from torchvision.models.maxvit import SwapAxes, WindowPartition
+
+    for moved in (nn.Identity(), SwapAxes(-3, -2)):
+        network = nn.Sequential(nn.Conv2d(3, 6, 1), WindowPartition(), moved, nn.Linear(6, 5), nn.GELU())
+        forward = network[1].forward
+        network[1].forward = lambda x, forward=forward: forward(x, 7)
+        for layer in ("1", "2", "3", "4"):
+            with pytest.raises(ValueError, match=r"\(2, 49, 49, \d\)"):
+                HookedBackbone(network, [layer]).get_tokens(torch.randn(2, 3, 49, 49, generator=rng))

@@ -43,6 +43,14 @@ def test_lists_of_modules_are_no_layers():
     network = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(2, 2)])})
     assert module_names(network) == ["blocks.0"]
 
+    class Called(nn.ModuleDict):
+        """As DenseNet's blocks: a dict of layers that is called itself."""
+
+        def forward(self, x):
+            return self["first"](x)
+
+    assert module_names(nn.Sequential(Called({"first": nn.ReLU()}))) == ["0", "0.first"]
+
 
 def test_the_tensor_in_an_output():
     a, b = torch.zeros(2, 3), torch.ones(2, 3)

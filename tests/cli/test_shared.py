@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+import pytest
 
-from brainnet.cli.shared import print_table
+from brainnet.cli.shared import print_table, read_rows
 
 
 def test_a_table_shows_no_p_as_zero_and_no_missing_value(capsys):
@@ -13,3 +15,16 @@ def test_a_table_shows_no_p_as_zero_and_no_missing_value(capsys):
         ["V1", "0.1235", "<0.0001"],
         ["IT", "0.2500"],
     ]
+
+
+def test_rows_are_read_from_text_and_from_files(tmp_path):
+    assert [read_rows(text) for text in ("0:10", ":5", "1::2", "3, 1", "7")] == [
+        slice(0, 10), slice(None, 5), slice(1, None, 2), [3, 1], [7],
+    ]  # fmt: skip
+    np.save(tmp_path / "rows.npy", np.array([4, 2]))
+    (tmp_path / "rows.txt").write_text("4\n2, 9\n")
+    assert read_rows(str(tmp_path / "rows.npy")) == [4, 2]
+    assert read_rows(str(tmp_path / "rows.txt")) == [4, 2, 9]
+    for text in ("all", "1:2:3:4", "", "1.5", str(tmp_path)):
+        with pytest.raises(ValueError, match="--rows is 0:1000"):
+            read_rows(text)

@@ -87,7 +87,7 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
     assert len(set(listed)) == len(listed) > 0
     tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1",
             "cornet": "z", "untrained": "fully", "ssl": "swav", "places365": "resnet18",
-            "ecoset": "resnet50"}  # fmt: skip
+            "ecoset": "resnet50", "taskonomy": "normal", "clip_text": "RN50=openai"}  # fmt: skip
     if name == "transformers":  # whose names are those of the hub
         return
     variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))
@@ -96,7 +96,8 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
 
 def test_every_family_is_tested():
     # classes of the families below under the names they were published with, and further tables of places365's kind
-    aliases = {"original", "ssl", "ecoset"}
+    # clip_text reads texts and has tests of its own
+    aliases = {"original", "ssl", "ecoset", "taskonomy", "clip_text"}
     assert set(BACKBONES.names()) - aliases == set(TINY)
 
 
@@ -119,6 +120,8 @@ CONFIGURED = {
     ],
     "ssl": ["BACKBONE.NAME", "ssl:swav_resnet50", "BACKBONE.WEIGHTS", "random"],
     "places365": ["BACKBONE.NAME", "places365:resnet18", "BACKBONE.WEIGHTS", "random"],
+    "clip_text": ["BACKBONE.NAME", "clip_text:ViT-S-32-alt", "BACKBONE.WEIGHTS", "random"],
+    "taskonomy": ["BACKBONE.NAME", "taskonomy:normal", "BACKBONE.WEIGHTS", "random"],
     "ecoset": ["BACKBONE.NAME", "ecoset:resnet50", "BACKBONE.WEIGHTS", "random"],
 }
 

@@ -126,11 +126,12 @@ def test_the_tensorboard_logger_gets_losses_and_scores(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_compiled_model_trains_as_an_uncompiled_one(tmp_path):
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_model_trains_as_an_uncompiled_one(tmp_path, backend):
     plain = fitted(tmp_path, max_epochs=1)
     model = PLModel(toy_config(), ToyBackbone(), data=toy_dataset())
     training = trainer(tmp_path, max_epochs=1)
-    training.fit(torch.compile(model, backend="eager"))
+    training.fit(torch.compile(model, backend=backend))
     assert model.history[-1] == pytest.approx(plain.history[-1], abs=1e-4)
     with toys_registered():
         training.save_checkpoint(tmp_path / "a.ckpt")

@@ -285,3 +285,19 @@ def test_a_single_test_image_with_repeats(rng):
     )
     assert data.n_repeats == 3
     assert data.responses[7].tolist() == [0.5] * 4
+
+
+def test_images_in_folders_of_classes_are_matched_by_folder_and_name(tmp_path):
+    for red, name in enumerate(["cat/1", "cat/2", "dog/1", "dog/2"]):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (red, 0, 0)).save(tmp_path / "images" / f"{name}.png")
+    shown = ["dog/2.png", "cat/1.png", "dog/1.png", "cat/2.png"]
+    rows = "".join(f"{name},{10 * row},0\n" for row, name in enumerate(shown))
+    (tmp_path / "responses.csv").write_text(f"image,a,b\n{rows}")
+    parts = ["test", "train", "val", "train"]
+    lines = "".join(f"{name},{part}\n" for name, part in zip(shown, parts, strict=True))
+    (tmp_path / "splits.csv").write_text(f"image,split\n{lines}")
+    data = ArrayDataset.from_folder(tmp_path)
+    assert data.image_ids == ["cat/1", "cat/2", "dog/1", "dog/2"]
+    assert data.responses[:, 0].tolist() == [10, 30, 20, 0]
+    assert {name: rows.tolist() for name, rows in data.splits.items()} == {"train": [0, 1], "val": [2], "test": [3]}

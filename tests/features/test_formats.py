@@ -109,12 +109,23 @@ def test_a_variable_too_large_for_matlabs_version_5_is_written_as_version_7(tmp_
     assert names == IDS
 
 
+def test_every_chunk_of_a_zarr_is_as_long_as_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "BLOCK", 2 * 4 * 7)
+    write_table(tmp_path / "a.zarr", table(), "zarr")
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "a.zarr" / "features").glob("*.0")}
+    assert sizes == {"0.0": 56, "1.0": 56, "2.0": 56}
+
+
 def test_torch_maps_the_numbers_of_its_file(tmp_path):
     write_table(tmp_path / "a.pt", table(), "pt")
     mapped = torch.load(tmp_path / "a.pt", weights_only=True, mmap=True)["features"]
     np.testing.assert_array_equal(mapped.numpy(), VALUES)
     with zipfile.ZipFile(tmp_path / "a.pt") as archive:
         assert archive.testzip() is None
+        for entry in archive.infolist():
+            raw = (tmp_path / "a.pt").read_bytes()
+            n_name, n_extra = (int.from_bytes(raw[entry.header_offset + i :][:2], "little") for i in (26, 28))
+            assert (entry.header_offset + 30 + n_name + n_extra) % 64 == 0, entry.filename
 
 
 def test_a_file_of_torch_holds_what_torch_save_would_write(tmp_path):

@@ -33,7 +33,7 @@ def test_other_numbers_of_classes_need_names():
 
 
 def test_probabilities_are_the_softmax_and_sorted():
-    logits = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32) * 300
+    logits = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32) * 3000
     names = ["a", "b", "a", "c", "d", "e"]  # a repeated name would hide a class
     found = top_classes(logits, list("wxyz"), 6, names)
     for row, (_, chances) in zip(softmax(logits.astype(float), 1), found.items(), strict=True):

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 
 from brainnet.features import steps
-from brainnet.features.steps import Chain, load_chain, parse_steps
+from brainnet.features.steps import Chain, _pieces, load_chain, parse_steps
 
 N, WIDTH = 40, 30
 ROWS = np.random.default_rng(0).normal(size=(N, WIDTH)).astype(np.float32) @ np.diag(np.linspace(3, 0.1, WIDTH))
@@ -59,6 +59,21 @@ def test_principal_components_are_those_of_the_training_rows(monkeypatch, block)
     changed = ROWS.copy()
     changed[29:] *= 7
     assert np.array_equal(run("pca:5", changed, train)[1][:29], found[:29])  # the others were not learned from
+
+
+def test_a_step_learns_from_what_the_steps_before_it_give():
+    found = run("center+normalize+pca:2", train=slice(0, 30))[1]
+    before = run("center+normalize", train=slice(0, 30))[1].astype(float)
+    expected = PCA(2, svd_solver="full").fit(before[:30]).transform(before)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_rows_come_in_pieces_none_of_which_is_too_small():
+    blocks = [ROWS[i : i + 7] for i in range(0, N, 7)]
+    for at_least, sizes in ((1, [14, 14, 12]), (13, [14, 26])):
+        pieces = list(_pieces(blocks, 14, at_least))
+        assert [len(piece) for piece in pieces] == sizes
+        np.testing.assert_array_equal(np.concatenate(pieces), ROWS)
 
 
 def test_more_components_than_training_rows_are_not_asked_for():

@@ -76,6 +76,10 @@ def test_the_lists_name_what_other_packages_bring(run):
     listed = [line.split() for line in run("-m", "brainnet", "backbones").splitlines()]  # however wide the columns are
     assert ["blur", *["Blurred", "copies", "of", "the", "image."]] in listed
     assert run("-m", "brainnet", "backbones", "blur").split() == ["blur:fine", "blur:coarse"]
+    found = json.loads(run("-m", "brainnet", "backbones", "--architecture", "blur", "--max-params", "10", "--json"))
+    assert [(row["name"], row["method"], row["parameters"]) for row in found] == [
+        ("blur:fine", "untrained", 0), ("blur:coarse", "untrained", 0),
+    ]  # fmt: skip
     assert "Stripes of two orientations." in run("-m", "brainnet", "datasets")
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pytest
 import torch
 
-from brainnet.run.callbacks import Checkpoint, Patience
+from brainnet.run import training
+from brainnet.run.callbacks import Checkpoint, Patience, WholeCheckpoints
+from tests.toys import toy_config, toys_registered
 
 
 def test_a_checkpoint_of_a_moved_folder_knows_its_files_and_their_scores(tmp_path):
@@ -29,3 +34,21 @@ def test_patience_is_that_of_now_and_the_wait_that_of_before():
     now = Patience("val_r", mode="max", patience=9)
     now.load_state_dict(before.state_dict())
     assert (now.patience, now.wait_count, now.best_score) == (9, 1, torch.tensor(0.5))
+
+
+def test_a_checkpoint_is_whole_or_absent_also_where_temporary_files_lie_on_another_disk(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise RuntimeError("killed in the middle of a copy")
+
+    monkeypatch.setattr(shutil, "move", stop)  # between two disks it copies
+    with toys_registered():
+        training.fit(toy_config("TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "model.ckpt").is_file()
+
+    path = tmp_path / "a.ckpt"
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    monkeypatch.setattr(torch, "save", lambda value, file: file.write(b"half") and stop())
+    with pytest.raises(RuntimeError, match="killed"):
+        WholeCheckpoints().save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["a.ckpt"]

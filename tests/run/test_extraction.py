@@ -26,6 +26,7 @@ from brainnet.backbone import HookedBackbone, build_backbone
 from brainnet.features import rows as feature_rows
 from brainnet.run import extraction as run_extract
 from brainnet.run.extraction import FORMATS, extract_features
+from brainnet.run.feature_files import read_features
 from brainnet.run.rdms import write_rdms
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
@@ -412,3 +413,66 @@ def test_killed_at_random_moments_the_files_are_those_of_an_undisturbed_run(pict
         (out / "run.json").unlink(missing_ok=True)  # of one that was through
         assert finished(out, file_format) == whole[file_format]
     assert kept, "no kill left some of the chunks"
+
+
+@pytest.fixture
+def classes(pictures):
+    """The pictures in folders of two classes, one of them damaged."""
+    for name, kind in zip(sorted(pictures.iterdir()), ["cat", "dog"] * 4, strict=False):
+        (pictures / kind).mkdir(exist_ok=True)
+        name.rename(pictures / kind / name.name)
+    (pictures / "dog" / "p6.png").write_bytes(b"damaged")
+    return pictures
+
+
+def test_bad_pictures_are_left_out_where_that_is_asked_for(classes, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    how = {"layers": ["1"], "pool": "mean", "progress": False}
+    with pytest.raises(ValueError, match=r"dog.p6\.png"):
+        extract_features(classes, out, "expansion:small", **how)
+    shutil.rmtree(out, ignore_errors=True)
+    decoded = []
+    load = run_extract.Images.__getitem__
+    monkeypatch.setattr(run_extract.Images, "__getitem__", lambda self, i: decoded.append(i) or load(self, i))
+    with monkeypatch.context() as patch:
+        patch.setitem(run_extract.WRITERS, "npy", lambda path, table: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            extract_features(classes, out, "expansion:small", skip_bad=True, **how)
+    monkeypatch.setattr("brainnet.stimuli.decoding.as_rgb", None)  # on resuming nothing is decoded, nor checked, again
+    written = extract_features(classes, out, "expansion:small", skip_bad=True, **how)
+    ids = (out / "images.txt").read_text().split()
+    assert ids == ["cat/p5", "cat/p7", "cat/p9", "cat/p10", "dog/p8", "dog/p11"]
+    assert np.load(written["1"]).shape[0] == 6
+    assert pd.read_csv(out / "targets.csv")["target"].tolist() == [0, 0, 0, 0, 1, 1]
+    assert (out / "classes.txt").read_text().split() == ["cat", "dog"]
+    card = json.loads((out / "run.json").read_text())
+    assert list(card["source"]["skipped"]) == ["dog/p6.png"]
+    assert (card["source"]["layout"], card["source"]["n_classes"]) == ("classes", 2)
+    assert visible(out) == {"1.npy", "images.txt", "targets.csv", "classes.txt", "run.json"}
+    assert list(read_features(out).layers) == ["1"]  # targets are no features
+    assert read_features(out).ids == ids
+
+
+def test_targets_of_another_extraction_do_not_stay(classes, pictures, tmp_path):
+    out, how = tmp_path / "out", {"layers": ["1"], "progress": False}
+    extract_features(classes, out, "expansion:small", skip_bad=True, **how)
+    extract_features(classes / "cat", out, "expansion:small", overwrite=True, **how)
+    assert visible(out) == {"1.npy", "images.txt", "run.json"}
+
+
+def test_pictures_may_be_a_set_with_choices_of_its_own(pictures, expected, tmp_path):
+    pixels = np.stack([np.array(image) for image in Images(pictures)])
+    with h5py.File(tmp_path / "nsd.hdf5", "w") as file:
+        file["imgBrick"] = pixels
+    (tmp_path / "list.txt").write_text("pictures/p7.png\npictures/p10.png\n")
+    chosen = expected("1", "mean")[[2, 5]]
+    for source in (Images(tmp_path / "nsd.hdf5", rows=[2, 5]), tmp_path / "list.txt"):
+        out = tmp_path / Images.of(source).layout
+        written = extract_features(source, out, "expansion:small", layers=["1"], pool="mean", progress=False)
+        np.testing.assert_allclose(np.load(written["1"]), chosen, rtol=1e-4, atol=1e-5)
+    assert (tmp_path / "hdf5/images.txt").read_text().split() == ["2", "5"]
+    assert (tmp_path / "list/images.txt").read_text().split() == ["p7", "p10"]
+    rdms = write_rdms(Images(tmp_path / "nsd.hdf5", rows=[0, 2, 5]), tmp_path / "rdms", backbone="expansion:small",
+                      layers=["1"], progress=False)  # fmt: skip
+    assert list(rdms.conditions) == ["0", "2", "5"]
+    assert json.loads((tmp_path / "rdms/run.json").read_text())["source"]["path"].endswith("nsd.hdf5, imgBrick")

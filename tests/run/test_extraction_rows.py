@@ -72,6 +72,11 @@ def test_new_pictures_go_through_the_steps_that_were_kept(pictures, tmp_path):
 
 
 def test_training_pictures_have_names_of_pictures(pictures):
+    found = extract(pictures, None, reduce="center", train=["p7", "p15"])
+    places = [found.ids.index(name) for name in ("p7", "p15")]
+    for rows in found.values():
+        np.testing.assert_allclose(rows[places].mean(0), 0, atol=1e-5)
+        assert np.abs(rows.mean(0)).max() > 1e-3
     with pytest.raises(ValueError, match="'p99'"):
         extract(pictures, None, reduce="center", train=["p5", "p99"])
 

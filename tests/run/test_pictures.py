@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import logging
 import shutil
 import warnings
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from brainnet._files import write_json
 from brainnet.dataset import ArrayDataset
-from brainnet.run.pictures import warn_of_copies
+from brainnet.run.pictures import card_of_pictures, readable_pictures, remove_targets, warn_of_copies, write_targets
 from brainnet.stimuli import Images
 from tests.run.encodings import run_grid, save_subject
 from tests.toys import toys_registered
@@ -68,3 +72,47 @@ def test_copies_are_found_in_folders_archives_lists_and_arrays(folder, tmp_path)
     pixels[1] = 7
     assert Images(pixels).copies() == [[0, 2]]
     assert Images(torch.rand(3, 3, 4, 4)).copies() == []
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Four pictures in two classes, one of which cannot be read."""
+    for red, name in enumerate(["cat2/b.png", "cat10/a.png", "cat2/a.png", "cat2/bad.png"]):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (60 * red, 0, 0)).save(tmp_path / "set" / name)
+    (tmp_path / "set/cat2/bad.png").write_bytes(b"")
+    return tmp_path / "set"
+
+
+def test_targets_stand_beside_the_results_and_go_with_them(classes, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    images = Images(classes)
+    assert write_targets(out, images) == [out / "targets.csv", out / "classes.txt"]
+    assert pd.read_csv(out / "targets.csv").to_dict("list") == {
+        "id": ["cat2/a", "cat2/b", "cat2/bad", "cat10/a"],
+        "class": ["cat2", "cat2", "cat2", "cat10"],
+        "target": [0, 0, 0, 1],
+    }
+    assert (out / "classes.txt").read_text() == "cat2\ncat10\n"
+    remove_targets(out)
+    assert (out / "classes.txt").is_file()  # no card says whose it is
+    write_json(out / "run.json", {"source": {"path": "flat"}})
+    remove_targets(out)
+    assert (out / "classes.txt").is_file()
+    write_json(out / "run.json", {"source": card_of_pictures(images)})
+    remove_targets(out)
+    assert [path.name for path in out.iterdir()] == ["run.json"]
+    assert write_targets(out, Images(classes / "cat10")) == []
+
+
+def test_what_is_left_out_is_said_in_a_line(classes, caplog):
+    caplog.set_level(logging.INFO, logger="brainnet.progress")
+    assert len(readable_pictures(Images(classes), False)) == 4
+    assert not caplog.messages
+    images = readable_pictures(Images(classes), True, progress=False)
+    assert images.ids == ["cat2/a", "cat2/b", "cat10/a"]
+    assert "cat2/bad.png (it is empty" in caplog.messages[0]
+    card = card_of_pictures(images)
+    assert (card["path"], card["layout"], card["n_classes"]) == (str(classes), "classes", 2)
+    assert list(card["skipped"]) == ["cat2/bad.png"]

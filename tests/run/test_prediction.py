@@ -27,6 +27,15 @@ def test_predictions_of_new_images(finished, tmp_path, monkeypatch):
         with Image.open(folder / f"photo{i}.png") as photo, torch.no_grad():
             assert np.allclose(row, model(model.preprocessing(photo)[None])[0][0], atol=1e-5)
 
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    (damaged / "photo1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"photo1\.png"):
+        predict(finished[0], damaged, tmp_path / "some", progress=False)
+    assert not (tmp_path / "some").exists()
+    some = np.load(predict(finished[0], damaged, tmp_path / "some", skip_bad=True, progress=False))
+    np.testing.assert_allclose(some, found[[0, 2]], atol=1e-6)
+    assert (tmp_path / "some/images.txt").read_text().split() == ["photo0", "photo2"]
+
     assert read_features(tmp_path / "out").ids == ["photo0", "photo1", "photo2"]
     again = predict(finished[0], folder, tmp_path / "out", progress=False)
     np.testing.assert_allclose(np.load(again), found, atol=1e-5)

@@ -136,3 +136,18 @@ def chebyshev(patterns):
     torch.testing.assert_close(found.to_square()[0], expected)
     with pytest.raises(ValueError, match="defines no 'manhattan'; it defines chebyshev"):
         write_rdms(tmp_path / "features.npy", tmp_path / "o", metric=f"{tmp_path}/mine.py:manhattan")
+
+
+def test_bad_pictures_are_left_out_of_an_rdm_and_listed(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for i in range(5):
+        pixels = np.random.default_rng(i).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    (folder / "3.png").write_bytes(b"damaged")
+    how = {"backbone": "expansion:small", "layers": ["1"], "progress": False}
+    rdms = write_rdms(folder, tmp_path / "out", skip_bad=True, **how)
+    assert list(rdms.conditions) == ["0", "1", "2", "4"]
+    assert list(json.loads((tmp_path / "out/run.json").read_text())["source"]["skipped"]) == ["3.png"]
+    with pytest.raises(ValueError, match="--skip-bad is of a network"):
+        write_rdms(tmp_path / "features.npy", tmp_path / "other", skip_bad=True, progress=False)

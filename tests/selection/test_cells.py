@@ -126,12 +126,16 @@ def test_fast_form_is_deterministic_and_leaves_its_arguments_alone(rng):
     assert all(v is None or torch.equal(v, before[k]) for k, v in args.items())
 
 
+@pytest.mark.skipif(
+    torch.__version__ < "2.7" and not torch.cuda.is_available(),
+    reason="torch 2.6 indexes such tensors with a driver only",
+)
 @pytest.mark.parametrize("gaussian", [True, False])
 def test_groups_by_cell_are_not_captured_in_a_graph(rng, gaussian, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with FakeTensorMode():  # a GPU's tensors without a GPU: shapes and devices, no values
         args = problem(rng, 32, 24, 128, n_voxels=40_000, gaussian=gaussian)
-        args = {name: None if value is None else value.to("cuda") for name, value in args.items()}
+        args = {k: None if v is None else torch.empty_like(v, device="cuda") for k, v in args.items()}
         if gaussian:
             assert read_out(**args, implementation="cells").shape == (32, 40_000)
         else:

@@ -60,7 +60,7 @@ def test_the_signature_is_of_the_chosen_rows(brick, pixels):
 def test_which_data_set_is_asked_where_there_are_several(brick, pixels):
     with h5py.File(brick, "r+") as file:
         file["other"] = pixels[:2]
-    with pytest.raises(ValueError, match=r"imgBrick, other\. Choose one by key"):
+    with pytest.raises(ValueError, match=r"imgBrick, other\. Choose one by its key"):
         Images(brick)
     assert len(Images(brick, key="other")) == 2
     assert len(Images(brick, key="/imgBrick")) == 6

@@ -94,6 +94,19 @@ def test_damaged_answers_are_no_answers(folder, tmp_path, content):
     assert len(json.loads(kept.read_text())["images"]) == 9
 
 
+def test_answers_of_another_decoder_are_not_taken(folder, tmp_path):
+    (folder / "a\nb.png").unlink()
+    kept = tmp_path / "checked.json"
+    first = Images(folder).readable(kept, progress=False)
+    answers = json.loads(kept.read_text())
+    answers["images"] = dict.fromkeys(answers["images"], "an older decoder could not")
+    kept.write_text(json.dumps(answers))
+    with pytest.raises(ValueError, match="an older decoder could not"):
+        Images(folder).readable(kept, progress=False)
+    kept.write_text(json.dumps({**answers, "pillow": "0"}))
+    assert Images(folder).readable(kept, progress=False).ids == first.ids
+
+
 def test_an_interrupted_check_keeps_what_it_knows(folder, tmp_path, monkeypatch):
     (folder / "a\nb.png").unlink()
     kept = tmp_path / "checked.json"
@@ -137,3 +150,25 @@ def test_the_line_about_them_is_short():
     assert said.endswith("and 6 more")
     assert "2.png" in said
     assert "3.png" not in said
+
+
+def test_a_class_whose_name_is_no_line_goes_with_its_pictures(tmp_path):
+    for kind in ("a", "b\nc", "d"):
+        (tmp_path / kind).mkdir()
+        Image.new("RGB", (2, 2)).save(tmp_path / kind / "1.png")
+    with pytest.raises(ValueError, match="UTF-8"):
+        Images(tmp_path)
+    images = Images(tmp_path, skip_bad=True, progress=False)
+    assert (images.ids, images.classes, images.targets) == (["a/1", "d/1"], ["a", "d"], [0, 1])
+
+
+def test_real_photographs_are_all_read_and_cut_ones_found(test_data, tmp_path):
+    source = test_data / "algonauts2019/images_92"
+    whole = Images(source, skip_bad=True, progress=False)
+    assert (len(whole), whole.skipped) == (92, {})
+    for number, image in enumerate(sorted(source.iterdir())[:12]):
+        content = image.read_bytes()
+        (tmp_path / image.name).write_bytes(content[: len(content) * 3 // 4] if number % 3 == 0 else content)
+    cut = Images(tmp_path, skip_bad=True, progress=False)
+    assert list(cut.skipped) == ["image_01.jpg", "image_04.jpg", "image_07.jpg", "image_10.jpg"]
+    assert all("truncated" in reason for reason in cut.skipped.values())

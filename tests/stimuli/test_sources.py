@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import tracemalloc
 import zipfile
@@ -146,6 +147,15 @@ def test_members_are_read_in_the_order_of_their_names(tmp_path):
     assert ([member.filename for member in members], skipped) == (["b.png", "a.png"], {})
     assert Archive(tmp_path / "a.zip", members).names == ["b.png", "a.png"]
     assert reds(Images(tmp_path / "a.zip")) == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("name", ["pipe.png", "a/pipe.png"])
+def test_a_pipe_is_no_picture_and_blocks_nobody(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).with_name("a.png").write_bytes(png(1))
+    os.mkfifo(tmp_path / name)
+    assert reds(Images(tmp_path, layout="nested")) == [1]
 
 
 def test_a_link_to_nothing_and_a_folder_called_as_a_picture(tmp_path):

@@ -70,7 +70,7 @@ def test_frames_by_rate_and_by_step(clip):
     assert numbers(Images(clip, fps=10)) == list(range(N))
     assert numbers(Images(clip, fps=4)) == [int(k * 2.5) for k in range(16)]  # the frame on display then
     assert numbers(Images(clip, fps=1, rows=[2, 0])) == [20, 0]
-    with pytest.raises(ValueError, match="shows 10 frames a second, and at fps=20 frame 1 would be taken twice"):
+    with pytest.raises(ValueError, match="shows 10 frames a second, and at 20 a second frame 1 would be taken twice"):
         Images(clip, fps=20)
     for how in ({"fps": 0}, {"every": 0}, {"fps": -1}, {"fps": 1, "every": 1}):
         with pytest.raises(ValueError, match="fps"):

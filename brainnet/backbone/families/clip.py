@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require, warn_once
 from brainnet._registry import takes_options_of
+from brainnet.backbone.facts.clip import LIBRARY, describe  # noqa: F401  (the table of networks asks for them)
 from brainnet.backbone.families.timm import patch_size_of
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import choose_places, find_blocks
@@ -23,8 +24,9 @@ from brainnet.backbone.weights import (
 )
 from brainnet.tokens import Preprocessing
 
-# open_clip builds no image tower without a text tower; this one is thrown away.
+# open_clip builds no tower without the other; these are thrown away.
 SMALL_TEXT = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
+SMALL_IMAGE = {"image_size": 8, "patch_size": 8, "width": 8, "head_width": 8, "layers": 1}
 
 
 class CLIPBackbone(HookedBackbone):
@@ -63,12 +65,7 @@ class CLIPBackbone(HookedBackbone):
         global_token: str = "class",
     ):
         open_clip = require("open_clip", f"clip:{variant}", "open_clip_torch")
-        known = open_clip.list_models()
-        if variant not in known:
-            close = nearest(variant, known)
-            hint = f" Did you mean 'clip:{close}'?" if close else ""
-            raise ValueError(f"open_clip has no model {variant!r}.{hint}")
-        tower, published, quick_gelu = _tower(open_clip, variant, weights, seed, quick_gelu)
+        tower, published, quick_gelu = tower_of("image", variant, weights, seed, quick_gelu)
         stages = _stages(tower)
         trunk = getattr(tower, "trunk", None)  # of timm
         is_transformer = hasattr(tower, "transformer")
@@ -131,17 +128,28 @@ def variants() -> list[str]:
     return [f"{name}={tag}" for name, tag in sorted(open_clip.list_pretrained())]
 
 
-def _tower(
-    open_clip: Any, variant: str, weights: Any, seed: int, quick_gelu: bool | None
+def tower_of(
+    side: str, variant: str, weights: str | Path, seed: int, quick_gelu: bool | None
 ) -> tuple[nn.Module, dict[str, Any], bool]:
-    """The image tower with its weights in it, what is published about them, and whether it uses QuickGELU."""
+    """A tower with its weights in it, what is published about them, and whether it uses QuickGELU.
+
+    Args:
+        side: "image" or "text".
+        variant, weights, seed, quick_gelu: see :class:`CLIPBackbone`.
+    """
+    open_clip = require("open_clip", f"clip:{variant}", "open_clip_torch")
+    known = open_clip.list_models()
+    if variant not in known:
+        close = nearest(variant, known)
+        hint = f" Did you mean 'clip:{close}'?" if close else ""
+        raise ValueError(f"open_clip has no model {variant!r}.{hint}")
     model = open_clip.get_model_config(variant)
     tags = open_clip.list_pretrained_tags_by_model(variant)
     file = weights_path(weights)
     named = file is None and weights != "random"
     if named and weights not in tags:
-        known = f"Known: {', '.join(tags)}" if tags else "None are published"
-        raise ValueError(f'clip:{variant} has no weights {weights!r}. {known}; or a file, or "random".')
+        names = f"Known: {', '.join(tags)}" if tags else "None are published"
+        raise ValueError(f'clip:{variant} has no weights {weights!r}. {names}; or a file, or "random".')
     published = open_clip.get_pretrained_cfg(variant, weights if named else tags[0]) if tags else {}
     if quick_gelu is None:
         quick_gelu = bool((published if named else model).get("quick_gelu", False))
@@ -153,10 +161,21 @@ def _tower(
             )
     if named:
         file = published_file("clip", variant, weights, _addresses(published))
+    sizes = {"vision_cfg": model["vision_cfg"], "text_cfg": SMALL_TEXT}
+    if side == "text":
+        if "hf_model_name" in model["text_cfg"]:
+            raise ValueError(
+                f"the text tower of {variant} is {model['text_cfg']['hf_model_name']} of transformers, which open_clip "
+                "has no copy of."
+            )
+        sizes = {"vision_cfg": SMALL_IMAGE, "text_cfg": model["text_cfg"]}
     with own_random_numbers(seed):
-        tower = open_clip.CLIP(model["embed_dim"], model["vision_cfg"], SMALL_TEXT, quick_gelu=quick_gelu).visual
+        both = (open_clip.CustomTextCLIP if side == "text" else open_clip.CLIP)(
+            model["embed_dim"], **sizes, quick_gelu=quick_gelu
+        )
+    tower = both.text if side == "text" else both.visual
     if file is not None:
-        fit_weights(tower, _of_tower(load_weights(file)), file)
+        fit_weights(tower, _of_side(side, load_weights(file)), file)
     return tower, published, quick_gelu
 
 
@@ -168,10 +187,13 @@ def _addresses(published: dict[str, Any]) -> list[str]:
     return (hub_addresses(repository, *files) if repository else []) + ([url] if url else [])
 
 
-def _of_tower(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The image tower's part of a whole CLIP model's weights, which it is where nothing is called ``visual.``."""
-    tower = {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
-    return tower or state
+def _of_side(side: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One tower's part of a whole CLIP model's weights; a file of nothing else is taken as it is."""
+    parts = {"image": "visual.", "text": "text."}
+    part = {name.removeprefix(parts[side]): v for name, v in state.items() if name.startswith(parts[side])}
+    if part or side == "image":
+        return part or state
+    return {name: v for name, v in state.items() if not name.startswith(("visual.", "logit_"))}
 
 
 def _stages(tower: nn.Module) -> dict[str, str]:

@@ -10,18 +10,15 @@ Kubilius et al. (2019), Brain-like object recognition with high-performing shall
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from brainnet._checks import check_word
+from brainnet._registry import takes_options_of
+from brainnet.backbone.families._published import Published, build_published
 from brainnet.backbone.hooks import HookedBackbone
-from brainnet.backbone.modules import choose_places
-from brainnet.backbone.weights import chosen_file, fit_weights, load_weights, own_random_numbers, published_file
-from brainnet.tokens import Preprocessing
 
 AREAS = {"V1": 64, "V2": 128, "V4": 256, "IT": 512}  # and their channels
 STEPS = 5  # of R and RT
@@ -30,23 +27,14 @@ HASHES = {"z": "5c427c9c", "r": "5930a990", "rt": "933c001c", "s": "1d3f7974"}
 ADDRESS = "https://s3.amazonaws.com/cornet-models/cornet_{}-{}.pth"
 
 
-def build(
-    variant: str | None,
-    *,
-    layers: Iterable[str | int] | None = None,
-    weights: str | Path = "default",
-    seed: int = 0,
-    preprocessing: Preprocessing | None = None,
-) -> HookedBackbone:
+@takes_options_of(build_published)
+def build(variant: str | None, **options: Any) -> HookedBackbone:
     """A CORnet, whose time steps are layers: ``"IT@0"``, ``"IT@1"``, ...; ``"IT"`` is the last.
 
     Args:
         variant: "z" (no recurrence), "r" (recurrence within areas), "rt" (one area a time step) or "s" (the
             best-scoring one, whose areas repeat 2, 4 and 2 times). "cornet" alone is "s".
-        layers: areas, with or without their time step, or names of modules; None takes the four areas.
-        weights: "default" (those published), a file, or "random".
-        seed: of random weights.
-        preprocessing: by default 224 pixels with ImageNet's mean and SD.
+        options: those of ``build_published``: layers (None takes the four areas), weights, seed, preprocessing.
 
     Areas of R and RT that no signal has reached yet give what their biases make of nothing, the same for all images.
 
@@ -54,24 +42,11 @@ def build(
     >>> {layer: tuple(v.shape[1:]) for layer, v in backbone.get_tokens(torch.zeros(1, 3, 64, 64)).local.items()}
     {'V1@0': (64, 16, 16), 'IT@4': (512, 2, 2)}
     """
-    variant = variant or "s"
-    check_word("CORnet", variant, HASHES)
-    with own_random_numbers(seed):
-        network = {"z": cornet_z, "r": CORnetR, "rt": CORnetRT, "s": cornet_s}[variant]()
-    if weights == "default":
-        file = published_file("cornet", variant, "imagenet", [ADDRESS.format(variant, HASHES[variant])])
-    else:
-        file = chosen_file(weights, f"cornet:{variant}", ["default"])
-    if file is not None:
-        fit_weights(network, load_weights(file), file)
+    networks = {"z": cornet_z, "r": CORnetR, "rt": CORnetRT, "s": cornet_s}
     stages = {area: f"{area}.output" for area in AREAS}
-    return HookedBackbone(
-        network,
-        choose_places(network, layers, {**stages, "logits": ""}, list(stages)),
-        name=f"cornet:{variant}",
-        preprocessing=preprocessing or Preprocessing(),
-        fixed_steps=True,
-    )
+    table = {name: Published(networks[name], ADDRESS.format(name, code), stages=stages)
+             for name, code in HASHES.items()}  # fmt: skip
+    return build_published("cornet", table, variant or "s", **options)
 
 
 def variants() -> list[str]:
@@ -255,3 +230,10 @@ def cornet_s() -> nn.Sequential:
             fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
             torch.nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
     return network
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_cornets
+
+    return list(describe_cornets({variant: ADDRESS.format(variant, digest) for variant, digest in HASHES.items()}))

@@ -6,12 +6,11 @@ vision, PNAS 118(8), e2011417118.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
+from brainnet._registry import takes_options_of
 from brainnet.backbone.families._published import Published, build_published
 from brainnet.backbone.hooks import HookedBackbone
-from brainnet.tokens import Preprocessing
 
 FILES = {"alexnet": "t6h3c", "resnet50": "gd9kn", "vgg16": "z5uf3", "vgg16_bn": "fe7s5", "inception_v3": "zn24d"}
 TABLE = {
@@ -24,28 +23,22 @@ TABLE = {
 }
 
 
-def build(
-    variant: str | None,
-    *,
-    layers: Iterable[str | int] | None = None,
-    weights: str | Path = "default",
-    seed: int = 0,
-    preprocessing: Preprocessing | None = None,
-) -> HookedBackbone:
-    """A network trained on ecoset.
+@takes_options_of(build_published)
+def build(variant: str | None, **options: Any) -> HookedBackbone:
+    """A network trained on ecoset: "alexnet", "resnet50", "vgg16", "vgg16_bn" or "inception_v3".
 
-    Args:
-        variant: "alexnet", "resnet50", "vgg16", "vgg16_bn" or "inception_v3".
-        layers: names of modules or patterns of them, ``"logits"``, or indices into the default choice, its blocks.
-        weights: "default" (those published), a file, or "random".
-        seed: of random weights.
-        preprocessing: by default the whole image at 224 pixels with ImageNet's mean and SD.
+    ``options`` are those of ``build_published``: layers, weights, seed, preprocessing.
     """
-    return build_published(
-        "ecoset", TABLE, variant, layers=layers, weights=weights, seed=seed, preprocessing=preprocessing
-    )
+    return build_published("ecoset", TABLE, variant, **options)
 
 
 def variants() -> list[str]:
     """What can follow "ecoset:"."""
     return list(TABLE)
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_classifiers
+
+    return list(describe_classifiers({name: one.address for name, one in TABLE.items()}, "ecoset", ""))

@@ -360,3 +360,10 @@ def build(variant: str | None, *, filters_5: int | None = None, **kwargs) -> Exp
 def variants() -> list[str]:
     """What can follow "expansion:"."""
     return ["full", "small"]
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_untrained
+
+    return list(describe_untrained(dict.fromkeys(variants(), "convolution"), "expansion", {"full": 224, "small": 128}))

@@ -398,3 +398,10 @@ def build(variant: str | None, **kwargs: Any):
     factory = ORIGINALS[name]
     check_options(factory, kwargs, f"backbone 'original:{variant}'")
     return factory(size, **kwargs) if size else factory(**kwargs)
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_originals
+
+    return list(describe_originals(variants()))

@@ -5,12 +5,11 @@ Reference: Zhou et al. (2018), Places: a 10 million image database for scene rec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
+from brainnet._registry import takes_options_of
 from brainnet.backbone.families._published import Published, build_published
 from brainnet.backbone.hooks import HookedBackbone
-from brainnet.tokens import Preprocessing
 
 ADDRESS = "http://places2.csail.mit.edu/models_places365/{}_places365.pth.tar"
 TABLE = {
@@ -19,28 +18,22 @@ TABLE = {
 }
 
 
-def build(
-    variant: str | None,
-    *,
-    layers: Iterable[str | int] | None = None,
-    weights: str | Path = "default",
-    seed: int = 0,
-    preprocessing: Preprocessing | None = None,
-) -> HookedBackbone:
-    """A network trained on Places365.
+@takes_options_of(build_published)
+def build(variant: str | None, **options: Any) -> HookedBackbone:
+    """A network trained on Places365: "alexnet", "resnet18", "resnet50" or "densenet161".
 
-    Args:
-        variant: "alexnet", "resnet18", "resnet50" or "densenet161".
-        layers: names of modules or patterns of them, ``"logits"``, or indices into the default choice, its blocks.
-        weights: "default" (those published), a file, or "random".
-        seed: of random weights.
-        preprocessing: by default the whole image at 224 pixels with ImageNet's mean and SD.
+    ``options`` are those of ``build_published``: layers, weights, seed, preprocessing.
     """
-    return build_published(
-        "places365", TABLE, variant, layers=layers, weights=weights, seed=seed, preprocessing=preprocessing
-    )
+    return build_published("places365", TABLE, variant, **options)
 
 
 def variants() -> list[str]:
     """What can follow "places365:"."""
     return list(TABLE)
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_classifiers
+
+    return list(describe_classifiers({name: one.address for name, one in TABLE.items()}, "places365", "cc-by-4.0"))

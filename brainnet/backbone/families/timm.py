@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from brainnet._checks import nearest, require
 from brainnet._registry import takes_options_of
+from brainnet.backbone.facts.timm import LIBRARY, describe  # noqa: F401  (the table of networks asks for them)
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import Place, choose_places, find_blocks
 from brainnet.backbone.weights import (
@@ -71,8 +72,10 @@ class TimmTokens(HookedBackbone):
         self.layers = tuple(chosen)
         self.stages = self_stages
         self.runs_whole = bool(self_stages)
-        self.gives_prefix = bool(stages) and (
-            "return_prefix_tokens" in inspect.signature(network.forward_intermediates).parameters
+        self.gives_prefix = (
+            bool(stages)
+            and n_prefix > 0  # some of timm's networks fail where there is none to give
+            and "return_prefix_tokens" in inspect.signature(network.forward_intermediates).parameters
         )
 
     def run_network(self, images: Tensor) -> Any:
@@ -225,6 +228,7 @@ def patch_size_of(network: nn.Module) -> int | None:
     """Pixels along a patch's side, of a transformer whose blocks all have the same patches."""
     reductions = {entry.get("reduction") for entry in getattr(network, "feature_info", ()) if isinstance(entry, dict)}
     size = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    size = (size, size) if isinstance(size, int) else size  # a number in XCiT
     return size[0] if size and len(reductions) == 1 and size[0] == size[1] else None
 
 

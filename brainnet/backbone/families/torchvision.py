@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from brainnet._checks import nearest, require
+from brainnet.backbone.facts.torchvision import LIBRARY, describe  # noqa: F401  (the table of networks asks for them)
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import CLASSIFIERS, Place, choose_places, find_blocks
 from brainnet.backbone.weights import fit_weights, load_weights, own_random_numbers, published_file, weights_path

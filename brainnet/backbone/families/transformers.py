@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from brainnet._checks import require
+from brainnet.backbone.facts.transformers import describe  # noqa: F401  (the table of networks asks for it)
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import Place, choose_places, find_blocks, part_of
 from brainnet.backbone.weights import chosen_file, fit_weights, load_weights, own_random_numbers

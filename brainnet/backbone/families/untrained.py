@@ -127,3 +127,10 @@ KINDS = ("fully_connected", "vit")
 def variants() -> list[str]:
     """What can follow "untrained:"."""
     return list(KINDS)
+
+
+def describe() -> list[dict]:
+    """What the table of networks says of each."""
+    from brainnet.backbone.facts.published import describe_untrained
+
+    return list(describe_untrained({"fully_connected": "mlp", "vit": "transformer"}, "untrained", SIDE))

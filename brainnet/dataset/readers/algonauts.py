@@ -21,39 +21,12 @@ from torch import Tensor
 from brainnet._checks import warn_once
 from brainnet._files import reading
 from brainnet.dataset.base import ResponseDataset, random_splits
+from brainnet.dataset.regions import ROI_LABELS, areas_of, regions_of
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
 from brainnet.stimuli import Images
 from brainnet.tokens import Preprocessing
 
 HEMISPHERES = ("lh", "rh")
-
-# class of ROIs -> label in the mask files -> name; label 0 belongs to no region
-ROI_LABELS = {
-    "prf-visualrois": {1: "V1v", 2: "V1d", 3: "V2v", 4: "V2d", 5: "V3v", 6: "V3d", 7: "hV4"},
-    "floc-bodies": {1: "EBA", 2: "FBA-1", 3: "FBA-2", 4: "mTL-bodies"},
-    "floc-faces": {1: "OFA", 2: "FFA-1", 3: "FFA-2", 4: "mTL-faces", 5: "aTL-faces"},
-    "floc-places": {1: "OPA", 2: "PPA", 3: "RSC"},
-    "floc-words": {1: "OWFA", 2: "VWFA-1", 3: "VWFA-2", 4: "mfs-words", 5: "mTL-words"},
-    "streams": {
-        1: "early", 2: "midventral", 3: "midlateral", 4: "midparietal", 5: "ventral", 6: "lateral", 7: "parietal",
-    },
-}  # fmt: skip
-
-# the twelve regions in which results are reported, each of one or two labelled areas
-ROI_GROUPS = {
-    "V1": ("V1v", "V1d"),
-    "V2": ("V2v", "V2d"),
-    "V3": ("V3v", "V3d"),
-    "V4": ("hV4",),
-    "EBA": ("EBA",),
-    "FBA": ("FBA-1", "FBA-2"),
-    "OFA": ("OFA",),
-    "FFA": ("FFA-1", "FFA-2"),
-    "OPA": ("OPA",),
-    "PPA": ("PPA",),
-    "OWFA": ("OWFA",),
-    "VWFA": ("VWFA-1", "VWFA-2"),
-}
 
 _FMRI = "training_split/training_fmri"
 _IMAGES = "training_split/training_images"
@@ -206,30 +179,18 @@ def _find_vertex_mask(folder: Path, side: str) -> Path | None:
 def _read_rois(folder: Path, n_columns: tuple[int, int]) -> dict[str, Tensor]:
     """Every region the masks name: the groups, the single areas, and the groups of each hemisphere."""
     areas: dict[str, Tensor] = {}
-    for family, names in ROI_LABELS.items():
+    for family in ROI_LABELS:
         paths = [folder / f"{side}.{family}_challenge_space.npy" for side in HEMISPHERES]
         if not any(path.exists() for path in paths):
             continue
-        labels = []
+        halves = []
         for path, columns in zip(paths, n_columns, strict=True):
             label = _load(path)
             if label.shape != (columns,):
                 raise ValueError(f"{path} has shape {label.shape}; the hemisphere's fMRI has {columns} columns.")
-            unknown = set(np.unique(label).tolist()) - {0, *names}
-            if unknown:
-                raise ValueError(f"{path} holds labels {sorted(unknown)}; {family} has {min(names)} to {max(names)}.")
-            labels.append(torch.from_numpy(label.astype(np.int64)))
-        whole = torch.cat(labels)
-        areas |= {name: whole == label for label, name in names.items()}
-    groups = {
-        name: torch.stack([areas[part] for part in parts]).any(0)
-        for name, parts in ROI_GROUPS.items()
-        if all(part in areas for part in parts)
-    }
-    left = torch.arange(sum(n_columns)) < n_columns[0]
-    sides = (("lh", left), ("rh", ~left))
-    one_sided = {f"{side}.{name}": mask & half for side, half in sides for name, mask in groups.items()}
-    return groups | {name: mask for name, mask in areas.items() if name not in groups} | one_sided
+            halves.append(areas_of(family, np.asarray(label), path))
+        areas |= {name: torch.cat([half[name] for half in halves]) for name in halves[0]}
+    return regions_of(areas, torch.arange(sum(n_columns)) < n_columns[0])
 
 
 def _load(path: Path) -> np.ndarray:

@@ -138,7 +138,7 @@ def test_published_files_are_read_and_asked_for(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(weights_module, "fetch", fetch)
     with pytest.raises(ConnectionError, match="cornet_s-1d3f7974.pth"):
         build_backbone("cornet")
-    with pytest.raises(ValueError, match="Unknown CORnet 'q'"):
+    with pytest.raises(ValueError, match="Unknown cornet network 'q'"):
         build_backbone("cornet:q")
     with pytest.raises(ValueError, match=r"IT@5.*there are 5 calls"):
         build_backbone("cornet:rt", weights="random", layers=["IT@5"]).get_tokens(torch.zeros(1, 3, 64, 64))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torchvision
 
-from brainnet.backbone import build_backbone
+from brainnet.backbone import BACKBONES, build_backbone
 from brainnet.backbone import weights as weights_module
 from brainnet.backbone.families import ecoset, places365, ssl
+from brainnet.backbone.families._published import UNAVAILABLE
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,8 @@ def test_names_in_parallel_are_read_wherever_they_stand(tmp_path, rng):
 @pytest.mark.parametrize(
     ("name", "address"),
     [("ssl:barlowtwins_resnet50", "barlowtwins/ljng/resnet50.pth"), ("ssl:dino_vits8", "dino_deitsmall8_pretrain.pth"),
+     ("ssl:pirl_resnet50", "resnet_22_07_20.34377f59/model_final_checkpoint_phase799.torch"),
+     ("ssl:dino_xcit_small_12_p8", "dino/dino_xcit_small_12_p8_pretrain/dino_xcit_small_12_p8_pretrain.pth"),
      ("places365:resnet18", "resnet18_places365.pth.tar"), ("ecoset:vgg16", "osf.io/z5uf3/download")],
 )  # fmt: skip
 def test_published_weights_are_asked_for_at_their_addresses(name, address, tmp_path, monkeypatch):
@@ -93,7 +98,7 @@ def test_published_weights_are_asked_for_at_their_addresses(name, address, tmp_p
     with pytest.raises(ConnectionError, match="weights="):
         build_backbone(name)
     assert address in asked[0][0]
-    assert asked[0][1].endswith((".pth", ".tar"))
+    assert asked[0][1].endswith((".pth", ".tar", ".torch"))
 
 
 def test_unknown_names_meet_the_nearest():
@@ -102,3 +107,25 @@ def test_unknown_names_meet_the_nearest():
     with pytest.raises(ValueError, match="places365:alexnet"):
         build_backbone("places365")
     assert len({*ssl.variants(), *places365.variants(), *ecoset.variants()}) > 25
+
+
+def test_an_xcit_of_dinos_authors_is_read(tmp_path, rng):
+    """Their names are timm's but for the position code and the second block of class attention."""
+    source = build_backbone("ssl:dino_xcit_small_12_p16", weights="random", seed=3, layers=[0, -1])
+    state = {name.replace("pos_embed.", "pos_embeder."): value for name, value in source.network.state_dict().items()}
+    torch.save(state, tmp_path / "dino_xcit_small_12_p16_pretrain.pth")
+    read = build_backbone("ssl:dino_xcit_small_12_p16", weights=tmp_path / "dino_xcit_small_12_p16_pretrain.pth")
+    assert read.fingerprint()["weights"] == source.fingerprint()["weights"]
+    images = torch.randn(1, 3, 224, 224, generator=rng)
+    assert source.get_tokens(images).local[source.layers[-1]].shape == (1, 384, 14, 14)
+
+
+def test_what_cannot_be_had_is_listed_with_its_reason():
+    assert all(len(reason) > 20 and "\n" not in reason for reason in UNAVAILABLE.values())
+    pointed_to = {word for reason in UNAVAILABLE.values() for word in re.findall(r"\b[a-z0-9]+:[\w-]+", reason)}
+    assert len(pointed_to) > 5
+    for name in sorted(pointed_to):
+        family, _, variant = name.partition(":")
+        if family != "transformers":
+            known = [one.partition("=")[0] for one in BACKBONES.variants(family)]
+            assert variant in known, name

@@ -181,3 +181,19 @@ def test_the_global_token_may_be_of_another_kind(rng, kind):
     torch.testing.assert_close(whole["norm"], expected[kind], rtol=1e-5, atol=1e-5)
     if kind == "mean":
         assert torch.equal(whole["1"], local["1"].mean((2, 3)))
+
+
+def test_patches_whose_side_is_one_number(rng):
+    """XCiT writes the patch's side as a number, where the others write a pair."""
+    backbone = build_backbone("timm:xcit_nano_12_p16_224", weights="random", image_size=64, layers=["0", "blocks.3"])
+    images = torch.randn(2, 3, 64, 64, generator=rng)
+    local, whole = backbone.get_tokens(images)
+    assert {layer: tuple(value.shape) for layer, value in local.items()} == dict.fromkeys(local, (2, 128, 4, 4))
+    network = backbone.network
+    with torch.no_grad():
+        x, (height, width) = network.patch_embed(images)
+        x = x + network.pos_embed(2, height, width).flatten(2).transpose(1, 2)
+        for block in network.blocks[:4]:
+            x = block(x, height, width)
+    torch.testing.assert_close(local["blocks.3"], x.transpose(1, 2).unflatten(2, (4, 4)), rtol=1e-5, atol=1e-5)
+    assert torch.equal(whole["blocks.3"], local["blocks.3"].mean((2, 3)))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from brainnet.dataset.readers.algonauts import ROI_LABELS
+from brainnet.dataset.regions import ROI_LABELS
 from brainnet.space import VERTICES_PER_HEMISPHERE
 
 

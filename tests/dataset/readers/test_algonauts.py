@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from brainnet.dataset import BrainDataset
-from brainnet.dataset.readers.algonauts import ROI_GROUPS, ROI_LABELS
+from brainnet.dataset.regions import ROI_GROUPS, ROI_LABELS
 from brainnet.space import sphere_coords
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder

@@ -26,6 +26,12 @@ def variants():
     return list(SIZES)
 
 
+def describe():
+    for name in SIZES:
+        yield {"variant": name, "kind": "blur", "task": "none", "training_set": "none", "method": "untrained",
+               "parameters": 0}  # fmt: skip
+
+
 def build(variant, *, gain=1.0):
     """Blurred copies of the image."""
     return Blur(SIZES[variant or "fine"], gain)
