@@ -31,42 +31,48 @@ from brainnet.cli.shared import (
     out_console,
 )
 
+Network = Annotated[
+    str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "-l", help="A layer, a pattern, conv_ensemble or maxpool_ensemble; repeat for more."),
+]
+Steps = Annotated[
+    str | None,
+    typer.Option(
+        help="Steps on the features, with plus signs between them: srp:2000 (random projection), pca:100, center, "
+        "normalize, glocal:FILE. Or a folder of features, whose steps are taken again for new images."
+    ),
+]
+Train = Annotated[
+    Path | None,
+    typer.Option(help="A list of image names, one a line, from which components and means are learned."),
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="npy, npz, h5, hdf5, mat, csv, txt, pt, safetensors or zarr; or a layout of another tool: net2brain, "
+        "net2brain-separate or thingsvision.",
+    ),
+]
+
 
 @app.command()
 def extract(
     images: ImageSource,
-    backbone: Annotated[
-        str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
-    ],
+    backbone: Network,
     out: Out = Path("features"),
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("--layer", "-l", help="A layer, a pattern, conv_ensemble or maxpool_ensemble; repeat for more."),
-    ] = None,
+    layer: Layers = None,
     pool: Annotated[
         str, typer.Option(help="Tokens to features: native, grid, mean, max, class, both or all.")
     ] = "native",
     grid: Grid = None,
-    reduce: Annotated[
-        str | None,
-        typer.Option(
-            help="Steps on the features, with plus signs between them: srp:2000 (random projection), pca:100, center, "
-            "normalize, glocal:FILE. Or a folder of features, whose steps are taken again for new images."
-        ),
-    ] = None,
-    train: Annotated[
-        Path | None,
-        typer.Option(help="A list of image names, one a line, from which components and means are learned."),
-    ] = None,
-    file_format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            help="npy, npz, h5, hdf5, mat, csv, txt, pt, safetensors or zarr; or a layout of another tool: net2brain, "
-            "net2brain-separate or thingsvision.",
-        ),
-    ] = "npy",
+    reduce: Steps = None,
+    train: Train = None,
+    file_format: Format = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     device: Device = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes on each machine, each with a device.")] = 1,
@@ -114,9 +120,7 @@ def extract(
 @app.command()
 def classify(
     images: ImageSource,
-    backbone: Annotated[
-        str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
-    ],
+    backbone: Network,
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the results.")] = Path("classes.json"),
     top_k: Annotated[int, typer.Option(min=1, help="Classes of each image.")] = 5,
     names: Annotated[
