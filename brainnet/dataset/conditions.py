@@ -56,7 +56,7 @@ class Conditions:
             ncsnr: (n_voxels,) of a published map, in place of the one that these trials give.
         """
         counts = self.counts[torch.as_tensor(rows, dtype=torch.long)]
-        n_of = {k: (counts == k).sum(0).double() for k in counts.unique().tolist() if k}  # conditions of k trials
+        n_of = {k: (counts == k).sum(0).double() for k in range(1, int(counts.max()) + 1)}  # conditions of k trials
         known = sum(n_of.values(), torch.zeros(counts.shape[1], dtype=torch.float64))
         noise_left = sum((n / k for k, n in n_of.items()), torch.zeros_like(known)) / known  # mean of 1 / k
         source = "published ncsnr" if ncsnr is not None else "ncsnr of these trials"

@@ -36,7 +36,7 @@ class WordPieces:
         """(length,) int64."""
         if not isinstance(text, str):
             raise TypeError(
-                f"clip_text:{self.variant} reads texts, got {type(text).__name__}; images are for 'clip:{self.variant}'."
+                f"clip_text:{self.variant} reads texts, got {type(text).__name__}; images are for clip:{self.variant}."
             )
         return _tokenizer(self.variant)([text], context_length=self.length)[0]
 
