@@ -109,8 +109,14 @@ def weights_digest(network: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """Digest of all bytes of a file; computed once a process for a path, size and time of change."""
+    """Digest of all bytes of a file; computed once a process for a path, size and time of change.
+
+    Of a folder, digest of the names and the digests of all files below it.
+    """
     path = Path(path)
+    if path.is_dir():
+        below = sorted(one for one in path.rglob("*") if one.is_file())
+        return sha256(*(f"{one.relative_to(path).as_posix()} {file_digest(one)}\n" for one in below))
     stat = path.stat()
     key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino)
     if key not in _digests:
@@ -226,7 +232,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         what: what it should be, such as "NIfTI file".
 
     Raises:
-        FileNotFoundError: as it is.
+        FileNotFoundError, ModuleNotFoundError: as they are.
         ValueError: for any other error in the block.
 
     >>> with reading("x.npy", "array"):
@@ -236,7 +242,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, ModuleNotFoundError):
         raise
     except Exception as error:  # of which kind is the library's affair: a damaged file may end in any
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -22,6 +22,7 @@ ROWS = {
     "tools": 0,  # the private files at the top: _registry, _checks, _files, _work
     "tokens": 1, "stimuli": 1, "space": 1, "scores": 1, "selection": 1, "config": 1,
     "backbone": 2, "store": 2, "model": 2, "ridge": 2, "rsa": 2,
+    "features": 3,
     "dataset": 3,  # above backbone: a simulated subject is planted in one
     "datamodule": 4, "encode": 4,
     "plot": 5,
@@ -58,7 +59,7 @@ WITHOUT_SOURCE = {
 # functions of more parameters than this, each with its reason; the commands of cli/ and GPU kernels are not counted
 MOST_PARAMETERS = 12
 MANY_PARAMETERS = {
-    "run/extraction:extract_features": "the public call behind a command: one for each of its options, by keywords",
+    "run/extraction:extract": "the public call behind a command: one for each of its options, by keywords",
     "backbone/hooks:__init__": "one for each way in which a network's maps may lie, by keywords",
     "dataset/arrays:__init__": "each is one thing a person may know of data of their own; flat, as examples give them",
     "encode/grid:encode": "the documented call, by keywords; a settings object would be one more thing to learn",

@@ -82,6 +82,16 @@ def test_the_digest_of_a_file_follows_its_bytes(tmp_path):
     assert file_digest(path) != before
 
 
+def test_the_digest_of_a_folder_is_of_the_names_and_bytes_below(tmp_path):
+    (tmp_path / "a" / "in").mkdir(parents=True)
+    (tmp_path / "a" / "in" / "x").write_bytes(b"1")
+    before = file_digest(tmp_path / "a")
+    (tmp_path / "a" / "in" / "x").rename(tmp_path / "a" / "in" / "y")
+    assert file_digest(tmp_path / "a") != before
+    (tmp_path / "a" / "in" / "y").rename(tmp_path / "a" / "in" / "x")
+    assert file_digest(tmp_path / "a") == before
+
+
 def test_an_error_in_the_middle_keeps_what_was_there(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")

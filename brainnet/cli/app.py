@@ -16,6 +16,7 @@ from rich.text import Text
 import brainnet.cli.backbones
 import brainnet.cli.comparison
 import brainnet.cli.encode
+import brainnet.cli.features
 
 # isort: off  (each files its commands under the app, and this is the order in which --help lists them)
 import brainnet.cli.fit

@@ -58,7 +58,7 @@ def encode(
         typer.Option(help="KEY=v1,v2: one setting of the data, a subject for each value.", metavar="KEY=v1,v2,..."),
     ] = None,
     layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer to fit; repeat for more.")] = None,
-    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
+    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, max, global, both or all.")] = "flatten",
     controls: Annotated[
         str | None,
         typer.Option(

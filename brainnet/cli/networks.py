@@ -1,4 +1,4 @@
-"""Commands about networks and data: extract, datasets."""
+"""Commands about networks and data: extract, classify, datasets."""
 
 from __future__ import annotations
 
@@ -31,20 +31,52 @@ from brainnet.cli.shared import (
     out_console,
 )
 
+Network = Annotated[
+    str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "-l", help="A layer, a pattern, conv_ensemble or maxpool_ensemble; repeat for more."),
+]
+Steps = Annotated[
+    str | None,
+    typer.Option(
+        help="Steps on the features, with plus signs between them: srp:2000 (random projection), pca:100, center, "
+        "normalize, glocal:FILE. Or a folder of features, whose steps are taken again for new images."
+    ),
+]
+Train = Annotated[
+    Path | None,
+    typer.Option(help="A list of image names, one a line, from which components and means are learned."),
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="npy, npz, h5, hdf5, mat, csv, txt, pt, safetensors or zarr; or a layout of another tool: net2brain, "
+        "net2brain-separate or thingsvision.",
+    ),
+]
+
 
 @app.command()
 def extract(
     images: ImageSource,
-    backbone: Annotated[
-        str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
-    ],
+    backbone: Network,
     out: Out = Path("features"),
-    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer; repeat for more.")] = None,
-    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, global or both.")] = "flatten",
+    layer: Layers = None,
+    pool: Annotated[
+        str, typer.Option(help="Tokens to features: native, grid, mean, max, class, both or all.")
+    ] = "native",
     grid: Grid = None,
-    file_format: Annotated[str, typer.Option("--format", "-f", help="npy, csv, h5, mat or pt.")] = "npy",
+    reduce: Steps = None,
+    train: Train = None,
+    file_format: Format = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     device: Device = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes on each machine, each with a device.")] = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Machines, which see the same folder.")] = 1,
     precision: Precision = None,
     image_size: ImageSize = None,
     seed: Annotated[int | None, typer.Option(help="Seed of random weights.")] = None,
@@ -64,23 +96,64 @@ def extract(
 
     brainnet extract images/ --backbone torchvision:squeezenet1_0 --pool mean --out features
 
-    Features are exact activations, C * H * W of each layer's own token map; --grid or --pool make them fewer.
+    Features are exact activations, C * H * W of each layer's own token map; --grid, --pool or --reduce make them fewer.
 
     The same line goes on where an interrupted one stopped.
     """
     with loading():
-        from brainnet.run.extraction import extract_features
+        import brainnet
         from brainnet.run.pictures import TARGETS
 
     pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
-    written = extract_features(
-        pictures, out, backbone, skip_bad=skip_bad, layers=layer, pool=pool, grid=grid or None, file_format=file_format,
-        batch_size=batch_size, device=device, keep_tokens=keep_tokens, overwrite=overwrite, force=force,
-        progress=not quiet,
+    written = brainnet.extract(
+        backbone, pictures, out, skip_bad=skip_bad, layers=layer, pool=pool, grid=grid or None, reduce=reduce,
+        train=None if train is None else train.read_text(encoding="utf-8").splitlines(), format=file_format,
+        batch_size=batch_size, device=device, devices=devices, num_nodes=num_nodes, keep_tokens=keep_tokens,
+        overwrite=overwrite, force=force, progress=not quiet,
         precision=precision, image_size=image_size or None, seed=seed,
     )  # fmt: skip
     beside = [out / "images.txt", *(out / name for name in TARGETS if (out / name).is_file())]
-    out_console.print("\n".join(str(path) for path in [*written.values(), *beside]), highlight=False)
+    if written:
+        out_console.print("\n".join(str(path) for path in [*written.values(), *beside]), highlight=False)
+
+
+@app.command()
+def classify(
+    images: ImageSource,
+    backbone: Network,
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the results.")] = Path("classes.json"),
+    top_k: Annotated[int, typer.Option(min=1, help="Classes of each image.")] = 5,
+    names: Annotated[
+        Path | None, typer.Option(help="Names of the classes, one a line. The default is ImageNet's, where they fit.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    device: Device = None,
+    precision: Precision = None,
+    quiet: Quiet = False,
+    layout: Layout = "auto",
+    skip_bad: SkipBad = False,
+    rows: Rows = None,
+    key: DataSet = None,
+    fps: Fps = None,
+    every: Every = None,
+) -> None:
+    """Name the most probable classes of images, with their probabilities.
+
+    brainnet classify images/ --backbone torchvision:resnet50 --out classes.json
+    """
+    with loading():
+        from brainnet.run.classes import classify as classes_of
+
+    pictures = images_of(images, skip_bad, rows, layout=layout, key=key, fps=fps, every=every)
+    found = classes_of(
+        backbone, pictures, out, skip_bad=skip_bad, top_k=top_k,
+        names=None if names is None else names.read_text(encoding="utf-8").splitlines(), batch_size=batch_size,
+        device=device, precision=precision, progress=not quiet,
+    )  # fmt: skip
+    for name, chances in list(found.items())[:10]:
+        line = ", ".join(f"{one} {chance:.3f}" for one, chance in chances.items())
+        out_console.print(f"{name}: {line}", highlight=False, soft_wrap=True)
+    out_console.print(str(out), highlight=False)
 
 
 @app.command()

@@ -169,7 +169,9 @@ def rdm(
         list[str] | None, typer.Option("--layer", "-l", help="Name of a layer. Repeat the option for several layers.")
     ] = None,
     metric: Metric = "correlation",
-    pool: Annotated[str, typer.Option(help="How tokens become features: flatten, mean, global or both.")] = "flatten",
+    pool: Annotated[
+        str, typer.Option(help="How tokens become features: flatten, mean, max, global, both or all.")
+    ] = "flatten",
     grid: Grid = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of pictures that the network sees at a time.")] = 16,
     device: Device = None,

@@ -139,8 +139,16 @@ def put_card(out: Path, card: Mapping[str, Any], clock: Clock, files: Sequence[s
         clock: with its laps.
         files: names of files in the folder which a later command reads, see :func:`check_files`.
     """
-    digests = {name: file_digest(out / name) for name in files if (out / name).is_file()}
+    digests = {name: file_digest(out / name) for name in files if (out / name).exists()}
     entries = plain({**card, **({"files": digests} if digests else {}), **closing(clock)})
+    write_json(out / "run.json", {**entries, "seal": seal_of(entries)})
+
+
+def add_files(out: Path, *names: str) -> None:
+    """Digests of further result files, into the card that a folder has already."""
+    card = read_card(out / "run.json")
+    files = card.get("files") if isinstance(card.get("files"), Mapping) else {}
+    entries = {**card, "files": {**files, **{name: file_digest(out / name) for name in names}}}
     write_json(out / "run.json", {**entries, "seal": seal_of(entries)})
 
 
@@ -151,8 +159,8 @@ def check_files(run: Path, *names: str) -> None:
         ValueError: names the file.
     """
     digests = read_card(run / "run.json").get("files", {}) if (run / "run.json").is_file() else {}
-    for name in names:
-        if name in digests and (run / name).is_file() and file_digest(run / name) != digests[name]:
+    for name in names if isinstance(digests, Mapping) else ():  # not those of another tool
+        if name in digests and (run / name).exists() and file_digest(run / name) != digests[name]:
             raise ValueError(f"{run / name} is damaged or of another run: it is not the file that run.json tells of.")
 
 

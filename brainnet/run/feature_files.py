@@ -1,9 +1,10 @@
 """Features in files, matched to a data set's images: what ``brainnet extract`` writes, or any array file with ids.
 
-Read are ``.npy``, ``.npz``, ``.csv``, ``.h5``, ``.mat`` and ``.pt``: a folder with a file for each layer, or one file.
-The names of the rows stand in the file (a column, or an entry such as "images"), or in ``images.txt`` beside it. Rows
-are matched to images by these names; by their order only where there are no names, and then a line says so. Nothing is
-unpickled, and a ``.npy`` file is read piece by piece, so it may be larger than memory.
+Read are all formats that ``brainnet extract`` writes: a folder with a file for each layer, or one file; and the folders
+of Net2Brain and THINGSvision. The names of the rows stand in the file (a column, or an entry such as "images"), or in
+``images.txt`` beside it. Rows are matched to images by these names; by their order only where there are no names, and
+then a line says so. Nothing is unpickled. ``.npy``, ``.safetensors``, ``.zarr`` and the files of Net2Brain are read
+piece by piece, so they may be larger than memory. Files beside a run card are those it was written with, or refused.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import numpy as np
 from brainnet._checks import nearest
 from brainnet._files import read_json, reading
 from brainnet._work import says_progress
+from brainnet.features.layouts import LAYOUTS, LISTS, PART, Parts, joined, read_net2brain, thingsvision_files
+from brainnet.features.reading import READERS
+from brainnet.features.steps import SUFFIX
 from brainnet.rsa.files import read_entries, texts
+from brainnet.run.card import check_files
 from brainnet.run.pictures import TARGETS
 from brainnet.stimuli import is_picture, natural_sort
 
-FORMATS = (".npy", ".npz", ".csv", ".h5", ".hdf5", ".mat", ".pt")
+FORMATS = (".npy", ".npz", ".csv", ".txt", ".h5", ".hdf5", ".mat", ".pt", ".safetensors", ".zarr")
 IDS = ("images", "image", "image_ids", "image_id", "ids", "id", "stimuli", "stimulus", "conditions", "stimuli_name")
-LISTS = ("images.txt", "file_names.txt")  # names of the rows beside a file, of brainnet and of THINGSvision
 
 
 class Matched:
@@ -115,31 +119,92 @@ def read_features(path: str | Path, known_ids: Collection[str] = ()) -> FeatureF
         ValueError: a damaged file, no numbers, or layers whose rows differ in number or in names.
     """
     path = Path(path)
-    files = _files_in(path) if path.is_dir() else [path]
-    if not path.exists() or not files:
+    is_folder = path.is_dir() and path.suffix != ".zarr"
+    files = _files_in(path) if is_folder else [path]
+    if not path.exists() or not (files or (is_folder and list(path.glob("*/*")))):
         raise FileNotFoundError(f"no features at {path}; readable are {', '.join(FORMATS)}, one file for each layer.")
-    if not path.is_dir() and path.suffix not in FORMATS:
+    if not is_folder and path.suffix not in FORMATS:
         raise ValueError(f"cannot read features from {path.name!r}; readable are {', '.join(FORMATS)}.")
-    label, layer_of = _extraction(path) if path.is_dir() else (path.stem, {})
+    label, layer_of = _extraction(path) if is_folder else (path.stem, {})
+    listed = _listed(path)
+    if is_folder and (foreign := _of_other_tools(path, layer_of, listed)) is not None:
+        return FeatureFiles(label, path, *foreign)
     layers: dict[str, Any] = {}
     named: dict[str, list[str]] = {}
     for file in files:
-        arrays, ids = _read(file, set(known_ids))
+        check_files(file.parent, file.name)
+        arrays, ids = _read(file, {*known_ids, *_also_called(listed)})
         stem = layer_of.get(file.name, file.stem)
-        found = {stem if len(arrays) == 1 else (f"{stem}/{key}" if path.is_dir() else key): a for key, a in arrays}
+        found = {stem if len(arrays) == 1 else (f"{stem}/{key}" if is_folder else key): a for key, a in arrays}
         twice = next((layer for layer in found if layer in layers), None)
         if twice is not None:
             raise ValueError(f"two files in {path} hold the layer {twice!r}: take {file.name} away.")
         layers |= found
         named |= dict.fromkeys(found, ids) if ids is not None else {}
-    ids = _names_of_rows(path, layers, named)
+    if not layers:
+        raise FileNotFoundError(f"no features in {path}: none of its folders is of Net2Brain or THINGSvision.")
+    ids = _names_of_rows(path, layers, named, listed)
     return FeatureFiles(label, path, layers, ids)
 
 
-def _names_of_rows(path: Path, layers: Mapping[str, Any], named: Mapping[str, list[str]]) -> list[str] | None:
+def _of_other_tools(
+    folder: Path, layer_of: Mapping[str, str], listed: list[str] | None
+) -> tuple[dict[str, Any], list[str] | None] | None:
+    """The layers and names of a folder that Net2Brain or THINGSvision filled; None where it is none."""
+    inside = folder / LAYOUTS["net2brain-separate"]
+    for place in (folder, inside) if inside.is_dir() else (folder,):
+        found = (
+            None
+            if (place / "run.json").is_file() and not list(place.glob("consolidated_*"))
+            else read_net2brain(place, 1 if place == inside else 2)
+        )
+        if found is not None:
+            check_files(folder, *(name for name in layer_of if (folder / name).exists()))
+            return {layer_of.get(f"consolidated_{layer}.npz", layer): rows for layer, rows in found[0].items()}, found[
+                1
+            ]
+    layers: dict[str, Any] = {}
+    names: dict[str, list[str]] = {}
+    for module, files in thingsvision_files(folder).items():
+        layer, parts, ids = layer_of.get(f"{module}/features.npy", module), [], []
+        for file in files:
+            check_files(folder, str(file.relative_to(folder)))
+            arrays, said = _read(file, _also_called(listed))
+            parts += [array for _, array in arrays]
+            ids += said or []
+        layers[layer] = joined(parts)
+        names |= {layer: ids} if ids else {}
+    if not layers:
+        return None
+    return layers, _names_of_rows(folder, layers, names, listed)
+
+
+def _also_called(names: Sequence[str] | None) -> set[str]:
+    """Names of pictures, and the same without .jpg and so on, with and without their folders."""
+    without = [name.removesuffix(Path(name).suffix) if is_picture(name) else name for name in names or ()]
+    return {*(names or ()), *without, *map(_bare, names or ())}
+
+
+def _listed(path: Path) -> list[str] | None:
+    """The names of the rows in a list beside a file, in a folder, or above a folder of one module; None without."""
+    folders = (
+        (path, path.parent)
+        if path.is_dir() and list(path.glob("features*"))
+        else (path if path.is_dir() else path.parent,)
+    )
+    beside = [folder / name for folder in folders for name in LISTS]
+    found = next((file for file in beside if file.is_file()), None)
+    if found is None:
+        return None
+    check_files(found.parent, found.name)
+    with reading(found, "list of names"):
+        return found.read_text(encoding="utf-8").splitlines()
+
+
+def _names_of_rows(
+    path: Path, layers: Mapping[str, Any], named: Mapping[str, list[str]], listed: list[str] | None
+) -> list[str] | None:
     """The names that all layers share, checked against the number of rows of each."""
-    beside = [(path if path.is_dir() else path.parent) / name for name in LISTS]
-    listed = next((file.read_text(encoding="utf-8").splitlines() for file in beside if file.is_file()), None)
     lengths = {layer: len(array) for layer, array in layers.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the layers in {path} have different numbers of rows: {lengths}.")
@@ -155,8 +220,11 @@ def _names_of_rows(path: Path, layers: Mapping[str, Any], named: Mapping[str, li
 
 
 def _files_in(folder: Path) -> list[Path]:
-    names = natural_sort(entry.name for entry in folder.iterdir() if entry.is_file() and entry.name[0] != ".")
-    return [folder / name for name in names if Path(name).suffix in FORMATS and name not in TARGETS]
+    """Array files, and the folders that zarr has for them."""
+    names = natural_sort(entry.name for entry in folder.iterdir() if entry.is_dir() == (entry.suffix == ".zarr"))
+    kept = [name for name in names if name[0] != "." and name not in (*LISTS, *TARGETS) and not name.endswith(SUFFIX)]
+    readable = [folder / name for name in kept if Path(name).suffix in FORMATS]
+    return [path for path in readable if path.suffix != ".txt"] or readable  # else it is a text about the others
 
 
 def _extraction(folder: Path) -> tuple[str, dict[str, str]]:
@@ -170,12 +238,14 @@ def _extraction(folder: Path) -> tuple[str, dict[str, str]]:
     except (OSError, ValueError):
         return label, {}
     source, settings, files = (card.get(key) for key in ("source", "settings", "files"))
-    layers = settings.get("layers") if isinstance(settings, dict) else None
-    if card.get("kind") != "extract" or not isinstance(files, list) or not isinstance(layers, list):
+    named = card.get("features")
+    if not isinstance(named, dict):  # of a card from before it said so
+        layers = settings.get("layers") if isinstance(settings, dict) else None
+        named = dict(zip(layers, files, strict=False)) if isinstance(layers, list) and isinstance(files, list) else {}
+    if card.get("kind") != "extract" or not named:
         return label, {}
     backbone = source.get("backbone") if isinstance(source, dict) else None
-    named = zip(map(str, files), map(str, layers), strict=False)
-    return (backbone if isinstance(backbone, str) and backbone else label), dict(named)
+    return (backbone if isinstance(backbone, str) and backbone else label), {str(f): str(n) for n, f in named.items()}
 
 
 def _read(file: Path, known_ids: set[str]) -> tuple[list[tuple[str, Any]], list[str] | None]:
@@ -185,6 +255,9 @@ def _read(file: Path, known_ids: set[str]) -> tuple[list[tuple[str, Any]], list[
     if file.suffix == ".npy":
         with reading(file, "array of numbers"):
             return [(file.stem, _numbers(np.load(file, mmap_mode="r", allow_pickle=False), file))], None
+    if file.suffix in READERS:
+        with reading(file, f"file of features {file.suffix}"):
+            return READERS[file.suffix](file)
     entries, _ = read_entries(file)
     named = next((key for key in IDS if key in entries and _holds_names(entries[key])), None)
     ids = None if named is None else list(texts(entries[named]))
@@ -194,6 +267,8 @@ def _read(file: Path, known_ids: set[str]) -> tuple[list[tuple[str, Any]], list[
         if len({value.shape for value in arrays.values()}) > 1:
             raise ValueError(f"{file} holds an array for each image, and they differ in shape.")
         return [(file.stem, np.stack([np.ravel(value) for value in arrays.values()]))], list(arrays)
+    if len(arrays) > 1 and all(map(PART.fullmatch, arrays)):  # splits of THINGSvision
+        return [(file.stem, Parts([arrays[key] for key in natural_sort(arrays)]))], ids
     if ids is not None:  # what else lies there, such as labels of another length, is no layer
         arrays = {key: value for key, value in arrays.items() if len(value) == len(ids)} or arrays
     if not arrays:

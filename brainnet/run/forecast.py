@@ -220,7 +220,10 @@ def widths_of(layout: Layout, pool: str) -> dict[str, int]:
     >>> widths_of(Layout(("a",), (3,), ((4, 4),)), "flatten"), widths_of(Layout(("a",), (3,), ((4, 4),)), "both")
     ({'a': 48}, {'a': 6})
     """
-    factor = {"flatten": lambda h, w: h * w, "mean": lambda h, w: 1, "global": lambda h, w: 1, "both": lambda h, w: 2}
+    factor = {
+        "flatten": lambda h, w: h * w, "mean": lambda h, w: 1, "max": lambda h, w: 1, "global": lambda h, w: 1,
+        "both": lambda h, w: 2, "all": lambda h, w: 1 + h * w,
+    }  # fmt: skip
     return {
         layer: width * factor[pool](*grid)
         for layer, width, grid in zip(layout.layers, layout.layer_widths, layout.grids, strict=True)
@@ -228,30 +231,37 @@ def widths_of(layout: Layout, pool: str) -> dict[str, int]:
 
 
 def of_extraction(
-    probe: Probe, n_images: int, n_done: int, widths: Mapping[str, int], file_format: str, batch_size: int
+    probe: Probe,
+    n_images: int,
+    n_done: int,
+    widths: Mapping[str, int],
+    file_format: str,
+    batch_size: int,
+    keep_tokens: bool = False,
 ) -> Forecast:
-    """Of ``brainnet extract``: tokens in a file, then a file of features for each layer.
+    """Of ``brainnet extract``: rows in a folder, then a file of features for each layer beside them.
 
     Args:
         probe: of the network.
-        n_images, n_done: pictures, and those whose tokens are there already.
+        n_images, n_done: pictures, and those whose rows are there already.
         widths: layer -> features of an image.
         file_format: of the files.
         batch_size: images per forward pass.
+        keep_tokens: a token store as well.
     """
-    tokens, features = 4.0 * probe.layout.row * n_images, 4.0 * n_images * sum(widths.values())
-    each, rate = (len(_csv_sample()) / 5000 / 4, _csv_rate()) if file_format == "csv" else (1.0, WRITING)
-    whole = 2 * 4 * n_images * max(widths.values()) if file_format in ("mat", "pt") else 0
-    rows = (
-        3 * 4 * min(CHUNK_IMAGES, n_images) * max(probe.layout.spans[k][1] - probe.layout.spans[k][0] for k in widths)
-    )
-    working = probe.worked + 2 * chunk_bytes(probe.layout, batch_size, n_images)  # first the tokens, then the files
+    left = (n_images - n_done) / n_images
+    rows, tokens = 4.0 * n_images * sum(widths.values()), 4.0 * probe.layout.row * n_images * keep_tokens
+    is_text = file_format in ("csv", "txt")
+    each, rate = (len(_csv_sample()) / 5000 / 4, _csv_rate()) if is_text else (1.0, WRITING)
+    scratch = 4.0 * n_images * max(widths.values()) if file_format == "mat" else 0
+    batch = 4 * batch_size * (probe.layout.row + sum(widths.values()))
+    chunk = 2 * chunk_bytes(probe.layout, batch_size, n_images) if keep_tokens else 0
     return Forecast(
-        memory=max(working - tokens, whole + rows),
-        disk=tokens * (n_images - n_done) / n_images + each * features,
+        memory=max(probe.worked + 2 * batch + chunk - tokens, 0),
+        disk=(tokens + rows) * left + each * rows + scratch,
         mapped=tokens,
         resident=probe.held,
-        seconds=probe.seconds * (n_images - n_done) + tokens / WRITING + features / rate,
+        seconds=probe.seconds * (n_images - n_done) + (2 * rows + tokens) / WRITING + rows / rate,
     )
 
 

@@ -18,11 +18,14 @@ from brainnet.config import parse_config
 from brainnet.plmodel import PLModel, build_backbone_of
 from brainnet.plmodel.build import NAMES_A_FILE
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
-from brainnet.run.card import check_files, kind_of, refuse_others
+from brainnet.run.card import Clock, add_files, check_files, kind_of, opening, put_card, refuse_others
 from brainnet.run.encoding_weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
 from brainnet.run.folder import claimed
-from brainnet.run.pictures import readable_pictures
+from brainnet.run.pictures import card_of_pictures, readable_pictures
 from brainnet.stimuli import Images
+
+KIND = "predict"
+PACKAGES = ("torch", "torchvision", "numpy", "timm", "open_clip_torch")
 
 
 def predict(
@@ -64,7 +67,7 @@ def predict(
     if batch_size < 1:
         raise ValueError(f"--batch-size is a number of images of at least 1, got {batch_size}.")
     out, place = Path(out), device_of(device)
-    refuse_others(out, "fit")
+    refuse_others(out, "fit", KIND)
     photographs = Images.of(images, skip_bad=skip_bad, checked=False)
     if Path(run).is_dir() and kind_of(Path(run)) == "encode":
         fits = kept_fits(run)
@@ -82,7 +85,8 @@ def predict(
         photographs = readable_pictures(photographs, skip_bad, progress=progress)
         n_voxels, parts = model.space.n_voxels, _of_map(model, photographs, batch_size, place, progress)
     target = out / "predictions.npy"
-    with claimed(out, "fit"):
+    clock = Clock()
+    with claimed(out, kind_of(out) or KIND):
         with writing(target) as unfinished:
             table = np.lib.format.open_memmap(
                 unfinished, mode="w+", dtype=np.float32, shape=(len(photographs), n_voxels)
@@ -93,6 +97,15 @@ def predict(
             table.flush()
             del table  # closes the file, which Windows asks for before it is renamed
         write_text(out / "images.txt", "".join(f"{name}\n" for name in photographs.ids))
+        clock.lap("predictions")
+        kind = kind_of(out)
+        if kind not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
+            add_files(out, target.name, "images.txt")
+        elif kind in (None, KIND):
+            source = {"run": str(run), **card_of_pictures(photographs), "signature": photographs.signature()}
+            card = {**opening(KIND, PACKAGES), "source": source, "settings": {"device": str(place), **fit},
+                    "n_images": len(photographs), "n_voxels": n_voxels}  # fmt: skip
+            put_card(out, card, clock, [target.name, "images.txt"])
     return target
 
 

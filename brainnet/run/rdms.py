@@ -15,10 +15,12 @@ from brainnet._files import array_digest, reading, write_csv
 from brainnet._work import at_work, device_of
 from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import adjusted_of
+from brainnet.features.layouts import Entries, Parts, entries_of, read_net2brain
 from brainnet.rsa import RDMs, rdm
 from brainnet.rsa.files import read_array
 from brainnet.rsa.pairs import pairs_of
 from brainnet.run.card import Clock, opening, put_card
+from brainnet.run.feature_files import FORMATS, read_features
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_rdms, probe_tokens, widths_of
 from brainnet.run.pictures import card_of_pictures, readable_pictures
@@ -57,7 +59,7 @@ def write_rdms(
             follow an equals sign, "torchvision:squeezenet1_0=weights.npz".
         layers: which; all by default.
         metric: distance, see ``DISTANCES``; one of your own is named by its file, "mine.py:chebyshev".
-        pool: how a network's tokens become features: "flatten", "mean", "global" or "both".
+        pool: how a network's tokens become features, one of ``brainnet.tokens.POOLS``.
         grid: None keeps each layer's own token map; a pair (height, width) averages larger maps down to it first, and
             no map grows, as in :func:`brainnet.run.extraction.extract_features`.
         batch_size: pictures per forward pass.
@@ -129,16 +131,8 @@ def _features(
     source: Path, wanted: Sequence[str] | None, pool: str
 ) -> tuple[dict[str, Any], Sequence[str] | None, dict[str, Any], tuple[int, dict[str, int]]]:
     """Layer -> a function that reads its features; the names of the conditions; where they came from; their sizes."""
-    if source.is_dir():
-        names = natural_sort(path.name for path in source.iterdir() if path.suffix in (".npy", ".npz"))
-        files = [source / name for name in names]
-        if not files:
-            raise FileNotFoundError(
-                f"no .npy or .npz features in {source}; for a folder of pictures name the network: --backbone."
-            )
-        found = {file.stem: _feature_file(file) for file in files}
-    elif source.suffix in (".npy", ".npz"):
-        found = {source.stem: _feature_file(source)}
+    if source.is_dir() or source.suffix in FORMATS:
+        found = _feature_files(source)
     else:
         store = TokenStore.open(source)
         widths = widths_of(store.layout, pool)
@@ -148,9 +142,9 @@ def _features(
     first = next(iter(conditions.values()))
     if any(other != first for other in conditions.values()):
         raise ValueError(f"the feature files in {source} name different conditions; every layer needs the same.")
-    listed = source / "images.txt"  # of `brainnet extract`
+    listed = source / "images.txt"
     if first is None and listed.is_file():
-        first = tuple(listed.read_text().splitlines())
+        first = tuple(listed.read_text(encoding="utf-8").splitlines())
     shapes = {name: np.shape(part[0]) for name, part in chosen.items()}
     sizes = max(shape[0] for shape in shapes.values()), {name: math.prod(shape[1:]) for name, shape in shapes.items()}
     return {name: (lambda a=part[0]: a) for name, part in chosen.items()}, first, {"files": list(chosen)}, sizes
@@ -165,6 +159,31 @@ def _known(wanted: Sequence[str], known: Iterable[str]) -> Sequence[str]:
     if missing:
         raise ValueError(f"no layer {missing[0]!r}; there are {', '.join(known)}.")
     return wanted
+
+
+def _feature_files(source: Path) -> dict[str, tuple[Any, tuple[str, ...] | None]]:
+    """Layer -> features (n_conditions, ...) and the names of the rows, of a folder or a file.
+
+    Arrays without a word on what they are may name their conditions by entries; all else is read as for an encoding.
+    """
+    plain = [source] if source.is_file() else [path for path in source.iterdir() if path.suffix in (".npy", ".npz")]
+    if plain and all(path.suffix in (".npy", ".npz") for path in plain) and not _says_more(source):
+        names = natural_sort(path.name for path in plain)
+        return {Path(name).stem: _feature_file(plain[0].with_name(name)) for name in names}
+    try:
+        files = read_features(source)
+    except FileNotFoundError as error:
+        hint = " For a folder of pictures name the network: --backbone." if source.is_dir() else ""
+        raise FileNotFoundError(f"{error}{hint}") from None
+    ids = None if files.ids is None else tuple(files.ids)
+    return {layer: (rows, ids) for layer, rows in files.layers.items()}
+
+
+def _says_more(source: Path) -> bool:
+    """Whether features have a run card, are of another tool, or have the names of their rows in the file."""
+    if source.is_file():
+        return (source.parent / "run.json").is_file() or (source.suffix == ".npz" and "images" in entries_of(source))
+    return (source / "run.json").is_file() or read_net2brain(source) is not None
 
 
 def _feature_file(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -185,7 +204,7 @@ def _feature_file(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
 
 
 def _rows(features: Any) -> Tensor:
-    tensor = torch.as_tensor(features)
+    tensor = torch.as_tensor(np.array(features[:]) if isinstance(features, Entries | Parts | np.memmap) else features)
     if tensor.ndim < 2:
         raise ValueError(f"features must be (n_conditions, n_features), got {tuple(tensor.shape)}.")
     return tensor.flatten(1)

@@ -24,6 +24,7 @@ def extract(
     resize: str = "mean",
     device: str | torch.device | None = None,
     workers: int | None = None,
+    channels_last: bool = True,
 ) -> Iterator[Tokens]:
     """Tokens of each batch of images, on ``grid``, while the next batches are being decoded.
 
@@ -37,6 +38,8 @@ def extract(
         resize: see :meth:`Tokens.resize`.
         device: where the backbone works; a module is moved there. None leaves it where it is.
         workers: decoding threads; None takes one per core, at most 8; 0 decodes in this thread.
+        channels_last: lay the channels of a token side by side, in which form pooling and packing are several times
+            faster; False leaves maps as they come, for one who wants their rows.
 
     Raises:
         MemoryError: the accelerator has too little memory for half a batch as well.
@@ -48,8 +51,8 @@ def extract(
             with torch.no_grad():  # not around the loop: a generator would leave it on for whoever iterates
                 output = backbone.get_tokens(images.to(device, non_blocking=True))
                 tokens = check_tokens(output, len(images), layers)
-                # pooling and packing are several times faster where the channels of a token lie side by side
-                tokens = tokens.map(lambda v: v.contiguous(memory_format=torch.channels_last) if v.ndim == 4 else v)
+                if channels_last:
+                    tokens = tokens.map(lambda v: v.contiguous(memory_format=torch.channels_last) if v.ndim == 4 else v)
                 return tokens if grid is None else tokens.resize(grid, resize)
 
         within_memory = HalvedOnce(tokens_of)

@@ -394,7 +394,7 @@ class TokenStore(torch.utils.data.Dataset):
 
         Args:
             layer: a layer's name.
-            pool: "mean", "global", "flatten" or "both", see :meth:`Tokens.features`.
+            pool: one of ``brainnet.tokens.POOLS``, see :meth:`Tokens.features`.
             index: as in :meth:`tokens`.
         """
         check_word("layer", layer, self.layers)

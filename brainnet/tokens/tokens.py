@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from brainnet._checks import check_word
 
-POOLS = ("flatten", "mean", "global", "both")  # how a layer's tokens become one row of features
+POOLS = ("flatten", "mean", "max", "global", "both", "all")  # how a layer's tokens become one row of features
 EXIF_ORIENTATION = 0x0112
 RESIZE_MODES = ("mean", "shrink", "bilinear")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -127,16 +127,20 @@ class Tokens(NamedTuple):
 
         Args:
             layer: a layer's name.
-            pool: "mean" over the local tokens (F = C), "global" (C), "flatten" (C*H*W), or "both" (mean, then global).
+            pool: "mean" or "max" over the local tokens (F = C), "global" (C), "flatten" (C*H*W), "both" (mean, then
+                global), or "all" tokens one after another, the global one first, as a transformer has them
+                ((1 + H*W) * C).
         """
         if layer not in self.local:
             raise ValueError(f"Unknown layer {layer!r}. Known: {', '.join(self.local)}")
         local, global_ = self.local[layer], self.global_[layer]
         pools = {
             "mean": lambda: local.mean((2, 3)),
+            "max": lambda: local.amax((2, 3)),
             "global": lambda: global_,
             "flatten": lambda: local.flatten(1),
             "both": lambda: torch.cat([local.mean((2, 3)), global_], 1),
+            "all": lambda: torch.cat([global_[:, None], local.flatten(2).transpose(1, 2)], 1).flatten(1),
         }
         check_word("pool", pool, POOLS)
         return pools[pool]()

@@ -54,6 +54,10 @@ def compared(out: Path) -> object:
     return (out / "compared" / "scores.csv").read_bytes()
 
 
+def geometry(out: Path) -> object:
+    return (out / "geometry" / "rdms.csv").read_bytes()
+
+
 KINDS = {
     "tokens": Kind(("encode with a store",), "store", ("store*",), "encode with a store"),
     "manifest of tokens": Kind(("encode with a store",), "store.json", ("store*",), "encode with a store"),
@@ -72,6 +76,9 @@ KINDS = {
     "scores": Kind(("fit",), "scores.csv", ("*",), "plot", picture),
     "card": Kind(("fit",), "run.json", ("*",), "show", lambda out: None, swapped=False),
     "model beside its card": Kind(("fit",), "run.json", ("*",), "predict", predictions),
+    "features": Kind(("extract",), "features.3*.npy", ("*",), "rdm its features", geometry),
+    "names of pictures": Kind(("extract",), "images.txt", ("*",), "rdm its features", geometry, swapped=False),
+    "predictions": Kind(("fit", "predict"), "predictions/predictions.npy", ("*",), "rdm its predictions", geometry),
     "RDMs": Kind(("rdm",), "rdms.npz", ("*",), "compare its RDMs", compared, swapped=False),
 }
 
@@ -92,6 +99,8 @@ def words_of(inputs: Path, out: Path) -> dict[str, list[str]]:
                                "--quiet"],
         "plot": ["plot", str(out)],
         "show": ["runs", "show", str(out)],
+        "rdm its features": ["rdm", str(out), "--out", str(out / "geometry"), "--quiet"],
+        "rdm its predictions": ["rdm", str(out / "predictions"), "--out", str(out / "geometry"), "--quiet"],
         "compare its RDMs": ["rsa", "compare", str(out / "rdms.npz"), "--model", str(out / "rdms.npz"),
                              "--permutations", "20", "--out", str(out / "compared"), "--quiet"],
     }  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 from brainnet._files import write_json
 from brainnet.run import card
-from brainnet.run.card import Clock, check_files, opening, put_card
+from brainnet.run.card import Clock, add_files, check_files, opening, put_card
 from brainnet.run.runs import read_card
 
 GB = 10**9
@@ -138,6 +138,25 @@ def test_a_card_and_the_files_it_tells_of_are_held_to_it(tmp_path):
         read_card(tmp_path / "run.json")
     (tmp_path / "run.json").write_text(text.replace(kept["created"], "2020-01-01T00:00:00Z"))
     assert read_card(tmp_path / "run.json")["seed"] == 1  # when it was made is no part of the seal
+
+
+def test_a_folder_among_the_results_is_held_to_its_card_and_further_files_come_into_it(tmp_path):
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "0.0").write_bytes(b"12")
+    put_card(tmp_path, {"kind": "extract"}, Clock(), ["a.zarr"])
+    check_files(tmp_path, "a.zarr")
+    (tmp_path / "later.npy").write_bytes(b"34")
+    add_files(tmp_path, "later.npy")
+    assert set(read_card(tmp_path / "run.json")["files"]) == {"a.zarr", "later.npy"}
+    check_files(tmp_path, "a.zarr", "later.npy")
+    (tmp_path / "later.npy").write_bytes(b"43")
+    with pytest.raises(ValueError, match=r"later\.npy is damaged"):
+        check_files(tmp_path, "later.npy")
+    (tmp_path / "a.zarr" / "0.1").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a\.zarr is damaged"):
+        check_files(tmp_path, "a.zarr")
+    write_json(tmp_path / "run.json", {"files": ["a.zarr"]})  # of another tool
+    check_files(tmp_path, "a.zarr")
 
 
 def test_the_seal_of_equal_results_is_one(tmp_path):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -21,14 +23,16 @@ from torch import nn
 
 from brainnet._work import Interrupted
 from brainnet.backbone import HookedBackbone, build_backbone
+from brainnet.features import rows as feature_rows
 from brainnet.run import extraction as run_extract
-from brainnet.run.extraction import extract_features
+from brainnet.run.extraction import FORMATS, extract_features
 from brainnet.run.feature_files import read_features
 from brainnet.run.rdms import write_rdms
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
 
+ROOT = Path(__file__).resolve().parents[2]
 READERS = {
     "npy": np.load,
     "csv": lambda path: pd.read_csv(path, index_col="image").to_numpy(),
@@ -67,11 +71,12 @@ def expected(pictures):
 
 @pytest.mark.parametrize("file_format", READERS)
 def test_every_format_holds_the_features_of_the_store(pictures, expected, tmp_path, monkeypatch, file_format):
-    monkeypatch.setattr(run_extract, "ROWS", 3)  # several parts
+    monkeypatch.setattr(feature_rows, "IMAGES", 3)  # several chunks
     out = tmp_path / "out"
     written = extract_features(
-        pictures, out, "expansion:small", layers=["2", "4"], pool="both", file_format=file_format, progress=False
-    )
+        pictures, out, "expansion:small", layers=["2", "4"], pool="both", file_format=file_format, batch_size=3,
+        progress=False,
+    )  # fmt: skip
     assert list(written) == ["2", "4"]
     for layer, path in written.items():
         np.testing.assert_allclose(READERS[file_format](path), expected(layer, "both"), rtol=1e-4, atol=1e-5)
@@ -97,7 +102,7 @@ def test_rdms_of_the_files_are_those_of_the_pictures(pictures, tmp_path):
 def test_an_interrupted_extraction_goes_on(pictures, tmp_path, monkeypatch):
     seen = []
 
-    def stopping(path, parts, ids):
+    def stopping(path, table):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -126,7 +131,7 @@ def test_nothing_of_another_extraction_is_left_beside_a_new_one(pictures, tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"file_format": "nyp"}, "Did you mean 'npy'"),
+        ({"file_format": "hdf6"}, "Did you mean 'hdf5'"),
         ({"pool": "men"}, "Did you mean 'mean'"),
         ({"layers": ["9"]}, "Unknown layer '9'"),
     ],
@@ -137,10 +142,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(pictures, tmp_path, settings, 
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unfinished_extraction_of_something_else_is_told(pictures, tmp_path):
+def test_an_unfinished_extraction_of_something_else_is_told(pictures, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    extract_features(pictures, out, "expansion:small", layers=["1"], progress=False, keep_tokens=True)
-    (out / "run.json").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(run_extract, "_finish", lambda *_, **__: {})  # as after a kill
+        extract_features(pictures, out, "expansion:small", layers=["1"], progress=False)
     with pytest.raises(ValueError, match="another extraction"):
         extract_features(pictures, out, "expansion:small", layers=["2"], progress=False)
 
@@ -222,17 +228,20 @@ def test_a_strangers_results_folder_takes_nothing_else_away(pictures, tmp_path, 
         victim.write_text("years of work")
     card = json.loads((out / "run.json").read_text())
     listed = str(victims[1]) if name == "/absolute/victim.npy" else name
-    card["files"] = listed if damaged else [*card["files"], listed]
+    card["files"] = listed if damaged else {**card["files"], str(listed): "0" * 64}
+    card["settings"]["layers"] = [*card["settings"]["layers"], listed]
     (out / "run.json").write_text(json.dumps(card))
     extract_features(pictures, out, "expansion:small", layers=["2"], pool="mean", progress=False, overwrite=True)
     assert all(victim.read_text() == "years of work" for victim in victims)
     assert (out / "1.npy").exists() == damaged
 
 
-@pytest.mark.parametrize("own", ["tokens.bin", "tokens.bin.json", ".unfinished", ".brainnet.lock"])
+@pytest.mark.parametrize("own", ["tokens.bin", "tokens.bin.json", ".unfinished", ".rows", ".brainnet.lock"])
 def test_nothing_is_written_through_a_strangers_links(pictures, tmp_path, own):
     (tmp_path / "out").mkdir()
-    (tmp_path / "victim").mkdir() if own == ".unfinished" else (tmp_path / "victim").write_text("years of work")
+    (tmp_path / "victim").mkdir() if own in (".unfinished", ".rows") else (tmp_path / "victim").write_text(
+        "years of work"
+    )
     (tmp_path / "out" / own).symlink_to(tmp_path / "victim")
     with pytest.raises(ValueError, match="link"):
         extract_features(pictures, tmp_path / "out", "expansion:small", layers=["1"], progress=False, overwrite=True)
@@ -270,6 +279,17 @@ def test_what_a_kill_leaves_is_never_read_and_goes_with_the_next(pictures, tmp_p
         assert np.load(out / "1.npy").shape == (7, 108)
 
 
+def test_a_kill_after_the_card_leaves_nothing_for_long(pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_extract.RowsFolder, "remove", lambda self: None)
+        extract_features(pictures, out, "expansion:small", layers=["1"], progress=False)
+    assert ".rows" in visible(out)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        extract_features(pictures, out, "expansion:small", layers=["1"], progress=False)
+    assert visible(out) == {"1.npy", "images.txt", "run.json"}
+
+
 EXTRACT = """
 import sys, time
 from brainnet.cli.app import command_line
@@ -279,23 +299,23 @@ def slow(self, images):
     time.sleep({pause})
     return real(self, images)
 Expansion.compute_tokens = slow
-from brainnet.store import manifest
-manifest.CHUNK_IMAGES = 2
+from brainnet.features import rows
+rows.IMAGES = 2
 sys.argv = ["brainnet", "extract", {pictures!r}, "--backbone", "expansion:small", "--layer", "1", "--batch-size", "2",
-            "--pool", "mean", "--out", {out!r}]
+            "--pool", "mean", "--out", {out!r}, "--format", {file_format!r}]
 command_line()
 """
 
 
-def start(pictures, out, pause):
-    code = EXTRACT.format(pictures=str(pictures), out=str(out), pause=pause)
+def start(pictures, out, pause, file_format="npy"):
+    code = EXTRACT.format(pictures=str(pictures), out=str(out), pause=pause, file_format=file_format)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def wait_for_a_chunk(out):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if (out / "tokens.bin.json").is_file() and json.loads((out / "tokens.bin.json").read_text())["n_complete"]:
+        if list(out.glob(".rows/*.rows")):
             return
         time.sleep(0.02)
 
@@ -351,6 +371,50 @@ def test_layers_may_be_patterns(tmp_path):
     assert all(len(np.load(path)) == 3 for path in files.values())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_memory_does_not_grow_with_the_number_of_pictures(file_format):
+    """Features of 10 MB and 50 MB; what holds a table would hold 40 MB more."""
+    few, many = (
+        float(subprocess.run(
+            [sys.executable, "-m", "benchmarks", "extraction", "--peak", file_format, "--images", str(n)],
+            capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ).stdout.split()[-1])
+        for n in (200, 1000)
+    )  # fmt: skip
+    assert many - few < 12
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_the_files_are_those_of_an_undisturbed_run(pictures, tmp_path):
+    """As often as ``BRAINNET_TEST_KILLS`` says, by default 20 times; chunks of two pictures, so that some are kept."""
+    formats = ("npy", "mat", "zarr", "net2brain")
+
+    def finished(out, file_format):
+        said = start(pictures, out, 0, file_format).communicate(timeout=120)
+        assert (out / "run.json").is_file(), said
+        return {
+            str(path.relative_to(out)): path.read_bytes()
+            for path in sorted(out.rglob("*"))
+            if path.is_file() and path.name != "run.json"
+        }, json.loads((out / "run.json").read_text())["files"]
+
+    began = time.monotonic()
+    whole = {one: finished(tmp_path / one, one) for one in formats}
+    duration = (time.monotonic() - began) / len(formats) + 4 * 0.3
+    moments, kept = random.Random(0), 0
+    for number in range(int(os.environ.get("BRAINNET_TEST_KILLS", "20"))):
+        file_format, out = formats[number % len(formats)], tmp_path / str(number)
+        process = start(pictures, out, 0.3, file_format)
+        time.sleep(moments.uniform(0.5, 1) * duration)
+        process.kill()
+        process.communicate()
+        kept += 0 < len(list(out.glob(".rows/*.rows"))) < 4
+        (out / "run.json").unlink(missing_ok=True)  # of one that was through
+        assert finished(out, file_format) == whole[file_format]
+    assert kept, "no kill left some of the chunks"
+
+
 @pytest.fixture
 def classes(pictures):
     """The pictures in folders of two classes, one of them damaged."""
@@ -371,7 +435,7 @@ def test_bad_pictures_are_left_out_where_that_is_asked_for(classes, tmp_path, mo
     load = run_extract.Images.__getitem__
     monkeypatch.setattr(run_extract.Images, "__getitem__", lambda self, i: decoded.append(i) or load(self, i))
     with monkeypatch.context() as patch:
-        patch.setitem(run_extract.WRITERS, "npy", lambda path, parts, ids: 1 / 0)
+        patch.setitem(run_extract.WRITERS, "npy", lambda path, table: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             extract_features(classes, out, "expansion:small", skip_bad=True, **how)
     monkeypatch.setattr("brainnet.stimuli.decoding.as_rgb", None)  # on resuming nothing is decoded, nor checked, again

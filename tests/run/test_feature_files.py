@@ -12,6 +12,8 @@ import pytest
 import torch
 from scipy.io import savemat
 
+import brainnet
+from brainnet.run.extraction import FORMATS
 from brainnet.run.feature_files import read_features
 
 NAMES = [f"im{i}" for i in (3, 1, 2, 0)]
@@ -121,9 +123,9 @@ def test_what_is_missing_or_ambiguous_is_named(tmp_path):
     (tmp_path / "late.npy").write_bytes(b"no array")
     with pytest.raises(ValueError, match=r"late\.npy"):
         read_features(tmp_path / "late.npy")
-    (tmp_path / "notes.txt").write_text("1 2")
-    with pytest.raises(ValueError, match=r"notes\.txt"):
-        read_features(tmp_path / "notes.txt")
+    (tmp_path / "notes.md").write_text("1 2")
+    with pytest.raises(ValueError, match=r"notes\.md"):
+        read_features(tmp_path / "notes.md")
 
 
 def test_layers_of_other_images_are_refused(tmp_path):
@@ -152,3 +154,102 @@ def test_several_layers_in_one_file_keep_their_names(tmp_path):
     np.savez(tmp_path / "net.npz", early=ROWS, late=ROWS * 2, images=np.array(NAMES), labels=np.arange(9.0))
     found = read_features(tmp_path / "net.npz").of(WANTED)
     assert [name for name in found if name != "image_ids"] == ["early", "late"]
+
+
+# ---------------------------------------------------------------------- what extract and other tools write
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    for i in (0, 1, 2, 10):
+        pixels = np.random.default_rng(i).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"im{i}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_every_format_of_extract_is_read_and_no_flipped_byte_is_believed(tmp_path, pictures, file_format):
+    how = {"layers": ["2", "a/b"], "pool": "mean", "progress": False}
+    network = Pair()
+    truth = brainnet.extract(network, pictures, **how)
+    written = brainnet.extract(network, pictures, tmp_path / "out", format=file_format, **how)
+    files = read_features(tmp_path / "out")
+    assert files.label == "Pair"
+    assert list(files.layers) == ["2", "a/b"]
+    assert files.ids == ["im0", "im1", "im2", "im10"]
+    found = files.of(["im10", "im0"])
+    for layer in how["layers"]:
+        np.testing.assert_allclose(found[layer][:], truth[layer][[3, 0]], rtol=1e-6)
+    target = written["a/b"]
+    target = next(path for path in sorted(target.rglob("*")) if path.is_file()) if target.is_dir() else target
+    raw = bytearray(target.read_bytes())
+    raw[-3] ^= 1
+    target.write_bytes(raw)
+    with pytest.raises(ValueError, match="damaged"):
+        read_features(tmp_path / "out")
+
+
+class Pair:
+    def get_tokens(self, images):
+        local = {"2": images[:, :, ::7, ::5], "a/b": images[:, 1:, ::50, ::50]}
+        return local, {name: values.mean((2, 3)) for name, values in local.items()}
+
+
+def test_text_beside_features_is_no_layer(tmp_path):
+    np.save(tmp_path / "late.npy", ROWS)
+    (tmp_path / "README.txt").write_text("read me")
+    assert list(read_features(tmp_path).layers) == ["late"]
+    (tmp_path / "late.npy").unlink()
+    with pytest.raises(ValueError, match=r"README\.txt"):
+        read_features(tmp_path)
+
+
+def test_steps_beside_features_are_no_layer(tmp_path, pictures):
+    brainnet.extract(Pair(), pictures, tmp_path / "out", format="npz", reduce="pca:2", progress=False)
+    assert {layer: rows.shape for layer, rows in read_features(tmp_path / "out").layers.items()} == {
+        "2": (4, 2), "a/b": (4, 2),
+    }  # fmt: skip
+
+
+THINGSVISION = ("npy", "mat", "pt", "hdf5", "txt", "low_memory", "split", "split hdf5", "split mat")
+
+
+@pytest.mark.parametrize("kind", THINGSVISION)
+def test_the_files_of_thingsvision_are_read(tmp_path, kind):
+    (tmp_path / "file_names.txt").write_text("".join(f"/data/set/{name}.jpg\n" for name in NAMES))
+    bare = [f"/data/set/{name}" for name in NAMES]
+    if kind == "npy":
+        np.save(tmp_path / "features.npy", ROWS)
+    elif kind == "mat":
+        savemat(tmp_path / "features.mat", dict(zip(bare, ROWS, strict=True)))
+    elif kind == "pt":
+        torch.save(torch.from_numpy(ROWS), tmp_path / "features.pt")
+    elif kind == "hdf5":
+        with h5py.File(tmp_path / "features.hdf5", "w") as file:
+            file["features"] = ROWS
+    elif kind == "txt":
+        np.savetxt(tmp_path / "features.txt", ROWS)
+    elif kind == "low_memory":
+        for module in ("conv1", "fc"):
+            (tmp_path / module).mkdir()
+            for first in (0, 2):
+                np.save(tmp_path / module / f"features_{first}-{first + 2}.npy", ROWS[first : first + 2])
+    elif kind == "split":
+        for part in (0, 1):
+            np.save(tmp_path / f"features_{part + 1:02d}.npy", ROWS[2 * part : 2 * part + 2])
+    elif kind == "split hdf5":
+        with h5py.File(tmp_path / "features.hdf5", "w") as file:
+            file["features_01"], file["features_02"] = ROWS[:1], ROWS[1:]
+    elif kind == "split mat":
+        for part in (0, 1):
+            rows = slice(2 * part, 2 * part + 2)
+            savemat(tmp_path / f"features_{part + 1:02d}.mat", dict(zip(bare[rows], ROWS[rows], strict=True)))
+    files = read_features(tmp_path)
+    for layer in files.layers:
+        np.testing.assert_allclose(files.of(WANTED)[layer][:], IN_ORDER, rtol=1e-6)
+    assert list(files.layers) == (["conv1", "fc"] if kind == "low_memory" else list(files.layers)[:1])
+    if kind == "low_memory":
+        np.testing.assert_allclose(read_features(tmp_path / "fc").of(WANTED)["fc"][:], IN_ORDER, rtol=1e-6)

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from brainnet.plmodel import PLModel
+from brainnet.run.feature_files import read_features
 from brainnet.run.prediction import load_model, predict
+from brainnet.run.runs import read_run
 
 
 def test_predictions_of_new_images(finished, tmp_path, monkeypatch):
@@ -34,6 +36,16 @@ def test_predictions_of_new_images(finished, tmp_path, monkeypatch):
     np.testing.assert_allclose(some, found[[0, 2]], atol=1e-6)
     assert (tmp_path / "some/images.txt").read_text().split() == ["photo0", "photo2"]
 
+    assert read_features(tmp_path / "out").ids == ["photo0", "photo1", "photo2"]
+    again = predict(finished[0], folder, tmp_path / "out", progress=False)
+    np.testing.assert_allclose(np.load(again), found, atol=1e-5)
+    raw = bytearray(path.read_bytes())
+    raw[-2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"predictions\.npy is damaged"):
+        read_features(tmp_path / "out")
+    found = np.load(path)
+
     def stop(self, images):
         raise KeyboardInterrupt
 
@@ -51,3 +63,12 @@ def test_a_voxel_that_could_not_be_trained_predicts_nan(mapped, tmp_path):
     with Image.open(tmp_path / "a.png") as photo, torch.no_grad():
         expected = model(data.preprocessing(photo)[None])[0][0]
     np.testing.assert_allclose(found[0, :4], expected[:4], atol=1e-5)
+
+
+def test_predictions_in_the_folder_of_the_run_stand_in_its_card(finished, tmp_path):
+    run = shutil.copytree(finished[0], tmp_path / "run")
+    Image.new("RGB", (32, 32), (9, 99, 199)).save(tmp_path / "a.png")
+    predict(run, [tmp_path / "a.png"], run, progress=False)
+    _, card = read_run(run)
+    assert card["kind"] == "fit"
+    assert {"model.ckpt", "predictions.npy", "images.txt"} <= set(card["files"])

@@ -49,7 +49,9 @@ def test_a_grid_that_must_grow_is_interpolated():
     assert resize_map(torch.ones(1, 1, 6, 12), (8, 8)).shape == (1, 1, 8, 8)
 
 
-@pytest.mark.parametrize(("pool", "size"), [("mean", 3), ("global", 3), ("flatten", 60), ("both", 6)])
+@pytest.mark.parametrize(
+    ("pool", "size"), [("mean", 3), ("max", 3), ("global", 3), ("flatten", 60), ("both", 6), ("all", 63)]
+)
 def test_features_have_one_row_per_image(rng, pool, size):
     assert some_tokens(generator=rng).features("a", pool).shape == (2, size)
 
