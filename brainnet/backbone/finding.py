@@ -59,8 +59,8 @@ def find_backbones(
         ValueError: a word that no network and no other tool has; the message names the nearest one.
 
     >>> found = find_backbones(method="SimCLR")
-    >>> found["name"].tolist(), found["training_set"].tolist()
-    (['ssl:simclr_resnet50'], ['imagenet-1k'])
+    >>> found["name"].tolist()
+    ['ssl:simclr_resnet50', 'ssl:simclr_resnet50_800ep']
     """
     import pandas as pd
 

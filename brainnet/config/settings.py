@@ -8,6 +8,7 @@ and ``configs/v4_squeezenet.yaml`` hold the recipes that work on a thousand imag
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
 import os
 import re
@@ -282,6 +283,16 @@ def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
     if section in OPEN_SECTIONS:
         group, leaf = section.split(".")
         cfg[group][leaf][name] = _literal(value)
+        return
+    if key in OPEN_SECTIONS:  # all at once, as "{subject: 2}"
+        options = value
+        if isinstance(value, str):
+            with contextlib.suppress(yaml.YAMLError):
+                options = yaml.safe_load(value)
+        if not isinstance(options, dict):
+            raise ValueError(f"{key} in {where} holds options by name, as {{subject: 2}}; got {value!r}.")
+        for option, item in options.items():
+            _set(cfg, f"{key}.{option}", item, where)
         return
     known = config_keys()
     if key not in known:

@@ -103,3 +103,13 @@ def test_keys_survive_a_round_trip_through_yaml(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(cfg.dump())
     assert config_keys(load_config(file)) == config_keys(cfg)
+
+
+def test_options_may_be_given_all_at_once():
+    one = load_config(None, ["DATASET.OPTIONS", "{subject: 2, space: func1mm}", "BACKBONE.OPTIONS", "{}"])
+    other = load_config(None, ["DATASET.OPTIONS.subject", "2", "DATASET.OPTIONS.space", "func1mm"])
+    assert one == other
+    with pytest.raises(ValueError, match=r"DATASET\.OPTIONS .*'two'"):
+        load_config(None, ["DATASET.OPTIONS", "two"])
+    with pytest.raises(ValueError, match=r"DATASET\.OPTIONS"):
+        load_config(None, ["DATASET.OPTIONS", "{subject: "])

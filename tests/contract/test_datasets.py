@@ -15,6 +15,7 @@ from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.plmodel import build_dataset
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
+from tests.dataset.readers.nsd_folder import write_volume
 
 
 class Filters:
@@ -40,11 +41,17 @@ def _array(folder):
     return DATASETS["array"](pixels, repeats=generator.normal(size=(15, 6, 4)) + np.arange(15)[:, None, None])
 
 
+def _nsd(folder):
+    if not folder.exists():
+        write_volume(folder, n_sessions=1, n_places=80)
+    return DATASETS["nsd"](folder, space="func1pt8mm", version="betas_fithrf", progress=False)
+
+
 def _simulated(folder):
     return DATASETS["simulated"](0, 30, 4, 6, backbone=Filters(), n_voxels=20, progress=False)
 
 
-TINY = {"algonauts": _algonauts, "array": _array, "simulated": _simulated}
+TINY = {"algonauts": _algonauts, "array": _array, "nsd": _nsd, "simulated": _simulated}
 
 
 @pytest.fixture(scope="module", params=DATASETS.names())
@@ -152,6 +159,9 @@ def _from_config(name, folder):
             )
         np.save(folder / "responses.npy", generator.normal(size=(15, 6)))
         return ["DATASET.OPTIONS.test", "0.3"]
+    if name == "nsd":
+        _nsd(folder)
+        return ["DATASET.OPTIONS", "{'space': 'func1pt8mm', 'version': 'betas_fithrf', 'sessions': 1}"]
     return ["DATASET.N_TRAIN", "20", "DATASET.N_TEST", "5", "DATASET.N_VOXELS", "10", "DATASET.OPTIONS.n_val", "4",
             "BACKBONE.NAME", "expansion:small"]  # fmt: skip
 

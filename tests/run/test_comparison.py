@@ -196,7 +196,7 @@ def test_wrong_words_are_named_before_any_work(numbers, features, monkeypatch):
         ({"metric": "ckaa"}, "metric 'ckaa'"),
         ({"dissimilarity": "correlations"}, "correlations"),
         ({"correlation": "spearmen"}, "spearmen"),
-        ({"pool": "max"}, "pool 'max'"),
+        ({"pool": "maxi"}, "pool 'maxi'"),
         ({"device": "cuda:99"}, "cuda:99"),
         ({"layers": {"nets": ["wide"]}}, "'nets', which is no network here. Did you mean 'net'"),
         ({"seed": 3}, "seed are of networks named by text"),

@@ -117,7 +117,7 @@ class NSD(ResponseDataset):
             self._space(space, columns, affine),
             splits,
             noise_ceiling=ceiling.r.float(),
-            noise_ceiling_definition=f"{ceiling.definition}{raw}",
+            noise_ceiling_definition=f"{ceiling.definition}{raw}, about K = {ceiling.n_repeats}",
             n_repeats=ceiling.n_repeats,
         )
         self.trials = found

@@ -31,8 +31,9 @@ def write_design(root: Path, seed: int = 0, n_places: int = 400) -> tuple[np.nda
     ids = generator.permutation(73_000)
     rows[:, :1000] = np.sort(ids[:1000])
     rows[:, 1000:] = ids[1000:73_000].reshape(8, 9000)
+    repeats = max(2, -(-TRIALS // n_places))
     places = np.r_[np.arange(60), np.arange(1000, 1000 + n_places - 60)]
-    order = np.concatenate([generator.permutation(np.tile(places, 2))[:TRIALS] for _ in range(40)])
+    order = np.concatenate([generator.permutation(np.tile(places, repeats))[:TRIALS] for _ in range(40)])
     folder = root / "nsddata/experiments/nsd"
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {"masterordering": order[None] + 1.0, "subjectim": rows + 1.0, "sharedix": rows[:1, :1000] + 1.0}
@@ -53,13 +54,19 @@ def write_images(root: Path, rows: np.ndarray) -> None:
 
 
 def write_volume(
-    root: Path, subject: int = 1, n_sessions: int = 2, kind: str = ".hdf5", version: str = "betas_fithrf", seed: int = 0
+    root: Path,
+    subject: int = 1,
+    n_sessions: int = 2,
+    kind: str = ".hdf5",
+    version: str = "betas_fithrf",
+    seed: int = 0,
+    n_places: int = 400,
 ) -> Planted:
     """Betas of a volume of 6 x 5 x 4 voxels, their masks and regions; voxel 3 of the mask is lost in session 2."""
     import h5py
     import nibabel
 
-    order, rows = write_design(root, seed)
+    order, rows = write_design(root, seed, n_places)
     generator = np.random.default_rng(seed + 1)
     inside = np.zeros(GRID, bool)
     inside[1:5, 1:4, 1:3] = True
