@@ -22,6 +22,8 @@ SMALLER = {
     " BACKBONE.WEIGHTS weights.npz TOKENS.PCA 8 TRAINER.MAX_EPOCHS 1",
     r"^brainnet fit --config v4_squeezenet.*": r"\g<0> DATASET.SESSION 210325",
     r"torchvision:squeezenet1_0": r"\g<0>=weights.npz",
+    r"^(brainnet classify .*)torchvision:resnet50": r"\1torchvision:squeezenet1_0=weights.npz",
+    r"(-b (?:torchvision|timm):\w+)(?= )": r"\1=random",
     r"^brainnet encode.*": r"\g<0> --resamples 20",
     r"^brainnet runs rerun.*": r"\g<0> --yes",
     r"^brainnet (rsa|searchlight) .*": r"\g<0> --permutations 20",

@@ -44,7 +44,7 @@ from brainnet.run.encoding_trained import TRAIN, add_run, check_left_out, subjec
 from brainnet.run.encoding_weights import clear_weights, kept_weights
 from brainnet.run.feature_files import FeatureFiles, read_features
 from brainnet.run.folder import claimed
-from brainnet.run.forecast import announced, of_encoding
+from brainnet.run.forecast import Forecast, announced, of_encoding
 from brainnet.run.names import check_names, with_regions
 from brainnet.run.pictures import warn_of_copies
 from brainnet.run.results import PACKAGES
@@ -109,9 +109,55 @@ def encode_subjects(
     out, clock = Path(out), Clock()
     choices = replace(choices or Choices(), **chosen)
     n_jobs = joblib.effective_n_jobs(n_jobs)
+    refuse_others(out, KIND)
+    asked = _read(cfg, choices)
+    clock.lap("data")
+    with claimed(out, KIND):
+        try:
+            fitted = _fit(cfg, choices, asked, out, clock, n_jobs=n_jobs, force=force, progress=progress)
+            clock.lap("fits")
+            encoding = fitted.encoding
+            significance = significance_table(encoding, choices.n_resamples, progress)
+            results = Results(encoding, significance, *difference_tables(encoding, choices.n_resamples, progress))
+            clock.lap("tests")
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"encoding was interrupted; tokens and finished jobs are kept: the same command goes on in {out}."
+            ) from None
+        card = _card(cfg, choices, asked, fitted, n_jobs)
+        _write(results, out, progress)
+        clock.lap("files and figures")
+        put_card(out, card, clock, [f"weights/{path.name}" for path in sorted((out / "weights").glob("*.npz"))])
+    return encoding
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What a call names, read and checked before any work.
+
+    Attributes:
+        estimators: method -> estimator.
+        networks: as planned; ``built``, label -> those that are built already.
+        data: subject -> data set; ``cards``, what a run card says of each.
+        files: label -> features in files; ``features``, label -> subject -> the same in the order of its images.
+        runs: folder of a trained map -> its subject.
+        groups: subject -> (n_images,) labels; None where no groups are left out.
+    """
+
+    estimators: Mapping[str, Any]
+    networks: Sequence[Network]
+    built: Mapping[str, Any]
+    data: Mapping[str, ResponseDataset]
+    cards: Mapping[str, Mapping[str, Any]]
+    files: Mapping[str, FeatureFiles]
+    features: Mapping[str, Mapping[str, Any]]
+    runs: Mapping[Path, str]
+    groups: Mapping[str, Any] | None
+
+
+def _read(cfg: CfgNode, choices: Choices) -> _Asked:
     estimators = check_choices(choices)
     device_of(choices.device)
-    refuse_others(out, KIND)
     configs = subject_configs(cfg, choices.subjects)
     files = _feature_files(choices)
     planned = plan_networks(cfg, choices.backbones, choices.precision, choices.image_size)
@@ -128,91 +174,99 @@ def encode_subjects(
     for name, one in data.items():
         warn_of_copies(one, TRAIN, name)
         one.space = with_regions(one.space, choices.rename)
-    features = {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()}
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
-    matched = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
-    check_left_out(matched, parted(choices.methods)[1])
-    groups = None if choices.groups is None else {name: read_groups(choices.groups, one) for name, one in data.items()}
-    clock.lap("data")
-    with claimed(out, KIND):
-        try:
-            stores, twins, described = build_stores(
-                cfg, networks, built, data, out, n_jobs, choices.device, force, progress
-            )
-            described |= {label: {name: {"features": str(one.source)} for name in data} for label, one in files.items()}
-            clock.lap("tokens")
-            plan = Plan(
-                {label: by_subject.__getitem__ for label, by_subject in {**stores, **features}.items()},
-                data,
-                estimators,
-                _chosen_layers(choices.layers, networks, files),
-                choices.pool,
-                choices.controls,
-                choices.n_resamples,
-                TRAIN,
-            )
-            fit = partial(
-                encode,
-                pool=choices.pool,
-                train=TRAIN,
-                groups=groups,
-                cv=choices.cv,
-                weights=(lambda model, subject: described[model][subject]) if choices.keep_weights else None,
-                out=out,
-                n_resamples=choices.n_resamples,
-                seed=choices.seed,
-            )
-            forecast = announced(of_encoding(plan.grid(n_jobs, choices.keep_weights)), out, force)
-            seconds = plan.seconds(partial(fit, n_jobs=1, progress=False), n_jobs)
-            if seconds is not None:
-                forecast = announced(replace(forecast, seconds=clock.elapsed() + seconds), out, True)
-            encoding = fit(
-                plan.sources,
-                data,
-                methods=plan.estimators,
-                layers=plan.layers,
-                controls=choices.controls,
-                twins={label: by_subject.__getitem__ for label, by_subject in twins.items()},
-                n_jobs=n_jobs,
-                progress=progress,
-            )
-            clear_weights(out, encoding.fits if choices.keep_weights else ())
-            weights = (
-                kept_weights(out, encoding) if choices.keep_weights else []
-            )  # found again by the network's own name
-            learned = {run: add_run(encoding, run, name, stores) for run, name in matched.items()}
-            fit_apart = partial(fit, plan.sources, data, layers=plan.layers, train=("train",), weights=None,
-                                out=out / "stacking", n_resamples=1, n_jobs=n_jobs, progress=progress)  # fmt: skip
-            maps = [one for _, one in learned.values()]
-            add_mixes(encoding, parted(choices.methods)[1], maps,
-                      lambda names: fit_apart(methods={name: plan.estimators[name] for name in names}))  # fmt: skip
-            encoding.rename_models(choices.rename)
-            clock.lap("fits")
-            significance = significance_table(encoding, choices.n_resamples, progress)
-            results = Results(encoding, significance, *difference_tables(encoding, choices.n_resamples, progress))
-            clock.lap("tests")
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"encoding was interrupted; tokens and finished jobs are kept: the same command goes on in {out}."
-            ) from None
-        card = {
-            **opening(KIND, (*PACKAGES, "himalaya", "pandas", "joblib", "nibabel")),
-            "seed": choices.seed,
-            "config": config_keys(cfg),
-            "settings": {**asdict(choices), "fitted_on": list(TRAIN), "n_jobs": n_jobs},
-            "subjects": cards,
-            "backbones": {network.label: network.fingerprint for network in networks},
-            "random_twins": {n.label: n.twin.fingerprint for n in networks if n.twin is not None},
-            "features": {label: _features_card(one) for label, one in files.items()},
-            "runs": {str(run): one for run, (one, _) in learned.items()},
-            "weights": weights,
-            "scores": _summary(encoding),
-            "forecast": forecast.of_card(),
-        }
-        _write(results, out, progress)
-        clock.lap("files and figures")
-        put_card(out, card, clock, [f"weights/{path.name}" for path in sorted((out / "weights").glob("*.npz"))])
-    return encoding
+    runs = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
+    check_left_out(runs, parted(choices.methods)[1])
+    return _Asked(
+        estimators,
+        networks,
+        built,
+        data,
+        cards,
+        files,
+        {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()},
+        runs,
+        None if choices.groups is None else {name: read_groups(choices.groups, one) for name, one in data.items()},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """All fits, and what the card says of the trained maps, of kept weights, and of the forecast."""
+
+    encoding: Encoding
+    learned: Mapping[str, Mapping[str, Any]]
+    weights: Sequence[Any]
+    forecast: Forecast
+
+
+def _fit(
+    cfg: CfgNode, choices: Choices, asked: _Asked, out: Path, clock: Clock, *, n_jobs: int, force: bool, progress: bool
+) -> _Fitted:
+    """Tokens, a forecast, the grid of fits, trained maps beside them, and mixes of both."""
+    data = asked.data
+    stores, twins, described = build_stores(
+        cfg, asked.networks, asked.built, data, out, n_jobs, choices.device, force, progress
+    )
+    described |= {label: {name: {"features": str(one.source)} for name in data} for label, one in asked.files.items()}
+    clock.lap("tokens")
+    plan = Plan(
+        {label: by_subject.__getitem__ for label, by_subject in {**stores, **asked.features}.items()},
+        data,
+        asked.estimators,
+        _chosen_layers(choices.layers, asked.networks, asked.files),
+        choices.pool,
+        choices.controls,
+        choices.n_resamples,
+        TRAIN,
+    )
+    fit = partial(
+        encode,
+        pool=choices.pool,
+        train=TRAIN,
+        groups=asked.groups,
+        cv=choices.cv,
+        weights=(lambda model, subject: described[model][subject]) if choices.keep_weights else None,
+        out=out,
+        n_resamples=choices.n_resamples,
+        seed=choices.seed,
+    )
+    forecast = announced(of_encoding(plan.grid(n_jobs, choices.keep_weights)), out, force)
+    seconds = plan.seconds(partial(fit, n_jobs=1, progress=False), n_jobs)
+    if seconds is not None:
+        forecast = announced(replace(forecast, seconds=clock.elapsed() + seconds), out, True)
+    fit = partial(fit, plan.sources, data, layers=plan.layers, n_jobs=n_jobs, progress=progress)
+    twins = {label: by_subject.__getitem__ for label, by_subject in twins.items()}
+    encoding = fit(methods=plan.estimators, controls=choices.controls, twins=twins)
+    clear_weights(out, encoding.fits if choices.keep_weights else ())
+    weights = kept_weights(out, encoding) if choices.keep_weights else []  # found again by the network's own name
+    learned = {run: add_run(encoding, run, name, stores) for run, name in asked.runs.items()}
+    apart = partial(fit, train=("train",), weights=None, out=out / "stacking", n_resamples=1)
+    add_mixes(
+        encoding,
+        parted(choices.methods)[1],
+        [one for _, one in learned.values()],
+        lambda names: apart(methods={name: plan.estimators[name] for name in names}),
+    )
+    encoding.rename_models(choices.rename)
+    return _Fitted(encoding, {str(run): one for run, (one, _) in learned.items()}, weights, forecast)
+
+
+def _card(cfg: CfgNode, choices: Choices, asked: _Asked, fitted: _Fitted, n_jobs: int) -> dict[str, Any]:
+    return {
+        **opening(KIND, (*PACKAGES, "himalaya", "pandas", "joblib", "nibabel")),
+        "seed": choices.seed,
+        "config": config_keys(cfg),
+        "settings": {**asdict(choices), "fitted_on": list(TRAIN), "n_jobs": n_jobs},
+        "subjects": asked.cards,
+        "backbones": {network.label: network.fingerprint for network in asked.networks},
+        "random_twins": {n.label: n.twin.fingerprint for n in asked.networks if n.twin is not None},
+        "features": {label: _features_card(one) for label, one in asked.files.items()},
+        "runs": fitted.learned,
+        "weights": fitted.weights,
+        "scores": _summary(fitted.encoding),
+        "forecast": fitted.forecast.of_card(),
+    }
 
 
 def _write(results: Results, out: Path, progress: bool) -> None:
