@@ -156,14 +156,18 @@ def mix_of(left_out: Tensor, response: Tensor) -> Mix:
     total = torch.where(total > 0, total, torch.nan)
     scaled = errors / (total / len(y)).sqrt()
     pooling = _pooling(scaled)
-    weights = convex_weights(_products(scaled, pooling)).T
+    weights = convex_weights(_pooled(_products(scaled), pooling)).T
     mixed = torch.einsum("iv,inv->nv", weights, errors)
     return Mix(weights, 1 - errors.square().sum(1) / total, 1 - mixed.square().sum(0) / total, pooling)
 
 
-def _products(errors: Tensor, pooling: float) -> Tensor:
-    """(n_voxels, n_members, n_members) products of errors (n_members, n_images, n_voxels), each with all voxels'."""
-    own = torch.einsum("inv,jnv->vij", errors, errors)
+def _products(errors: Tensor) -> Tensor:
+    """(n_voxels, n_members, n_members) products of errors (n_members, n_images, n_voxels), summed over images."""
+    return torch.einsum("inv,jnv->vij", errors, errors)
+
+
+def _pooled(own: Tensor, pooling: float) -> Tensor:
+    """Products of each voxel, with the mean of all voxels' ``pooling`` times beside them."""
     known = own[own.isfinite().all(2).all(1)]
     if pooling == 0 or not len(known):
         return own
@@ -179,13 +183,13 @@ def _pooling(errors: Tensor) -> float:
     if some.shape[2] < 2 or n_folds < 2:
         return 0.0  # nobody to speak for
     fold = torch.arange(some.shape[1]) % n_folds
-    missed = []
-    for pooling in POOLINGS:
-        weights = [convex_weights(_products(some[:, fold != k], pooling)).T for k in range(n_folds)]
-        missed.append(
-            sum(torch.einsum("iv,inv->nv", w, some[:, fold == k]).square().sum() for k, w in enumerate(weights))
-        )
-    return POOLINGS[int(torch.stack(missed).argmin())]
+    parts = [(_products(some[:, fold != k]), _products(some[:, fold == k])) for k in range(n_folds)]
+
+    def missed(pooling: float) -> float:
+        weights = ((convex_weights(_pooled(found, pooling)), held) for found, held in parts)
+        return float(sum(torch.einsum("vi,vij,vj->", w, held, w) for w, held in weights))
+
+    return min(POOLINGS, key=missed)
 
 
 def _rows(groups: Any, rows: Tensor) -> Any:

@@ -140,7 +140,7 @@ class _Asked:
         networks: as planned; ``built``, label -> those that are built already.
         data: subject -> data set; ``cards``, what a run card says of each.
         files: label -> features in files; ``features``, label -> subject -> the same in the order of its images.
-        runs: folder of a trained map -> its subject.
+        runs: folder of a trained map -> its subject; ``mixes``, see :func:`brainnet.run.encoding_mixes.parted`.
         groups: subject -> (n_images,) labels; None where no groups are left out.
     """
 
@@ -152,6 +152,7 @@ class _Asked:
     files: Mapping[str, FeatureFiles]
     features: Mapping[str, Mapping[str, Any]]
     runs: Mapping[Path, str]
+    mixes: Mapping[str, Sequence[str]]
     groups: Mapping[str, Any] | None
 
 
@@ -176,7 +177,8 @@ def _read(cfg: CfgNode, choices: Choices) -> _Asked:
         one.space = with_regions(one.space, choices.rename)
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     runs = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
-    check_left_out(runs, parted(choices.methods)[1])
+    _, mixes = parted(choices.methods)
+    check_left_out(runs, mixes)
     return _Asked(
         estimators,
         networks,
@@ -186,6 +188,7 @@ def _read(cfg: CfgNode, choices: Choices) -> _Asked:
         files,
         {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()},
         runs,
+        mixes,
         None if choices.groups is None else {name: read_groups(choices.groups, one) for name, one in data.items()},
     )
 
@@ -240,11 +243,11 @@ def _fit(
     encoding = fit(methods=plan.estimators, controls=choices.controls, twins=twins)
     clear_weights(out, encoding.fits if choices.keep_weights else ())
     weights = kept_weights(out, encoding) if choices.keep_weights else []  # found again by the network's own name
-    learned = {run: add_run(encoding, run, name, stores) for run, name in asked.runs.items()}
+    learned = {run: add_run(encoding, run, name, stores, bool(asked.mixes)) for run, name in asked.runs.items()}
     apart = partial(fit, train=("train",), weights=None, out=out / "stacking", n_resamples=1)
     add_mixes(
         encoding,
-        parted(choices.methods)[1],
+        asked.mixes,
         [one for _, one in learned.values()],
         lambda names: apart(methods={name: plan.estimators[name] for name in names}),
     )

@@ -66,15 +66,20 @@ def check_left_out(runs: Iterable[Path], mixes: Mapping[str, Any]) -> None:
             )
 
 
-def add_run(encoding: Encoding, run: Path, subject: str, stores: Stores) -> tuple[dict[str, Any], TrainedMap]:
-    """Adds a trained model's predictions as a fit; returns what the card says of it, and what a mix needs of it."""
+def add_run(
+    encoding: Encoding, run: Path, subject: str, stores: Stores, mixed: bool = True
+) -> tuple[dict[str, Any], TrainedMap]:
+    """Adds a trained model's predictions as a fit; returns what the card says of it, and what a mix needs of it.
+
+    Validation images are predicted only where the map is ``mixed`` in.
+    """
     model, dataset = load_model(run), encoding.subjects[subject]
     store, label = _store_of(model, subject, stores)
     model.data = BrainDataModule(dataset, store, preprocessing=model.preprocessing)
     predicted = {
         split: model.predict_index(rows).masked_fill(~model.usable, torch.nan)
         for split, rows in dataset.splits.items()
-        if len(rows) and (split not in TRAIN or split == LEFT_OUT)
+        if len(rows) and (split not in TRAIN or (mixed and split == LEFT_OUT))
     }
     predictions = {split: values for split, values in predicted.items() if split not in TRAIN}
     selectors = model.get_selectors()

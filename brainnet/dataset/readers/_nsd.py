@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from brainnet._files import reading
+from brainnet.rsa.files import read_entries
 
 SURFACES = ("fsaverage", "nativesurface")
 VOLUMES = ("func1pt8mm", "func1mm")
@@ -41,10 +42,11 @@ def read_design(root: Path) -> Design:
     """
     path = root / "nsddata/experiments/nsd/nsd_expdesign.mat"
     _there(path)
-    with reading(path, "MATLAB file"):
-        found = _matlab(path, ("masterordering", "subjectim"))
+    found, _ = read_entries(path)
     shapes = {"masterordering": (1, 30_000), "subjectim": (8, 10_000)}
     for name, shape in shapes.items():
+        if name not in found:
+            raise ValueError(f"{path} has no {name}.")
         if found[name].shape != shape:
             raise ValueError(f"{path}: {name} has shape {found[name].shape}; expected {shape}.")
     order, rows = found["masterordering"][0].astype(np.int64) - 1, found["subjectim"].astype(np.int64) - 1
@@ -54,23 +56,6 @@ def read_design(root: Path) -> Design:
                 f"{path}: {name} holds {values.min() + 1} to {values.max() + 1}; expected numbers from 1 to {most}."
             )
     return Design(order, rows)
-
-
-def _matlab(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Some arrays of a MATLAB file of either generation, their axes as MATLAB has them."""
-    from scipy.io import loadmat
-
-    try:
-        found: Mapping[str, Any] = loadmat(path, variable_names=list(names))
-    except NotImplementedError:  # version 7.3 is HDF5, whose axes come reversed
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            found = {name: np.asarray(file[name]).T for name in names if name in file}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ValueError(f"{path} has no {missing[0]}.")
-    return {name: np.asarray(found[name]) for name in names}
 
 
 def session_files(folder: Path, space: str) -> list[list[Path]]:
