@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from brainnet._checks import warn_once
 from brainnet._registry import Registry, options_of
+from brainnet.dataset.about import About
 from brainnet.scores import usable_voxels
 from brainnet.space import BrainSpace
 from brainnet.stimuli import signature_of
@@ -59,6 +60,7 @@ class ResponseDataset(Dataset):
     """
 
     is_shuffled = False  # true of the negative control that :meth:`shuffled` makes
+    about: ClassVar[About | None] = None  # of a published data set: what it is and where it comes from
 
     def __init__(
         self,

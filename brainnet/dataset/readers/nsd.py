@@ -24,6 +24,7 @@ from torch import Tensor
 from brainnet._checks import check_word
 from brainnet._work import free_bytes, says_progress, size
 from brainnet._work import progress as show_progress
+from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.readers import _nsd as files
 from brainnet.dataset.regions import areas_of, read_names, regions_of
@@ -35,6 +36,36 @@ SPACES = (*files.SURFACES, *files.VOLUMES)
 SPLITS = ("shared1000", "shared515", "algonauts", "random")
 IMAGES = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
 FIRST_30 = 30 * files.TRIALS  # trials that every subject saw
+
+
+ABOUT = About(
+    title="Natural Scenes Dataset",
+    kind="fMRI",
+    what="Eight people saw up to 10,000 photographs of COCO three times each, in 30 to 40 sessions in a 7 T scanner; "
+    "1,000 of the photographs were the same for all. Responses are single-trial betas.",
+    where="http://naturalscenesdataset.org (a form), then the bucket s3://natural-scenes-dataset, without a key.",
+    terms="NSD Terms and Conditions, agreed to in the form; the photographs stay under the terms of COCO.",
+    size="39.6 GB of photographs; the 40 sessions of a subject take 39 GB on fsaverage, and 42 GB at 1.8 mm before "
+    "they are compressed.",
+    layout="""nsddata/experiments/nsd/nsd_expdesign.mat
+nsddata_betas/ppdata/subj01/<space>/<version>/[lh.|rh.]betas_session01...
+nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5
+nsddata/freesurfer/{fsaverage,subj01}/label/
+nsddata/ppdata/subj01/<space>/roi/""",
+    steps=(
+        "Fill in the form at http://naturalscenesdataset.org.",
+        "aws s3 sync --no-sign-request s3://natural-scenes-dataset/nsddata FOLDER/nsddata, and in the same way "
+        "nsddata_stimuli/stimuli/nsd and nsddata_betas/ppdata/subj01/SPACE/VERSION.",
+    ),
+    needs=("nsddata/experiments/nsd/nsd_expdesign.mat", IMAGES,
+           "nsddata_betas/ppdata/subj{subject:02d}/{space}/{version}/*betas_session01.*"),
+    cite="""@article{allen2022massive,
+  title={A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence},
+  author={Allen, Emily J. and St-Yves, Ghislain and Wu, Yihan and Breedlove, Jesse L. and Prince, Jacob S. and others},
+  journal={Nature Neuroscience}, volume={25}, pages={116--126}, year={2022}, doi={10.1038/s41593-021-00962-x}
+}""",
+    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet.",
+)  # fmt: skip
 
 
 class NSD(ResponseDataset):
@@ -70,6 +101,8 @@ class NSD(ResponseDataset):
         ValueError: a file of another shape, type, subject or order; names it, what it holds and what was expected.
         MemoryError: the responses do not fit into memory.
     """
+
+    about = ABOUT
 
     def __init__(
         self,

@@ -1,0 +1,63 @@
+"""What a published data set is, where it comes from and how it lies on disk: said once, by its reader, for every door.
+
+The command ``datasets``, the page of each reader in the docs, and the check of a folder all read it from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that may be fetched without a form.
+
+    Args:
+        path: where the reader looks for it, below the folder of the data set.
+        address: of the file.
+        n_bytes: how large it is; None where that is not published.
+        digest: "sha256:..." or "md5:..." as published; "" where none is.
+        unpack: it is an archive, and its members are what the reader looks for.
+        option: of the reader that needs it, as "subject=2"; "" is always needed.
+    """
+
+    path: str
+    address: str
+    n_bytes: int | None = None
+    digest: str = ""
+    unpack: bool = False
+    option: str = ""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person must know before a published data set is read.
+
+    Args:
+        title: its full name.
+        kind: how it was measured: "fMRI", "EEG", "MEG", "spikes", "behavior" or "RDMs".
+        what: one or two sentences: who saw what, how often, and what was measured.
+        where: from where it is to be had, with addresses; and the form that must be filled in first, if any.
+        terms: under which terms, as published; says so where they are not known.
+        size: how large the parts are that are read, with units.
+        steps: by hand, what to download and where to put it, a sentence each.
+        layout: the files below the folder, a line each, as published.
+        needs: patterns of files without which nothing can be read, as of ``Path.glob``; words in braces such as
+            ``{subject:02d}`` are filled from the options.
+        cite: BibTeX of what is to be cited.
+        verified: on what the reader has been run, in one honest sentence.
+        downloads: what may be fetched without a form.
+    """
+
+    title: str
+    kind: str
+    what: str
+    where: str
+    terms: str
+    size: str
+    layout: str
+    cite: str
+    verified: str
+    steps: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    downloads: tuple[Download, ...] = ()
