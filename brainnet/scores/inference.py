@@ -290,16 +290,18 @@ def fdr(p: Any, p_max: Any = None) -> Tensor:
 def _test(statistic: Tensor, null, rows_per_voxel: int, two_sided: bool = False) -> VoxelTest:
     """P-values of a statistic (n_voxels,) against ``null(voxels) -> (n_resamples, batch)``.
 
-    For false discoveries each voxel's statistic and resamples are z-scored by their own mean and SD, and the statistic
-    is compared with the resamples of all voxels (Storey and Tibshirani 2003). So p-values go far below what a few
-    hundred resamples of one voxel can show. A map of m voxels needs that: its smallest p has to be below q / m. Voxels
-    share a resample, so the order of resamples carries their correlation.
+    Each voxel's statistic and resamples are z-scored by their own mean and SD. The family-wise p compares a voxel with
+    the largest z over voxels in each resample: the largest statistic would be that of the voxels whose chance scores
+    spread most, and decide for all others. For false discoveries a voxel is compared with the resamples of all voxels
+    (Storey and Tibshirani 2003). So p-values go far below what a few hundred resamples of one voxel can show. A map of
+    m voxels needs that: its smallest p has to be below q / m. Voxels share a resample, so the order of resamples
+    carries their correlation.
 
     What passes the family-wise test is a discovery too, and where nothing passes it there is none, see :func:`fdr`.
     A map in which many voxels differ a little and none much has no discoveries, then: look at its mean.
     """
     strength = statistic.abs() if two_sided else statistic
-    exceeded, largest = torch.zeros_like(statistic), None
+    exceeded, slack, largest = torch.zeros_like(statistic), torch.zeros_like(statistic), None
     z, drawn_z = torch.full_like(statistic, torch.nan), []
     tolerance = 1e-12  # a resample that reproduces the data must tie with it, whatever the rounding
     for voxels in _batches(len(statistic), rows_per_voxel):
@@ -311,14 +313,14 @@ def _test(statistic: Tensor, null, rows_per_voxel: int, two_sided: bool = False)
         # only the tail decides: what lies below is in every voxel's count of what does not exceed it
         some = ((drawn - mean) / sd)[:, ~undefined]
         drawn_z.append(some[some > _TAIL].float())
-        drawn[:, undefined] = -torch.inf
         exceeded[voxels] = (drawn >= strength[voxels] - tolerance).sum(0).double()
-        top = drawn.max(1).values
+        slack[voxels] = tolerance / sd
+        top = some.max(1).values if some.shape[1] else drawn.new_full((len(drawn),), -torch.inf)
         largest = top if largest is None else torch.maximum(largest, top)
     n = len(largest)
     undefined = statistic.isnan()
     p = torch.where(undefined, torch.nan, (exceeded + 1) / (n + 1))
-    reached = torch.searchsorted(largest.sort().values, strength - tolerance)  # how many maxima lie below
+    reached = torch.searchsorted(largest.sort().values, z - slack)  # how many maxima lie below
     p_max = torch.where(undefined, torch.nan, (n - reached + 1) / (n + 1)).double()
     p_fdr = fdr(_pooled_p(p, z, torch.cat(drawn_z), n), p_max)
     return VoxelTest(statistic, p, p_fdr, p_max)
