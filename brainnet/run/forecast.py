@@ -6,7 +6,6 @@ process: what it holds at the time, and what is to come on top of that.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import time
@@ -79,10 +78,9 @@ class Forecast:
 def resident_memory() -> int:
     """Bytes of memory that this process holds now; the most it has held where the system says no more."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return peak_memory() or 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def announced(forecast: Forecast, out: Path, force: bool = False, of: str = "forecast") -> Forecast:
@@ -251,8 +249,9 @@ def of_extraction(
     """
     left = (n_images - n_done) / n_images
     rows, tokens = 4.0 * n_images * sum(widths.values()), 4.0 * probe.layout.row * n_images * keep_tokens
-    is_text = file_format in ("csv", "txt")
-    each, rate = (len(_csv_sample()) / 5000 / 4, _csv_rate()) if is_text else (1.0, WRITING)
+    each, writing = 1.0, rows / WRITING
+    if file_format in ("csv", "txt"):
+        each, writing = len(_as_text(10, 500)) / 5000 / 4, _text_seconds(n_images, sum(widths.values()))
     scratch = 4.0 * n_images * max(widths.values()) if file_format == "mat" else 0
     batch = 4 * batch_size * (probe.layout.row + sum(widths.values()))
     chunk = 2 * chunk_bytes(probe.layout, batch_size, n_images) if keep_tokens else 0
@@ -261,25 +260,24 @@ def of_extraction(
         disk=(tokens + rows) * left + each * rows + scratch,
         mapped=tokens,
         resident=probe.held,
-        seconds=probe.seconds * (n_images - n_done) + (2 * rows + tokens) / WRITING + rows / rate,
+        seconds=probe.seconds * (n_images - n_done) + (2 * rows + tokens) / WRITING + writing,
     )
 
 
-def _csv_sample() -> str:
+def _as_text(n_rows: int, n_columns: int, n_names: int = 0) -> str:
+    """Some single-precision numbers as they are written as text, beside columns of names."""
     import pandas as pd
 
-    text = io.StringIO()
-    numbers = np.random.default_rng(0).normal(size=(10, 500)).astype(np.float32)
-    pd.DataFrame(numbers).to_csv(text, header=False)
-    return text.getvalue()
+    numbers = pd.DataFrame(np.random.default_rng(0).normal(size=(n_rows, n_columns)).astype(np.float32))
+    return numbers.assign(**{f"name {i}": "image0001" for i in range(n_names)}).to_csv(header=False)
 
 
-def _csv_rate() -> float:
-    """Bytes of single-precision numbers that are written as text in a second."""
-    _csv_sample()
-    began = time.perf_counter()
-    n_bytes = 4.0 * 5000 * sum(1 for _ in range(5) if _csv_sample())
-    return n_bytes / (time.perf_counter() - began)
+def _text_seconds(n_rows: int, n_columns: int, n_names: int = 0) -> float:
+    """Seconds that a table of that shape takes to be written, by a part of it."""
+    columns = min(n_columns, 5000)
+    rows = min(n_rows, max(1, 100_000 // (columns + n_names)))
+    share = (rows / n_rows) * (columns + n_names) / (n_columns + n_names)
+    return min(timed(lambda: _as_text(rows, columns, n_names)) for _ in range(3)) / share  # other work only adds
 
 
 # ---------------------------------------------------------------------- geometry
@@ -308,16 +306,22 @@ def of_rdms(probe: Probe | None, widths: Mapping[str, int], n: int, metric: str,
     # matrix of conditions beside its pairs
     features = min(4 * n * wide, 2 * BLOCK_BYTES) if probe is None else 2 * 4 * n * wide
     memory = tokens + features + 3 * 4 * n * n + pairs * (n_layers * (4 + 8) + 2 * 8)
-    few, some = min(n, 300), min(wide, 20_000)
-    patterns = torch.randn(max(few, 3), max(some, 2), generator=torch.Generator().manual_seed(0))
-    rdm(patterns[:3], metric)
-    each = min(timed(lambda: rdm(patterns, metric)) for _ in range(3)) / (few**2 * some)  # other work only adds
-    seconds = each * n**2 * sum(widths.values()) + pairs * (n_layers + 1) * 4 / _csv_rate()
+    seconds = _rdm_seconds(n, list(widths.values()), metric) + _text_seconds(int(pairs), n_layers, n_names=2)
     seconds += 0 if probe is None else probe.seconds * n
-    if probe is not None:
-        memory = max(memory, tokens + probe.worked)
+    memory = max(memory, tokens + (0 if probe is None else probe.worked))
     disk = pairs * (n_layers * (4 + 11) + 2 * (letters + 1))
     return Forecast(memory, disk, seconds=seconds, resident=None if probe is None else probe.held)
+
+
+def _rdm_seconds(n: int, widths: Sequence[int], metric: str) -> float:
+    """Seconds of RDMs of some layers: what grows with conditions and what grows with pairs, timed on a few."""
+    some = max(2, min(max(widths), 20_000))
+    patterns = torch.randn(400, some, generator=torch.Generator().manual_seed(0))
+    rdm(patterns[:3], metric)
+    few, more = min(max(n // 4, 3), 100), min(max(n, 4), 400)
+    of_few, of_more = (min(timed(lambda m=m: rdm(patterns[:m], metric)) for _ in range(3)) / m for m in (few, more))
+    of_pairs = max(0.0, (of_more - of_few) / (more - few))
+    return (max(0.0, of_few - few * of_pairs) + n * of_pairs) * n * sum(widths) / some
 
 
 # ---------------------------------------------------------------------- encoding
@@ -360,12 +364,10 @@ def of_encoding(grid: Grid) -> Forecast:
     voxels = v * (3 * 4 * n + 20 * 8 + 4 * smaller)
     scoring = v * grid.n_test * 8 * 6 + grid.n_resamples * grid.n_test * 8 * 2
     windows = (1 << 30) if grid.windows else 0
-    kept = 4 * v * total * grid.weights
     one_job = max(read + solving + voxels, windows + voxels)
-    files = grid.n_fits * (4 * v * grid.n_test + 8 * v * 8)
-    figures = 1e6
-    return Forecast(memory=one_job * grid.n_jobs + scoring + 2 * 4 * v * wide * bool(grid.weights),
-                    disk=files + kept + figures)  # fmt: skip
+    files = grid.n_fits * (4 * v * grid.n_test + 8 * v * 8) + 1e6  # with the figures
+    memory = one_job * grid.n_jobs + scoring + 2 * 4 * v * wide * bool(grid.weights)
+    return Forecast(memory, disk=files + 4 * v * total * grid.weights)
 
 
 # ---------------------------------------------------------------------- searchlight
