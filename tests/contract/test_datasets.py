@@ -16,6 +16,7 @@ from brainnet.plmodel import build_dataset
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 from tests.dataset.readers.nsd_folder import write_volume
+from tests.dataset.readers.things_folder import write_things
 
 
 class Filters:
@@ -51,7 +52,14 @@ def _simulated(folder):
     return DATASETS["simulated"](0, 30, 4, 6, backbone=Filters(), n_voxels=20, progress=False)
 
 
-TINY = {"algonauts": _algonauts, "array": _array, "nsd": _nsd, "simulated": _simulated}
+def _things_fmri(folder):
+    if not folder.exists():
+        write_things(folder)
+    return DATASETS["things_fmri"](folder, progress=False)
+
+
+TINY = {"algonauts": _algonauts, "array": _array, "nsd": _nsd, "simulated": _simulated, "things_fmri": _things_fmri}
+WRITE = {"things_fmri": write_things}  # writes what the settings alone read
 
 
 @pytest.fixture(scope="module", params=DATASETS.names())
@@ -162,6 +170,9 @@ def _from_config(name, folder):
     if name == "nsd":
         _nsd(folder)
         return ["DATASET.OPTIONS", "{'space': 'func1pt8mm', 'version': 'betas_fithrf', 'sessions': 1}"]
+    if name in WRITE:
+        WRITE[name](folder)
+        return []
     return ["DATASET.N_TRAIN", "20", "DATASET.N_TEST", "5", "DATASET.N_VOXELS", "10", "DATASET.OPTIONS.n_val", "4",
             "BACKBONE.NAME", "expansion:small"]  # fmt: skip
 
