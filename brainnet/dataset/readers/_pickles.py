@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +30,46 @@ _NAMES = {
 }  # fmt: skip
 
 
-def read_pickle(path: str | Path, what: str = "pickle of plain data") -> Any:
+class Skipped:
+    """What stands for an object of another kind in a pickle, where it is expected and not needed.
+
+    Attributes:
+        named: the type that the pickle names.
+        state: what the object would have been filled with, unread.
+    """
+
+    named = ""
+
+    def __init__(self, *arguments: Any):
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def part(self, name: str) -> Any:
+        """A part of the object that is plain data.
+
+        Raises:
+            ValueError: it has no such part, or one of another kind.
+        """
+        state = getattr(self, "state", None)
+        if not isinstance(state, dict) or name not in state:
+            raise ValueError(f"the {self.named} in it has no part {name!r}")
+        try:
+            return _plain(state[name])
+        except pickle.UnpicklingError as error:
+            raise ValueError(f"the part {name!r} of the {self.named} in it is no plain data: {error}") from None
+
+    def extend(self, items: Any) -> None:
+        """Takes what the object, were it a list, would hold, and leaves it."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Takes what the object, were it a dict, would hold, and leaves it."""
+
+    append = extend
+
+
+def read_pickle(path: str | Path, what: str = "pickle of plain data", skip: Sequence[str] = ()) -> Any:
     """What a pickle, or a ``.npy`` file of Python objects, holds, where it is plain data.
 
     An array of one object, as ``numpy.save`` makes it of a dict, comes back as that object. A ``.npy`` file of numbers
@@ -38,6 +78,8 @@ def read_pickle(path: str | Path, what: str = "pickle of plain data") -> Any:
     Args:
         path: the file; whether it is a ``.npy`` file is told by its first bytes, as some are named otherwise.
         what: what it should be, for messages.
+        skip: beginnings of names, such as "nibabel.", of types whose objects may be in it: they become
+            :class:`Skipped`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -61,7 +103,7 @@ def read_pickle(path: str | Path, what: str = "pickle of plain data") -> Any:
             file.seek(0)
             return _read_npy(file)
         file.seek(0)
-        return _plain(_Reader(file, encoding="latin1").load())
+        return _plain(_Reader(file, skip).load())
 
 
 def plain_from_bytes(content: bytes) -> Any:
@@ -70,7 +112,7 @@ def plain_from_bytes(content: bytes) -> Any:
     Raises:
         pickle.UnpicklingError: it names something else than plain data.
     """
-    return _plain(_Reader(io.BytesIO(content), encoding="latin1").load())
+    return _plain(_Reader(io.BytesIO(content)).load())
 
 
 def _read_npy(file: BinaryIO) -> Any:
@@ -80,7 +122,7 @@ def _read_npy(file: BinaryIO) -> Any:
     if dtype != np.dtype("O"):
         file.seek(0)
         return np.load(file, allow_pickle=False)
-    found = _plain(_Reader(file, encoding="latin1").load())
+    found = _plain(_Reader(file).load())
     if not isinstance(found, np.ndarray):
         raise ValueError(f"its header says an array of shape {shape}, and it holds {type(found).__name__}")
     return found.item() if found.size == 1 else found.reshape(shape)
@@ -89,8 +131,14 @@ def _read_npy(file: BinaryIO) -> Any:
 class _Reader(pickle.Unpickler):
     """Python's loader, for which every name stands for a maker of plain data."""
 
-    def find_class(self, module: str, name: str) -> _Maker:
+    def __init__(self, file: BinaryIO, skip: Sequence[str] = ()):
+        super().__init__(file, encoding="latin1")  # of texts that Python 2 has written
+        self.skip = tuple(skip)
+
+    def find_class(self, module: str, name: str) -> Any:
         place = f"{module}.{name}"
+        if place.startswith(self.skip):
+            return type("Skipped", (Skipped,), {"named": place})
         kind = _NAMES.get(place.replace("numpy._core.", "numpy.core."))
         if kind is None:
             raise pickle.UnpicklingError(
@@ -128,14 +176,14 @@ class _Maker:
 
 
 class _Type:
-    """The type of an array: a letter and a size; no fields, no subarrays."""
+    """The type of an array: a letter and a size; those of fields and subarrays are known, and never filled."""
 
     def __init__(self, text: Any):
         self.dtype = np.dtype(str(text))
+        self.is_plain = self.dtype.kind in _KINDS + "O"
 
     def __setstate__(self, state: Any) -> None:
-        if any(part is not None for part in state[2:5]) or self.dtype.kind not in _KINDS + "O":
-            raise pickle.UnpicklingError(f"it holds an array of {self.dtype}, and only numbers and texts are read")
+        self.is_plain &= all(part is None for part in state[2:5])
         if state[1] in ("<", ">"):
             self.dtype = self.dtype.newbyteorder(state[1])
 
@@ -153,8 +201,8 @@ class _Array:
 
     def filled(self, shape: Any, dtype: Any, content: Any, is_fortran: Any) -> _Array:
         """The same array, with its values or, where these are Python objects, the list of them."""
-        if not isinstance(dtype, _Type) or dtype.dtype.kind not in _KINDS + "O":
-            raise pickle.UnpicklingError("it holds an array of another type than numbers and texts")
+        if not isinstance(dtype, _Type) or not dtype.is_plain:
+            return self
         self.shape = tuple(int(n) for n in shape)
         count = math.prod(self.shape)
         content = content.encode("latin1") if isinstance(content, str) else content
@@ -194,8 +242,10 @@ def _plain(value: Any, known: dict[int, Any] | None = None) -> Any:
         found = {_plain(key, known): _plain(one, known) for key, one in value.items()}
     elif isinstance(value, list | tuple):
         found = type(value)(_plain(one, known) for one in value)
+    elif isinstance(value, Skipped):
+        found = value
     else:
-        kind = "an array without content" if isinstance(value, _Array) else "what is no data"
+        kind = "an array of another kind" if isinstance(value, _Array) else "what is no data"
         raise pickle.UnpicklingError(f"it holds {kind}, where only numbers, texts, lists, dicts and arrays are read")
     known[id(value)] = (found, value)
     return found
