@@ -9,6 +9,7 @@ their own, ``"mine.py:Net"``. A file or package is imported only when its name i
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -183,6 +184,30 @@ def options_of(factory: Callable) -> set[str] | None:
         return None
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {p.name for p in parameters if p.kind in kinds and p.name not in ("variant", "data_dir")}
+
+
+def meanings_of(docstring: str | None) -> dict[str, str]:
+    r"""What a docstring says of each argument under ``Args:``, in one line each, without markup.
+
+    >>> meanings_of("Draws.\n\nArgs:\n    a, b: two of\n        :class:`~numpy.ndarray`.\n    c: ``None`` is all.")
+    {'a': 'two of ndarray.', 'b': 'two of ndarray.', 'c': 'None is all.'}
+    """
+    found: dict[str, str] = {}
+    _, _, below = inspect.cleandoc(docstring or "").partition("\nArgs:\n")
+    block = re.match(r"(?: .*\n?|\n)*", below)[0]
+    for names, meaning in re.findall(r"^ {4}(\*{0,2}\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", block, flags=re.MULTILINE):
+        found |= dict.fromkeys(names.lstrip("*").split(", "), without_markup(" ".join(meaning.split())))
+    return found
+
+
+def without_markup(text: str) -> str:
+    """A text of a docstring as a terminal shows it.
+
+    >>> without_markup("see :func:`~brainnet.rsa.rdm`, or ``None``")
+    'see rdm, or None'
+    """
+    text = re.sub(r":\w+:`~?([^`<]+?)(?:\s*<[^`]*>)?`", lambda found: found[1].rpartition(".")[2], text)
+    return re.sub(r"``([^`]+)``", r"\1", text)
 
 
 def check_options(factory: Callable, options: Mapping[str, Any], what: str) -> None:

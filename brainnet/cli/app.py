@@ -15,6 +15,7 @@ from rich.text import Text
 
 import brainnet.cli.backbones
 import brainnet.cli.comparison
+import brainnet.cli.datasets
 import brainnet.cli.encode
 import brainnet.cli.features
 

@@ -6,14 +6,15 @@ What brainnet itself brings is read without running it; of other packages, the e
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 import brainnet
+from brainnet._registry import without_markup
 from brainnet.cli.shared import out_console
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -59,10 +60,31 @@ def _first_line(docstring: str | None) -> str:
     return (docstring or "").strip().partition("\n")[0]
 
 
+def said_of(place: Path, call: str) -> dict[str, Any] | None:
+    """The keywords of the first call of that name in a file, as written: a literal as its value, all else as None.
+
+    None where the file has no such call.
+
+    >>> path = Path(brainnet.__file__).parent / "dataset/readers/nsd.py"
+    >>> said_of(path, "About")["kind"], said_of(path, "Nothing")
+    ('fMRI', None)
+    """
+    for node in ast.walk(ast.parse(place.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == call:
+            return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+    return None
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
 def print_entries(entries: Mapping[str, str], kind: str) -> None:
     """A table of names and what they are, without the markup of docstrings."""
     table = Table(kind, "what it is", box=None)
     for name, line in entries.items():
-        said = re.sub(r":\w+:`(\w+)`|``([^`]+)``", lambda found: found[1] or found[2], line)
-        table.add_row(f"[cyan]{name}[/]", said)
+        table.add_row(f"[cyan]{name}[/]", without_markup(line))
     out_console.print(table)

@@ -1,4 +1,4 @@
-"""Commands about networks and data: extract, classify, datasets."""
+"""Commands of one network: extract, classify."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from brainnet.cli.listing import described, print_entries
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
     Classes,
@@ -154,9 +153,3 @@ def classify(
         line = ", ".join(f"{one} {chance:.3f}" for one, chance in chances.items())
         out_console.print(f"{name}: {line}", highlight=False, soft_wrap=True)
     out_console.print(str(out), highlight=False)
-
-
-@app.command()
-def datasets() -> None:
-    """List the data sets brainnet reads."""
-    print_entries(described("dataset", "DATASETS", "readers", "brainnet.datasets"), "data set")

@@ -8,12 +8,6 @@ from brainnet.cli import app as cli
 from tests.tables import unlisted_columns
 
 
-def test_every_dataset_is_listed():
-    result = CliRunner().invoke(cli.app, ["datasets"])
-    assert all(name in result.output for name in ("algonauts", "array", "simulated"))
-    assert "`" not in result.output  # the markup of docstrings is none of the terminal's
-
-
 @pytest.fixture
 def classes(tmp_path):
     """Two classes of pictures, one of which is damaged."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from brainnet._checks import warn_once
 from brainnet._files import reading
+from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.regions import ROI_LABELS, areas_of, regions_of
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
@@ -30,6 +31,34 @@ HEMISPHERES = ("lh", "rh")
 
 _FMRI = "training_split/training_fmri"
 _IMAGES = "training_split/training_images"
+
+
+ABOUT = About(
+    title="Algonauts 2023 challenge",
+    kind="fMRI",
+    what="The Natural Scenes Dataset, prepared for a challenge: eight people saw up to 10,000 photographs, three times "
+    "each, in a 7 T scanner. Responses are z-scored within sessions and averaged over the presentations of an image.",
+    where="A form of the challenge, which leads to a cloud drive; https://github.com/gifale95/algonauts_2023 prepares "
+    "the same files from the Natural Scenes Dataset.",
+    terms="NSD Terms and Conditions; the photographs stay under the terms of COCO.",
+    size="9,841 training photographs of subject 1, with 1.6 GB of responses of 39,548 vertices.",
+    layout="""subj01/training_split/training_images/train-NNNN_nsd-NNNNN.png
+subj01/training_split/training_fmri/{lh,rh}_training_fmri.npy
+subj01/test_split/test_images/test-NNNN_nsd-NNNNN.png
+subj01/roi_masks/{lh,rh}.all-vertices_fsaverage_space.npy
+subj01/roi_masks/{lh,rh}.<class>_challenge_space.npy""",
+    steps=(
+        "Fill in the form of the challenge, and take the folder of each subject from the cloud drive.",
+        "Unpack it; the folder of one subject, such as FOLDER/subj01, is the one to name.",
+    ),
+    needs=(f"{_IMAGES}/*", f"{_FMRI}/lh_training_fmri.npy", f"{_FMRI}/rh_training_fmri.npy"),
+    cite="""@article{gifford2023algonauts,
+  title={The Algonauts Project 2023 Challenge: How the Human Brain Makes Sense of Natural Scenes},
+  author={Gifford, Alessandro T. and Lahner, Benjamin and Saba-Sadiya, Sari and Vilas, Martina G. and others},
+  journal={arXiv preprint arXiv:2301.03198}, year={2023}, doi={10.48550/arXiv.2301.03198}
+}""",
+    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet.",
+)  # fmt: skip
 
 
 class BrainDataset(ResponseDataset):
@@ -57,6 +86,8 @@ class BrainDataset(ResponseDataset):
         FileNotFoundError: not such a folder; the message names the nearest one that is.
         ValueError: files whose sizes disagree.
     """
+
+    about = ABOUT
 
     @classmethod
     def from_settings(

@@ -1,0 +1,118 @@
+"""A page in the docs for every published data set: ``python -m brainnet.run.dataset_pages`` writes them all anew.
+
+A page holds what the reader says of its data set and the options of its signature, and nothing that is written here
+alone. Run it after a reader was added or changed; a test fails where a page is stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from brainnet._files import write_text
+from brainnet.config import config_files, get_cfg_defaults
+from brainnet.dataset import DATASETS, describe_dataset
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "datasets"
+MADE = "<!-- Made by `python -m brainnet.run.dataset_pages`; change the reader instead. -->"
+
+
+def fit_line(name: str, folder: str) -> str:
+    """The command that fits a map of a data set, by the preset that names it where there is one.
+
+    >>> fit_line("nsd", "/data/nsd")
+    'brainnet fit --config nsd DATASET.DATA_DIR /data/nsd --out run'
+    """
+    named = f"--config {preset}" if (preset := _preset_of(name)) else f"DATASET.NAME {name}"
+    return f"brainnet fit {named} DATASET.DATA_DIR {folder} --out run"
+
+
+def _preset_of(name: str) -> str | None:
+    files = config_files()
+    if name in files:
+        return name
+    usual = get_cfg_defaults().DATASET.NAME
+    for preset, path in sorted(files.items()):
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if (settings.get("DATASET") or {}).get("NAME", usual) == name:
+            return preset
+    return None
+
+
+def pages() -> dict[str, str]:
+    """The text of every page by the name of its file: one for each published data set, and ``index.md``."""
+    described = [describe_dataset(name) for name in DATASETS.names() if _is_published(name)]
+    return {"index.md": _index(described)} | {f"{said['name']}.md": _page(said) for said in described}
+
+
+def _is_published(name: str) -> bool:
+    """Whether it is one of brainnet's own readers of a published data set, not of another installed package."""
+    reader = DATASETS[name]
+    return reader.about is not None and reader.__module__.startswith("brainnet.")
+
+
+def _index(described: list[dict]) -> str:
+    rows = [
+        f"| [{said['name']}]({said['name']}.md) | {said['title']} | {said['kind']} | {_cell(said['size'])} "
+        f"| {'`brainnet datasets get`, and by hand' if said['downloads'] else 'by hand'} |"
+        for said in described
+    ]
+    return "\n".join([
+        MADE, "", "# Data sets", "",
+        "Published data sets that brainnet reads as their publishers lay them out. `brainnet datasets NAME` prints "
+        "what stands here,", "and `brainnet datasets check NAME FOLDER` says whether a folder holds one.", "",
+        "| name | title | kind | size | download |", "|---|---|---|---|---|", *rows, "",
+    ])  # fmt: skip
+
+
+def _page(said: dict) -> str:
+    name = said["name"]
+    steps = [f"{number}. {step}" for number, step in enumerate(said["steps"], 1)]
+    parts = [
+        MADE, "", f"# {said['title']}", "", said["what"], "",
+        f"* **Kind**: {said['kind']}", f"* **From**: {said['where']}", f"* **Terms**: {said['terms']}",
+        f"* **Size**: {said['size']}", f"* **Tested on**: {said['verified']}", "",
+        "## Download", "", *_fetched(said), *steps, "",
+        "```bash", f"brainnet datasets check {name} FOLDER", "```", "",
+        "## Layout", "", "```", said["layout"], "```", "",
+        "## The reader", "", said["summary"], "", *(["```", said["details"], "```", ""] if said["details"] else []),
+        f"Its options are those of `DATASET.OPTIONS \"{{NAME: VALUE}}\"`, and of `DATASETS[\"{name}\"]` in Python.", "",
+        "| option | default | meaning |", "|---|---|---|",
+        *(f"| `{one['name']}` | `{one['default']!r}` | {_cell(one['meaning'])} |" for one in said["options"]), "",
+        "## To fit a map", "", "```bash", fit_line(name, "FOLDER"), "```", "",
+        "## To cite", "", "```bibtex", said["cite"], "```", "",
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _fetched(said: dict) -> list[str]:
+    if not said["downloads"]:
+        return ["Nothing of it may be fetched without a form, or its address is not known; by hand:", ""]
+    files = sorted({f"`{file['path']}`" for file in said["downloads"]})
+    shown = ", ".join(files[:12]) + (f" and {len(files) - 12} more" if len(files) > 12 else "")
+    return ["```bash", f"brainnet datasets get {said['name']} --out FOLDER", "```", "", f"fetches {shown}.",
+            *(["The rest is by hand:"] if said["steps"] else []), ""]  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a table of Markdown."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def write_pages(folder: str | Path = FOLDER) -> list[Path]:
+    """Writes every page into a folder, and takes away those of readers that are no more; gives the paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = pages()
+    for path in folder.glob("*.md"):
+        if path.name not in made and path.read_text(encoding="utf-8").startswith(MADE):
+            path.unlink()
+    for name, text in made.items():
+        write_text(folder / name, text)
+    return [folder / name for name in made]
+
+
+if __name__ == "__main__":
+    sys.stdout.writelines(f"{path}\n" for path in write_pages(*sys.argv[1:2]))

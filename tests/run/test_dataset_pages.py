@@ -1,0 +1,45 @@
+"""The pages of the data sets in the docs say what the readers say today."""
+
+from __future__ import annotations
+
+import pytest
+
+from brainnet.dataset import DATASETS
+from brainnet.run import dataset_pages
+from brainnet.run.dataset_pages import FOLDER, MADE, fit_line, pages, write_pages
+
+
+def test_no_page_is_stale():
+    stale = "run `python -m brainnet.run.dataset_pages`: docs/datasets/{} is stale"
+    made = pages()
+    for name, text in made.items():
+        path = FOLDER / name
+        assert path.is_file(), stale.format(name)
+        assert path.read_text(encoding="utf-8") == text, stale.format(name)
+    left = [path.name for path in FOLDER.glob("*.md") if path.name not in made]
+    assert not left, stale.format(left)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS.names() if DATASETS[name].about])
+def test_a_page_holds_what_the_reader_says(name):
+    text, about = pages()[f"{name}.md"], DATASETS[name].about
+    for part in (about.title, about.what, about.where, about.terms, about.size, about.layout, about.cite,
+                 about.verified, *about.steps, fit_line(name, "FOLDER")):  # fmt: skip
+        assert part in text
+    assert f"[{name}]({name}.md)" in pages()["index.md"]
+    cells = [line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")]
+    assert set(cells) == {4}
+
+
+def test_the_line_to_fit_names_the_preset_of_the_data_set():
+    assert fit_line("nsd", "x") == "brainnet fit --config nsd DATASET.DATA_DIR x --out run"
+    assert fit_line("algonauts", "x").startswith("brainnet fit --config algonauts_clip ")
+    assert fit_line("mine.py:Mine", "x").startswith("brainnet fit DATASET.NAME mine.py:Mine ")
+
+
+def test_pages_of_readers_that_are_no_more_go_and_others_stay(tmp_path, monkeypatch):
+    (tmp_path / "gone.md").write_text(f"{MADE}\n\n# Gone\n")
+    (tmp_path / "own.md").write_text("# My own\n")
+    monkeypatch.setattr(dataset_pages, "pages", lambda: {"index.md": "one\n"})
+    assert write_pages(tmp_path) == [tmp_path / "index.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.md", "own.md"]
