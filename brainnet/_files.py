@@ -1,4 +1,4 @@
-"""Files: names, digests, whole writes, locks, results that can be verified, and the one door to the network.
+"""Files: names, digests, whole writes, locks, results that can be verified, and where downloads are kept.
 
 A file of a result is whole or absent: :func:`writing` lets a caller fill a file under another name and puts it in
 place when it is complete. What is kept to go on from after an interruption is *sealed*: it carries what it was made
@@ -15,17 +15,12 @@ import math
 import os
 import platform
 import re
-import shutil
-import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 
@@ -141,6 +136,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full, or the folder cannot be written; names the path.
 
+    >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> with writing(folder / "numbers.txt") as unfinished:
     ...     _ = unfinished.write_text("1 2 3")
@@ -299,6 +295,7 @@ def read_sealed(path: str | Path, identity: Mapping[str, Any] | None = None) -> 
         path: written by :func:`write_sealed`.
         identity: what the arrays must have been made from; None takes any.
 
+    >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "part.npz"
     >>> write_sealed(path, {"seed": 1}, {"x": np.arange(3)})
     >>> read_sealed(path, {"seed": 1})["x"], read_sealed(path, {"seed": 2})
@@ -402,46 +399,9 @@ def _is_at(path: Path, file: Any) -> bool:
         return False
 
 
-# ---------------------------------------------------------------------- the network
+# ---------------------------------------------------------------------- downloads
 
 
 def cache_dir() -> Path:
     """Where downloads are kept: ``$BRAINNET_HOME``, else ``~/.cache/brainnet``."""
     return Path(os.environ.get("BRAINNET_HOME") or Path.home() / ".cache" / "brainnet")
-
-
-def fetch(url: str, sha256: str | None = None, filename: str | None = None, timeout: float = 30.0) -> Path:
-    """The path of a downloaded file, from the cache where it is there already.
-
-    Args:
-        url: address of the file.
-        sha256: expected checksum in hexadecimal; None accepts what comes.
-        filename: name in the cache; by default the last part of the address.
-        timeout: seconds without an answer before giving up.
-
-    Raises:
-        ConnectionError: the address could not be reached; names the address, the target path and the checksum.
-        ValueError: the file's checksum is not the expected one; the file is not kept.
-    """
-    target = cache_dir() / (filename or Path(urlparse(url).path).name)
-    if target.exists() and (sha256 is None or file_digest(target) == sha256):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as out, urllib.request.urlopen(url, timeout=timeout) as response:
-            shutil.copyfileobj(response, out)
-            expected = response.headers.get("Content-Length")
-        if expected is not None and Path(partial).stat().st_size != int(expected):
-            raise OSError(f"the connection broke off after {Path(partial).stat().st_size:,} of {int(expected):,} bytes")
-        if sha256 is not None and (found := file_digest(partial)) != sha256:
-            raise ValueError(f"{url} has checksum sha256:{found}, expected sha256:{sha256}; nothing was kept.")
-        os.replace(partial, target)  # whole or not at all
-    except (urllib.error.URLError, OSError) as error:
-        checksum = f" (sha256:{sha256})" if sha256 else ""
-        raise ConnectionError(
-            f"could not download {url}: {error}.\n  Offline? Fetch that file elsewhere{checksum} and put it at {target}"
-        ) from None
-    finally:
-        Path(partial).unlink(missing_ok=True)
-    return target

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "brainnet"
 
 # Row by room. A room imports from rows strictly below its own, and from within itself.
 ROWS = {
-    "tools": 0,  # the private files at the top: _registry, _checks, _files, _work
+    "tools": 0,  # the private files at the top: _registry, _checks, _files, _work, _download
     "tokens": 1, "stimuli": 1, "space": 1, "scores": 1, "selection": 1, "config": 1,
     "backbone": 2, "store": 2, "model": 2, "ridge": 2, "rsa": 2,
     "features": 3,
@@ -42,7 +42,7 @@ LINES, LINES_OF_ONE_JOB, CODE_LINES = 400, 500, 60
 # files above 400 lines, each with its one job
 ONE_JOB = {
     "backbone/families/original": "the published backbones",
-    "_files": "files: their names, whole writes, what can be verified, locks, downloads",
+    "_files": "files: their names, whole writes, what can be verified, locks",
     "cli/rsa": "the commands of geometry",
     "model/factortopy": "the read-out FactorTopy",
     "plmodel/module": "the LightningModule",

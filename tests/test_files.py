@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import http.server
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -20,7 +17,6 @@ from hypothesis import strategies as st
 
 from brainnet._files import (
     array_digest,
-    fetch,
     file_digest,
     locked,
     read_json,
@@ -223,67 +219,6 @@ with locked({str(path)!r}):
     process.stdout.close()
     with locked(path, wait=False):  # the holder's death let go of it
         pass
-
-
-@pytest.fixture
-def server(tmp_path):
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "weights.bin").write_bytes(b"1234")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(folder))
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-
-
-def test_a_file_is_fetched_once_and_checked(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAINNET_HOME", str(tmp_path / "home"))
-    checksum = hashlib.sha256(b"1234").hexdigest()
-    path = fetch(f"{server}/weights.bin", checksum)
-    assert path.read_bytes() == b"1234"
-    assert fetch("http://127.0.0.1:9/weights.bin", checksum) == path  # from the cache: nobody listens there
-
-
-def test_a_wrong_checksum_keeps_nothing(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAINNET_HOME", str(tmp_path / "home"))
-    with pytest.raises(ValueError, match="nothing was kept"):
-        fetch(f"{server}/weights.bin", "00")
-    assert list((tmp_path / "home").iterdir()) == []
-
-
-def test_offline_says_address_target_and_checksum(tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAINNET_HOME", str(tmp_path))
-    with pytest.raises(ConnectionError, match=r"(?s)127\.0\.0\.1:9/w\.bin.*sha256:ab.*put it at .*w\.bin"):
-        fetch("http://127.0.0.1:9/w.bin", "ab")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_connection_that_breaks_off_is_no_file(tmp_path, monkeypatch):
-    class Short(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"only this")
-
-        def log_message(self, *args):
-            pass
-
-    monkeypatch.setenv("BRAINNET_HOME", str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        with pytest.raises(ConnectionError, match="broke off|IncompleteRead|could not download"):
-            fetch(f"http://127.0.0.1:{running.server_port}/weights.bin")
-        running.shutdown()
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")

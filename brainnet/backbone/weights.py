@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainnet._files import cache_dir, fetch
+from brainnet._download import fetch
+from brainnet._files import cache_dir
 
 FORMATS = (".npz", ".safetensors", ".pth", ".pt", ".th", ".bin", ".tar", ".torch", ".ckpt")
 HUB = "https://huggingface.co"
