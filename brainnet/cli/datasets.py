@@ -1,4 +1,4 @@
-"""The commands datasets: what there is to read, what one is and where it comes from, and whether a folder holds it."""
+"""The commands datasets: what there is to read, what one is, its files fetched, and whether a folder holds it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from brainnet._files import plain
 from brainnet._work import size
 from brainnet.cli.listing import described, said_of
 from brainnet.cli.process import loading
-from brainnet.cli.shared import app, err_console, out_console
+from brainnet.cli.shared import Quiet, app, err_console, out_console
 
 if TYPE_CHECKING:
     from brainnet.dataset.checking import FolderCheck
+    from brainnet.dataset.fetching import Plan
 
 READERS = Path(brainnet.__file__).parent / "dataset" / "readers"
 
@@ -37,9 +38,10 @@ class _OrName(TyperGroup):
 datasets = typer.Typer(
     cls=_OrName,
     invoke_without_command=True,
-    help="List the data sets brainnet reads, show one, or check that a folder holds it.\n\n"
+    help="List the data sets brainnet reads, show one, fetch its files, or check that a folder holds it.\n\n"
     "[cyan]brainnet datasets[/] lists all; [cyan]brainnet datasets nsd[/] says what to download from where, under "
-    "which terms, and the options of the reader; [cyan]brainnet datasets check nsd /data/nsd[/] looks at a folder.",
+    "which terms, and the options of the reader; [cyan]brainnet datasets check nsd /data/nsd[/] looks at a folder; "
+    "[cyan]brainnet datasets get NAME[/] fetches what needs no form.",
 )
 app.add_typer(datasets, name="datasets")
 
@@ -188,6 +190,67 @@ def check_dataset(name: Name, folder: Annotated[Path, typer.Argument(help="Where
     if not found.is_whole:
         raise typer.Exit(1)
     out_console.print(Text(fit_line(name, str(folder)), "bold"), soft_wrap=True)
+
+
+@datasets.command("get")
+def get_files(
+    name: Name,
+    pairs: Pairs = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of its files. Default: datasets/NAME in brainnet's cache."),
+    ] = None,
+    option: Chosen = None,
+    accept_terms: Annotated[
+        bool, typer.Option("--accept-terms", help="You have read the terms and agree: do not ask.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Fetch the files of a data set that need no form, after showing its terms; print the other steps.
+
+    brainnet datasets get things_fmri --out /data/things subject 2
+
+    The same line goes on where it was stopped. The exit code is 1 where nothing may be fetched, or the terms are not
+    accepted.
+    """
+    options = read_options([*(option or []), *_in_pairs(pairs or [])])
+    with loading():
+        from brainnet.dataset.catalogue import options_with_defaults
+        from brainnet.dataset.checking import files_needed
+        from brainnet.dataset.fetching import get_dataset, plan_dataset
+
+    plan = plan_dataset(name, out, **options)
+    by_hand = "\n".join(f"{number}. {step}" for number, step in enumerate(plan.about.steps, 1))
+    if not plan.files:
+        out_console.print(Text(f"Nothing of {plan.about.title} may be fetched without a form.", "bold"))
+        _print_part("from", plan.about.where)
+        _print_part("terms", plan.about.terms)
+        _print_part("by hand", by_hand)
+        _print_part("then", f"brainnet datasets check {name} {out or 'FOLDER'}")
+        raise typer.Exit(1)
+    if plan.missing:
+        _print_plan(plan)
+        if not accept_terms and not typer.confirm("Do you accept these terms? (--accept-terms says yes)"):
+            raise typer.Exit(1)
+        get_dataset(name, plan.folder, accept_terms=True, progress=not quiet, **options)
+    there = f"{len(plan.files)} of {len(plan.files)} files are in {plan.folder}"
+    out_console.print(Text(there, "green"), soft_wrap=True)
+    needed = files_needed(name, plan.folder, options_with_defaults(name, options))
+    missing = [one.pattern for one in needed if not one.n_files]
+    if missing:
+        _print_part("still missing, to be had by hand", "\n".join(missing))
+        _print_part("steps", by_hand)
+    _print_part("then", f"brainnet datasets check {name} {plan.folder}")
+
+
+def _print_plan(plan: Plan) -> None:
+    unknown = f", and {plan.n_unknown} of a length that is not published" if plan.n_unknown else ""
+    out_console.print(Text(plan.about.title, "bold"))
+    _print_part("terms", plan.about.terms)
+    _print_part("from", plan.about.where)
+    lines = [f"{file.path or '.'}{_known_size(file.n_bytes)}  {file.address}" for file in plan.missing]
+    shown = [*lines[:12], *([f"and {len(lines) - 12} more"] if len(lines) > 12 else [])]
+    _print_part(f"{len(lines)} files to fetch, {size(plan.n_bytes)}{unknown}, into {plan.folder}", "\n".join(shown))
 
 
 def _print_needed(found: FolderCheck) -> None:

@@ -8,6 +8,7 @@ from brainnet.dataset.arrays import ArrayDataset
 from brainnet.dataset.base import DATASETS, ResponseDataset, random_splits
 from brainnet.dataset.catalogue import describe_dataset, find_datasets
 from brainnet.dataset.checking import check_folder
+from brainnet.dataset.fetching import get_dataset
 from brainnet.dataset.readers.algonauts import BrainDataset
 from brainnet.dataset.readers.nsd import NSD
 from brainnet.dataset.simulation.subject import SimulatedSubject
@@ -16,4 +17,5 @@ from brainnet.dataset.trials import Conditions, conditions
 __all__ = [
     "DATASETS", "ResponseDataset", "BrainDataset", "NSD", "ArrayDataset", "SimulatedSubject", "random_splits",
     "Conditions", "conditions", "find_datasets", "describe_dataset", "check_folder",
+    "get_dataset",
 ]  # fmt: skip

@@ -13,12 +13,14 @@ class Download:
     """A file that may be fetched without a form.
 
     Args:
-        path: where the reader looks for it, below the folder of the data set.
+        path: where the reader looks for it, below the folder of the data set. Of an archive, the folder that its
+            members go into, "" for that of the data set; a name that ends as archives do stands for its folder.
         address: of the file.
-        n_bytes: how large it is; None where that is not published.
+        n_bytes: its exact length, without a digest another one is refused; None where it is not published.
         digest: "sha256:..." or "md5:..." as published; "" where none is.
         unpack: it is an archive, and its members are what the reader looks for.
         option: of the reader that needs it, as "subject=2"; "" is always needed.
+        mirrors: further addresses of the same bytes, for where the first fails.
     """
 
     path: str
@@ -27,6 +29,7 @@ class Download:
     digest: str = ""
     unpack: bool = False
     option: str = ""
+    mirrors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
