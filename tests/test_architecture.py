@@ -47,6 +47,7 @@ ONE_JOB = {
     "model/factortopy": "the read-out FactorTopy",
     "plmodel/module": "the LightningModule",
     "ridge/cross_validation": "ridge with a penalty per voxel, by cross-validation",
+    "space/brain_space": "the class BrainSpace",
     "store/store": "the class TokenStore",
 }
 TOO_LONG: set[str] = set()

@@ -273,7 +273,9 @@ def time(
     span: Annotated[
         tuple[float, float] | None,
         typer.Option(
-            help="First and last time of the data in seconds. By default time points are counted.", metavar="FIRST LAST"
+            help="First and last time of the data in seconds. By default the times that the files name; else time "
+            "points are counted.",
+            metavar="FIRST LAST",
         ),
     ] = None,
     fusion: Annotated[

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from brainnet._checks import warn_once
+from brainnet._checks import check_word, warn_once
 from brainnet._registry import Registry, options_of
 from brainnet.dataset.about import About
+from brainnet.rsa.create import rdm
+from brainnet.rsa.rdms import RDMs
 from brainnet.scores import usable_voxels
 from brainnet.space import BrainSpace
 from brainnet.stimuli import signature_of
@@ -186,6 +188,41 @@ class ResponseDataset(Dataset):
             fingerprint: of a token store: name, weights, layers, "preprocessing", "grid", "resize" and "dtype".
         """
         return None
+
+    def rdms_over_time(
+        self,
+        metric: str = "correlation",
+        *,
+        rows: str | Sequence[int] | Tensor = "test",
+        sensors: Sequence[str] | None = None,
+        **options: Any,
+    ) -> RDMs:
+        """An RDM of the images at each time, of the pattern over sensors; on the axis "time", in seconds.
+
+        Saved as a file of a subject, in a folder with those of the others, it is what ``brainnet rsa time`` reads.
+
+        Args:
+            metric: a distance, see ``rsa.DISTANCES``.
+            rows: the images: a split, or rows.
+            sensors: names of those that make the pattern; None takes all.
+            **options: of the distance.
+
+        Raises:
+            ValueError: columns that are no sensors at times, an unknown split or sensor, a response that is missing.
+        """
+        if isinstance(rows, str):
+            check_word("split", rows, self.splits)
+            rows = self.splits[rows]
+        rows = torch.as_tensor(rows)
+        values = self.space.to_sensors(self.responses[rows])  # (n_images, n_sensors, n_times)
+        if sensors is not None:
+            for name in sensors:
+                check_word("sensor", name, self.space.sensor_names)
+            values = values[:, [self.space.sensor_names.index(name) for name in sensors]]
+        conditions = [self.image_ids[row] for row in rows.tolist()]
+        found = rdm(values.movedim(2, 0), metric, conditions=conditions, **options)
+        times = tuple(f"{round(second, 6):g}" for second in self.space.time_points.tolist())
+        return RDMs(found.values, metric, times, found.conditions, {"time": times})
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not -len(self) <= index < len(self):

@@ -310,7 +310,8 @@ class Encoding:
         """Writes ``encoding.csv`` and per fit ``voxels/<fit>.npz``, for surfaces and volumes also maps of r.
 
         Each npz holds r, r2, ceiling, the training score, the details of the fit and the tests made of it, one entry
-        per voxel. Maps are NIfTI, or one GIfTI per hemisphere; of splits other than test they carry its name.
+        per voxel, and its sensor and time where it has such. Maps are NIfTI, or one GIfTI per hemisphere; of splits
+        other than test they carry its name.
         """
         out = Path(out)
         (out / "voxels").mkdir(parents=True, exist_ok=True)
@@ -326,7 +327,9 @@ class Encoding:
 
     def _voxel_arrays(self, key: FitKey, fit: Fit) -> dict[str, np.ndarray]:
         """What a fit's file holds, by name."""
-        arrays = {"selection": np.asarray(fit.selection), **fit.details}
+        named = self.subjects[key.subject].space.labels()
+        arrays = {name: named[name] for name in ("sensor", "time") if name in named}
+        arrays |= {"selection": np.asarray(fit.selection), **fit.details}
         for split, prediction in fit.predictions.items():
             pair = torch.as_tensor(prediction), self._responses(key, split)
             arrays |= {f"r_{split}": pearson_r(*pair).numpy(), f"r2_{split}": r2(*pair).numpy()}

@@ -17,6 +17,7 @@ _TOPICS = {
     "similarity": ("model_similarity", "similarity_matrix"),
     "conditions": ("condition_map", "tree"),
     "rsa": ("rsa_bars", "rsa_parts"),
+    "sensors": ("time_course", "sensor_times"),
     "courses": ("rsa_layers", "rsa_time", "time_by_time"),
     "search": ("searchlight",),
     "saving": ("save", "saved_as"),

@@ -1,8 +1,9 @@
 """The figures of a finished encoding: each as PNG and SVG, with the numbers it shows as CSV beside it.
 
-Per subject: scores per ROI, also as shares of the noise ceiling; per network: scores by layer, the best layer of every
-voxel, the split of R2 of banded ridge, the share of each voxel's window; per further method: a joint histogram with the
-first one. This module computes no score: it picks what ``Encoding`` holds and hands it to ``brainnet.plot``.
+Per subject: scores per ROI, also as shares of the noise ceiling, and over time where voxels are sensors at times; per
+network: scores by layer, the best layer of every voxel, the split of R2 of banded ridge, the share of each voxel's
+window; per further method: a joint histogram with the first one.
+This module computes no score: it picks what ``Encoding`` holds and hands it to ``brainnet.plot``.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def _pictures(encoding: Encoding, subject: str) -> Iterator[_Picture]:
         for model in dict.fromkeys(key.model for key in keys):
             yield from _layers(encoding, subject, model, split)
         yield from _joint(encoding, subject, keys, split)
+        yield from _over_time(encoding, subject, keys, split)
     for model in dict.fromkeys(key.model for key in keys):
         yield from _best_layer(encoding, subject, model)
     for key in keys:
@@ -106,6 +108,28 @@ def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> I
     )
 
 
+def _over_time(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> Iterator[_Picture]:
+    """Scores over time where voxels are sensors at times: of every method, and of every sensor by the first one."""
+    import pandas as pd
+
+    dataset = encoding.subjects[subject]
+    if dataset.space.sensors is None or dataset.space.times is None:
+        return
+    scores, ceiling = _scores(encoding, keys, split), dataset.ceiling_of(split)
+    numbers = pd.DataFrame(dataset.space.labels()).drop(columns="voxel")
+    first, title = next(iter(scores)), _title(subject, split)
+    yield _Picture(
+        _file("time", subject, split),
+        numbers.assign(**{name: score.numpy() for name, score in scores.items()}),
+        lambda: plot.time_course(scores, dataset.space, noise_ceiling=ceiling, title=title),
+    )
+    yield _Picture(
+        _file("sensors", subject, split),
+        numbers.assign(**{first: scores[first].numpy()}),
+        lambda: plot.sensor_times(scores[first], dataset.space, title=f"{title}, {first}"),
+    )
+
+
 def _layers(encoding: Encoding, subject: str, model: str, split: str) -> Iterator[_Picture]:
     """Scores by layer of one network, with its controls."""
     table = encoding.table
@@ -133,8 +157,7 @@ def _best_layer(encoding: Encoding, subject: str, model: str) -> Iterator[_Pictu
         if len(scores) < 2:
             continue
         best, names = encoding.best_layers(model, subject, method)
-        place = dataset.space.vertices
-        numbers = pd.DataFrame({"voxel": np.arange(len(best)) if place is None else place.numpy()})
+        numbers = pd.DataFrame(dataset.space.labels())
         numbers["best_layer"] = [names[i] if i >= 0 else "" for i in best.tolist()]
         numbers = numbers.assign(**{f"training_score_{name}": score.numpy() for name, score in scores.items()})
         top = torch.stack(list(scores.values())).nan_to_num(nan=-torch.inf).max(0).values
@@ -156,7 +179,7 @@ def _window_share(encoding: Encoding, key: FitKey) -> Iterator[_Picture]:
     if not {"window_share", "position", "width"} <= set(fit.details):
         return
     share, position, width = (torch.as_tensor(fit.details[name]) for name in ("window_share", "position", "width"))
-    numbers = pd.DataFrame({"voxel": np.arange(len(share)) if space.vertices is None else space.vertices.numpy()})
+    numbers = pd.DataFrame(space.labels())
     numbers = numbers.assign(window_share=share.numpy(), x=position[:, 0].numpy(), y=position[:, 1].numpy())
     opacity = (fit.selection / FADE).nan_to_num(nan=0.0).clamp(0.12, 1).float()
     yield _Picture(

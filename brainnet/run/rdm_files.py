@@ -95,11 +95,19 @@ def read_models(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]
     }
 
 
-def read_courses(paths: Sequence[str | Path], key: str | None) -> dict[str, list[RDMs]]:
-    """Name -> one ``RDMs`` of all subjects per time point."""
+class Courses(NamedTuple):
+    """RDMs over time: name -> one ``RDMs`` of all subjects per time point, and the times where the files say them."""
+
+    rdms: dict[str, list[RDMs]]
+    times: list[float] | None
+
+
+def read_courses(paths: Sequence[str | Path], key: str | None) -> Courses:
+    """RDMs over time of each file or folder; times are in seconds, where every file has them on its axis "time"."""
     courses: dict[str, list[RDMs]] = {}
+    labels: dict[str, tuple[str, ...]] = {}
     for path in map(Path, paths):
-        rdms = _of_folder(path, key) if path.is_dir() else _of_file(path, key)
+        rdms, timed = _of_folder(path, key) if path.is_dir() else _of_file(path, key)
         if len(rdms.axes["time"]) < 2:
             raise ValueError(
                 f"{path.name} holds {len(rdms.axes['subject'])} subjects with one RDM each: that is no course over"
@@ -110,25 +118,50 @@ def read_courses(paths: Sequence[str | Path], key: str | None) -> dict[str, list
         if name in courses:
             raise ValueError(f"two inputs are called {name!r}; rename one, or give it once.")
         courses[name] = rdms.along("time")
+        labels[name] = rdms.axes["time"] if timed else ()
     if not courses:
         raise ValueError("give at least one file of brain RDMs over time.")
     lengths = {name: len(course) for name, course in courses.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"every region needs the same times, got {lengths}.")
-    return courses
+    return Courses(courses, _seconds(labels))
 
 
-def _of_file(path: Path, key: str | None) -> RDMs:
+def _seconds(labels: Mapping[str, tuple[str, ...]]) -> list[float] | None:
+    """The times that all regions have, where all say them."""
+    if not all(labels.values()):
+        return None
+    different = next((name for name, of in labels.items() if of != next(iter(labels.values()))), None)
+    if different is not None:
+        first = next(iter(labels))
+        raise ValueError(
+            f"every region needs the same times, but those of {different!r} are {labels[different][0]} to"
+            f" {labels[different][-1]} s and those of {first!r} {labels[first][0]} to {labels[first][-1]} s."
+        )
+    said = next(iter(labels.values()))
+    if said == tuple(map(str, range(len(said)))):  # counted, no seconds
+        return None
+    try:
+        return [float(label) for label in said]
+    except ValueError:
+        return None
+
+
+def _of_file(path: Path, key: str | None) -> tuple[RDMs, bool]:
+    """RDMs on the axes "subject" and "time"; and whether the file itself names the times."""
     rdms = RDMs.load(path, key)
+    if set(rdms.axes) == {"time"}:  # of one subject, as a data set writes them
+        return RDMs(rdms.values, rdms.metric, None, rdms.conditions, {"subject": (path.stem,), **rdms.axes}), True
     if len(rdms.axes) != 2:
         raise ValueError(
             f"{path.name} holds {len(rdms)} RDMs; over time expected are (n_subjects, n_times, n, n) or"
             " (n_subjects, n_times, n_pairs), or a folder with a file of time points per subject."
         )
-    return rdms if set(rdms.axes) == {"subject", "time"} else rdms.with_axes("subject", "time")
+    named = set(rdms.axes) == {"subject", "time"}
+    return rdms if named else rdms.with_axes("subject", "time"), named
 
 
-def _of_folder(path: Path, key: str | None) -> RDMs:
+def _of_folder(path: Path, key: str | None) -> tuple[RDMs, bool]:
     by_subject = read_files([path], key)
     for name, rdms in by_subject.items():
         if len(rdms.axes) > 1:
@@ -137,9 +170,11 @@ def _of_folder(path: Path, key: str | None) -> RDMs:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the subjects in {path} have different numbers of time points: {lengths}.")
     stacked = RDMs.stack(by_subject.values())
-    times = tuple(map(str, range(next(iter(lengths.values())))))
+    labels = {name: rdms.axes.get("time", ()) for name, rdms in by_subject.items()}
+    known = _seconds(labels) is not None
+    times = next(iter(labels.values())) if known else tuple(map(str, range(next(iter(lengths.values())))))
     axes = {"subject": tuple(by_subject), "time": times}
-    return RDMs(stacked.values, stacked.metric, None, stacked.conditions, axes)
+    return RDMs(stacked.values, stacked.metric, None, stacked.conditions, axes), known
 
 
 def _sizes(rdms: RDMs) -> str:

@@ -161,6 +161,8 @@ def score_table(
 ):
     """One row per voxel: voxel, roi, r2, r and, where the noise ceiling is known, ceiling and ceiling_share.
 
+    Where voxels are sensors at times, their columns follow the voxel's.
+
     Args:
         prediction: (n_images, n_voxels).
         response: the same.
@@ -173,9 +175,8 @@ def score_table(
     rois = np.full(response.shape[1], "", dtype=object)
     for name, mask in dataset.space.rois.items():
         rois[mask.numpy()] = [f"{old};{name}" if old else name for old in rois[mask.numpy()]]
-    place = dataset.space.vertices
     table = {
-        "voxel": np.arange(response.shape[1]) if place is None else place.numpy(),
+        **dataset.space.labels(),
         "roi": rois,
         "r2": r2(prediction, response).masked_fill(unusable, torch.nan),
         "r": pearson_r(prediction, response).masked_fill(unusable, torch.nan),
@@ -224,7 +225,8 @@ def _write_card(
 def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished: bool = True) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
-    Of a read-out with a field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains.
+    Of a read-out with a field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of
+    sensors over time, ``time.png`` shows the course of r, and ``sensors.png`` r of every sensor.
 
     A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
     would be blank, and could not show that selectors are flat. Of a read-out without selectors the scores are drawn.
@@ -259,21 +261,25 @@ def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished
     if control:
         title = f"{title}. NEGATIVE CONTROL: responses shuffled" if title else "NEGATIVE CONTROL: responses shuffled"
     r, ceiling = torch.tensor(scores["r"].to_numpy()), None if ceiling is None else torch.tensor(ceiling.to_numpy())
+    figures = {}
     if "selectors.npz" in present:
         given = _read_selectors(run / "selectors.npz") | _left_out(cfg)
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
-        figure = plot.selectors(**given, title=title, scores=r, noise_ceiling=ceiling, fade=not control)
+        figures["maps"] = plot.selectors(**given, title=title, scores=r, noise_ceiling=ceiling, fade=not control)
         if share is not None:
-            windows = plot.window_share(
+            figures["window_share"] = plot.window_share(
                 share, given["space"], position=given["chosen"].space, width=given.get("width"), title=title,
                 alpha=None if control else (r / FADE).nan_to_num(nan=0.0).clamp(0.12, 1), outlines=True,
             )  # fmt: skip
-            return [*plot.save(figure, run / "maps"), *plot.save(windows, run / "window_share")]
     else:
         space = unpacked(read_checkpoint(run / "model.ckpt")[CHECKPOINT_KEY]["space"])
-        figure = plot.scores(r, _renamed_regions(space, rename), noise_ceiling=ceiling, title=title)
-    return plot.save(figure, run / "maps")
+        figures["maps"] = plot.scores(r, _renamed_regions(space, rename), noise_ceiling=ceiling, title=title)
+    if {"sensor", "time"} <= set(scores):
+        over_time = BrainSpace(sensors=scores["sensor"].tolist(), times=torch.tensor(scores["time"].to_numpy()))
+        figures["time"] = plot.time_course(r, over_time, noise_ceiling=ceiling, title=title)
+        figures["sensors"] = plot.sensor_times(r, over_time, title=title)
+    return [path for name, figure in figures.items() for path in plot.save(figure, run / name)]
 
 
 def _renamed_regions(space: BrainSpace, rename: Mapping[str, str] | None) -> BrainSpace:

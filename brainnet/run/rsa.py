@@ -105,7 +105,8 @@ def compare_over_time(
         out: folder of the results.
         models: files, or folders of files, of model RDMs; a file with several RDMs is a model with layers.
         method: name of a comparison.
-        span: first and last time in seconds, evenly divided; by default times are counted from 0.
+        span: first and last time in seconds, evenly divided; by default the times that the files name, as those of
+            :meth:`~brainnet.dataset.ResponseDataset.rdms_over_time` do, else counted from 0.
         pooled: the models are fMRI regions with one RDM per subject, and each is pooled to one (fMRI-M/EEG fusion).
         key: entry of files that hold several arrays.
         rename: old name -> new name of regions and models, in tables and figures.
@@ -119,11 +120,11 @@ def compare_over_time(
 
     clock = Clock()
     with claimed(out, "rsa") as out:
-        courses = read_courses(subjects, key)
+        courses, known = read_courses(subjects, key)
         networks = read_regions(models, key, "fMRI RDMs") if pooled else read_models(models, key)
         courses, networks = renamed(rename or {}, courses, networks)
         n_times = len(next(iter(courses.values())))
-        times = list(range(n_times)) if span is None else np.linspace(*span, n_times).tolist()
+        times = known or list(range(n_times)) if span is None else np.linspace(*span, n_times).tolist()
         clock.lap("reading")
         if pooled:
             if len(courses) > 1:
@@ -137,7 +138,7 @@ def compare_over_time(
         by_course = scores.dropna(subset="score").groupby(["roi", "model", "layer"], sort=False)
         columns = ["roi", "model", "layer", "time", "score", "low", "high", "p_corrected"]
         peaks = scores.loc[by_course["score"].idxmax(), columns].reset_index(drop=True)
-        name = "time (s)" if span is not None else "time point"
+        name = "time (s)" if span is not None or known else "time point"
         save_figure(plot.rsa_time(evaluation, time_name=name), out / "time.png")
         card = {
             "data": {

@@ -6,6 +6,7 @@ NIfTI and GIfTI files.
 
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.space.maps import load_maps, load_patterns, save_map
+from brainnet.space.sensors import sensor_space
 from brainnet.space.surface import (
     HEMISPHERES,
     SURFACES,
@@ -24,6 +25,7 @@ from brainnet.space.surface import (
 __all__ = [
     "VERTICES_PER_HEMISPHERE",
     "BrainSpace",
+    "sensor_space",
     "HEMISPHERES",
     "SURFACES",
     "Coarsening",

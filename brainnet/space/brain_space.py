@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ class BrainSpace:
     """The place of ``n_voxels`` response columns; the same order as the columns of ``responses``.
 
     Three kinds: a *surface* space has ``vertices`` and ``mesh``; a *volume* space has ``mask`` and ``affine``; a *free*
-    space (spike-sorted units, electrodes; see :meth:`free`) has neither and usually no coordinates.
+    space (spike-sorted units, electrodes; see :meth:`free`) has neither and usually no coordinates. A column may be a
+    sensor at a time, as in EEG and MEG (see :func:`~brainnet.space.sensor_space`).
 
     Args:
         coords: (n_voxels, 3) mm, finite: sphere coordinates or voxel centres; None where there are none. A volume space
@@ -41,6 +42,8 @@ class BrainSpace:
         n_voxels: number of response columns; needed only where nothing else tells it.
         volume_index: (n_voxels,) integer, place of each column in the flattened (C order) volume; by default the True
             places of ``mask`` in order.
+        sensors: (n_voxels,) name of the sensor, electrode or unit of each column.
+        times: (n_voxels,) when each column was measured, in seconds from the onset of the stimulus.
 
     Raises:
         ValueError: lengths disagree, a vertex is out of range or named twice, a mask is not boolean, and the like.
@@ -63,6 +66,8 @@ class BrainSpace:
     affine: Tensor | None = None
     n_voxels: int | None = None
     volume_index: Tensor | None = None
+    sensors: Sequence[str] | None = None
+    times: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Convert to CPU tensors and refuse what does not fit together."""
@@ -72,12 +77,15 @@ class BrainSpace:
             "mask": _as_mask(self.mask, "mask"),
             "affine": _as_tensor(self.affine, torch.float64),
             "volume_index": _as_index(self.volume_index, "volume_index"),
+            "sensors": None if self.sensors is None else tuple(map(str, self.sensors)),
+            "times": _as_tensor(self.times, torch.float64),
         }
         for name, value in convert.items():
             object.__setattr__(self, name, value)
         self._settle_volume()
         self._settle_length()
         self._check_vertices()
+        self._check_sensors()
         object.__setattr__(self, "rois", {name: self._checked_roi(name, mask) for name, mask in self.rois.items()})
 
     def _settle_volume(self) -> None:
@@ -112,7 +120,7 @@ class BrainSpace:
                 raise ValueError(f"coords of {bad} voxels are not finite: drop these voxels, or pass coords=None.")
         lengths = {
             name: len(value)
-            for name in ("coords", "vertices", "volume_index")
+            for name in ("coords", "vertices", "volume_index", "sensors", "times")
             if (value := getattr(self, name)) is not None
         }
         if self.n_voxels is not None:
@@ -148,6 +156,16 @@ class BrainSpace:
                 "right-hemisphere vertices count from the number of left ones."
             )
 
+    def _check_sensors(self) -> None:
+        if self.times is not None and (self.times.ndim != 1 or not torch.isfinite(self.times).all()):
+            raise ValueError(f"times must be finite seconds, one a voxel, got shape {tuple(self.times.shape)}.")
+        seconds = None if self.times is None else self.times.tolist()
+        seen: set[Any] = set()
+        for key in zip(*(of for of in (self.sensors, seconds) if of is not None), strict=True):
+            if key in seen:
+                raise ValueError(f"two voxels are sensor and time {key}; each voxel is one sensor at one time.")
+            seen.add(key)
+
     def _checked_roi(self, name: str, mask: Tensor) -> Tensor:
         mask = _as_mask(mask, f"ROI {name!r}")
         if mask.shape != (self.n_voxels,):
@@ -162,6 +180,29 @@ class BrainSpace:
         BrainSpace(89 voxels, no place)
         """
         return cls(n_voxels=n_voxels, rois=rois or {})
+
+    @property
+    def sensor_names(self) -> tuple[str, ...]:
+        """Names of the sensors, each once, in the order of the columns; empty where columns are no sensors."""
+        return tuple(dict.fromkeys(self.sensors or ()))
+
+    @property
+    def time_points(self) -> Tensor:
+        """The times that occur, in seconds, ascending; empty where columns have no times."""
+        return torch.empty(0, dtype=torch.float64) if self.times is None else self.times.unique()
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """What names each column in a table: "voxel", and "sensor" and "time" in seconds where there are such.
+
+        A voxel is called by its mesh vertex on a surface, else by its number from 0.
+
+        >>> space = BrainSpace(sensors=["Oz", "Oz"], times=torch.tensor([0.1, 0.2], dtype=torch.float64))
+        >>> {name: column.tolist() for name, column in space.labels().items()}
+        {'voxel': [0, 1], 'sensor': ['Oz', 'Oz'], 'time': [0.1, 0.2]}
+        """
+        voxel = np.arange(self.n_voxels) if self.vertices is None else self.vertices.numpy()
+        further = {"sensor": self.sensors, "time": self.times}
+        return {"voxel": voxel} | {name: np.asarray(one) for name, one in further.items() if one is not None}
 
     @property
     def roi_names(self) -> tuple[str, ...]:
@@ -201,6 +242,7 @@ class BrainSpace:
         """
         index = self._resolve(index)
         picked = {"coords": _pick(self.coords, index), "vertices": _pick(self.vertices, index), "mesh": self.mesh}
+        picked |= {"sensors": _pick(self.sensors, index), "times": _pick(self.times, index)}
         if self.mask is not None:
             volume_index = self.volume_index[index]
             mask = torch.zeros(self.mask.numel(), dtype=torch.bool)
@@ -271,6 +313,31 @@ class BrainSpace:
             volume = volume.movedim(0, -1)
         return nibabel.Nifti1Image(volume.float().numpy(), self.affine.numpy())
 
+    def to_sensors(self, values: Tensor, fill: float = float("nan")) -> Tensor:
+        """Values by sensor and time: (..., n_voxels) -> (..., n_sensors, n_times).
+
+        Sensors are in the order of :attr:`sensor_names`, times in that of :attr:`time_points`.
+
+        Args:
+            values: last axis is this space's voxels.
+            fill: what a sensor holds at a time that is not in this space.
+
+        Raises:
+            ValueError: the space has no sensors or no times, or the last axis has another length.
+
+        >>> space = BrainSpace(sensors=["Oz", "Oz", "Pz"], times=torch.tensor([0.1, 0.2, 0.2]))
+        >>> space.to_sensors(torch.tensor([1.0, 2.0, 3.0])).tolist()
+        [[1.0, 2.0], [nan, 3.0]]
+        """
+        if self.sensors is None or self.times is None:
+            raise ValueError(f"{self!r} has no courses over time: it needs sensors and times, see sensor_space().")
+        names, points = self.sensor_names, self.time_points
+        place = {name: row for row, name in enumerate(names)}
+        row = torch.tensor([place[name] for name in self.sensors])
+        flat = self._scatter(values, row * len(points) + torch.searchsorted(points, self.times),
+                             len(names) * len(points), fill)  # fmt: skip
+        return flat.unflatten(-1, (len(names), len(points)))
+
     def _scatter(self, values: Tensor, index: Tensor, size: int, fill: float) -> Tensor:
         values = torch.as_tensor(values).detach().cpu()
         if values.ndim == 0 or values.shape[-1] != self.n_voxels:
@@ -317,6 +384,9 @@ class BrainSpace:
             place = f"vertices of {self.mesh}"
         elif self.mask is not None:
             place = f"volume {'x'.join(map(str, self.mask.shape))}"
+        elif self.sensors is not None:
+            over_time = "" if self.times is None else f" x {len(self.time_points)} times"
+            place = f"{len(self.sensor_names)} sensors{over_time}"
         else:
             place = "no place" if self.coords is None else "coordinates only"
         names = list(self.rois)
@@ -346,5 +416,7 @@ def _as_mask(value: Tensor | None, name: str) -> Tensor | None:
     return value
 
 
-def _pick(value: Tensor | None, index: Tensor) -> Tensor | None:
+def _pick(value: Any, index: Tensor) -> Any:
+    if isinstance(value, tuple):
+        return tuple(value[place] for place in index.tolist())
     return None if value is None else value[index]

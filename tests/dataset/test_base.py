@@ -11,7 +11,7 @@ from PIL import Image
 
 from brainnet import _checks
 from brainnet.dataset.base import ResponseDataset, random_splits
-from brainnet.space import BrainSpace
+from brainnet.space import BrainSpace, sensor_space
 from brainnet.tokens import Preprocessing
 
 
@@ -161,3 +161,24 @@ def test_shuffling_permutes_within_splits_and_spares_the_original(per_voxel):
     assert torch.equal(control.responses, data.shuffled(seed=1, per_voxel=per_voxel).responses)
     assert not torch.equal(control.responses, data.shuffled(seed=2, per_voxel=per_voxel).responses)
     assert control.noise_ceiling is None
+
+
+def test_rdms_over_time_are_of_the_pattern_over_sensors():
+    names, times = ["Oz", "Pz", "Cz", "P3"], [-0.1, 0.0, 0.25]
+    generator = np.random.default_rng(0)
+    responses = generator.normal(size=(8, 4, 3))
+    data = ResponseDataset([f"i{k}" for k in range(8)], responses.reshape(8, 12), sensor_space(names, times),
+                           {"train": range(4), "test": [5, 4, 7, 6]})  # fmt: skip
+    found = data.rdms_over_time()
+    assert found.axes == {"time": ("-0.1", "0", "0.25")}
+    assert found.conditions == ("i5", "i4", "i7", "i6")
+    for time in range(3):
+        expected = 1 - np.corrcoef(responses[[5, 4, 7, 6], :, time])
+        np.testing.assert_allclose(found.to_square()[time], expected, atol=1e-5)
+    some = data.rdms_over_time("sqeuclidean", rows=[0, 3], sensors=["Cz", "Oz"])
+    expected = ((responses[0, [2, 0]] - responses[3, [2, 0]]) ** 2).sum(0)
+    np.testing.assert_allclose(some.values[:, 0], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="'tset'.*'test'"):
+        data.rdms_over_time(rows="tset")
+    with pytest.raises(ValueError, match="'Qz'.*Known: Oz"):
+        data.rdms_over_time(sensors=["Qz"])

@@ -13,7 +13,7 @@ from brainnet import plot
 from brainnet.plot._text import label, labels, width_of, wrapped
 from brainnet.rsa import RDMs, searchlight, spheres
 from brainnet.selection import Selectors
-from brainnet.space import BrainSpace
+from brainnet.space import BrainSpace, sensor_space
 
 N = 12
 NAMES = st.lists(st.text(max_size=70), min_size=4, max_size=4, unique=True)
@@ -60,6 +60,10 @@ def some_rdms(names, count=4):
     return RDMs(values, names=tuple(names[:count]), conditions=tuple(names))
 
 
+def sensors(names):
+    return sensor_space(names, [-0.1, 0.0, 0.1])
+
+
 def square(names, layers=4):
     keys = [(model, layer) for model in names[:3] for layer in names[:layers]]
     labels = pd.MultiIndex.from_tuples(keys, names=["model", "layer"])
@@ -93,6 +97,10 @@ FIGURES = {
     "rsa_bars": lambda n: plot.rsa_bars(course(n, low=0.0, high=0.2, p_corrected=0.01), title=n[0]),
     "rsa_layers": lambda n: plot.rsa_layers(course(n), title=n[0], score_name=n[1]),
     "rsa_time": lambda n: plot.rsa_time(course(n, layer=n[0], time=[0, 1, 2, 3]), title=n[0], time_name=n[1]),
+    "time_course": lambda n: plot.time_course({m: torch.rand(3 * len(n)) for m in n}, sensors(n), title=n[0],
+                                              time_name=n[1], score_name=n[2], noise_ceiling=torch.ones(3 * len(n))),
+    "time_course, sensors": lambda n: plot.time_course(torch.rand(3 * len(n)), sensors(n), sensors=n),
+    "sensor_times": lambda n: plot.sensor_times(torch.rand(3 * len(n)), sensors(n), title=n[0], score_name=n[1]),
     "time_by_time": lambda n: plot.time_by_time(np.eye(3), title=n[0], brain_name=n[1], score_name=n[2]),
     "rsa_parts": lambda n: plot.rsa_parts(pd.DataFrame({"part": ["total"] + ["unique"] * 4, "sets": ["t", *n],
                                                         "r2": 0.1, "roi": n[0]}), title=n[0]),

@@ -12,7 +12,7 @@ from brainnet import plot
 from brainnet.dataset.base import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, Fit, FitKey
 from brainnet.run.encoding_figures import draw
-from brainnet.space import BrainSpace
+from brainnet.space import BrainSpace, sensor_space
 
 VOXELS, LAYERS = 6, ("conv/1", "conv2")
 SPLITS = {"train": range(40), "test": range(40, 60), "sketches": range(60, 80)}
@@ -159,3 +159,25 @@ def test_names_that_differ_in_letters_no_file_keeps_are_counted(encoding, tmp_pa
         twins.add(key, fit(np.random.default_rng(0), data.responses.numpy(), torch.zeros(VOXELS)))
     names = [path.stem.lower() for path in draw(twins, tmp_path, progress=False)]
     assert len(set(names)) == len(names) == 6
+
+
+def test_sensors_over_time_have_courses_and_a_map(tmp_path):
+    rng = np.random.default_rng(0)
+    responses, space = rng.normal(size=(80, 6)), sensor_space(["Oz", "Pz"], [0.0, 0.1, 0.2])
+    data = ResponseDataset([str(i) for i in range(80)], responses, space, SPLITS, noise_ceiling=np.full(6, 0.7))
+    encoding = Encoding({"s1": data}, n_resamples=5)
+    for method in ("ridge", "banded"):
+        encoding.add(FitKey("net", "s1", method, ALL_LAYERS), fit(rng, responses, torch.full((6,), torch.nan)))
+    draw(encoding, tmp_path, progress=False)
+    for name, columns in (("time", ["ridge", "banded"]), ("sensors", ["ridge"])):
+        table = pd.read_csv(tmp_path / f"{name}_s1.csv")
+        assert list(table) == ["sensor", "time", *columns]
+        assert table["sensor"].tolist() == ["Oz"] * 3 + ["Pz"] * 3
+        expected = encoding.voxel_scores(FitKey("net", "s1", "ridge", ALL_LAYERS))
+        np.testing.assert_allclose(table["ridge"], expected)
+        assert (tmp_path / f"{name}_s1.png").is_file()
+    encoding.save(tmp_path / "saved")
+    path = next((tmp_path / "saved" / "voxels").glob("*ridge*.npz"))
+    with np.load(path, allow_pickle=False) as arrays:
+        assert arrays["sensor"].tolist() == ["Oz"] * 3 + ["Pz"] * 3
+        assert arrays["time"].tolist() == [0.0, 0.1, 0.2] * 2

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.io
+import torch
 
 from brainnet.rsa import RDMs
 from brainnet.run.rdm_files import as_read, read_courses, read_models, read_regions
@@ -52,10 +53,10 @@ def test_single_rdms_are_no_course_over_time(files):
 def test_axes_follow_from_what_a_file_is_read_as(files, course):
     assert list(read_regions([files / "brain_V1.npz"], None)["brain_V1"].axes) == ["subject"]
     assert read_models([files / "net.npz"], None)["net"].axes == {"layer": ("low", "high")}
-    found = read_courses([files / "meg.npz"], None)["meg"]
+    found = read_courses([files / "meg.npz"], None).rdms["meg"]
     assert len(found) == 6
     assert found[2].axes == {"subject": ("0", "1", "2", "3", "4")}
-    by_folder = read_courses([files / "subjects"], None)["subjects"]
+    by_folder = read_courses([files / "subjects"], None).rdms["subjects"]
     assert by_folder[2].names == ("sub0", "sub1", "sub2", "sub3", "sub4")
     for one, other, expected in zip(found, by_folder, course, strict=True):
         assert one.values.equal(expected.values)
@@ -75,3 +76,25 @@ def test_a_structure_of_subjects_and_sessions_is_no_list_of_subjects(files, rng)
 def test_pooled_regions_are_read_as_subjects(files):
     said = [str(one) for one in as_read("model", read_regions([files / "brain_V1.npz"], None))]
     assert said == ["model brain_V1: 4 subjects (0, 1, 2, 3)"]
+
+
+def test_times_are_those_that_the_files_name(files, course):
+    labels = ("-0.1", "0", "0.1", "0.2", "0.3", "0.4")
+    (files / "named").mkdir()
+    for number, name in enumerate(("a", "b")):
+        values = torch.stack([rdms.values[number] for rdms in course])
+        RDMs(values, "correlation", labels, axes={"time": labels}).save(files / "named" / f"{name}.npz")
+    seconds = [float(label) for label in labels]
+    folder = read_courses([files / "named"], None)
+    assert folder.times == seconds
+    one = read_courses([files / "named" / "b.npz"], None)
+    assert one.times == seconds
+    assert one.rdms["b"][3].values.equal(course[3].values[1:2])
+    assert read_courses([files / "meg.npz"], None).times is None  # counted
+    assert read_courses([files / "named", files / "meg.npz"], None).times is None
+    tables = compare_over_time([files / "named"], files / "out", models=[files / "net.npz"], progress=False,
+                               generalise="subjects")  # fmt: skip
+    assert tables["scores"]["time"].unique().tolist() == seconds
+    RDMs(values, "correlation", axes={"time": [f"{10 * second:g}" for second in seconds]}).save(files / "ms.npz")
+    with pytest.raises(ValueError, match="'ms' are -1 to 4 s and those of 'named' -0.1 to 0.4 s"):
+        read_courses([files / "named", files / "ms.npz"], None)

@@ -15,7 +15,9 @@ from brainnet.run.prediction import load_model
 from brainnet.run.results import redraw, scores_file
 from brainnet.run.training import fit
 from brainnet.scores import pearson_r, r2
+from brainnet.space import sensor_space
 from tests.run.conftest import CEILING, REGIONS
+from tests.tables import unlisted_columns
 from tests.toys import ToyBackbone, toy_config, toy_dataset, toys_registered
 
 
@@ -197,3 +199,27 @@ def test_a_folder_of_before_is_still_drawn_and_a_damaged_one_told(mapped, tmp_pa
 
 def test_splits_of_similar_names_have_files_of_their_own():
     assert len({scores_file(split).lower() for split in ("a b", "a_b", "a-b", "a/b", "test")}) == 5
+
+
+def test_sensors_over_time_have_their_names_in_the_table_and_their_own_figures(tmp_path):
+    def over_time():
+        data = toy_dataset(n_voxels=6, coords=False)
+        data.space = sensor_space(["Oz", "Pz"], [0.0, 0.1, 0.2])
+        return data
+
+    with toys_registered(over_time):
+        fit(toy_config("TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", progress=False)
+        table = pd.read_csv(tmp_path / "run" / "scores.csv")
+        assert table["sensor"].tolist() == ["Oz"] * 3 + ["Pz"] * 3
+        assert table["time"].tolist() == [0.0, 0.1, 0.2] * 2
+        assert unlisted_columns(tmp_path / "run") == {}
+        space = load_model(tmp_path / "run").space
+        assert space.sensors == ("Oz", "Oz", "Oz", "Pz", "Pz", "Pz")
+        assert space.times.tolist() == [0.0, 0.1, 0.2] * 2
+        (tmp_path / "run" / "time.png").unlink()
+        names = [path.name for path in redraw(tmp_path / "run")]
+        assert names == [f"{name}.{kind}" for name in ("maps", "time", "sensors") for kind in ("png", "svg")]
+        assert (tmp_path / "run" / "time.png").is_file()
+    with toys_registered():
+        fit(toy_config("TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", overwrite=True, progress=False)
+        assert not list((tmp_path / "run").glob("time.*"))  # of another run

@@ -157,3 +157,51 @@ def test_arrays_and_pickle_round_trip(kind, request):
             mine, theirs = getattr(again, name), getattr(space, name)
             assert mine is theirs is None or torch.equal(mine, theirs)
         assert all(torch.equal(again.rois[name], mask) for name, mask in space.rois.items())
+
+
+def test_sensors_and_times_travel_with_their_columns():
+    space = BrainSpace(
+        sensors=["Oz", "Oz", "Pz"], times=torch.tensor([-0.1, 0.2, 0.2]), rois={"O": torch.tensor([1, 1, 0]) > 0}
+    )
+    assert space.sensor_names == ("Oz", "Pz")
+    assert space.time_points.tolist() == pytest.approx([-0.1, 0.2])
+    part = space.subset([2, 0])
+    assert part.sensors == ("Pz", "Oz")
+    assert part.times.tolist() == pytest.approx([0.2, -0.1])
+    again = BrainSpace.from_arrays(np_saved(space.to_arrays()))
+    assert again.sensors == space.sensors
+    assert torch.equal(again.times, space.times)
+    assert {name: column.tolist() for name, column in part.labels().items()} == {
+        "voxel": [0, 1], "sensor": ["Pz", "Oz"], "time": part.times.tolist()
+    }  # fmt: skip
+    assert space.to_sensors(torch.tensor([[1, 2, 3]]), fill=-1).tolist() == [[[1, 2], [-1, 3]]]
+
+
+def np_saved(arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    buffer.seek(0)
+    with np.load(buffer, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sensors": ["Oz", "Pz"], "n_voxels": 3}, "sensors: 2"),
+        ({"sensors": ["Oz", "Oz"], "times": torch.tensor([0.1, 0.1])}, "'Oz', 0.1"),
+        ({"sensors": ["Oz", "Oz"]}, "'Oz'"),
+        ({"times": torch.tensor([0.1, float("nan")])}, "finite"),
+        ({"times": torch.zeros(2, 2)}, r"\(2, 2\)"),
+    ],
+)
+def test_sensors_that_do_not_fit_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        BrainSpace(**given)
+
+
+def test_columns_without_times_have_no_courses():
+    with pytest.raises(ValueError, match="sensor_space"):
+        BrainSpace(sensors=["a", "b"]).to_sensors(torch.zeros(2))
+    assert BrainSpace.free(2).sensor_names == ()
+    assert len(BrainSpace.free(2).time_points) == 0
