@@ -16,6 +16,7 @@ from brainnet.plmodel import build_dataset
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 from tests.dataset.readers.nsd_folder import write_volume
+from tests.dataset.readers.things_eeg_folder import write_things_eeg2
 from tests.dataset.readers.things_folder import write_things
 
 
@@ -58,8 +59,15 @@ def _things_fmri(folder):
     return DATASETS["things_fmri"](folder, progress=False)
 
 
-TINY = {"algonauts": _algonauts, "array": _array, "nsd": _nsd, "simulated": _simulated, "things_fmri": _things_fmri}
-WRITE = {"things_fmri": write_things}  # writes what the settings alone read
+def _things_eeg(folder):
+    if not folder.exists():
+        write_things_eeg2(folder)
+    return DATASETS["things_eeg"](folder)
+
+
+TINY = {"algonauts": _algonauts, "array": _array, "nsd": _nsd, "simulated": _simulated, "things_fmri": _things_fmri,
+        "things_eeg": _things_eeg}  # fmt: skip
+WRITE = {"things_eeg": write_things_eeg2, "things_fmri": write_things}  # writes what the settings alone read
 
 
 @pytest.fixture(scope="module", params=DATASETS.names())
