@@ -37,6 +37,7 @@ _C.DATASET.N_TRAIN = 1056  # images; "simulated" only
 _C.DATASET.N_TEST = 100  # images; "simulated" only
 _C.DATASET.N_VOXELS = 0  # evenly spaced vertices kept, 0 keeps all 2,364; "simulated" only
 _C.DATASET.OPTIONS = CfgNode(new_allowed=True)  # what the data set named takes beyond these, e.g. OPTIONS.test 0.1
+_C.DATASET.ATLASES = []  # label maps whose areas become regions too: "FILE", or "FILE=V1*,hV4" for some of them
 _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own
 
 _C.BACKBONE = CfgNode()

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet.space.areas import WANG
+
 # family of regions -> label in the files -> name; label 0 belongs to no region
 ROI_LABELS = {
     "prf-visualrois": {1: "V1v", 2: "V1d", 3: "V2v", 4: "V2d", 5: "V3v", 6: "V3d", 7: "hV4"},
@@ -37,29 +39,9 @@ ROI_GROUPS = {
     "OWFA": ("OWFA",),
     "VWFA": ("VWFA-1", "VWFA-2"),
 }
-_ATLAS_ORDER = (
-    "V1v V1d V2v V2d V3v V3d hV4 VO1 VO2 PHC1 PHC2 TO2 TO1 LO2 LO1 V3B V3A IPS0 IPS1 IPS2 IPS3 IPS4 IPS5 SPL1 FEF"
-)
-ATLASES = {"Kastner2015": dict(enumerate(_ATLAS_ORDER.split(), 1))}  # Wang et al. 2015; its areas carry its name
+ATLASES = {"Kastner2015": dict(enumerate(WANG, 1))}  # Wang et al. 2015; its areas carry its name
 
 MASKS = {"nsdgeneral": {1: "nsdgeneral"}, "fVTC": {1: "fVTC"}}  # maps of one region
-
-
-def read_names(path: Path) -> dict[int, str]:
-    """Label -> name, of a ``.ctab`` file: "number name" at the start of each line, and anything after that.
-
-    Raises:
-        ValueError: a line of another form; names the file and the line.
-    """
-    names = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) < 2 or not words[0].isdigit():
-            raise ValueError(f"{path}, line {number}: expected a label and a name, got {line.strip()[:60]!r}.")
-        names[int(words[0])] = words[1]
-    return {label: name for label, name in names.items() if label > 0}
 
 
 def areas_of(

@@ -22,7 +22,7 @@ from brainnet.backbone.adjusted import build_adjusted
 from brainnet.config import config_keys, get_cfg_defaults, parse_config
 from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.model import READOUTS
-from brainnet.space import BrainSpace
+from brainnet.space import BrainSpace, read_atlas
 from brainnet.tokens import TokenTransform
 
 log = logging.getLogger(__name__)
@@ -272,7 +272,18 @@ def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
     if planted(cfg) and "backbone" not in options:
         options["backbone"] = build_backbone_of(cfg) if backbone is None else backbone
     dataset = make(cfg.DATASET.DATA_DIR, cfg.SEED, **options)
+    for given in cfg.DATASET.ATLASES:
+        dataset.space = _with_atlas(dataset.space, str(given))
     return dataset.shuffled(seed=cfg.SEED) if cfg.DATASET.SHUFFLED else dataset
+
+
+def _with_atlas(space: BrainSpace, given: str) -> BrainSpace:
+    """The space with the areas of one entry of ``DATASET.ATLASES``: a file, and after "=" patterns of names."""
+    file, _, areas = given.partition("=")
+    try:
+        return space.with_atlas(read_atlas(file), areas.split(",") if areas else "*")
+    except ValueError as error:
+        raise ValueError(f"DATASET.ATLASES {given!r}: {error}") from error
 
 
 def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:

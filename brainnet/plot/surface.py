@@ -52,7 +52,8 @@ def flatmap(
         title: text above.
         label: name and unit of the values, at the color bar.
         colorbar: whether to draw a color bar (numbers) or color patches (labels).
-        outlines: regions to outline: True for all of the space, their names, or name -> (n_voxels,) bool.
+        outlines: regions to outline: True for all of the space, their names or patterns such as "V1*", or
+            name -> (n_voxels,) bool.
 
     Returns:
         A matplotlib figure, unknown to pyplot: ``figure.savefig(...)``.
@@ -152,8 +153,5 @@ def regions(outlines: bool | Iterable[str] | Mapping[str, Tensor] | None, space:
         return space.rois
     if isinstance(outlines, Mapping):
         return outlines
-    names = [outlines] if isinstance(outlines, str) else list(outlines)
-    unknown = [name for name in names if name not in space.rois]
-    if unknown:
-        raise ValueError(f"Unknown ROI {unknown[0]!r}. Known: {', '.join(space.rois) or 'none'}.")
-    return {name: space.rois[name] for name in names}
+    patterns = [outlines] if isinstance(outlines, str) else list(outlines)
+    return {name: space.rois[name] for pattern in patterns for name in space.find_rois(pattern)}

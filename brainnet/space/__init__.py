@@ -1,9 +1,11 @@
 """Space: where a response column lives. Values and their place travel together.
 
 ``BrainSpace`` holds the place of every column; ``surface`` knows the fsaverage meshes; ``maps`` writes and reads
-NIfTI and GIfTI files.
+NIfTI and GIfTI files; ``read_atlas`` and ``read_map`` read what others have published on the same places.
 """
 
+from brainnet.space.atlases import Atlas, read_atlas
+from brainnet.space.brain_maps import BrainMap, read_map
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.space.maps import load_maps, load_patterns, save_map
 from brainnet.space.sensors import sensor_space
@@ -39,6 +41,10 @@ __all__ = [
     "surface_space",
     "to_fsaverage5",
     "load_maps",
+    "Atlas",
+    "BrainMap",
+    "read_atlas",
+    "read_map",
     "load_patterns",
     "save_map",
 ]

@@ -7,18 +7,24 @@ their place travel together through subsetting, training and plotting. It holds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._checks import nearest
+
 if TYPE_CHECKING:
     import nibabel
 
-VERTICES_PER_HEMISPHERE = {"fsaverage5": 10_242, "fsaverage": 163_842}
+VERTICES_PER_HEMISPHERE = {
+    "fsaverage5": 10_242, "fsaverage": 163_842, "fsaverage3": 642, "fsaverage4": 2_562, "fsaverage6": 40_962,
+    "fsLR32k": 32_492, "fsLR59k": 59_292,
+}  # fmt: skip
 _ROI_PREFIX = "roi:"
 
 
@@ -36,7 +42,8 @@ class BrainSpace:
         rois: name -> (n_voxels,) bool, which columns belong to the region of interest; regions may overlap.
         vertices: (n_voxels,) integer, which mesh vertex each column is. Indices run over the left and then the right
             hemisphere (right = vertices per hemisphere + index); each vertex at most once.
-        mesh: "fsaverage5" or "fsaverage" (the 163,842 vertices a hemisphere also called fsaverage7).
+        mesh: "fsaverage" (the 163,842 vertices a hemisphere also called fsaverage7), "fsaverage3" to "fsaverage6",
+            "fsLR32k" or "fsLR59k".
         mask: (X, Y, Z) bool, True at every voxel of the space.
         affine: (4, 4), voxel index -> mm (RAS+: x grows to the right).
         n_voxels: number of response columns; needed only where nothing else tells it.
@@ -209,6 +216,62 @@ class BrainSpace:
         """Names of the regions of interest, in the order given."""
         return tuple(self.rois)
 
+    def find_rois(self, pattern: str) -> tuple[str, ...]:
+        """Names of the regions that are like ``pattern``, such as "V1*" or "*FFA*", whether in small or large letters.
+
+        Where none is, the name of an atlas in front of each ("Wang2015.") does not count.
+
+        Raises:
+            ValueError: there are none; names the nearest.
+
+        >>> BrainSpace.free(1, {"Wang2015.V1v": torch.ones(1).bool()}).find_rois("v1*")
+        ('Wang2015.V1v',)
+        """
+        if not any(_like(name, pattern) for name in self.rois):
+            bare = tuple(name for name in self.rois if _like(name.partition(".")[2], pattern))
+            if bare:
+                return bare
+        return matching_names(self.rois, pattern, what="ROI")
+
+    def roi(self, pattern: str) -> Tensor:
+        """(n_voxels,) bool, the columns of a region, or of all the regions like ``pattern``.
+
+        "lh." or "rh." in front takes the half of one hemisphere, where no region is called so itself.
+
+        Raises:
+            ValueError: no such region, or a space without hemispheres.
+        """
+        if pattern in self.rois:
+            return self.rois[pattern]
+        side, dot, rest = pattern.partition(".")
+        if dot and side.lower() in ("lh", "rh") and not any(_like(name, pattern) for name in self.rois):
+            return self.roi(rest) & (self.hemisphere == (side.lower() == "rh"))
+        return torch.stack([self.rois[name] for name in self.find_rois(pattern)]).any(0)
+
+    def with_rois(self, rois: Mapping[str, Tensor]) -> BrainSpace:
+        """The same space with further regions.
+
+        Raises:
+            ValueError: a name that is taken, or a mask of another length.
+        """
+        taken = next((name for name in rois if name in self.rois), None)
+        if taken is not None:
+            raise ValueError(f"the space has a region {taken!r} already: give these another name.")
+        return replace(self, rois={**self.rois, **rois})
+
+    def with_atlas(self, atlas: Any, areas: str | Sequence[str] = "*", **places: Any) -> BrainSpace:
+        """The same space with the areas of an atlas as further regions: ``space.with_atlas(read_atlas(path), "V1*")``.
+
+        Args:
+            atlas: of :func:`brainnet.space.read_atlas`.
+            areas: which, a pattern or several.
+            places: ``vertices`` or ``resample``, see :meth:`brainnet.space.brain_maps.BrainMap.at`.
+
+        Raises:
+            ValueError: the atlas is of other places than the space, or has no such area.
+        """
+        return self.with_rois(atlas.masks(self, areas, **places))
+
     @property
     def n_mesh_vertices(self) -> int:
         """Vertices of the whole mesh, both hemispheres (surface spaces only)."""
@@ -232,7 +295,7 @@ class BrainSpace:
         """The space of some of the columns, in the order of ``index``.
 
         Args:
-            index: integers, a (n_voxels,) bool mask, a slice, or the name of an ROI.
+            index: integers, a (n_voxels,) bool mask, a slice, or the name of an ROI, or a pattern as of :meth:`roi`.
 
         Raises:
             ValueError: unknown ROI, a column named twice or out of range, a mask of another length.
@@ -252,9 +315,7 @@ class BrainSpace:
 
     def _resolve(self, index: Tensor | Sequence[int] | slice | str) -> Tensor:
         if isinstance(index, str):
-            if index not in self.rois:
-                raise ValueError(f"Unknown ROI {index!r}. Known: {', '.join(self.rois) or 'none'}.")
-            index = self.rois[index]
+            index = self.roi(index)
         if isinstance(index, slice):
             return torch.arange(self.n_voxels)[index]
         index = torch.as_tensor(index).cpu()
@@ -392,6 +453,40 @@ class BrainSpace:
         names = list(self.rois)
         listing = ", ".join(names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")
         return f"BrainSpace({self.n_voxels} voxels, {place}" + (f", rois: {listing})" if names else ")")
+
+
+def matching_names(names: Iterable[str], pattern: str, what: str, front: str = "") -> tuple[str, ...]:
+    """The names that are like a pattern of ``*`` and ``?``, case aside; an exact name is itself and nothing else.
+
+    Args:
+        names: those there are.
+        pattern: what is looked for.
+        what: what they are, for messages.
+        front: a name that may stand before each, with a dot.
+
+    Raises:
+        ValueError: none is like it; names the nearest.
+
+    >>> matching_names(["V1v", "V1d", "hV4"], "v1*", "ROI")
+    ('V1v', 'V1d')
+    """
+    names = list(names)
+    if pattern in names:
+        return (pattern,)
+    found = tuple(name for name in names if _like(name, pattern) or (front and _like(f"{front}.{name}", pattern)))
+    if not found:
+        near = nearest(pattern, names)
+        listing = ", ".join(names[:12]) + f", ... ({len(names)})" * (len(names) > 12)
+        raise ValueError(
+            f"Unknown {what} {pattern!r}."
+            + (f" Did you mean {near!r}?" if near else "")
+            + f" Known: {listing or 'none'}."
+        )
+    return found
+
+
+def _like(name: str, pattern: str) -> bool:
+    return fnmatchcase(name.lower(), pattern.lower())
 
 
 def _as_tensor(value: Tensor | None, dtype: torch.dtype) -> Tensor | None:

@@ -1,9 +1,9 @@
 """fsaverage meshes, their spheres and flat maps, and the way from the fine mesh to the coarse one.
 
 fsaverage5 (10,242 vertices a hemisphere) comes from nilearn's wheel and needs no network. The sphere and the flat map
-of fsaverage (163,842 a hemisphere) need none either: both meshes are subdivisions of one icosahedron, so they are
-computed. Its folded surfaces are read through nilearn's cache, which downloads them once.
-Arrays are loaded once a process and read-only.
+of fsaverage (163,842 a hemisphere) and fsaverage6 need none either: all are subdivisions of one icosahedron, so they
+are computed, and so is all of fsaverage3 and 4. The folded surfaces of the two finer meshes are read through nilearn's
+cache, which downloads them once. Arrays are loaded once a process and read-only.
 
 The one idea: vertices count over the left and then the right hemisphere, as in ``BrainSpace``.
 """
@@ -25,6 +25,7 @@ from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 HEMISPHERES = ("left", "right")
 SURFACES = {"sphere": "sphere", "inflated": "infl", "pial": "pial", "white": "white", "flat": "flat"}
+_FINER, _COARSER = {"fsaverage6": 1, "fsaverage": 2}, {"fsaverage4": 1, "fsaverage3": 2}  # steps from fsaverage5
 RIGHT_OFFSET = 1.5  # the right sphere starts 1.5 left x-ranges after the left one starts, as in the original
 STRETCHED = 3.0  # a flat edge above 3x the 99th percentile bridges a cut rather than neighbouring cortex
 
@@ -40,23 +41,24 @@ def load_mesh(mesh: str = "fsaverage5", kind: str = "inflated", hemisphere: str 
     """Points and triangles of an fsaverage surface.
 
     Args:
-        mesh: "fsaverage5" or "fsaverage".
+        mesh: "fsaverage", or "fsaverage3" to "fsaverage6".
         kind: "sphere" (radius 100), "inflated", "pial", "white" or "flat". A flat mesh has z = 0 on the vertices of its
             triangles; the vertices of the medial wall and the cuts belong to no triangle and their points mean nothing.
-            Sphere and flat map of "fsaverage" are those of fsaverage5, subdivided.
+            Sphere and flat map of "fsaverage" and "fsaverage6" are those of fsaverage5, subdivided; "fsaverage3" and
+            "fsaverage4" are its first vertices.
         hemisphere: "left" or "right"; None joins both, right after left, each in its own coordinates (so the two
             spheres, and the two flat maps, overlap).
 
     Raises:
         ValueError: unknown mesh, kind or hemisphere.
-        ConnectionError: a folded surface of "fsaverage" is in no cache and cannot be downloaded.
+        ConnectionError: a folded surface of "fsaverage" or "fsaverage6" is in no cache and cannot be downloaded.
 
     >>> load_mesh("fsaverage5", "sphere", "left").points.shape
     (10242, 3)
     >>> int(load_mesh("fsaverage5", "sphere").faces.max())
     20483
     """
-    _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
+    _check_has_surfaces(mesh)
     _check(kind, SURFACES, "surface")
     if hemisphere is not None:
         _check(hemisphere, HEMISPHERES, "hemisphere")
@@ -71,8 +73,10 @@ def _load_mesh(mesh: str, kind: str, hemisphere: str | None) -> Mesh:
             np.concatenate([left.points, right.points]),
             np.concatenate([left.faces, right.faces + len(left.points)]),
         )
-    if mesh == "fsaverage" and kind in ("sphere", "flat"):
-        return _subdivided(kind, hemisphere)
+    if mesh in _FINER and kind in ("sphere", "flat"):
+        return _subdivided(kind, hemisphere, _FINER[mesh])
+    if mesh in _COARSER:
+        return _coarsened(kind, hemisphere, _COARSER[mesh])
     points, faces = _read_gifti(mesh, f"{SURFACES[kind]}_{hemisphere}")
     return _read_only(points, faces.astype(np.int64))
 
@@ -81,17 +85,16 @@ def _load_mesh(mesh: str, kind: str, hemisphere: str | None) -> Mesh:
 def sulcal_depth(mesh: str = "fsaverage5") -> np.ndarray:
     """(n_mesh_vertices,) sulcal depth: positive in sulci, negative on gyri; left then right, read-only.
 
-    That of "fsaverage" is interpolated from fsaverage5, good for shading only.
+    That of a finer mesh is interpolated from fsaverage5, good for shading only.
 
     >>> sulcal_depth().shape
     (20484,)
     """
-    _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
+    _check_has_surfaces(mesh)
     depths = [_read_gifti("fsaverage5", f"sulc_{side}")[0] for side in HEMISPHERES]
-    if mesh == "fsaverage":
-        for _, parents in _subdivisions():
-            depths = [np.concatenate([depth, depth[parents].mean(axis=1)]) for depth in depths]
-    depth = np.concatenate(depths)
+    for _, parents in _subdivisions()[: _FINER.get(mesh, 0)]:
+        depths = [np.concatenate([depth, depth[parents].mean(axis=1)]) for depth in depths]
+    depth = np.concatenate([depth[: VERTICES_PER_HEMISPHERE[mesh]] for depth in depths])
     depth.flags.writeable = False
     return depth
 
@@ -155,7 +158,7 @@ def occipital_vertices(radius: float = 40.0, mesh: str = "fsaverage5") -> Tensor
     for side, offset in zip(HEMISPHERES, (0, VERTICES_PER_HEMISPHERE[mesh]), strict=True):
         sphere = load_mesh(mesh, "sphere", side).points.astype(np.float64)
         sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
-        pole = load_mesh("fsaverage5", "inflated", side).points[:, 1].argmin()  # also a vertex of fsaverage
+        pole = load_mesh("fsaverage5", "inflated", side).points[: len(sphere), 1].argmin()  # a vertex of each
         near = sphere @ sphere[pole] >= np.cos(np.radians(radius))
         shown = np.zeros(len(sphere), dtype=bool)
         shown[load_mesh(mesh, "flat", side).faces] = True
@@ -204,7 +207,7 @@ class Coarsening(NamedTuple):
 
 
 def to_fsaverage5(space: BrainSpace) -> Coarsening:
-    """The same cortex on fsaverage5: each fsaverage vertex goes to the nearest fsaverage5 vertex on the sphere.
+    """The same cortex on fsaverage5: each vertex of a finer mesh goes to the nearest fsaverage5 vertex on the sphere.
 
     The first 10,242 vertices of fsaverage *are* those of fsaverage5, so every one of them goes to itself; about 16 fine
     vertices meet in each coarse one. An ROI owns a coarse vertex where at least half of its fine voxels do. A space on
@@ -222,7 +225,10 @@ def to_fsaverage5(space: BrainSpace) -> Coarsening:
         return Coarsening(space, torch.arange(space.n_voxels))
     if space.mesh is None:
         raise ValueError(f"{space!r} has no surface: it needs vertices and mesh.")
-    home = _nearest_coarse_vertex()[space.vertices % VERTICES_PER_HEMISPHERE["fsaverage"]]
+    if space.mesh not in _FINER:
+        raise ValueError(f"{space!r} cannot be brought to fsaverage5: only fsaverage6 and fsaverage are finer.")
+    # vertices of fsaverage6 are the first ones of fsaverage
+    home = _nearest_coarse_vertex()[space.vertices % VERTICES_PER_HEMISPHERE[space.mesh]]
     vertices, column = (home + space.hemisphere * VERTICES_PER_HEMISPHERE["fsaverage5"]).unique(return_inverse=True)
     bare = Coarsening(BrainSpace.free(len(vertices)), column)
     rois = {name: bare.mean(mask.float()) >= 0.5 for name, mask in space.rois.items()}
@@ -250,19 +256,30 @@ def _subdivisions() -> list[tuple[np.ndarray, np.ndarray]]:
     return [first, subdivide(first[0], len(points) + len(first[1]))]
 
 
-def _subdivided(kind: str, hemisphere: str) -> Mesh:
+def _coarsened(kind: str, hemisphere: str, steps: int) -> Mesh:
+    points, shown = load_mesh("fsaverage5", kind, hemisphere)
+    faces = load_mesh("fsaverage5", "sphere", hemisphere).faces
+    kept = np.isin(np.sort(faces) @ [1, 10**5, 10**10], np.sort(shown) @ [1, 10**5, 10**10])
+    for _ in range(steps):  # undoes subdivide: a triangle's own child first, three others after
+        own, others = np.split(faces, [len(faces) // 4])
+        faces = np.stack([own[:, 0], others[2::3, 1], others[::3, 2]], axis=1)
+        kept = kept[: len(own)] & kept[len(own) :].reshape(-1, 3).all(1)
+    return _read_only(points[: faces.max() + 1], faces[kept])
+
+
+def _subdivided(kind: str, hemisphere: str, steps: int) -> Mesh:
     points, kept = load_mesh("fsaverage5", kind, hemisphere)
     points = points.astype(np.float64)
     triangles = {tuple(sorted(face)) for face in kept.tolist()}
     every = load_mesh("fsaverage5", "sphere", "left").faces
     shown = np.array([tuple(sorted(face)) in triangles for face in every.tolist()])  # a flat map leaves some out
-    for _, parents in _subdivisions():
+    for _, parents in _subdivisions()[:steps]:
         middle = points[parents].mean(axis=1)
         if kind == "sphere":
             middle *= 100 / np.linalg.norm(middle, axis=1, keepdims=True)
         points = np.concatenate([points, middle])
         shown = np.concatenate([shown, shown.repeat(3)])  # subdivide: one child of each, then three of each
-    return _read_only(points.astype(np.float32), _subdivisions()[-1][0][shown])
+    return _read_only(points.astype(np.float32), _subdivisions()[steps - 1][0][shown])
 
 
 def subdivide(faces: np.ndarray, n_vertices: int) -> tuple[np.ndarray, np.ndarray]:
@@ -318,6 +335,16 @@ def _read_only(points: np.ndarray, faces: np.ndarray) -> Mesh:
     points, faces = points.copy(), faces.copy()
     points.flags.writeable = faces.flags.writeable = False
     return Mesh(points, faces)
+
+
+def _check_has_surfaces(mesh: str) -> None:
+    """Refuses a mesh of no known name, and those of fsLR, of which no surface is carried."""
+    _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
+    if mesh.startswith("fsLR"):
+        raise ValueError(
+            f"brainnet has no surfaces of {mesh}, which are published under terms of their own: its maps are written "
+            "as files, which Connectome Workbench shows. What is to be drawn, bring to fsaverage first."
+        )
 
 
 def _check(name: str, known: Mapping[str, object] | tuple[str, ...], kind: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.dataset.regions import ATLASES, ROI_GROUPS, areas_of, read_names, regions_of
+from brainnet.dataset.regions import ATLASES, ROI_GROUPS, areas_of, regions_of
 
 
 def test_areas_are_where_their_label_is():
@@ -46,12 +46,3 @@ def test_groups_come_first_and_by_hemisphere():
     assert found["rh.V1"].tolist() == [False, True, False]
     assert "lh.V1" not in regions_of(areas, None)
     assert len(ROI_GROUPS) == 12
-
-
-def test_a_table_of_names_takes_the_first_two_words(tmp_path):
-    path = tmp_path / "a.mgz.ctab"
-    path.write_text("0 Unknown 0 0 0\n1  V1v  \t\n\n2 V1d 1 2 3 4\n")
-    assert read_names(path) == {1: "V1v", 2: "V1d"}
-    path.write_text("1 V1v\nhello there\n")
-    with pytest.raises(ValueError, match="line 2"):
-        read_names(path)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+
+import nibabel
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +14,7 @@ from brainnet.config import load_config
 from brainnet.dataset import DATASETS, ArrayDataset, BrainDataset, SimulatedSubject
 from brainnet.plmodel import build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted
+from brainnet.space import surface_space
 from tests.toys import toy_dataset
 
 
@@ -138,3 +143,30 @@ def test_a_precision_works_for_every_family():
         difference = (maps - b[layer].float()).abs().max()
         assert 0 < difference < 0.05 * maps.abs().max()
     assert plain.fingerprint() != half.fingerprint()
+
+
+def test_an_atlas_of_the_config_gives_the_space_its_areas(tmp_path):
+    values = np.zeros(10_242, np.float32)
+    for number in (1, 2, 3):
+        values[1000 * number : 1000 * number + 1000] = number
+    for side in ("lh", "rh"):
+        nibabel.save(nibabel.MGHImage(values[:, None, None], np.eye(4)), tmp_path / f"{side}.wang15_mplbl.mgz")
+    data = toy_dataset()
+    v1 = torch.ones(data.n_voxels).bool()
+    data.space = surface_space(torch.arange(980, 980 + 7 * data.n_voxels, 7), "fsaverage5", {"V1": v1})
+
+    class Toy(type(data)):
+        @classmethod
+        def from_settings(cls, data_dir, seed):
+            return copy.copy(data)
+
+    words = ["DATASET.NAME", "toy", "DATASET.ATLASES"]
+    file = tmp_path / "lh.wang15_mplbl.mgz"
+    with DATASETS.temporarily("toy", Toy):
+        found = build_dataset(load_config(None, [*words, f"['{file}=V1*']"]))
+        assert found.space.roi_names == ("V1", "Wang2015.V1v")
+        assert torch.equal(
+            found.space.rois["Wang2015.V1v"], (data.space.vertices >= 1000) & (data.space.vertices < 2000)
+        )
+        with pytest.raises(ValueError, match="DATASET.ATLASES .*'V9'"):
+            build_dataset(load_config(None, [*words, f"['{file}=V9']"]))

@@ -104,6 +104,8 @@ def test_outlines_are_drawn_and_named(patch):
     assert names.count("upper") == 2  # one in each hemisphere
     assert names.count("left") == 0
     assert len(ax.collections) == 1
+    ax = plot.flatmap(patch.coords[:, 0], patch, outlines="UPP*").axes[0]
+    assert [text.get_text() for text in ax.texts].count("upper") == 2
     ax = plot.flatmap(patch.coords[:, 0], patch, outlines=True).axes[0]
     assert len(ax.collections) == 2
     custom = {"mine": ~patch.rois["upper"]}

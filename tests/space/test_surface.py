@@ -53,6 +53,33 @@ def test_anatomy_is_where_it_belongs():
     assert abs(deepest[2]) < 30
 
 
+@pytest.mark.parametrize(("mesh", "n"), [("fsaverage3", 642), ("fsaverage4", 2562), ("fsaverage6", 40_962)])
+def test_other_levels_of_the_icosahedron_are_computed(mesh, n):
+    sphere, whole = load_mesh(mesh, "sphere", "right"), load_mesh("fsaverage", "sphere", "right")
+    np.testing.assert_allclose(sphere.points, whole.points[:n], atol=0.02)
+    assert len(sphere.faces) == 2 * n - 4  # a closed surface
+    edges = np.linalg.norm(sphere.points[sphere.faces[:, 0]] - sphere.points[sphere.faces[:, 1]], axis=1)
+    assert edges.max() < 1.5 * np.median(edges)  # neighbours only
+    flat = load_mesh(mesh, "flat", "right")
+    assert 0.75 * len(sphere.faces) < len(flat.faces) < len(sphere.faces)
+    known = set(map(frozenset, sphere.faces.tolist()))
+    assert set(map(frozenset, flat.faces.tolist())) <= known
+    assert len(sulcal_depth(mesh)) == 2 * n
+    if n < 10_242:
+        points = load_mesh("fsaverage5", "pial", "left").points
+        assert np.array_equal(load_mesh(mesh, "pial", "left").points, points[:n])
+
+
+def test_fsaverage6_goes_to_fsaverage5_as_fsaverage_does():
+    one = to_fsaverage5(surface_space(torch.arange(5, 40_962 + 700, 97), "fsaverage6"))
+    vertices = torch.arange(5, 40_962 + 700, 97)
+    fine = torch.where(vertices < 40_962, vertices, vertices - 40_962 + 163_842)
+    other = to_fsaverage5(surface_space(fine, "fsaverage"))
+    assert torch.equal(one.space.vertices, other.space.vertices)
+    with pytest.raises(ValueError, match="fsaverage3|finer"):
+        to_fsaverage5(surface_space(torch.arange(3), "fsaverage3"))
+
+
 def test_arrays_are_loaded_once_and_cannot_be_changed():
     mesh = load_mesh("fsaverage5", "sphere")
     assert mesh.points is load_mesh("fsaverage5", "sphere").points
@@ -209,7 +236,8 @@ def test_scattered_vertices_keep_their_own_columns():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: load_mesh("fsaverage6"), "Unknown mesh 'fsaverage6'. Did you mean"),
+        (lambda: load_mesh("fsaverge"), "Unknown mesh 'fsaverge'. Did you mean"),
+        (lambda: load_mesh("fsLR32k"), "no surfaces of fsLR32k"),
         (lambda: load_mesh("fsaverage5", "spher"), "Did you mean 'sphere'"),
         (lambda: load_mesh("fsaverage5", "flat", "lh"), "Known: left, right"),
         (lambda: surface_space(torch.tensor([20_484])), "outside"),

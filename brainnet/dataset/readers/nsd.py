@@ -27,9 +27,10 @@ from brainnet._work import progress as show_progress
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.readers import _nsd as files
-from brainnet.dataset.regions import areas_of, read_names, regions_of
+from brainnet.dataset.regions import areas_of, regions_of
 from brainnet.dataset.trials import Conditions, conditions
 from brainnet.space import BrainSpace, surface_space
+from brainnet.space.atlases import read_names
 from brainnet.stimuli import Images
 
 SPACES = (*files.SURFACES, *files.VOLUMES)
