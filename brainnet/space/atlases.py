@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from brainnet.space._matching import matching_names
 from brainnet.space.areas import known_atlas
 from brainnet.space.brain_maps import (
     SIDES,
@@ -28,7 +29,7 @@ from brainnet.space.brain_maps import (
     read_mgh,
     read_volume,
 )
-from brainnet.space.brain_space import BrainSpace, matching_names
+from brainnet.space.brain_space import BrainSpace
 
 _NO_AREA = re.compile(r"\?+|unknown|none|background.*|.*medial[_ ]?wall.*|corpuscallosum|unlabell?ed", re.IGNORECASE)
 _OF_A_SIDE = re.compile(r"(?P<side>[LR]|lh|rh)[._](?P<name>.+?)(_ROI(-[lr]h)?)?")

@@ -7,16 +7,15 @@ their place travel together through subsetting, training and plotting. It holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._checks import nearest
+from brainnet.space._matching import is_like, matching_names
 
 if TYPE_CHECKING:
     import nibabel
@@ -227,8 +226,8 @@ class BrainSpace:
         >>> BrainSpace.free(1, {"Wang2015.V1v": torch.ones(1).bool()}).find_rois("v1*")
         ('Wang2015.V1v',)
         """
-        if not any(_like(name, pattern) for name in self.rois):
-            bare = tuple(name for name in self.rois if _like(name.partition(".")[2], pattern))
+        if not any(is_like(name, pattern) for name in self.rois):
+            bare = tuple(name for name in self.rois if is_like(name.partition(".")[2], pattern))
             if bare:
                 return bare
         return matching_names(self.rois, pattern, what="ROI")
@@ -244,7 +243,7 @@ class BrainSpace:
         if pattern in self.rois:
             return self.rois[pattern]
         side, dot, rest = pattern.partition(".")
-        if dot and side.lower() in ("lh", "rh") and not any(_like(name, pattern) for name in self.rois):
+        if dot and side.lower() in ("lh", "rh") and not any(is_like(name, pattern) for name in self.rois):
             return self.roi(rest) & (self.hemisphere == (side.lower() == "rh"))
         return torch.stack([self.rois[name] for name in self.find_rois(pattern)]).any(0)
 
@@ -453,40 +452,6 @@ class BrainSpace:
         names = list(self.rois)
         listing = ", ".join(names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")
         return f"BrainSpace({self.n_voxels} voxels, {place}" + (f", rois: {listing})" if names else ")")
-
-
-def matching_names(names: Iterable[str], pattern: str, what: str, front: str = "") -> tuple[str, ...]:
-    """The names that are like a pattern of ``*`` and ``?``, case aside; an exact name is itself and nothing else.
-
-    Args:
-        names: those there are.
-        pattern: what is looked for.
-        what: what they are, for messages.
-        front: a name that may stand before each, with a dot.
-
-    Raises:
-        ValueError: none is like it; names the nearest.
-
-    >>> matching_names(["V1v", "V1d", "hV4"], "v1*", "ROI")
-    ('V1v', 'V1d')
-    """
-    names = list(names)
-    if pattern in names:
-        return (pattern,)
-    found = tuple(name for name in names if _like(name, pattern) or (front and _like(f"{front}.{name}", pattern)))
-    if not found:
-        near = nearest(pattern, names)
-        listing = ", ".join(names[:12]) + f", ... ({len(names)})" * (len(names) > 12)
-        raise ValueError(
-            f"Unknown {what} {pattern!r}."
-            + (f" Did you mean {near!r}?" if near else "")
-            + f" Known: {listing or 'none'}."
-        )
-    return found
-
-
-def _like(name: str, pattern: str) -> bool:
-    return fnmatchcase(name.lower(), pattern.lower())
 
 
 def _as_tensor(value: Tensor | None, dtype: torch.dtype) -> Tensor | None:
