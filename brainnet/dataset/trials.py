@@ -172,7 +172,8 @@ class _Sums:
             seen = count > 0
             mean = torch.where(seen, total / count, torch.nan)
             within = self.squares[part] - torch.where(seen, total * mean, 0.0).sum(0)
-            noise = within.clamp(min=0) / (count - 1).clamp(min=0).sum(0)
+            spare = (count - 1).clamp(min=0).sum(0)
+            noise = torch.where(spare > 0, within.clamp(min=0) / spare, torch.nan)  # else rounding over zero
             n_seen = seen.sum(0)
             between = (mean - mean.nanmean(0)).square().nansum(0) / (n_seen - 1)
             left = noise * torch.where(seen, 1 / count, 0.0).sum(0) / n_seen

@@ -134,3 +134,11 @@ def test_what_does_not_fit_is_one_line(recording, change, value):
     with pytest.raises(ValueError, match=value) as refused:
         conditions(given.pop("trials"), given.pop("ids"), **given)
     assert "\n" not in str(refused.value)
+
+
+def test_without_a_condition_of_two_trials_there_is_no_ceiling():
+    """Rounding over no degrees of freedom was infinite noise, and the ceiling 0."""
+    values = torch.randn(200, 40, generator=torch.Generator().manual_seed(0))
+    found = conditions(values, range(200), standardize=False)
+    assert found.ncsnr.isnan().all()
+    assert found.noise_ceiling(range(200)).r.isnan().all()
