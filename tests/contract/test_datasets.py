@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.plmodel import build_dataset
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
+from tests.dataset.readers.brainscore_folder import write_brainscore
 from tests.dataset.readers.nsd_folder import write_volume
 from tests.dataset.readers.things_eeg_folder import write_things_eeg2
 from tests.dataset.readers.things_folder import write_things
@@ -65,9 +67,23 @@ def _things_eeg(folder):
     return DATASETS["things_eeg"](folder)
 
 
+def write_freemanziemba(folder):
+    return write_brainscore(folder, name="assy_movshon_FreemanZiemba2013.nc", n_bins=15)
+
+
+def _of_brainscore(name, folder):
+    pytest.importorskip("netCDF4")
+    if not folder.exists():
+        WRITE[name](folder)
+    return DATASETS[name](folder, progress=False)
+
+
 TINY = {"algonauts": _algonauts, "array": _array, "nsd": _nsd, "simulated": _simulated, "things_fmri": _things_fmri,
-        "things_eeg": _things_eeg}  # fmt: skip
-WRITE = {"things_eeg": write_things_eeg2, "things_fmri": write_things}  # writes what the settings alone read
+        "things_eeg": _things_eeg,
+        **{name: partial(_of_brainscore, name) for name in ("brainscore", "majajhong", "freemanziemba")}}  # fmt: skip
+# writes what the settings alone read
+WRITE = {"brainscore": write_brainscore, "freemanziemba": write_freemanziemba, "majajhong": write_brainscore,
+         "things_eeg": write_things_eeg2, "things_fmri": write_things}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=DATASETS.names())
