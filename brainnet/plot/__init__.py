@@ -16,6 +16,7 @@ _TOPICS = {
     "geometry": ("rdms",),
     "similarity": ("model_similarity", "similarity_matrix"),
     "conditions": ("condition_map", "tree"),
+    "overlays": ("masks",),
     "rsa": ("rsa_bars", "rsa_parts"),
     "sensors": ("time_course", "sensor_times"),
     "courses": ("rsa_layers", "rsa_time", "time_by_time"),

@@ -93,6 +93,7 @@ FIGURES = {
     "similarity_matrix": lambda n: plot.similarity_matrix(square(n), scale=n[1], title=n[0]),
     "similarity_matrix, models alone": lambda n: plot.similarity_matrix(square(n, 1)),
     "condition_map": lambda n: plot.condition_map(some_rdms(n, 1), title=n[0]),
+    "masks": lambda n: plot.masks(np.zeros((4, 6, 3)), np.ones((4, 4, 6)), n, captions=n, title=n[0]),
     "tree": lambda n: plot.tree(some_rdms(n, 1), groups=n, title=n[0]),
     "rsa_bars": lambda n: plot.rsa_bars(course(n, low=0.0, high=0.2, p_corrected=0.01), title=n[0]),
     "rsa_layers": lambda n: plot.rsa_layers(course(n), title=n[0], score_name=n[1]),
