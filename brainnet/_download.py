@@ -70,7 +70,7 @@ def download(
     Args:
         addresses: of the file; others than the first are its mirrors, for where that one fails.
         target: where it goes.
-        digest: "sha256:..." or "md5:...", in hexadecimal; "" accepts what comes.
+        digest: "sha256:...", "sha1:..." or "md5:...", in hexadecimal; "" accepts what comes.
         n_bytes: its length; where a digest is given that alone decides.
         timeout: seconds without an answer before an attempt is given up.
         progress: show a progress bar.
@@ -121,6 +121,28 @@ def _reason(error: Exception) -> str:
     return str(error).rstrip(".")
 
 
+def read_address(address: str, timeout: float = 30.0) -> bytes:
+    """What stands at an address, which is small: a list of files, not one of them.
+
+    Raises:
+        ConnectionError: it could not be reached; says why.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            with urllib.request.urlopen(_asking(address), timeout=timeout) as response:
+                return response.read()
+        except BROKEN as error:
+            if attempt + 1 == ATTEMPTS or not _may_pass(error):
+                raise ConnectionError(f"could not read {address}: {_reason(error)}.") from None
+            time.sleep(PAUSE * 2**attempt)
+    raise AssertionError
+
+
+def _asking(address: str, **headers: str) -> urllib.request.Request:
+    usual = {"User-Agent": "brainnet", "Accept-Encoding": "identity"}
+    return urllib.request.Request(address, headers=usual | headers)
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """What a file must be."""
@@ -139,20 +161,20 @@ class _Wanted:
 
 
 def digest_of(path: str | os.PathLike, kind: str) -> str:
-    """Checksum of a file's bytes, as "sha256:..." or "md5:...".
+    """Checksum of a file's bytes, as "sha256:...", "sha1:..." or "md5:...".
 
     Raises:
         ValueError: another kind.
     """
     if kind == "sha256":
         return f"sha256:{file_digest(path)}"
-    if kind != "md5":
-        raise ValueError(f"a checksum is 'sha256:...' or 'md5:...', got {kind!r}.")
-    digest = hashlib.md5(usedforsecurity=False)
+    if kind not in ("md5", "sha1"):
+        raise ValueError(f"a checksum is 'sha256:...', 'sha1:...' or 'md5:...', got {kind!r}.")
+    digest = hashlib.new(kind, usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
-    return f"md5:{digest.hexdigest()}"
+    return f"{kind}:{digest.hexdigest()}"
 
 
 def _is_there(target: Path, wanted: _Wanted) -> bool:
@@ -240,13 +262,13 @@ class _Part:
         note = self.note()
         if note and start and start == note.n_bytes:
             return  # it was whole, and not yet in its place
-        headers = {"User-Agent": "brainnet", "Accept-Encoding": "identity"}
+        headers = {}
         if start:
             headers["Range"] = f"bytes={start}-"
             if note and note.version and note.address == address:
                 headers["If-Range"] = note.version
         try:
-            response = urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=timeout)
+            response = urllib.request.urlopen(_asking(address, **headers), timeout=timeout)
         except urllib.error.HTTPError as error:
             if error.code == 416:  # the file is shorter than its beginning here: another one
                 self.forget()

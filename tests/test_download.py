@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from brainnet import _download
-from brainnet._download import digest_of, download, fetch
+from brainnet._download import digest_of, download, fetch, read_address
 from tests.toy_server import Page, serving
 
 BODY = np.random.default_rng(0).bytes(200_000)
 SHA = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
 MD5 = f"md5:{hashlib.md5(BODY).hexdigest()}"
+SHA1 = f"sha1:{hashlib.sha1(BODY).hexdigest()}"
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -63,7 +64,7 @@ def test_offline_says_address_target_and_checksum(tmp_path, monkeypatch):
 # ---------------------------------------------------------------------- whole, right, or a reason
 
 
-@pytest.mark.parametrize("digest", ["", SHA, MD5, SHA.upper().replace("SHA256", "sha256")])
+@pytest.mark.parametrize("digest", ["", SHA, MD5, SHA1, SHA.upper().replace("SHA256", "sha256")])
 @pytest.mark.parametrize("etag", ["", '"one"', 'W/"weak"'])
 def test_what_breaks_off_is_gone_on_with_where_that_is_safe(tmp_path, digest, etag):
     page = Page(BODY, etag=etag, cut=[70_000])
@@ -199,6 +200,20 @@ def test_a_checksum_of_another_kind_is_refused(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
     with pytest.raises(ValueError, match="crc"):
         digest_of(tmp_path / "a", "crc")
+
+
+def test_a_list_is_read_whole_or_refused(tmp_path):
+    page = Page(b"<list/>", statuses=[503])
+    with serving({"/a": page}) as served:
+        assert read_address(f"{served.address}/a") == b"<list/>"
+        page.status = 403
+        with pytest.raises(ConnectionError, match="/a.*403.*a form"):
+            read_address(f"{served.address}/a")
+        page.status, page.cut, page.body = 200, [100] * 9, BODY
+        with pytest.raises(ConnectionError, match="/a"):
+            read_address(f"{served.address}/a")
+    with pytest.raises(ConnectionError, match=NOBODY):
+        read_address(NOBODY)
 
 
 def test_a_killed_download_goes_on_from_where_it_was(tmp_path):

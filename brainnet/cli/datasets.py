@@ -130,7 +130,8 @@ def show_dataset(context: typer.Context, name: Name, as_json: AsJson = False) ->
 def _print_about(said: dict[str, Any]) -> None:
     if "title" not in said:
         return
-    fetched = [f"{file['path']}{_known_size(file['n_bytes'])}" for file in said["downloads"]]
+    fetched = [f"{'/'.join(filter(None, (file['path'], file['files']))) or '.'}{_known_size(file['n_bytes'])}"
+               for file in said["downloads"]]  # fmt: skip
     _print_part("", said["what"])
     _print_part("from", said["where"])
     _print_part("terms", said["terms"])

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Download:
-    """A file that may be fetched without a form.
+    """A file that may be fetched without a form; or, with ``files``, a folder of a bucket of S3.
+
+    Words in braces in ``path`` and ``address`` are filled from the options, as in :class:`About`.
 
     Args:
         path: where the reader looks for it, below the folder of the data set. Of an archive, the folder that its
             members go into, "" for that of the data set; a name that ends as archives do stands for its folder.
-        address: of the file.
+        address: of the file; of a folder in a bucket, "https://s3.amazonaws.com/BUCKET/FOLDER/".
         n_bytes: its exact length, without a digest another one is refused; None where it is not published.
-        digest: "sha256:..." or "md5:..." as published; "" where none is.
+        digest: "sha256:...", "sha1:..." or "md5:..." as published; "" where none is.
         unpack: it is an archive, and its members are what the reader looks for.
         option: of the reader that needs it, as "subject=2"; "" is always needed.
         mirrors: further addresses of the same bytes, for where the first fails.
+        files: pattern of the files in the bucket, below ``address``, that go below ``path``; "*" takes all.
     """
 
     path: str
@@ -30,6 +33,7 @@ class Download:
     unpack: bool = False
     option: str = ""
     mirrors: tuple[str, ...] = ()
+    files: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brainnet._registry import check_options, meanings_of, options_of, without_markup
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import DATASETS, ResponseDataset
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ def with_options(pattern: str, options: Mapping[str, Any]) -> str:
     return re.sub(r"\{([^{}]*)\}", fill, pattern)
 
 
-def downloads_of(name: str, options: Mapping[str, Any]) -> list:
+def downloads_of(name: str, options: Mapping[str, Any]) -> list[Download]:
     """The files of a data set that may be fetched without a form, for these options.
 
-    A file that is for some value of an option ("subject=2") is among them where the option has that value.
+    A file that is for some value of an option ("subject=2") is among them where the option has that value. Words in
+    braces are filled.
     """
     about: About | None = DATASETS[name].about
     chosen = options_with_defaults(name, options)
@@ -96,7 +97,10 @@ def downloads_of(name: str, options: Mapping[str, Any]) -> list:
         wanted = (part.partition("=") for part in condition.split(",") if part.strip())
         return all(str(chosen.get(option.strip())) == value.strip() for option, _, value in wanted)
 
-    return [file for file in about.downloads if is_for(file.option)] if about else []
+    def filled(file: Download) -> Download:
+        return replace(file, path=with_options(file.path, chosen), address=with_options(file.address, chosen))
+
+    return [filled(file) for file in about.downloads if is_for(file.option)] if about else []
 
 
 def describe_dataset(name: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from brainnet._download import digest_of, download
 from brainnet._files import cache_dir, locked, read_json, slug, write_json
@@ -19,6 +20,7 @@ from brainnet._work import Interrupted, size, terminable
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.archives import is_below, unpack
 from brainnet.dataset.base import DATASETS
+from brainnet.dataset.buckets import list_bucket
 from brainnet.dataset.catalogue import downloads_of, options_with_defaults
 
 RECORDS = ".brainnet"  # folder of the archives, and of what was unpacked from each
@@ -35,6 +37,7 @@ class Plan:
         folder: where its files go.
         files: that may be fetched, for the options that were given.
         missing: those of them that are not there yet.
+        lists: the folders of buckets among them, each with the names and lengths of its files.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Plan:
     folder: Path
     files: tuple[Download, ...]
     missing: tuple[Download, ...]
+    lists: tuple[tuple[Download, dict[str, int]], ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -65,7 +69,7 @@ def usual_folder(name: str) -> Path:
 
 
 def plan_dataset(name: str, folder: str | os.PathLike | None = None, **options: Any) -> Plan:
-    """What :func:`get_dataset` would fetch; nothing is fetched, and nothing is written.
+    """What :func:`get_dataset` would fetch; nothing is fetched but lists of files, and nothing is written.
 
     Args:
         name: of the data set.
@@ -75,17 +79,20 @@ def plan_dataset(name: str, folder: str | os.PathLike | None = None, **options: 
     Raises:
         ValueError: no such data set, it is none that is published, it takes no such option, or what its reader says
             leads out of the folder.
+        ConnectionError: the list of files in a bucket could not be read.
     """
     options_with_defaults(name, options)
     about = DATASETS[name].about
     if about is None:
         raise ValueError(f"the data set {name!r} is no published one: there is nothing to download.")
     folder = usual_folder(name) if folder is None else Path(folder)
-    files = tuple(downloads_of(name, options))
+    said = downloads_of(name, options)
+    lists = tuple((file, _listed(file, folder)) for file in said if file.files)
+    files = (*(file for file in said if not file.files), *(one for pair in lists for one in _files_of(*pair)))
     for file in files:
         if file.path not in ("", ".") and not is_below(file.path):
             raise ValueError(f"{name} would write {file.path!r}, outside its folder.")
-    return Plan(name, about, folder, files, tuple(file for file in files if not _is_there(file, folder)))
+    return Plan(name, about, folder, files, tuple(file for file in files if not _is_there(file, folder)), lists)
 
 
 def get_dataset(
@@ -126,6 +133,7 @@ def get_dataset(
             with terminable(), _alone(plan.folder):
                 for file in plan.missing:
                     _get(file, plan.folder, progress)
+                _keep_lists(plan)
         except KeyboardInterrupt:
             raise Interrupted(f"what was fetched is kept in {plan.folder}; the same call goes on from there.") from None
     return [_place(file, plan.folder) for file in plan.files]
@@ -150,8 +158,38 @@ def _place(file: Download, folder: Path) -> Path:
     return place.parent if file.unpack and place.suffix.lower() in ARCHIVES else place
 
 
+def _listed(file: Download, folder: Path) -> dict[str, int]:
+    """Names and lengths of the files of a folder of a bucket, as they were when all had come, or as they are now."""
+    if "*" in file.address:
+        raise ValueError(f"{file.address} is of no folder: give the option that it leaves open.")
+    kept = _kept(file, folder).get("files")
+    return kept if isinstance(kept, dict) else {one.name: one.n_bytes for one in list_bucket(file.address, file.files)}
+
+
+def _files_of(file: Download, names: dict[str, int]) -> Iterator[Download]:
+    for name, n_bytes in names.items():
+        place, address = f"{file.path}/{name}".lstrip("/"), f"{file.address}{quote(name)}"
+        yield replace(file, path=place, address=address, n_bytes=n_bytes, files="")
+
+
+def _keep_lists(plan: Plan) -> None:
+    """Keeps what the buckets list, so that whole folders are known without the network."""
+    for file, names in plan.lists:
+        write_json(_record(file, plan.folder), {"address": file.address, "pattern": file.files, "files": names})
+
+
+def _kept(file: Download, folder: Path) -> dict[str, Any]:
+    """What was noted of an archive or a bucket when it had come; nothing where that was another one, or is damaged."""
+    try:
+        said = read_json(_record(file, folder))
+    except (FileNotFoundError, ValueError):
+        return {}
+    same = said.get("digest", "") == file.digest and said.get("pattern", "") == file.files
+    return said if same else {}
+
+
 def _record(file: Download, folder: Path) -> Path:
-    return folder / RECORDS / f"{slug(file.address)}.json"
+    return folder / RECORDS / f"{slug(file.address, file.files)}.json"
 
 
 def _is_there(file: Download, folder: Path) -> bool:
@@ -161,14 +199,10 @@ def _is_there(file: Download, folder: Path) -> bool:
             return False
         told = file.n_bytes is None and file.digest  # only its bytes can tell whether it is whole
         return not told or digest_of(place, file.digest.partition(":")[0]) == file.digest
-    try:
-        said = read_json(_record(file, folder))
-    except (FileNotFoundError, ValueError):
-        return False
-    place, members = _place(file, folder), said.get("members")
-    if said.get("digest") != file.digest or not isinstance(members, dict):
-        return False
-    return all((place / name).is_file() and (place / name).stat().st_size == n for name, n in members.items())
+    place, members = _place(file, folder), _kept(file, folder).get("members")
+    return isinstance(members, dict) and all(
+        (place / name).is_file() and (place / name).stat().st_size == n for name, n in members.items()
+    )
 
 
 def _get(file: Download, folder: Path, progress: bool) -> None:

@@ -90,7 +90,8 @@ def _page(said: dict) -> str:
 def _fetched(said: dict) -> list[str]:
     if not said["downloads"]:
         return ["Nothing of it may be fetched without a form, or its address is not known; by hand:", ""]
-    files = sorted({f"`{file['path']}`" for file in said["downloads"]})
+    files = [f"`{'/'.join(filter(None, (file['path'], file['files']))) or '.'}`" for file in said["downloads"]]
+    files = list(dict.fromkeys(files))
     shown = ", ".join(files[:12]) + (f" and {len(files) - 12} more" if len(files) > 12 else "")
     return ["```bash", f"brainnet datasets get {said['name']} --out FOLDER", "```", "", f"fetches {shown}.",
             *(["The rest is by hand:"] if said["steps"] else []), ""]  # fmt: skip

@@ -29,4 +29,6 @@ def test_what_may_be_fetched_is_within_the_folder(name):
     for file in DATASETS[name].about.downloads:
         assert not file.path.startswith(("/", "..", "~"))
         assert file.address.startswith("https://")
-        assert file.digest == "" or re.fullmatch(r"(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})", file.digest)
+        assert file.digest == "" or re.fullmatch(
+            r"(md5:[0-9a-f]{32}|sha1:[0-9a-f]{40}|sha256:[0-9a-f]{64})", file.digest
+        )

@@ -21,6 +21,7 @@ from brainnet.dataset import DATASETS, ArrayDataset, get_dataset
 from brainnet.dataset.about import Download
 from brainnet.dataset.fetching import plan_dataset, usual_folder
 from tests.dataset.test_archives import below
+from tests.dataset.test_buckets import door, listing
 from tests.dataset.test_catalogue import said
 from tests.toy_server import Page, serving
 
@@ -140,6 +141,50 @@ def test_a_wrong_checksum_and_a_refusal_are_told(toy, pages):
     with pytest.raises(ConnectionError, match="403.*form"):
         get_dataset("toy", toy, accept_terms=True, progress=False)
     assert held(toy) == {"betas/1.npy": BETAS}
+
+
+@pytest.fixture
+def bucket(pages, monkeypatch, tmp_path):
+    """The data set "bucket", whose files of a subject are a folder of a bucket."""
+    monkeypatch.setattr(_download, "PAUSE", 0.0)
+    files = {"ds1/sub-02/a.npy": b"12", "ds1/sub-02/deep/b.npy": BETAS, "ds1/sub-02/notes.txt": b"no"}
+    pages |= {f"/bucket/{key}": Page(body) for key, body in files.items()}
+    pages[door()] = Page(listing({key: len(body) for key, body in files.items()}))
+    with serving(pages) as served:
+
+        class Bucket(ArrayDataset):
+            """A toy."""
+
+            about = said(
+                downloads=(
+                    Download("raw/{subject}", f"{served.address}/bucket/ds1/sub-{{subject:02d}}/", files="*.npy"),
+                )
+            )
+
+            @classmethod
+            def from_settings(cls, data_dir, seed, *, subject=None):
+                raise ValueError
+
+        with DATASETS.temporarily("bucket", Bucket):
+            yield served
+
+
+def test_a_folder_of_a_bucket_is_fetched_and_then_known_without_the_network(tmp_path, bucket, pages):
+    out = tmp_path / "out"
+    places = get_dataset("bucket", out, accept_terms=True, progress=False, subject=2)
+    assert held(out) == {"raw/2/a.npy": b"12", "raw/2/deep/b.npy": BETAS}
+    assert places == [out / "raw/2/a.npy", out / "raw/2/deep/b.npy"]
+    n_asked = len(bucket.asked)
+    assert get_dataset("bucket", out, subject=2) == places
+    assert len(bucket.asked) == n_asked
+    (out / "raw/2/a.npy").unlink()
+    assert [file.path for file in plan_dataset("bucket", out, subject=2).missing] == ["raw/2/a.npy"]
+    assert len(bucket.asked) == n_asked
+
+
+def test_a_bucket_that_is_open_in_an_option_asks_for_it(tmp_path, bucket):
+    with pytest.raises(ValueError, match=r"sub-\*/.*option"):
+        plan_dataset("bucket", tmp_path)
 
 
 def test_where_nothing_may_be_fetched_the_steps_are_told(tmp_path):
