@@ -223,7 +223,7 @@ def get_files(
     plan = plan_dataset(name, out, **options)
     by_hand = "\n".join(f"{number}. {step}" for number, step in enumerate(plan.about.steps, 1))
     if not plan.files:
-        out_console.print(Text(f"Nothing of {plan.about.title} may be fetched without a form.", "bold"))
+        out_console.print(Text(plan.why_nothing, "bold"))
         _print_part("from", plan.about.where)
         _print_part("terms", plan.about.terms)
         _print_part("by hand", by_hand)

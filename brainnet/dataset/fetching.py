@@ -48,6 +48,15 @@ class Plan:
     lists: tuple[tuple[Download, dict[str, int]], ...] = ()
 
     @property
+    def why_nothing(self) -> str:
+        """Where there are no files: why, and for which options there are some."""
+        others = list(dict.fromkeys(file.option for file in self.about.downloads if file.option))
+        if not others:
+            return f"Nothing of {self.about.title} may be fetched without a form."
+        have = ", ".join(others)
+        return f"For these options nothing of {self.about.title} may be fetched; there is something for {have}."
+
+    @property
     def n_bytes(self) -> int:
         """Of the missing files, as far as their lengths were published."""
         return sum(file.n_bytes or 0 for file in self.missing)
@@ -124,7 +133,7 @@ def get_dataset(
     plan = plan_dataset(name, folder, **options)
     if not plan.files:
         steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(plan.about.steps, 1))
-        raise ValueError(f"nothing of {plan.about.title} may be fetched without a form; by hand:\n{steps}")
+        raise ValueError(f"{plan.why_nothing} By hand:\n{steps}")
     if plan.missing and not accept_terms:
         raise ValueError(f"the terms of {plan.about.title} must be accepted first (accept_terms): {plan.about.terms}")
     if plan.missing:

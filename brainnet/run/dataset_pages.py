@@ -88,13 +88,18 @@ def _page(said: dict) -> str:
 
 
 def _fetched(said: dict) -> list[str]:
+    """The line that fetches files, and which those are, for each option that some of them are for."""
     if not said["downloads"]:
         return ["Nothing of it may be fetched without a form, or its address is not known; by hand:", ""]
-    files = [f"`{'/'.join(filter(None, (file['path'], file['files']))) or '.'}`" for file in said["downloads"]]
-    files = list(dict.fromkeys(files))
-    shown = ", ".join(files[:12]) + (f" and {len(files) - 12} more" if len(files) > 12 else "")
-    return ["```bash", f"brainnet datasets get {said['name']} --out FOLDER", "```", "", f"fetches {shown}.",
-            *(["The rest is by hand:"] if said["steps"] else []), ""]  # fmt: skip
+    lines = []
+    for option in dict.fromkeys(file["option"] for file in said["downloads"]):
+        files = ["/".join(filter(None, (f["path"], f["files"]))) for f in said["downloads"] if f["option"] == option]
+        shown = ", ".join(f"`{file or '.'}`" for file in files[:12])
+        more = f" and {len(files) - 12} more" if len(files) > 12 else ""
+        words = "".join(f" --option {part.strip()}" for part in option.split(",") if part.strip())
+        lines += ["```bash", f"brainnet datasets get {said['name']} --out FOLDER{words}", "```", "",
+                  f"fetches {shown}{more}.", ""]  # fmt: skip
+    return [*lines, *(["The rest is by hand:", ""] if said["steps"] else [])]
 
 
 def _cell(text: str) -> str:

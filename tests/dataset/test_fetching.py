@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from brainnet import _download
 from brainnet.cli import app as cli
 from brainnet.dataset import DATASETS, ArrayDataset, get_dataset
 from brainnet.dataset.about import Download
+from brainnet.dataset.buckets import Listed
 from brainnet.dataset.fetching import plan_dataset, usual_folder
 from tests.dataset.test_archives import below
 from tests.dataset.test_buckets import door, listing
@@ -143,6 +145,19 @@ def test_a_wrong_checksum_and_a_refusal_are_told(toy, pages):
     assert held(toy) == {"betas/1.npy": BETAS}
 
 
+@pytest.mark.parametrize("name", [name for name in DATASETS.names() if DATASETS[name].about])
+def test_what_every_reader_says_can_be_planned(name, tmp_path, monkeypatch):
+    """For each value of an option that it names, files have other places and addresses, all below the folder."""
+    monkeypatch.setattr("brainnet.dataset.fetching.list_bucket", lambda *_: [Listed("a", 1, "")])
+    options = {file.option for file in DATASETS[name].about.downloads} | {""}
+    for option in options:
+        chosen = dict(part.strip().split("=") for part in option.split(",") if part)
+        plan = plan_dataset(name, tmp_path, **{key: yaml.safe_load(value) for key, value in chosen.items()})
+        assert plan.files or not option
+        assert len({file.path for file in plan.files}) == len(plan.files)
+        assert not [file for file in plan.files if "{" in file.path + file.address or "*" in file.path + file.address]
+
+
 @pytest.fixture
 def bucket(pages, monkeypatch, tmp_path):
     """The data set "bucket", whose files of a subject are a folder of a bucket."""
@@ -189,8 +204,10 @@ def test_a_bucket_that_is_open_in_an_option_asks_for_it(tmp_path, bucket):
 
 def test_where_nothing_may_be_fetched_the_steps_are_told(tmp_path):
     step = DATASETS["nsd"].about.steps[0]
-    with pytest.raises(ValueError, match=f"by hand:\n  1. {step}"):
+    with pytest.raises(ValueError, match=f"Natural Scenes Dataset may.*By hand:\n  1. {step}"):
         get_dataset("nsd", tmp_path, accept_terms=True)
+    with pytest.raises(ValueError, match="something for version=1"):
+        get_dataset("things_eeg", tmp_path, accept_terms=True)
     with pytest.raises(ValueError, match="'array'.*nothing to download"):
         get_dataset("array", tmp_path, accept_terms=True)
 
@@ -224,6 +241,7 @@ STOPPED = """
 from brainnet import _download
 from brainnet.dataset import DATASETS, ArrayDataset, get_dataset
 from brainnet.dataset.about import Download
+from brainnet.dataset.buckets import Listed
 from tests.dataset.test_catalogue import said
 _download.BLOCK = 1000
 class Toy(ArrayDataset):

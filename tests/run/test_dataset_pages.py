@@ -31,6 +31,12 @@ def test_a_page_holds_what_the_reader_says(name):
     assert set(cells) == {4}
 
 
+def test_a_page_says_what_is_fetched_for_which_option():
+    text = pages()["things_eeg.md"]
+    assert "brainnet datasets get things_eeg --out FOLDER --option version=1\n" in text
+    assert "continuous.set`, `derivatives" in text
+
+
 def test_the_line_to_fit_names_the_preset_of_the_data_set():
     assert fit_line("nsd", "x") == "brainnet fit --config nsd DATASET.DATA_DIR x --out run"
     assert fit_line("algonauts", "x").startswith("brainnet fit --config algonauts_clip ")

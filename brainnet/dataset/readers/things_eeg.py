@@ -22,13 +22,16 @@ from pathlib import Path
 import numpy as np
 
 from brainnet._checks import check_word
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers import _things_eeg, _things_eeg1
 from brainnet.dataset.readers._meeg import split_by_concept
 from brainnet.stimuli import Images
 
 IMAGES = {1: "object_images", 2: "image_set"}  # folders of the photographs
+OF_VERSION_1 = ("sub-{subject:02d}/eeg/sub-{subject:02d}_task-rsvp_events.tsv",
+                "derivatives/eeglab/sub-{subject:02d}_task-rsvp_continuous.set",
+                "derivatives/eeglab/sub-{subject:02d}_task-rsvp_continuous.fdt")  # fmt: skip
 
 ABOUT = About(
     title="THINGS-EEG",
@@ -50,6 +53,10 @@ image_set/{training_images,test_images}/00001_aardvark/aardvark_01b.jpg""",
         "THINGS (https://osf.io/jum2f) as object_images beside them.",
     ),
     needs=("**/sub-{subject:02d}*",),
+    downloads=tuple(
+        Download(path, f"https://s3.amazonaws.com/openneuro.org/ds003825/{path}", option="version=1")
+        for path in OF_VERSION_1
+    ),
     cite="""@article{gifford2022large,
   title={A large and rich {EEG} dataset for modeling human visual object recognition},
   author={Gifford, Alessandro T. and Dwivedi, Kshitij and Roig, Gemma and Cichy, Radoslaw M.},
