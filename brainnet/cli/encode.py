@@ -73,8 +73,12 @@ def encode(
         str | None, typer.Option("--cv", help="How penalties are chosen: a number of folds, loo, or groups.")
     ] = None,
     cv_groups: Annotated[
-        Path | None,
-        typer.Option(help="CSV file with the columns image and group: penalties are chosen leaving one group out."),
+        str | None,
+        typer.Option(
+            help="Penalties are chosen leaving one group out: runs or sessions (the data set's own), or a CSV file "
+            "with the columns image and group.",
+            metavar="runs|FILE",
+        ),
     ] = None,
     alphas: Annotated[
         str | None,

@@ -19,13 +19,18 @@ from torch import Tensor
 from brainnet._checks import nearest
 from brainnet.dataset.base import DATASETS, SPLITS, ResponseDataset, check_splits, random_splits
 from brainnet.dataset.tables import RESPONSE_SUFFIXES, Table, read_rois, read_splits, read_table
+from brainnet.dataset.trial_tables import images_of, read_trials
+from brainnet.dataset.trials import Conditions, conditions
 from brainnet.scores import ceiling_from_split_half
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images, is_picture, names_meant, natural_sort
 from brainnet.tokens import Preprocessing
 
 ORIENTATIONS = ("images,voxels", "voxels,images")
-_LAYOUT = "images/ (or images.zip) and responses.npy (.npz, .csv), or images_<session>.zip and avg_<session>.npy"
+_LAYOUT = (
+    "images/ (or images.zip) and responses.npy (.npz, .csv, .h5), or trials.csv, or images_<session>.zip and "
+    "avg_<session>.npy"
+)
 
 
 @DATASETS.register("array")
@@ -36,8 +41,8 @@ class ArrayDataset(ResponseDataset):
         images: a folder, a .zip, a list of paths or PIL images, pixels (n, 3, H, W), or whatever else
             :class:`~brainnet.stimuli.images.Images` reads; or such a set, as of chosen rows of an HDF5 file. Files are
             taken in natural order.
-        responses: an array, or a .npy, .npz or .csv file. A .csv may name its images (in its first column, or in its
-            header where columns are images); rows are then matched by name. None averages ``repeats``.
+        responses: an array, or a .npy, .npz, .csv or HDF5 file. A .csv may name its images (in its first column, or in
+            its header where columns are images); rows are then matched by name. None averages ``repeats``.
         orientation: "images,voxels" (one row per image) or "voxels,images".
         ids: a name per image; by default the file names without suffix.
         repeats: single presentations, an array or .npy file with the axes of ``responses`` and a third one over
@@ -162,6 +167,8 @@ class ArrayDataset(ResponseDataset):
             raise ValueError(f"{name} name their images ({labels[0]!r}, ..., {labels[-1]!r}), but {problem}.")
         return np.array([rows[image] for image in self.images.ids])
 
+    trials: Conditions | None = None  # of a data set made by :meth:`from_trials`
+
     def load_image(self, index: int):
         """Image ``index`` as it is stored: an RGB ``PIL.Image``.
 
@@ -171,18 +178,69 @@ class ArrayDataset(ResponseDataset):
         return self.images[index]
 
     @classmethod
+    def from_trials(
+        cls, images: Any, trials: Any, responses: Any = None, *, standardize: bool = True, splits: Any = None,
+        test: float | int = 0.2, val: float | int = 0.1, seed: int = 0, **kwargs: Any,
+    ) -> ArrayDataset:  # fmt: skip
+        """The dataset of a table of single trials: means by image, a noise ceiling from repeats, and runs or sessions.
+
+        Args:
+            images: a path, or whatever else the constructor takes; images without a trial are left out of a path.
+            trials: a .csv or .tsv file with a line per trial, see :func:`~brainnet.dataset.trial_tables.read_trials`.
+            responses: (n_trials, n_voxels), an array or a file; None where the table holds them.
+            standardize: z-score each voxel within its session or run, before averaging.
+            splits, test, val, seed, **kwargs: as of the constructor.
+
+        The attribute ``trials`` keeps what is known of single trials, ``groups`` the session or run of each image.
+        """
+        table = read_trials(trials, responses)
+        every = Images.of(images)
+        shown = images_of(table.images, every.ids, str(trials))
+        found = conditions(table.blocks(), shown, sessions=table.sessions, runs=table.runs, standardize=standardize)
+        if set(found.ids) != set(every.ids):
+            if isinstance(images, Images):
+                raise ValueError(f"{len(every) - len(found.ids)} of {len(every)} images have no trial: leave them out.")
+            row = {name: place for place, name in enumerate(every.ids)}
+            every = Images(images, rows=sorted(row[name] for name in found.ids))
+        place = {name: row for row, name in enumerate(found.ids)}
+        order = [place[name] for name in every.ids]
+        if splits is None:
+            splits = random_splits(len(every), test=test, val=val, seed=seed)
+        elif not isinstance(splits, Mapping):
+            splits = read_splits(Path(splits), every.ids)
+        tested = check_splits(splits, len(every))["test"].tolist()
+        ceiling = found.noise_ceiling([order[i] for i in tested] if tested else order)
+        known = bool(found.ncsnr.isfinite().any())
+        data = cls(
+            every, found.responses[order], splits=splits, n_repeats=ceiling.n_repeats,
+            noise_ceiling=ceiling.r if known else None,
+            noise_ceiling_definition=f"{ceiling.definition}, about K = {ceiling.n_repeats}",
+            **kwargs,
+        )  # fmt: skip
+        groups = found.first_groups()
+        data.trials, data.groups = found, None if groups is None else groups[order]
+        return data
+
+    @classmethod
     def from_settings(
-        cls, data_dir: str, seed: int, *, session: str = "", test: float | int = 0.2, val: float | int = 0.1
-    ) -> ArrayDataset:
-        """The folder ``data_dir``, see :meth:`from_folder`; where it names no splits, these shares are drawn."""
-        return cls.from_folder(data_dir, session=session or None, seed=seed, test=test, val=val)
+        cls, data_dir: str, seed: int, *, session: str = "", test: float | int = 0.2, val: float | int = 0.1,
+        standardize: bool = True,
+    ) -> ArrayDataset:  # fmt: skip
+        """The folder ``data_dir``, see :meth:`from_folder`; where it names no splits, these shares are drawn.
+
+        ``standardize`` is of single trials, see :meth:`from_trials`.
+        """
+        trials = {} if standardize else {"standardize": False}
+        return cls.from_folder(data_dir, session=session or None, seed=seed, test=test, val=val, **trials)
 
     @classmethod
     def from_folder(cls, root: str | os.PathLike, session: str | int | None = None, **kwargs: Any) -> ArrayDataset:
-        """The dataset of a folder laid out in one of two ways.
+        """The dataset of a folder laid out in one of three ways.
 
         * ``images/`` or ``images.zip`` (or the one subfolder or zip that holds pictures) beside ``responses.npy``,
           ``.npz`` or ``.csv``; optional ``repeats.npy``, ``coords.npy`` or ``.csv``, ``rois.csv``, ``splits.csv``.
+        * the same with ``trials.csv`` (or ``.tsv``), a line per trial, and the responses to trials in ``responses.*``
+          or in its columns, see :meth:`from_trials`.
         * one or several recording sessions: ``images_<session>.zip`` with ``avg_<session>.npy`` (voxels, images), and
           ``raw_<session>.npy`` (voxels, images, repeats) where single trials were kept.
 
@@ -205,6 +263,10 @@ class ArrayDataset(ResponseDataset):
             found = cls._session_files(root, sessions, session)
         else:
             found = cls._plain_files(root)
+        if "trials" in found:
+            return cls.from_trials(**(found | kwargs))
+        if "standardize" in kwargs:
+            raise ValueError(f"standardize is of single trials, and {root} has no trials.csv.")
         return cls(**(found | kwargs))
 
     @staticmethod
@@ -231,7 +293,8 @@ class ArrayDataset(ResponseDataset):
     def _plain_files(root: Path) -> dict[str, Any]:
         responses = [root / f"responses{suffix}" for suffix in RESPONSE_SUFFIXES]
         responses = [path for path in responses if path.exists()]
-        if not responses:
+        trials = _first_existing(root, "trials.csv", "trials.tsv")
+        if not responses and trials is None:
             fits = [e.name for e in root.iterdir() if e.is_dir() and (_sessions(e) or any(e.glob("responses.np[yz]")))]
             found = natural_sort(e.name + "/" * e.is_dir() for e in root.iterdir())
             raise FileNotFoundError(
@@ -246,7 +309,12 @@ class ArrayDataset(ResponseDataset):
             "rois": _first_existing(root, "rois.csv"),
             "splits": _first_existing(root, "splits.csv"),
         }
-        return {"images": _find_images(root), "responses": responses[0], **optional}
+        found = {"images": _find_images(root), "responses": responses[0] if responses else None, **optional}
+        if trials is None:
+            return found
+        if found.pop("repeats") is not None:
+            raise ValueError(f"{root} holds trials and repeats.npy: keep one.")
+        return {**found, "trials": trials}
 
 
 def _sessions(root: Path) -> list[str]:

@@ -63,6 +63,8 @@ class ResponseDataset(Dataset):
 
     is_shuffled = False  # true of the negative control that :meth:`shuffled` makes
     about: ClassVar[About | None] = None  # of a published data set: what it is and where it comes from
+    groups: np.ndarray | None = None
+    """(n_images,) the run or session in which each image was shown (first), to leave one out; None where unknown."""
 
     def __init__(
         self,

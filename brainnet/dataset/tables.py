@@ -1,4 +1,4 @@
-"""Arrays from what labs keep them in: memory, .npy, .npz or .csv, with names of rows and columns where there are any.
+"""Arrays from what labs keep them in: memory, .npy, .npz, .csv or HDF5, with names of rows and columns where they have.
 
 Pickles are never loaded. Which axis is which is not decided here.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from brainnet._files import reading
 from brainnet.stimuli import names_meant
 
-RESPONSE_SUFFIXES = (".npy", ".npz", ".csv")
+RESPONSE_SUFFIXES = (".npy", ".npz", ".csv", ".h5", ".hdf5")
 
 
 class Table(NamedTuple):
@@ -28,15 +28,15 @@ class Table(NamedTuple):
 
 
 def read_table(source: Any, name: str) -> Table:
-    """An array from memory or from a .npy, .npz or .csv file; large .npy files stay on disk until they are used.
+    """An array from memory or from a .npy, .npz, .csv or HDF5 file; .npy files stay on disk until they are used.
 
     Args:
         source: array, tensor or path.
-        name: what it is, for messages, and the key taken from an .npz that holds several arrays.
+        name: what it is, for messages, and the key taken from an .npz or HDF5 file that holds several arrays.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unknown suffix, a pickle, or an .npz whose array cannot be told.
+        ValueError: an unknown suffix, a pickle, or a file of several arrays of which none is called so.
     """
     if isinstance(source, Tensor):
         return Table(source.detach().cpu().numpy())
@@ -49,6 +49,8 @@ def read_table(source: Any, name: str) -> Table:
         return _read_csv(path)
     if path.suffix not in RESPONSE_SUFFIXES:
         raise ValueError(f"{name} are read from {', '.join(RESPONSE_SUFFIXES)} files, got {path}.")
+    if path.suffix in (".h5", ".hdf5"):
+        return Table(_read_hdf5(path, name))
     with reading(path, f"table of {name}"):
         loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
         if path.suffix == ".npy":
@@ -58,6 +60,19 @@ def read_table(source: Any, name: str) -> Table:
             if len(loaded.files) != 1 and key != name:
                 raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; name one of the arrays {name!r}")
             return Table(loaded[key])
+
+
+def _read_hdf5(path: Path, name: str) -> np.ndarray:
+    import h5py
+
+    with reading(path, f"table of {name} in HDF5"), h5py.File(path, "r") as file:
+        found: dict[str, h5py.Dataset] = {}
+        file.visititems(lambda key, item: found.update({key: item} if isinstance(item, h5py.Dataset) else {}))
+        numbers = {key: item for key, item in found.items() if item.ndim and item.dtype.kind in "iufb"}
+        key = name if name in numbers else next(iter(numbers), None)
+        if key is None or (len(numbers) != 1 and key != name):
+            raise ValueError(f"it holds {', '.join(numbers) or 'no arrays of numbers'}; name one of them {name!r}")
+        return numbers[key][()]
 
 
 def _read_csv(path: Path) -> Table:

@@ -48,6 +48,36 @@ class Conditions:
     repeats: Tensor | None = None
     groups: list[list[Any]] | None = None
 
+    def first_groups(self) -> np.ndarray | None:
+        """(n_conditions,) the session or run of each condition's first trial, to leave one out; None without any.
+
+        An image shown in several sessions is left out with the first of them. No image is then on both sides.
+
+        >>> conditions(torch.rand(3, 2), ["a", "b", "a"], runs=[1, 1, 2]).first_groups().tolist()
+        [1, 1]
+        """
+        return None if self.groups is None else np.array([labels[0] for labels in self.groups])
+
+    def single_trials(self) -> tuple[Tensor, list[str], list[Any] | None]:
+        """Every trial that was kept, as used: (n_trials, n_voxels), its condition, and its session or run.
+
+        For distances that need them: ``rdm(trials, "crossnobis", labels=labels, runs=groups)``.
+
+        Raises:
+            ValueError: they were not kept.
+        """
+        if self.repeats is None:
+            raise ValueError("single trials were not kept: conditions(..., keep=True).")
+        n_of = [len(labels) for labels in self.groups] if self.groups is not None else None
+        there = self.repeats.isfinite().any(2) if n_of is None else \
+            torch.arange(self.repeats.shape[1]) < torch.tensor(n_of)[:, None]  # fmt: skip
+        row, trial = there.nonzero(as_tuple=True)
+        labels = [self.ids[i] for i in row.tolist()]
+        groups = None if self.groups is None else [
+            self.groups[i][k] for i, k in zip(row.tolist(), trial.tolist(), strict=True)
+        ]  # fmt: skip
+        return self.repeats[row, trial], labels, groups
+
     def noise_ceiling(self, rows: Sequence[int] | Tensor, ncsnr: Any = None) -> NoiseCeiling:
         """The ceiling of the responses to some conditions, see :func:`brainnet.scores.ceiling_from_ncsnr`.
 

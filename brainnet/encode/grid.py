@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainnet._checks import check_word
 from brainnet._work import parallel, says_progress
 from brainnet._work import progress as show_progress
 from brainnet.dataset.base import ResponseDataset
@@ -65,7 +66,7 @@ def encode(
         twins: model name -> features of the same network with random weights, as ``features``.
         train: splits to fit on together. All other splits are predicted, out-of-distribution ones too.
         groups: (n_images,) labels of the images, for instance their runs, or subject -> labels: every choice within the
-            training images then leaves one group out.
+            training images then leaves one group out. "dataset" takes the labels that each data set has of its own.
         cv: how methods part the training images to choose a penalty, see :class:`brainnet.ridge.RidgeCV`; None leaves
             that to each method, or is "groups" where there are groups.
         alphas: penalties to choose from, in the units of each method; given to the methods that have such a parameter.
@@ -189,9 +190,19 @@ def _sources(
         yield name, source(subject) if callable(source) else source, control
 
 
+OF_THE_DATASET = "dataset"  # in place of groups: those that a data set has
+
+
 def _groups_of(groups: Any, subject: str, dataset: ResponseDataset, train: Sequence[str]) -> np.ndarray | None:
     """The labels of one subject's images, as text or numbers, once there is one for each image."""
     labels = groups.get(subject) if isinstance(groups, Mapping) else groups
+    if isinstance(labels, str):
+        check_word("groups", labels, (OF_THE_DATASET,))
+        labels = dataset.groups
+        if labels is None:
+            raise ValueError(
+                f"the data of {subject} have no runs or sessions of their own: give groups, a label for each image."
+            )
     if labels is None:
         return None
     labels = np.asarray(labels)

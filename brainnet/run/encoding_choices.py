@@ -40,7 +40,7 @@ class Choices:
         runs: folders of finished ``brainnet fit`` runs on the same data and splits, as further rows.
         cv: how the training images are parted to choose penalties: a number of folds, "loo" or "groups".
         groups: a CSV file with the columns "image" and "group" (a run, for instance): every choice then leaves one
-            group out.
+            group out. "runs", "sessions" or "dataset" takes the labels that the data set has, whichever they are.
         alphas: penalties to choose from, in the units of each method; empty leaves them to each method.
         keep_weights: keep the weights of every fit but controls, for ``brainnet predict``.
         device: where the networks work: "auto" (CUDA where there is one, then mps, then the CPU), "cpu", "cuda:1", ...
@@ -125,12 +125,26 @@ def subject_configs(cfg: CfgNode, subjects: str | None) -> dict[str, CfgNode]:
     return dict(zip(names, configs.values(), strict=True))
 
 
+OWN_GROUPS = ("runs", "sessions", "dataset")  # words for the labels that a data set has
+
+
 def read_groups(path: str | Path, dataset: ResponseDataset) -> np.ndarray:
-    """(n_images,) the group of each image, from a CSV file with the columns "image" and "group".
+    """(n_images,) the group of each image, from a CSV file with the columns "image" and "group", or of the data set.
 
     Raises:
-        ValueError: other columns, or an image of the data set without a group; names the first one.
+        ValueError: other columns, or an image of the data set without a group; names the first one. Or a data set
+            that has no groups.
+        FileNotFoundError: neither such a file nor one of the words.
     """
+    if str(path) in OWN_GROUPS:
+        if dataset.groups is None:
+            raise ValueError(
+                f"--cv-groups {path} asks for the runs or sessions of the data set, and {type(dataset).__name__} knows "
+                "none: give a CSV file with the columns image and group."
+            )
+        return np.asarray(dataset.groups)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no file {path}, and --cv-groups is a file or one of {', '.join(OWN_GROUPS)}.")
     with Path(path).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"image", "group"} <= set(rows[0]):

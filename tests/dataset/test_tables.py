@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 
 from brainnet.dataset.tables import read_rois, read_splits, read_table
 
 
-@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def write_hdf5(path, values):
+    with h5py.File(path, "w") as file:
+        file["responses"], file["other"], file["title"] = values, values[:1], "a text"
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "h5"])
 def test_every_format_holds_what_was_saved(tmp_path, suffix):
     values, path = np.arange(6.0).reshape(2, 3) / 7, tmp_path / f"responses.{suffix}"
     saved = {"npy": np.save, "npz": lambda p, v: np.savez(p, other=v[:1], responses=v),
-             "csv": lambda p, v: np.savetxt(p, v, delimiter=",")}  # fmt: skip
+             "csv": lambda p, v: np.savetxt(p, v, delimiter=","), "h5": write_hdf5}  # fmt: skip
     saved[suffix](path, values)
     np.testing.assert_allclose(read_table(path, "responses").values, values, rtol=1e-12)
 
@@ -28,6 +34,16 @@ def test_an_archive_of_other_arrays_is_refused(tmp_path):
     np.savez(tmp_path / "t.npz", a=np.zeros(2), b=np.zeros(2))
     with pytest.raises(ValueError, match="'responses'"):
         read_table(tmp_path / "t.npz", "responses")
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["a/x"], file["b"] = np.zeros(2), np.zeros(2)
+    with pytest.raises(ValueError, match=r"t\.h5.*a/x, b; name one of them 'responses'"):
+        read_table(tmp_path / "t.h5", "responses")
+    with h5py.File(tmp_path / "one.h5", "w") as file:
+        file["a/x"], file["title"] = np.arange(2), "a text"
+    assert read_table(tmp_path / "one.h5", "responses").values.tolist() == [0, 1]
+    (tmp_path / "t.h5").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="t.h5"):
+        read_table(tmp_path / "t.h5", "responses")
     with pytest.raises(FileNotFoundError, match="none"):
         read_table(tmp_path / "none.npy", "responses")
 

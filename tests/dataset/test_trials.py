@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from brainnet.dataset.trials import conditions
+from brainnet.rsa import rdm
 from brainnet.scores import ceiling_from_ncsnr, ncsnr
 
 N_TRIALS, N_VOXELS = 60, 7
@@ -142,3 +143,25 @@ def test_without_a_condition_of_two_trials_there_is_no_ceiling():
     found = conditions(values, range(200), standardize=False)
     assert found.ncsnr.isnan().all()
     assert found.noise_ceiling(range(200)).r.isnan().all()
+
+
+def test_single_trials_come_back_for_distances_that_multiply_runs():
+    """Crossnobis of kept trials: the planted distance, and 0 between two conditions of one pattern."""
+    generator = torch.Generator().manual_seed(0)
+    patterns = {"a": torch.zeros(400), "b": torch.zeros(400), "c": torch.full((400,), 1.5)}
+    ids = [name for _ in range(6) for name in "abc"]
+    runs = [run for run in range(6) for _ in "abc"]
+    trials = torch.stack([patterns[name] for name in ids]) + torch.randn(18, 400, generator=generator)
+    found = conditions(trials, ids, runs=runs, standardize=False, keep=True)
+    rows, labels, groups = found.single_trials()
+    order = [ids[i] + str(runs[i]) for i in range(18)]
+    assert sorted(f"{name}{run}" for name, run in zip(labels, groups, strict=True)) == sorted(order)
+    for row, name, run in zip(rows, labels, groups, strict=True):
+        torch.testing.assert_close(row, trials[order.index(f"{name}{run}")])
+    ab, ac, bc = rdm(rows, "crossnobis", labels=labels, runs=groups).values[0].tolist()
+    assert abs(ab) < 0.15
+    assert ac == pytest.approx(2.25, abs=0.3) == bc
+    assert found.first_groups().tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="keep=True"):
+        conditions(trials, ids).single_trials()
+    assert conditions(trials, ids).first_groups() is None

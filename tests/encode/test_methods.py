@@ -1,5 +1,7 @@
 """Methods by name: brainnet's own, those of a user's file, and estimators that say what they read."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,12 @@ def test_choices_within_the_training_images_leave_one_run_out(dataset):
     found = encoding.fits[FitKey("model", "subject", "ridge", "late")]
     np.testing.assert_allclose(found.selection, fit.training_score())
     np.testing.assert_allclose(found.predictions["test"], fit.predict(x[40:]), atol=1e-6)
+    with pytest.raises(ValueError, match="subject have no runs"):
+        encode(LAYERS, dataset, groups="dataset", layers=["late"], n_resamples=2)
+    known = copy.copy(dataset)
+    known.groups = runs
+    own = encode(LAYERS, known, groups="dataset", layers=["late"], n_resamples=2)
+    assert torch.equal(own.fits[FitKey("model", "subject", "ridge", "late")].selection, found.selection)
     folds = encode(LAYERS, dataset, cv=3, layers=["late"], n_resamples=2)
     expected = RidgeCV(scoring="r2", cv=3).fit(x[:40], y[:40].numpy()).training_score()
     np.testing.assert_allclose(folds.fits[FitKey("model", "subject", "ridge", "late")].selection, expected)

@@ -454,7 +454,7 @@ def test_mistakes_are_said_before_any_work(folders, tmp_path, options, message):
     assert all(backbone.calls == 0 for backbone in Blur.built)
 
 
-def test_penalties_are_chosen_leaving_one_run_out(folders, tmp_path):
+def test_penalties_are_chosen_leaving_one_run_out(folders, tmp_path, monkeypatch):
     data = ArrayDataset.from_folder(folders[0])
     lines = [f"{name},run {i % 5}" for i, name in enumerate(data.image_ids)]
     (tmp_path / "runs.csv").write_text("\n".join(["image,group", *reversed(lines)]))
@@ -464,6 +464,14 @@ def test_penalties_are_chosen_leaving_one_run_out(folders, tmp_path):
     expected = encode({"toy": store}, data, layers=["b"], groups=runs, n_resamples=2)
     key = FitKey("toy", "subj01", "ridge", "b")
     assert torch.equal(encoding.fits[key].selection, expected.fits[key._replace(subject="subject")].selection)
+    monkeypatch.setattr(ArrayDataset, "groups", np.array(runs))
+    own = run_grid(folders[0], tmp_path / "own", layers=["b"], groups="runs")
+    assert torch.equal(own.fits[key].selection, encoding.fits[key].selection)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="ArrayDataset knows none"):
+        run_grid(folders[0], tmp_path / "none", layers=["b"], groups="sessions")
+    with pytest.raises(FileNotFoundError, match=r"no file .*runs.cvs"):
+        run_grid(folders[0], tmp_path / "none", layers=["b"], groups=tmp_path / "runs.cvs")
     (tmp_path / "runs.csv").write_text("\n".join(["image,group", *lines[1:]]))
     with pytest.raises(ValueError, match=data.image_ids[0]):
         run_grid(folders[0], tmp_path / "out", layers=["b"], groups=tmp_path / "runs.csv")

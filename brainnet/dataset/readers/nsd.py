@@ -96,6 +96,7 @@ class NSD(ResponseDataset):
 
     Attributes:
         trials: the :class:`~brainnet.dataset.trials.Conditions` the responses are from, without these.
+        groups: the session in which each image was first shown, from 1.
 
     Raises:
         FileNotFoundError: a file is missing; names it.
@@ -154,7 +155,7 @@ class NSD(ResponseDataset):
             noise_ceiling_definition=f"{ceiling.definition}{raw}, about K = {ceiling.n_repeats}",
             n_repeats=ceiling.n_repeats,
         )
-        self.trials = found
+        self.trials, self.groups = found, found.first_groups()
 
     @classmethod
     def from_settings(
@@ -249,7 +250,8 @@ class NSD(ResponseDataset):
             for paths in show_progress(recorded, "NSD sessions", len(recorded), progress):
                 yield files.read_session(paths, space, columns)
 
-        found = conditions(blocks(), rows.tolist(), standardize=standardize)
+        sessions = np.arange(len(rows)) // files.TRIALS + 1
+        found = conditions(blocks(), rows.tolist(), sessions=sessions, standardize=standardize)
         missing = found.n_missing / (found.n_trials * n_columns)
         if missing or found.outliers:
             says_progress.info(

@@ -59,6 +59,14 @@ def test_responses_are_the_means_of_each_images_trials(planted, standardize):
     assert data.trials.n_missing == TRIALS  # a voxel, in one session
 
 
+def test_each_image_knows_the_session_of_its_first_trial(planted):
+    data = NSD(planted.root, 1, **VOLUME)
+    shown = [f"nsd-{row:05d}" for row in planted.rows[0][planted.order[: 2 * TRIALS]]]
+    expected = [1 + shown.index(name) // TRIALS for name in data.image_ids]
+    assert data.groups.tolist() == expected
+    assert set(expected) == {1, 2}
+
+
 def test_an_image_is_the_row_its_id_says(planted):
     data = NSD(planted.root, 1, **VOLUME)
     row = int(np.unique(planted.rows[0][planted.order[: 2 * TRIALS]])[2])
