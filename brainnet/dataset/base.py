@@ -63,6 +63,7 @@ class ResponseDataset(Dataset):
 
     is_shuffled = False  # true of the negative control that :meth:`shuffled` makes
     about: ClassVar[About | None] = None  # of a published data set: what it is and where it comes from
+    settings: Mapping[str, Any] | None = None  # how responses were made of recordings, for the run card
     groups: np.ndarray | None = None
     """(n_images,) the run or session in which each image was shown (first), to leave one out; None where unknown."""
 

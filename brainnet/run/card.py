@@ -115,6 +115,7 @@ def data_card(name: str, dataset: ResponseDataset) -> dict[str, Any]:
             "n_voxels": dataset.n_voxels,
             "image_ids_sha256": sha256("\n".join(dataset.image_ids).encode()),
             "responses_sha256": sha256(np.ascontiguousarray(dataset.responses.numpy()).tobytes()),
+            **({"settings": dict(dataset.settings)} if dataset.settings else {}),
         },
         "splits": {
             split: {"n": len(rows), "sha256": sha256(rows.numpy().astype("<i8").tobytes())}

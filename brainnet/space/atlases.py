@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from brainnet.space._matching import matching_names
+from brainnet._checks import matching_names
 from brainnet.space.areas import known_atlas
 from brainnet.space.brain_maps import (
     SIDES,

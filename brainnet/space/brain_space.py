@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.space._matching import is_like, matching_names
+from brainnet._checks import is_like, matching_names
 
 if TYPE_CHECKING:
     import nibabel

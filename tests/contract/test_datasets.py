@@ -16,6 +16,7 @@ from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.plmodel import build_dataset
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
+from tests.dataset.readers.bids_folder import write_bids
 from tests.dataset.readers.brainscore_folder import write_brainscore
 from tests.dataset.readers.nsd_folder import write_volume
 from tests.dataset.readers.things_eeg_folder import write_things_eeg2
@@ -43,6 +44,12 @@ def _array(folder):
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (15, 20, 16, 3), dtype=np.uint8)
     return DATASETS["array"](pixels, repeats=generator.normal(size=(15, 6, 4)) + np.arange(15)[:, None, None])
+
+
+def _bids(folder):
+    if not folder.exists():
+        write_bids(folder)
+    return DATASETS["bids"](folder, test=3, val=1)
 
 
 def _nsd(folder):
@@ -78,12 +85,26 @@ def _of_brainscore(name, folder):
     return DATASETS[name](folder, progress=False)
 
 
-TINY = {"algonauts": _algonauts, "array": _array, "nsd": _nsd, "simulated": _simulated, "things_fmri": _things_fmri,
-        "things_eeg": _things_eeg,
-        **{name: partial(_of_brainscore, name) for name in ("brainscore", "majajhong", "freemanziemba")}}  # fmt: skip
+TINY = {
+    "algonauts": _algonauts,
+    "array": _array,
+    "bids": _bids,
+    "brainscore": partial(_of_brainscore, "brainscore"),
+    "freemanziemba": partial(_of_brainscore, "freemanziemba"),
+    "majajhong": partial(_of_brainscore, "majajhong"),
+    "nsd": _nsd,
+    "simulated": _simulated,
+    "things_eeg": _things_eeg,
+    "things_fmri": _things_fmri,
+}
 # writes what the settings alone read
-WRITE = {"brainscore": write_brainscore, "freemanziemba": write_freemanziemba, "majajhong": write_brainscore,
-         "things_eeg": write_things_eeg2, "things_fmri": write_things}  # fmt: skip
+WRITE = {
+    "brainscore": write_brainscore,
+    "freemanziemba": write_freemanziemba,
+    "majajhong": write_brainscore,
+    "things_eeg": write_things_eeg2,
+    "things_fmri": write_things,
+}
 
 
 @pytest.fixture(scope="module", params=DATASETS.names())
@@ -191,6 +212,9 @@ def _from_config(name, folder):
             )
         np.save(folder / "responses.npy", generator.normal(size=(15, 6)))
         return ["DATASET.OPTIONS.test", "0.3"]
+    if name == "bids":
+        write_bids(folder)
+        return ["DATASET.OPTIONS", "{'glm': {'model': 'lsa'}, 'test': 3, 'val': 1}"]
     if name == "nsd":
         _nsd(folder)
         return ["DATASET.OPTIONS", "{'space': 'func1pt8mm', 'version': 'betas_fithrf', 'sessions': 1}"]
