@@ -26,6 +26,7 @@ from brainnet._download import fetch
 from brainnet._files import cache_dir
 
 FORMATS = (".npz", ".safetensors", ".pth", ".pt", ".th", ".bin", ".tar", ".torch", ".ckpt")
+ARCHIVES = (".zip",)  # of several files, which a family opens itself
 HUB = "https://huggingface.co"
 # keys under which training scripts put the weights, one within the other
 WRAPPERS = ("state_dict", "model", "model_state_dict", "classy_state_dict", "base_model", "trunk", "teacher")
@@ -213,7 +214,7 @@ def published_file(family: str, variant: str, tag: str, addresses: Sequence[str]
         ConnectionError: says the address, the file wanted and where to put it.
     """
     place = f"weights/{family}/{f'{variant}.{tag}'.replace('/', '-')}"
-    for suffix in FORMATS:
+    for suffix in (*FORMATS, *ARCHIVES):
         if (file := cache_dir() / f"{place}{suffix}").is_file():
             return file
     for address in addresses:
@@ -223,7 +224,7 @@ def published_file(family: str, variant: str, tag: str, addresses: Sequence[str]
     for address in addresses:
         try:
             suffix = Path(urlparse(address).path).suffix
-            return fetch(address, filename=place + (suffix if suffix in FORMATS else ".pth"))
+            return fetch(address, filename=place + (suffix if suffix in (*FORMATS, *ARCHIVES) else ".pth"))
         except ConnectionError as error:
             failure = failure or error
     raise ConnectionError(

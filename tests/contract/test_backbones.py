@@ -42,6 +42,7 @@ TINY = {
     "untrained": ("untrained:fully_connected", {"widths": (5, 6, 7, 8), "image_size": 64}),
     "cornet": ("cornet:z", {"weights": "random", "preprocessing": SMALL}),
     "places365": ("places365:resnet18", {"weights": "random", "preprocessing": SMALL}),
+    "dreamsim": ("dreamsim:clip_vitb32", {"weights": "random"}),
 }
 
 
@@ -87,7 +88,8 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
     assert len(set(listed)) == len(listed) > 0
     tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1",
             "cornet": "z", "untrained": "fully", "ssl": "swav", "places365": "resnet18",
-            "ecoset": "resnet50", "taskonomy": "normal", "clip_text": "RN50=openai"}  # fmt: skip
+            "ecoset": "resnet50", "taskonomy": "normal", "clip_text": "RN50=openai",
+            "dreamsim": "clip_vitb32"}  # fmt: skip
     if name == "transformers":  # whose names are those of the hub
         return
     variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))
@@ -122,6 +124,7 @@ CONFIGURED = {
     "places365": ["BACKBONE.NAME", "places365:resnet18", "BACKBONE.WEIGHTS", "random"],
     "clip_text": ["BACKBONE.NAME", "clip_text:ViT-S-32-alt", "BACKBONE.WEIGHTS", "random"],
     "taskonomy": ["BACKBONE.NAME", "taskonomy:normal", "BACKBONE.WEIGHTS", "random"],
+    "dreamsim": ["BACKBONE.NAME", "dreamsim:clip_vitb32", "BACKBONE.WEIGHTS", "random"],
     "ecoset": ["BACKBONE.NAME", "ecoset:resnet50", "BACKBONE.WEIGHTS", "random"],
 }
 

@@ -5,6 +5,7 @@ A function gives the records of one family of brainnet's own; the family hands o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -91,6 +92,16 @@ def describe_encoders(addresses: Mapping[str, str]) -> Iterator[Facts]:
         yield {"variant": task, "architecture": "taskonomy_encoder", "series": "resnet", "kind": "convolution",
                "task": task.replace("_", " "), "training_set": "taskonomy", "method": "supervised", "image_size": 256,
                "license": "mit", "source": address, "digest": digest_in(address)}  # fmt: skip
+
+
+def describe_tuned(addresses: Mapping[str, str]) -> Iterator[Facts]:
+    """The networks of DreamSim; addresses of their archives by variant, ``"clip_vitb32"``."""
+    for variant, address in addresses.items():
+        patch = re.search(r"vitb(\d+)", variant)
+        yield {"variant": variant, "architecture": f"vit_base_patch{patch[1]}" if patch else "dreamsim_ensemble",
+               "series": "vision_transformer", "kind": "transformer", "task": "image similarity",
+               "training_set": "nights", "method": "dreamsim", "image_size": 224, "license": "mit",
+               "source": address}  # fmt: skip
 
 
 def describe_originals(variants: Iterable[str]) -> Iterator[Facts]:
