@@ -177,7 +177,7 @@ def _has(values: Iterable[str], wanted: list[frozenset[str]]) -> bool:
 def _check(argument: str, word: str, values_of: Callable[[Network], Iterable[str]], networks: list[Network]) -> None:
     """Refuses a word that neither the table nor another tool has."""
     values = {value for network in networks for value in values_of(network) if value}
-    known = {plain(value) for value in (*values, *SPELLINGS[argument], *GROUPS[argument], *ABSENT[argument])}
+    known = {plain(value) for value in (*values, *SPELLINGS[argument], *GROUPS[argument], *_absent(argument))}
     for part in map(str.strip, word.split("+")):
         if plain(part) not in known:
             close = nearest(part, [*values, *GROUPS[argument]])
@@ -188,15 +188,17 @@ def _check(argument: str, word: str, values_of: Callable[[Network], Iterable[str
             raise ValueError(f"Unknown {TITLES[argument]} {part!r}.{hint} Known: {shown}.")
 
 
+def _absent(argument: str) -> dict[str, str]:
+    """What may be asked for and is not here, and why."""
+    return {
+        word: one.why for one in ABSENT for word in (one.names if argument == "like" else one.words.get(argument, ()))
+    }
+
+
 def _why_absent(argument: str, words: Iterable[str]) -> str:
     """Why networks that other tools name are not here."""
-    reasons = dict(ABSENT[argument])
     for word in map(plain, words):
-        if argument == "like" and not any(plain(name) in word for name in reasons):
-            from brainnet.backbone.families._published import UNAVAILABLE  # torch with it, so only where it is needed
-
-            reasons |= {name: f"{why}." for name, why in UNAVAILABLE.items()}
-        for name, why in reasons.items():
+        for name, why in _absent(argument).items():
             if plain(name) in word or (argument == "like" and len(word) > 3 and word in plain(name)):
                 return why
     return ""

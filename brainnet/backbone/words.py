@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 # another spelling: the word of the table; spellings are written as `plain` gives them
 SPELLINGS: Mapping[str, Mapping[str, str]] = {
@@ -104,60 +105,102 @@ GROUPS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "architecture": {"multimodal": frozenset({"multimodal"})},
 }  # fmt: skip
 
-_DETECTRON = (
-    "detectron2 is needed, which no package index has and which is compiled by hand. The family torchvision has "
-    "detectors of the same kinds (names like 'rcnn'), and transformers panoptic and instance segmentation (names like "
-    "'mask2former')."
-)
-_VISSL = (
-    "VISSL published these ResNet-50s as conversions from Caffe2, and says nowhere in which order and scale they take "
-    "their colors; with the wrong ones every token is off, and nothing tells."
-)
-_VIDEO = (
-    "these networks of video belong to PyTorchVideo and MMAction, which brainnet does not read. The family torchvision "
-    "has R3D, MC3, R(2+1)D, S3D, MViT and Video Swin (task 'video classification')."
-)
-_MODALITY = "a backbone of brainnet sees images; networks of sound are not read."
-_KERAS = "the weights are published for Keras alone."
 
-# what users of other tools look for in vain, and why; asked only where the table has no such network
-ABSENT: Mapping[str, Mapping[str, str]] = {
-    "task": {"audio classification": _MODALITY, "sound classification": _MODALITY},
-    "trained_on": {
-        "lvis": _DETECTRON,
-        "pascal-voc": _DETECTRON,
-        "cityscapes": _DETECTRON,
-        "audioset": _MODALITY,
-    },
-    "method": {
-        "clusterfit": _VISSL,
-        "byol": "the weights are published for JAX alone.",
-        "harmonization": _KERAS,
-    },
-    "architecture": {},
-    "like": {
-        "detectron": _DETECTRON,
-        "panoptic_fpn": _DETECTRON,
-        "cascade_mask_rcnn": _DETECTRON,
-        "faster_rcnn_r_": _DETECTRON,
-        "mask_rcnn_r_": _DETECTRON,
-        "clusterfit": _VISSL,
-        "slowfast": _VIDEO,
-        "slow_r50": _VIDEO,
-        "x3d": _VIDEO,
-        "mmaction": _VIDEO,
-        "panns": _MODALITY,
-        "cnn14": _MODALITY,
-        "yolov5": "YOLOv5 is code of torch.hub under the AGPL, and its weights are pickled together with that code, "
-        "which brainnet never runs.",
-        "unet": "the U-Net of torch.hub was trained on brain scans of four channels, not on images.",
-        "vnet": "vNet is published for TensorFlow alone; the family ecoset has its data set in other architectures.",
-        "harmoniz": _KERAS,
-        "vgg_face": "the weights of VGGFace2 are pickled together with code, which brainnet never runs.",
-        "vggface": "the weights of VGGFace2 are pickled together with code, which brainnet never runs.",
-        "byol": "the weights of BYOL are published for JAX alone.",
-    },
-}
+class Absent(NamedTuple):
+    """Networks that people look for and brainnet does not have.
+
+    Args:
+        names: parts of what others call them.
+        why: a sentence or two.
+        words: of the other arguments of ``find_backbones``, those that ask for nothing else.
+    """
+
+    names: tuple[str, ...]
+    why: str
+    words: Mapping[str, tuple[str, ...]] = {}
+
+
+_KERAS = "are published as files of Keras alone"
+_OWN_CODE = "needs the authors' own code, which brainnet does not run"
+_PICKLED = "pickled together with code, which brainnet never runs"
+
+# asked only where the table has no such network
+ABSENT: tuple[Absent, ...] = (
+    Absent(
+        ("detectron", "panoptic_fpn", "cascade_mask_rcnn", "faster_rcnn_r_", "mask_rcnn_r_"),
+        "detectron2 is needed, which no package index has and which is compiled by hand. The family torchvision has "
+        "detectors of the same kinds (names like 'rcnn'), and transformers panoptic and instance segmentation (names "
+        "like 'mask2former': transformers:facebook/mask2former-swin-tiny-coco-panoptic).",
+        {"trained_on": ("lvis", "pascal-voc", "cityscapes")},
+    ),
+    Absent(
+        ("clusterfit", "colorization of vissl"),
+        "VISSL published these ResNet-50s as conversions from Caffe2, and says nowhere in which order and scale they "
+        "take their colors; with the wrong ones every token is off, and nothing tells. taskonomy:colorization is "
+        "another network of that task.",
+        {"method": ("clusterfit",)},
+    ),
+    Absent(
+        ("slowfast", "slow_r50", "x3d", "mmaction"),
+        "these networks of video belong to PyTorchVideo and MMAction, which brainnet does not read. The family "
+        "torchvision has R3D, MC3, R(2+1)D, S3D, MViT and Video Swin (task 'video classification'), transformers "
+        "VideoMAE and TimeSformer.",
+    ),
+    Absent(
+        ("panns", "cnn14"),
+        "a backbone of brainnet sees images; networks of sound are not read.",
+        {"task": ("audio classification", "sound classification"), "trained_on": ("audioset",)},
+    ),
+    Absent(
+        ("byol",),
+        "the weights of BYOL are pickled arrays of JAX. ssl has SimSiam, Barlow Twins and VICReg instead.",
+        {"method": ("byol",)},
+    ),
+    Absent(
+        ("harmonization", "harmonized"),
+        f"the weights of Harmonization (ViT_B16, VGG16, ResNet50V2, EfficientNetB0, LeViT_small, tiny_ConvNeXT and "
+        f"tiny_MaxViT of serre-lab) {_KERAS}, whose layout nobody has checked against a network of PyTorch.",
+        {"method": ("harmonization",)},
+    ),
+    Absent(
+        ("keras.applications",),
+        f"the weights of keras.applications {_KERAS}. The families torchvision and timm have the same architectures "
+        "with weights of their own.",
+    ),
+    Absent(
+        ("simclr of google",),
+        "the weights are TensorFlow's, to be converted by the user. ssl:simclr_resnet50 is SimCLR as VISSL trained it.",
+    ),
+    Absent(
+        ("vnet",),
+        "vNet is published for TensorFlow alone. The family ecoset has its data set in five other architectures.",
+    ),
+    Absent(
+        ("vggface",),
+        f"the weights of VGGFace2 are {_PICKLED}. timm and transformers have no copy.",
+    ),
+    Absent(
+        ("whole_resnet", "whole_alexnet", "whole_densenet"),
+        f"the files whole_*.pth.tar of Places365 are modules {_PICKLED}. places365:resnet18 is the same network.",
+    ),
+    Absent(
+        ("yolov5",),
+        f"YOLOv5 is code of torch.hub under the AGPL, and its weights are {_PICKLED}. The family torchvision has "
+        "Faster R-CNN, RetinaNet, FCOS and SSD, transformers DETR and YOLOS.",
+    ),
+    Absent(
+        ("unet", "brain segmentation"),
+        "the U-Net of torch.hub was trained on brain scans of four channels, not on images, and its code is its own.",
+    ),
+    Absent(
+        ("sceneparsing",),
+        f"SceneParsing of Net2Brain {_OWN_CODE}. The families torchvision and transformers have networks of "
+        "segmentation.",
+    ),
+    Absent(("vonenet", "voneresnet", "vonecornet"), f"VOneNet {_OWN_CODE} (GPL), and it adds noise to every pass."),
+    Absent(("blurtraining", "blur-trained"), "how the weights of the blur-trained networks are laid out is not told."),
+    Absent(("ibot",), f"iBOT {_OWN_CODE}. ssl has DINO and MAE, transformers MSN and data2vec."),
+)
 
 
 def plain(word: str) -> str:

@@ -80,7 +80,8 @@ def test_what_others_search_for_is_found(query, inside):
         ({"like": "panoptic_fpn"}, "detectron2"),
         ({"like": "slowfast_r50"}, "video"),
         ({"like": "yolov5s"}, "torch.hub"),
-        ({"like": "DreamSim"}, "adapters"),
+        ({"like": "harmon"}, "Keras"),
+        ({"like": "voneresnet50"}, "noise"),
         ({"task": "classification", "like": "there_is_none"}, "task 'classification', like 'there_is_none'"),
     ],
 )
@@ -90,6 +91,12 @@ def test_where_there_is_none_a_reason_is_given(query, words):
     assert found.empty
     assert words in found.attrs["why"]
     assert list(found.columns) == list(COLUMNS)
+
+
+def test_a_word_of_an_architecture_is_no_reason_of_another_network():
+    with pytest.warns(UserWarning, match="like 'resnet50'"):
+        why = find_backbones(family="cornet", like="resnet50").attrs["why"]
+    assert "BYOL" not in why
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Networks of known architectures with weights that other authors published, and those that cannot be had."""
+"""Networks of known architectures with weights that other authors published."""
 
 from __future__ import annotations
 
@@ -102,37 +102,3 @@ def build_published(
         prefix_tokens=entry.prefix_tokens,
         fixed_steps=True,
     )
-
-
-# What a person may look for, and why brainnet does not have it.
-_KERAS = "its weights are Keras files, for which no file of PyTorch is published"
-_OWN_CODE = "its weights need the authors' own code, which brainnet does not run"
-UNAVAILABLE: dict[str, str] = {
-    **{f"harmonization:{name}": f"{_KERAS} (Harmonization of serre-lab)" for name in (
-        "ViT_B16", "VGG16", "ResNet50V2", "EfficientNetB0", "LeViT_small", "tiny_ConvNeXT", "tiny_MaxViT")},
-    "ecoset:vNet": "its weights are TensorFlow's, and no file of PyTorch was published; ecoset has five others",
-    "keras.applications": f"{_KERAS}; torchvision and timm have the same architectures with weights of their own",
-    "BYOL resnet50": "its weights are pickled JAX arrays; ssl has SimSiam, Barlow Twins and VICReg instead",
-    "SimCLR resnet50 of Google": "its weights are TensorFlow's, to be converted by the user; ssl:simclr_resnet50 is "
-                                 "SimCLR as trained by VISSL",
-    "Colorization resnet50 of VISSL": "its weights are converted from Caffe2, and how their images were scaled is not "
-                                      "published with them; taskonomy:colorization is another",
-    "VGGFace2 resnet50": "its weights are pickled modules, and pickled code is never run; transformers and timm have "
-                         "no copy",
-    "Places365 resnet18, whole": "pickled modules (whole_*.pth.tar), and pickled code is never run; places365:resnet18 "
-                                 "is the same network",
-    "SceneParsing of Net2Brain": f"{_OWN_CODE}; torchvision and transformers have networks of segmentation",
-    "YOLOv5": f"{_OWN_CODE} (torch.hub, AGPL); torchvision has Faster R-CNN, RetinaNet, FCOS and SSD, transformers "
-              "DETR and YOLOS",
-    "U-Net of brain segmentation": f"{_OWN_CODE} (torch.hub)",
-    "Panoptic segmentation of Detectron2": f"{_OWN_CODE}; transformers has Mask2Former, MaskFormer and DETR with heads "
-                                           "for it: transformers:facebook/mask2former-swin-tiny-coco-panoptic",
-    "MMAction2": f"{_OWN_CODE}; torchvision has R3D, MC3, R(2+1)D, S3D, MViT and Video Swin, transformers VideoMAE and "
-                 "TimeSformer",
-    "PANNs": "networks of sound, which brainnet does not read yet",
-    "VOneNet": f"{_OWN_CODE} (GPL), and it adds noise to every pass",
-    "DreamSim": "its weights are adapters (LoRA) inside an archive, beside copies of networks in a layout of its own, "
-                "which has not been checked; ssl:dino_vitb16 and clip:ViT-B-16 are what it was made from",
-    "blur-trained networks": "how their weights are laid out is not published",
-    "iBOT": f"{_OWN_CODE}; ssl has DINO and MAE, transformers MSN and data2vec",
-}  # fmt: skip

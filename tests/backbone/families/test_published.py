@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 import torchvision
 
-from brainnet.backbone import BACKBONES, build_backbone
+from brainnet.backbone import build_backbone
 from brainnet.backbone import weights as weights_module
 from brainnet.backbone.families import ecoset, places365, ssl
-from brainnet.backbone.families._published import UNAVAILABLE
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +115,3 @@ def test_an_xcit_of_dinos_authors_is_read(tmp_path, rng):
     assert read.fingerprint()["weights"] == source.fingerprint()["weights"]
     images = torch.randn(1, 3, 224, 224, generator=rng)
     assert source.get_tokens(images).local[source.layers[-1]].shape == (1, 384, 14, 14)
-
-
-def test_what_cannot_be_had_is_listed_with_its_reason():
-    assert all(len(reason) > 20 and "\n" not in reason for reason in UNAVAILABLE.values())
-    pointed_to = {word for reason in UNAVAILABLE.values() for word in re.findall(r"\b[a-z0-9]+:[\w-]+", reason)}
-    assert len(pointed_to) > 5
-    for name in sorted(pointed_to):
-        family, _, variant = name.partition(":")
-        if family != "transformers":
-            known = [one.partition("=")[0] for one in BACKBONES.variants(family)]
-            assert variant in known, name
