@@ -192,8 +192,8 @@ class HookedBackbone(FrozenBackbone):
         if layout == "BANN":
             seen = output[:, :, 0] if self.class_token and self.prefix_tokens else output.mean(2)  # (B, heads, N)
             local, prefix = self._unrolled(layer, seen.transpose(1, 2), image_size)[0], None
-        elif output.ndim == 2:
-            local, prefix = output[:, :, None, None], None
+        elif output.ndim == 2 or layout == "BQC":
+            local, prefix = output.flatten(1)[:, :, None, None], None
         elif output.ndim == 3:
             local, prefix = self._unrolled(layer, output.permute([layout.index(axis) for axis in "BNC"]), image_size)
         else:

@@ -22,6 +22,8 @@ MOST_BLOCKS = 24  # by default; networks with more blocks give an even choice of
 CLASSIFIERS = ("classifier", "head", "heads", "fc", "aux", "AuxLogits")  # no image tokens there
 ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.LeakyReLU)
 CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+ATTENTION_POOL = "attention_pool"  # the layer that is the network's own attention pool, wherever that stands
+POOLING = re.compile(r"(Rot)?AttentionPool(2d|Latent|Prr)|AttentionalPooler|\w*AttentionPoolingHead")  # its classes
 MAIN_OUTPUT = "last_hidden_state"  # of the objects that transformers' networks give
 _LAYER = re.compile(r"(?P<module>[^@:]*)(?:@(?P<call>\d+))?(?::(?P<key>.+))?")
 
@@ -30,7 +32,7 @@ class Place(NamedTuple):
     """Where in a network a layer's tensor is: a module, one of its calls (None: the last), a part of its output.
 
     ``layout`` says the axes of the tensor where they are known, a letter each (see ``axes``); "BANN" are an attention's
-    weights of queries over keys, (B, heads, N, N).
+    weights of queries over keys, (B, heads, N, N); "BQC" are queries, which lie nowhere in the image.
     """
 
     module: str
@@ -102,6 +104,11 @@ def _named(layer: str, available: Sequence[str], default: Sequence[str], parts: 
     if name in available or (parts and rest and not name):
         return [layer]
     found = [one + rest for one in available if _matches(one, name)] if set(name) & set("*?[") else []
+    if name == ATTENTION_POOL:
+        raise ValueError(
+            "the network has no attention pool: none of its modules is an AttentionPool2d, AttentionPoolLatent, "
+            "AttentionalPooler or AttentionPoolingHead, through which it would run its last map."
+        )
     if not found:
         close = nearest(name, available)
         hint = f" Did you mean {close!r}?" if close else ""
@@ -145,6 +152,8 @@ def choose_places(
         default: the layers taken where nothing is said; by default the stages, and without stages the network's
             blocks, see :func:`find_blocks`.
 
+    ``"attention_pool"`` is a name in every network that has such a module, see :func:`attention_pool_of`.
+
     >>> network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
     >>> places = choose_places(network, ["first", "1@0"], {"first": "0"})
     >>> {layer: place[:2] for layer, place in places.items()}
@@ -154,15 +163,32 @@ def choose_places(
     layers = [layers] if isinstance(layers, str | int) else layers if layers is None else list(layers)
     if default is None and (layers is None or not all(isinstance(layer, str) for layer in layers)):
         default = list(stages) or find_blocks(network)
-    available = [*stages, *(name for name in module_names(network) if name not in stages)]
+    default = default or list(stages) or None
+    names = module_names(network)
+    wants_pool = layers is not None and ATTENTION_POOL in layers and ATTENTION_POOL not in names
+    if wants_pool and (pool := attention_pool_of(network)):
+        stages[ATTENTION_POOL] = Place(pool, layout="BQC")
+    available = [*stages, *(name for name in names if name not in stages)]
     chosen = {}
-    for layer in choose_layers(available, layers, default or list(stages) or None, parts=True):
+    for layer in choose_layers(available, layers, default, parts=True):
         place = Place(layer) if layer in available else place_of(layer)
         if place.module in stages and (stage := stages[place.module]):
             said = {name: value for name, value in zip(("call", "key"), place[1:], strict=False) if value is not None}
             place = stage._replace(**said)
         chosen[layer] = place
     return chosen
+
+
+def attention_pool_of(network: nn.Module) -> str | None:
+    """The name of the module with which a network makes one vector of its last map by attention; None without one.
+
+    Where there are several it is the last.
+
+    >>> attention_pool_of(nn.Sequential(nn.Conv2d(3, 3, 1))) is None
+    True
+    """
+    found = [name for name, module in network.named_modules() if POOLING.fullmatch(type(module).__name__)]
+    return found[-1] if found else None
 
 
 def part_of(output: Any, key: str | None = None) -> Any:

@@ -66,7 +66,12 @@ def extract(
     out: Out = Path("features"),
     layer: Layers = None,
     pool: Annotated[
-        str, typer.Option(help="Tokens to features: native, grid, mean, max, class, both or all.")
+        str,
+        typer.Option(
+            help="Tokens to features: native, grid, mean (of places or patches), max, class (token), both, all, "
+            "registers (their mean), or attention: what the network's own "
+            "attention pool makes of its last map, where it has one (CLIP's ResNets, SigLIP, CoCa)."
+        ),
     ] = "native",
     grid: Grid = None,
     reduce: Steps = None,

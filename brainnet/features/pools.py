@@ -16,6 +16,8 @@ from brainnet._checks import check_word
 from brainnet.tokens import POOLS, Tokens
 
 OTHER_WORDS = {"native": "flatten", "grid": "flatten", "class": "global", "patches": "mean"}
+ATTENTION = "attention"  # by the network itself; what it gives is a layer of its own
+REGISTERS = "registers"  # their mean, which a backbone gives as its global token where it is asked to
 GRID = (8, 8)  # of the word "grid" without a grid
 ENSEMBLES = {"conv_ensemble": "Conv2d", "maxpool_ensemble": "MaxPool2d"}
 LAST, SECOND_TO_LAST = 5.0, 3.0  # weights of the deepest two members, as THINGSvision's ensembles have them
@@ -23,13 +25,22 @@ MEMBER = re.compile(r"features\.\d+")
 
 
 def pool_of(word: str, grid: tuple[int, int] | None) -> tuple[str, tuple[int, int] | None]:
-    """The pool of ``brainnet.tokens.POOLS`` that a word means, and the grid.
+    """The pool of ``brainnet.tokens.POOLS`` that a word means, or "attention" or "registers"; and the grid.
 
     >>> pool_of("native", None), pool_of("grid", None), pool_of("class", (4, 4))
     (('flatten', None), ('flatten', (8, 8)), ('global', (4, 4)))
     """
-    check_word("pool", word, (*POOLS, *OTHER_WORDS))
+    check_word("pool", word, (*POOLS, *OTHER_WORDS, ATTENTION, REGISTERS))
     return OTHER_WORDS.get(word, word), GRID if word == "grid" and grid is None else grid
+
+
+def of_tokens(pool: str) -> str:
+    """The pool of ``brainnet.tokens.POOLS`` that makes rows: what an attention pool gives is a row already.
+
+    >>> of_tokens("attention"), of_tokens("registers"), of_tokens("mean")
+    ('flatten', 'global', 'mean')
+    """
+    return {ATTENTION: "flatten", REGISTERS: "global"}.get(pool, pool)
 
 
 def members_of(network: Any, ensemble: str) -> list[str]:
@@ -74,14 +85,15 @@ def rows_of(
     Args:
         tokens: of a batch.
         layers: names among those of the tokens, or of ``ensembles``.
-        pool: one of ``brainnet.tokens.POOLS``; an ensemble takes the largest value of each channel whatever it says.
+        pool: one of ``brainnet.tokens.POOLS``, "attention" or "registers"; an ensemble takes the largest value of each
+            channel whatever it says.
         ensembles: name -> its members, among the layers of the tokens.
     """
     found = {}
     for layer in layers:
         members = (ensembles or {}).get(layer)
         if members is None:
-            features = tokens.features(layer, pool)
+            features = tokens.features(layer, of_tokens(pool))
         else:
             weights = ensemble_weights(members)
             features = torch.cat([tokens.features(name, "max") * weights[name] for name in members], 1)

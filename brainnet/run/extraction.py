@@ -25,7 +25,7 @@ from brainnet._work import progress as progress_bar
 from brainnet.features.features import Features
 from brainnet.features.formats import WRITERS, Table
 from brainnet.features.layouts import FILE_NAMES, LAYOUTS, file_of, write_layer, write_separate
-from brainnet.features.pools import pool_of
+from brainnet.features.pools import of_tokens, pool_of
 from brainnet.features.rows import RowsFolder
 from brainnet.features.steps import SUFFIX, Chain, parse_steps
 from brainnet.run.card import Clock, opening, put_card, refuse_others
@@ -82,8 +82,10 @@ def extract(
             "maxpool_ensemble" are the largest values of every channel of all such modules ``features.<k>``, the last
             two times 3 and 5.
         pool: tokens to features: "native" or "flatten" (C * H * W, exact activations), "grid" (the same on a grid of
-            8 x 8 or ``grid``), "mean" or "max" over places, "class" token, "both" (mean, then class token), or "all"
-            tokens as a transformer has them.
+            8 x 8 or ``grid``), "mean" or "max" over places, "class" token, "both" (mean, then class token), "all"
+            tokens as a transformer has them but for its registers, "registers" (their mean), or "attention": what the
+            network's own attention pool makes of its last map, the layer "attention_pool" of CLIP's ResNets, SigLIP,
+            CoCa and others.
         grid: None keeps each layer's own token map; a pair (height, width) averages larger maps down to it first. No
             map grows: one of 1 x 1 stays one number per channel.
         reduce: steps with plus signs between them: "srp" or "srp:2000" (random sparse projection, by default as wide
@@ -245,7 +247,7 @@ def _forecast(rower: Rower, out: Path, file_format: str, force: bool, n_processe
         probe = probe_tokens(rower.backbone, work.images, grid=work.grid, resize="shrink", batch_size=work.batch_size)
     if probe is None:
         return None
-    raw = widths_of(probe.layout, work.pool)
+    raw = widths_of(probe.layout, of_tokens(work.pool))
     raw = {name: width for name, width in raw.items() if rower.layers is None or name in rower.layers} or raw
     steps = Chain(parse_steps(rower.chains.words))
     widths = {name: steps.width_of(width, n) for name, width in raw.items()}

@@ -21,7 +21,8 @@ from brainnet._checks import check_word, nearest
 from brainnet._files import file_digest, read_json, sha256, slug, write_json
 from brainnet._work import progress as progress_bar
 from brainnet.backbone.adjusted import adjusted_of
-from brainnet.features.pools import ENSEMBLES, members_of, refuse_infinite, rows_of
+from brainnet.backbone.modules import ATTENTION_POOL
+from brainnet.features.pools import ATTENTION, ENSEMBLES, REGISTERS, members_of, refuse_infinite, rows_of
 from brainnet.features.rows import RowsFolder
 from brainnet.features.steps import SUFFIX, Chain, load_chain, parse_steps
 from brainnet.store import TokenStore, fingerprint_of
@@ -30,7 +31,7 @@ from brainnet.store.identity import Source
 from brainnet.tokens import Backbone, Tokens
 
 ROWS, TOKENS = ".rows", "tokens.bin"
-IN_PLACE = ("flatten", "global")  # pools that read a map as it lies
+IN_PLACE = ("flatten", "global", ATTENTION, REGISTERS)  # pools that read a map as it lies
 
 
 @dataclass
@@ -85,6 +86,10 @@ class Work:
                 raise TypeError(f"a backbone is a name or an object with get_tokens, got {kind}.")
             if options:
                 raise ValueError(f"{', '.join(options)} are of a backbone named by text; build yours with them.")
+        if self.pool == REGISTERS and named:
+            options["global_token"] = REGISTERS
+        if self.pool == ATTENTION:
+            return self._pooling(options), {}, [ATTENTION_POOL]
         ensembles: dict[str, list[str]] = {}
         if asked is not None and any(layer in ENSEMBLES for layer in asked):
             looked_at = adjusted_of(self.backbone, None, **options) if named else self.backbone
@@ -100,6 +105,20 @@ class Work:
             return backbone, ensembles, None
         rest = [layer for layer in backbone.layers if layer not in members or layer in plain]  # patterns became names
         return backbone, ensembles, [*rest, *ensembles]
+
+    def _pooling(self, options: dict[str, Any]) -> Backbone:
+        """The backbone with its attention pool as a layer; refused for another layer than the one that it reads."""
+        backbone, asked = self.backbone, [layer for layer in self.layers or () if layer != ATTENTION_POOL]
+        if isinstance(backbone, str):
+            backbone = adjusted_of(backbone, [-1, ATTENTION_POOL] if asked else [ATTENTION_POOL], **options)
+        elif ATTENTION_POOL not in getattr(backbone, "layers", ()):
+            raise ValueError(f"pool 'attention' takes the layer {ATTENTION_POOL!r}: build the backbone with it.")
+        others = [layer for layer in asked if layer != backbone.layers[0]]
+        if others:
+            raise ValueError(
+                f"pool 'attention' is of the network's last map alone ({backbone.layers[0]}), and not of {others[0]}."
+            )
+        return backbone
 
     def chains(self) -> Chains:
         """The steps of every layer."""
@@ -157,6 +176,8 @@ class Rower:
     def __init__(self, work: Work):
         self.work, self.chains = work, work.chains()
         self.backbone, self.ensembles, self.layers = work.built()
+        if work.pool == REGISTERS:
+            check_registers(self.backbone)
         self.source = Source.read(work.images, self.backbone, None)
         self.raw: dict[str, int] = {}
         if work.train is not None:  # told before any work
@@ -271,6 +292,14 @@ def finished(chain: Chain, parts: Callable[[], Any], width: int, rower: Rower) -
 
     width = chain.learn(training, width, int(chosen.sum()))
     return width, (chain.late(block) for block in parts())
+
+
+def check_registers(backbone: Backbone) -> None:
+    """Refuses a backbone whose global token is not the mean of its registers."""
+    if getattr(backbone, "prefix_tokens", 0) <= int(getattr(backbone, "class_token", False)):
+        raise ValueError(f"pool 'registers': {getattr(backbone, 'name', 'the network')} has no register tokens.")
+    if backbone.global_token != REGISTERS:
+        raise ValueError("pool 'registers' is of a backbone that was built with global_token='registers'.")
 
 
 def check_training(train: Sequence[str], ids: Sequence[str]) -> None:

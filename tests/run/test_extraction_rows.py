@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from PIL import Image
 from torch import nn
 
 import brainnet
+from brainnet.backbone import build_backbone
 from brainnet.features import rows as feature_rows
 from brainnet.run.extraction_rows import Chains, processes
 
@@ -185,3 +190,84 @@ def test_the_processes_of_torchrun_are_as_many_as_it_says(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert processes(1, 1) == (4, 2)
+
+
+@functools.cache
+def siglip() -> str:
+    """The name of a tiny SigLIP of transformers in a folder."""
+    transformers = pytest.importorskip("transformers")
+    folder = tempfile.mkdtemp(prefix="brainnet-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+    transformers.SiglipVisionConfig(**sizes, image_size=32, patch_size=16).save_pretrained(folder)
+    return f"transformers:{folder}"
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "last"),
+    [("timm:test_vit3", "attn_pool", "8"), ("clip:RN50", "attnpool", "3"), ("clip:coca_ViT-B-32", "attn_pool", "11"),
+     (siglip, "head", "2")],
+)  # fmt: skip
+def test_an_attention_pool_is_the_networks_own(pictures, tmp_path, name, module, last):
+    """What the module gives in the network's own pass over the same pictures."""
+    name = name() if callable(name) else name
+    some = sorted(map(str, pictures.iterdir()))[:2]
+    whole, seen = build_backbone(name, weights="random"), []
+    images = torch.stack([whole.preprocessing(Image.open(file)) for file in some])
+    whole.network.get_submodule(module).register_forward_hook(lambda *call: seen.append(call[2]))
+    with torch.no_grad():
+        whole.run_network(images)
+    how = {"weights": "random", "pool": "attention", "progress": False}
+    features = brainnet.extract(name, some, **how)
+    assert list(features) == ["attention_pool"]
+    np.testing.assert_array_equal(features["attention_pool"], seen[0].flatten(1).numpy())
+    of_last = brainnet.extract(name, some, layers=[last], **how)
+    np.testing.assert_array_equal(of_last["attention_pool"], features["attention_pool"])
+    with pytest.raises(ValueError, match=rf"last map alone \({last}\), and not of 0"):
+        brainnet.extract(name, some, layers=[last, "0"], **how)
+
+
+@pytest.mark.parametrize("name", ["expansion:small", "torchvision:squeezenet1_1=random", "timm:test_vit=random"])
+def test_a_network_without_attention_pool_says_so(pictures, name):
+    with pytest.raises(ValueError, match="no attention pool") as caught:
+        brainnet.extract(name, pictures, pool="attention", progress=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_ones_own_has_its_attention_pool_as_a_layer(pictures):
+    plain = build_backbone("timm:test_vit3", weights="random", layers=["0"])
+    with pytest.raises(ValueError, match="attention_pool"):
+        brainnet.extract(plain, pictures, pool="attention", progress=False)
+    built = build_backbone("timm:test_vit3", weights="random", layers=["attention_pool"])
+    features = brainnet.extract(built, pictures, pool="attention", progress=False)
+    named = brainnet.extract("timm:test_vit3=random", pictures, layers=["attention_pool"], progress=False)
+    np.testing.assert_array_equal(features["attention_pool"], named["attention_pool"])
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "n_class", "n_registers"), [("vit_small_patch14_reg4_dinov2", 56, 1, 4), ("test_vit2", 64, 0, 1)]
+)
+def test_every_token_of_a_transformer_is_had_by_a_word(pictures, name, side, n_class, n_registers):
+    """Class token, mean of patches, both, all, and the registers, which no map has."""
+    name, some, how = f"timm:{name}", sorted(map(str, pictures.iterdir()))[:2], {"image_size": side, "layers": ["3"]}
+    whole, seen = build_backbone(name, weights="random", **how), []
+    images = torch.stack([whole.preprocessing(Image.open(file)) for file in some])
+    whole.network.blocks[3].register_forward_hook(lambda *call: seen.append(call[2]))
+    with torch.no_grad():
+        whole.network(images)
+    prefix, patches = seen[0].tensor_split([n_class + n_registers], 1)
+    tokens = {"patches": patches.mean(1), "registers": prefix[:, n_class:].mean(1)}
+    tokens["class"] = prefix[:, 0] if n_class else tokens["patches"]
+    tokens["both"] = torch.cat([tokens["patches"], tokens["class"]], 1)
+    tokens["all"] = torch.cat([tokens["class"][:, None], patches], 1).flatten(1)
+    for pool, expected in tokens.items():
+        found = brainnet.extract(f"{name}=random", some, pool=pool, progress=False, **how)
+        np.testing.assert_allclose(found["3"], expected.numpy(), rtol=1e-5, atol=1e-5, err_msg=pool)
+
+
+def test_registers_of_a_network_without_them_are_refused(pictures):
+    with pytest.raises(ValueError, match="no register tokens"):
+        brainnet.extract("timm:test_vit=random", pictures, pool="registers", progress=False)
+    own = build_backbone("timm:test_vit2", weights="random")
+    with pytest.raises(ValueError, match="global_token='registers'"):
+        brainnet.extract(own, pictures, pool="registers", progress=False)
