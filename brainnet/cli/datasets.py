@@ -19,7 +19,7 @@ from brainnet._files import plain
 from brainnet._work import size
 from brainnet.cli.listing import described, said_of
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Quiet, app, err_console, out_console
+from brainnet.cli.shared import Out, Quiet, app, err_console, out_console
 
 if TYPE_CHECKING:
     from brainnet.dataset.checking import FolderCheck
@@ -41,7 +41,8 @@ datasets = typer.Typer(
     help="List the data sets brainnet reads, show one, fetch its files, or check that a folder holds it.\n\n"
     "[cyan]brainnet datasets[/] lists all; [cyan]brainnet datasets nsd[/] says what to download from where, under "
     "which terms, and the options of the reader; [cyan]brainnet datasets check nsd /data/nsd[/] looks at a folder; "
-    "[cyan]brainnet datasets get NAME[/] fetches what needs no form.",
+    "[cyan]brainnet datasets get NAME[/] fetches what needs no form; "
+    "[cyan]brainnet datasets coco[/] writes masks and captions of NSD's photographs.",
 )
 app.add_typer(datasets, name="datasets")
 
@@ -242,6 +243,34 @@ def get_files(
         _print_part("still missing, to be had by hand", "\n".join(missing))
         _print_part("steps", by_hand)
     _print_part("then", f"brainnet datasets check {name} {plan.folder}")
+
+
+@datasets.command("coco")
+def write_coco(
+    nsd: Annotated[Path, typer.Argument(help="Folder of NSD, or its nsd_stim_info_merged.csv.")],
+    ids: Annotated[
+        list[str], typer.Argument(help="Photographs of NSD, counted from 0: 2950 or nsd-02950; or a folder of them.")
+    ],
+    coco: Annotated[Path, typer.Option(help="Folder of COCO: annotations, train2017 and val2017.")],
+    out: Out = Path("photographs"),
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch photographs that are not there from COCO's server.")
+    ] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="As COCO has them, not cut as NSD shows them.")] = False,
+    figures: Annotated[bool, typer.Option(help="Draw each with its masks and captions.")] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Write what COCO knows of photographs of NSD: pictures, masks by category and by thing, captions, figures.
+
+    brainnet datasets coco /data/nsd 2950 3171 --coco /data/coco --out photographs
+    """
+    with loading():
+        from brainnet.run.photographs import write_photographs
+
+    write_photographs(
+        nsd, ids, out, coco=coco, download=download, cropped=not whole, figures=figures, progress=not quiet
+    )
+    out_console.print(str(out), highlight=False)
 
 
 def _print_plan(plan: Plan) -> None:

@@ -14,6 +14,7 @@ _FILES = {
     "feature_files": ("read_features",),
     "feature_parts": ("merge_features", "split_features"),
     "rdms": ("write_rdms",),
+    "photographs": ("write_photographs",),
     "comparison": ("compare_models", "write_comparison"),
     "rsa": ("compare_over_time", "compare_rdms"),
     "rsa_fits": ("fit_rdms", "partition_rdms"),
