@@ -275,7 +275,8 @@ def _as_text(n_rows: int, n_columns: int, n_names: int = 0) -> str:
 def _text_seconds(n_rows: int, n_columns: int, n_names: int = 0) -> float:
     """Seconds that a table of that shape takes to be written, by a part of it."""
     columns = min(n_columns, 5000)
-    rows = min(n_rows, max(1, 100_000 // (columns + n_names)))
+    if not (rows := min(n_rows, 100_000 // (columns + n_names + 1))):
+        return 0.0  # nothing to write, which is refused later in words of its own
     share = (rows / n_rows) * (columns + n_names) / (n_columns + n_names)
     return min(timed(lambda: _as_text(rows, columns, n_names)) for _ in range(3)) / share  # other work only adds
 
@@ -302,8 +303,7 @@ def of_rdms(probe: Probe | None, widths: Mapping[str, int], n: int, metric: str,
     """
     pairs, wide, n_layers = n * (n - 1) / 2, max(max(widths.values()), 1), len(widths)
     tokens = 0 if probe is None else 4 * probe.layout.row * n
-    # features of a layer as they lie and gathered (in files they are there already), and centered in blocks; then a
-    # matrix of conditions beside its pairs
+    # features as they lie and gathered (in files they are there already), centered in blocks; a matrix beside its pairs
     features = min(4 * n * wide, 2 * BLOCK_BYTES) if probe is None else 2 * 4 * n * wide
     memory = tokens + features + 3 * 4 * n * n + pairs * (n_layers * (4 + 8) + 2 * 8)
     seconds = _rdm_seconds(n, list(widths.values()), metric) + _text_seconds(int(pairs), n_layers, n_names=2)

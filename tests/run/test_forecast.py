@@ -14,7 +14,7 @@ from PIL import Image
 from brainnet.run import encoding, extraction, forecast
 from brainnet.run.encoding_pilot import Plan
 from brainnet.run.extraction import extract_features
-from brainnet.run.forecast import Forecast, announced, probe_tokens, say_tokens
+from brainnet.run.forecast import Forecast, announced, of_rdms, probe_tokens, say_tokens
 from brainnet.run.rdms import write_rdms
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
@@ -138,3 +138,10 @@ def test_the_plan_of_an_encoding_counts_its_fits(tmp_path, monkeypatch):
     assert (grid.n_voxels, grid.n_train + grid.n_test, grid.spaces, grid.windows) == (7, 60, True, False)
     assert grid.widths == {"a": 6 * 64, "b": 6 * 64, "c": 6 * 64}
     assert forecast.of_encoding(grid).memory > torch.tensor(0)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 500])
+def test_however_few_the_conditions_are_there_is_a_forecast(n):
+    found = of_rdms(None, {"a": 3, "b": 0}, n, "correlation")
+    assert 0 <= found.seconds < 10
+    assert found.memory >= 0
