@@ -38,7 +38,10 @@ from brainnet.cli.shared import (
 
 Brains = Annotated[
     list[Path],
-    typer.Argument(help="Files of brain RDMs: each file is a region, with one RDM per subject. A folder is its files."),
+    typer.Argument(
+        help="Files of brain RDMs: each file is a region, with one RDM per subject. A folder is its files, and "
+        "images92=FOLDER is the data set of that name (`brainnet datasets`)."
+    ),
 ]
 Courses = Annotated[
     list[Path],

@@ -260,7 +260,7 @@ class ArrayDataset(ResponseDataset):
             raise FileNotFoundError(f"no folder {root}." + (f" Did you mean {root.parent / close}?" if close else ""))
         sessions = _sessions(root)
         if sessions or session is not None:
-            found = cls._session_files(root, sessions, session)
+            found = cls.files_of(root, session)
         else:
             found = cls._plain_files(root)
         if "trials" in found:
@@ -270,7 +270,18 @@ class ArrayDataset(ResponseDataset):
         return cls(**(found | kwargs))
 
     @staticmethod
-    def _session_files(root: Path, sessions: list[str], session: str | int | None) -> dict[str, Any]:
+    def sessions_in(root: Path) -> list[str]:
+        """Names of the recording sessions in a folder: those that have pictures and means."""
+        return _sessions(root) if root.is_dir() else []
+
+    @staticmethod
+    def files_of(root: Path, session: str | int | None = None) -> dict[str, Any]:
+        """The files of a session, as arguments of the constructor.
+
+        Raises:
+            ValueError: an unknown session, or several and none chosen.
+        """
+        sessions = _sessions(root)
         if session is None and len(sessions) > 1:
             raise ValueError(
                 f"{root} holds {len(sessions)} sessions: {', '.join(sessions)}. Choose one: session={sessions[0]!r}."

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from brainnet._checks import check_word, warn_once
 from brainnet._registry import Registry, options_of
 from brainnet.dataset.about import About
+from brainnet.dataset.rdm_sets import RDMSet
 from brainnet.rsa.create import rdm
 from brainnet.rsa.rdms import RDMs
 from brainnet.scores import usable_voxels
@@ -27,9 +28,9 @@ from brainnet.stimuli import signature_of
 from brainnet.tokens import Preprocessing, Tokens
 
 
-def _dataset_of(module: ModuleType) -> type[ResponseDataset]:
+def _dataset_of(module: ModuleType) -> type[ResponseDataset | RDMSet]:
     """The data set that a file of ``readers/`` defines."""
-    return next(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, ResponseDataset)
+    return next(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, ResponseDataset | RDMSet)
                 and v.__module__ == module.__name__)  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def find_datasets(like: str = "", kind: str | None = None) -> pd.DataFrame:
     Returns:
         ``fetched`` is whether files of it may be fetched without a form; of data of one's own ``kind`` is empty.
 
-    >>> find_datasets("algonauts")["name"].tolist()
+    >>> find_datasets("algonauts", kind="fMRI")["name"].tolist()
     ['algonauts']
     """
     import pandas as pd

@@ -11,6 +11,7 @@ import numpy as np
 
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.catalogue import UNMET, options_with_defaults, with_options
+from brainnet.dataset.rdm_sets import RDMSet
 
 FORESEEN = (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError)  # what a reader says on purpose
 
@@ -42,7 +43,7 @@ class FolderCheck:
     folder: Path
     options: dict[str, Any]
     needed: tuple[Needed, ...]
-    dataset: ResponseDataset | None = None
+    dataset: ResponseDataset | RDMSet | None = None
     trouble: str = ""
     is_fault: bool = False
     unmet: bool = False
@@ -83,7 +84,8 @@ def check_folder(name: str, folder: str | os.PathLike, *, seed: int = 0, **optio
         return FolderCheck(name, folder, chosen, needed, trouble=f"no folder {folder}.", unmet=unmet)
     try:
         opened = reader.from_settings(str(folder), seed, **options)
-        opened.load_image(0)
+        if not isinstance(opened, RDMSet) or opened.images is not None:
+            opened.load_image(0)
         dataset = opened
     except Exception as error:  # a reader that meets real files for the first time may end in any
         is_fault = not isinstance(error, FORESEEN)
@@ -102,11 +104,15 @@ def files_needed(name: str, folder: Path, options: dict[str, Any]) -> list[Neede
     return found
 
 
-def summary_of(dataset: ResponseDataset) -> dict[str, Any]:
+def summary_of(dataset: ResponseDataset | RDMSet) -> dict[str, Any]:
     """What was read, in numbers: "images", "voxels", "unusable voxels", "splits", "rois", "repeats", "ceiling".
+
+    Of a set of RDMs, what its :meth:`~brainnet.dataset.rdm_sets.RDMSet.summary` says.
 
     "ceiling" has its "definition" and, where one is known, its "median" and the number of voxels that have none.
     """
+    if isinstance(dataset, RDMSet):
+        return dataset.summary()
     ceiling: dict[str, Any] = {"definition": dataset.noise_ceiling_definition}
     if dataset.noise_ceiling is not None:
         values = dataset.noise_ceiling.double().numpy()

@@ -21,6 +21,7 @@ from brainnet.backbone import BACKBONES
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.config import config_keys, get_cfg_defaults, parse_config
 from brainnet.dataset import DATASETS, ResponseDataset
+from brainnet.dataset.rdm_sets import holds_rdms
 from brainnet.model import READOUTS
 from brainnet.space import BrainSpace, read_atlas
 from brainnet.tokens import TokenTransform
@@ -259,6 +260,11 @@ def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
         ValueError: an unknown name, or an option the data set does not take.
     """
     name, what = cfg.DATASET.NAME, f"the data set {cfg.DATASET.NAME!r}"
+    if holds_rdms(DATASETS[name]):
+        raise ValueError(
+            f"{what} holds RDMs and no responses, so that nothing can be fitted to it. It is for comparing models: "
+            f"brainnet rsa compare {name}={cfg.DATASET.DATA_DIR} --model rdms.npz"
+        )
     make = DATASETS[name].from_settings
     taken = options_of(make)
     options = dict(cfg.DATASET.OPTIONS)

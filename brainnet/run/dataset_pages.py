@@ -6,6 +6,7 @@ alone. Run it after a reader was added or changed; a test fails where a page is 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 from brainnet._files import write_text
 from brainnet.config import config_files, get_cfg_defaults
 from brainnet.dataset import DATASETS, describe_dataset
+from brainnet.dataset.rdm_sets import holds_rdms
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "datasets"
 MADE = "<!-- Made by `python -m brainnet.run.dataset_pages`; change the reader instead. -->"
@@ -22,11 +24,24 @@ MADE = "<!-- Made by `python -m brainnet.run.dataset_pages`; change the reader i
 def fit_line(name: str, folder: str) -> str:
     """The command that fits a map of a data set, by the preset that names it where there is one.
 
+    Of a set of RDMs, the command that compares models with it.
+
     >>> fit_line("nsd", "/data/nsd")
     'brainnet fit --config nsd DATASET.DATA_DIR /data/nsd --out run'
+    >>> fit_line("images92", "/data/92")
+    'brainnet rsa compare images92=/data/92 --model rdms.npz --out rsa'
     """
+    if is_of_rdms(name):
+        return f"brainnet rsa compare {name}={folder} --model rdms.npz --out rsa"
     named = f"--config {preset}" if (preset := _preset_of(name)) else f"DATASET.NAME {name}"
     return f"brainnet fit {named} DATASET.DATA_DIR {folder} --out run"
+
+
+def is_of_rdms(name: str) -> bool:
+    """Whether a data set holds RDMs and no responses; of a file of the user's own that is not there, not."""
+    with contextlib.suppress(FileNotFoundError):
+        return holds_rdms(DATASETS[name])
+    return False
 
 
 def _preset_of(name: str) -> str | None:
@@ -81,7 +96,8 @@ def _page(said: dict) -> str:
         f"Its options are those of `DATASET.OPTIONS \"{{NAME: VALUE}}\"`, and of `DATASETS[\"{name}\"]` in Python.", "",
         "| option | default | meaning |", "|---|---|---|",
         *(f"| `{one['name']}` | `{one['default']!r}` | {_cell(one['meaning'])} |" for one in said["options"]), "",
-        "## To fit a map", "", "```bash", fit_line(name, "FOLDER"), "```", "",
+        "## To compare models" if is_of_rdms(name) else "## To fit a map", "",
+        "```bash", fit_line(name, "FOLDER"), "```", "",
         "## To cite", "", "```bibtex", said["cite"], "```", "",
     ]  # fmt: skip
     return "\n".join(parts)

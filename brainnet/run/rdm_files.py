@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from brainnet.dataset import DATASETS, RDMSet
+from brainnet.dataset.rdm_sets import holds_rdms
 from brainnet.rsa import RDMs
 from brainnet.rsa.files import FORMATS
 from brainnet.stimuli import natural_sort
@@ -48,10 +50,14 @@ def as_read(role: str, files: Mapping[str, RDMs | list[RDMs]]) -> list[Read]:
 def read_files(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
     """Name -> RDMs of a file: named after the file, with its folder where two share a name.
 
+    "images92=FOLDER" is the data set of RDMs of that name in a folder, each of its regions a file.
     ``rdms.npz`` is what ``write_rdms`` calls every file: such a one is named after its folder.
     """
+    sets, rest = _of_data_sets(paths)
+    if not rest:
+        return sets
     files: list[Path] = []
-    for path in map(Path, paths):
+    for path in map(Path, rest):
         if path.is_dir():
             inside = [name for name in natural_sort(p.name for p in path.iterdir()) if Path(name).suffix in FORMATS]
             if not inside:
@@ -64,9 +70,10 @@ def read_files(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
     names = [
         stem if stems.count(stem) == 1 else f"{folder}/{stem}" for stem, folder in zip(stems, folders, strict=True)
     ]
-    if len(set(names)) < len(names):
-        raise ValueError(f"two files are called {max(names, key=names.count)!r}; rename one, or give it once.")
-    return {name: RDMs.load(file, key) for name, file in zip(names, files, strict=True)}
+    if len({*names, *sets}) < len(names) + len(sets):
+        twice = max(names, key=lambda name: names.count(name) + (name in sets))
+        raise ValueError(f"two files are called {twice!r}; rename one, or give it once.")
+    return sets | {name: RDMs.load(file, key) for name, file in zip(names, files, strict=True)}
 
 
 def read_regions(paths: Sequence[str | Path], key: str | None, role: str = "brain RDMs") -> dict[str, RDMs]:
@@ -93,6 +100,24 @@ def read_models(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]
         name: RDMs(rdms.values, rdms.metric, rdms.names, rdms.conditions, {"layer": rdms.names})
         for name, rdms in networks.items()
     }
+
+
+def _of_data_sets(paths: Sequence[str | Path]) -> tuple[dict[str, RDMs], list[str | Path]]:
+    """The regions of data sets that are named, with their set's name where there are several; and the other paths."""
+    found: dict[str, RDMSet] = {}
+    rest = []
+    for path in paths:
+        name, told, folder = str(path).partition("=")
+        if not told or name not in DATASETS or Path(path).exists():
+            rest.append(path)
+        elif not holds_rdms(DATASETS[name]):
+            raise ValueError(f"the data set {name!r} holds responses, not RDMs: name a file of RDMs.")
+        elif name in found:
+            raise ValueError(f"the data set {name!r} is named twice; give it once.")
+        else:
+            found[name] = DATASETS[name].from_settings(folder, 0)
+    front = {name: f"{name}/" if len(found) > 1 else "" for name in found}
+    return {f"{front[name]}{region}": rdms for name, one in found.items() for region, rdms in one.rdms.items()}, rest
 
 
 class Courses(NamedTuple):

@@ -52,7 +52,7 @@ image_<name>.zip""",
           Elias B. and others},
   journal={bioRxiv}, year={2018}, doi={10.1101/407007}
 }""",
-    verified="Run on assemblies that the tests write with netCDF4; nobody has run it on the published files yet.",
+    verified="Run on assemblies that the tests write with netCDF4; nobody has run it on the real files yet.",
 )
 
 

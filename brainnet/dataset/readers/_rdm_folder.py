@@ -1,0 +1,81 @@
+"""Folders of pictures and of RDM files, a file for each region, as Net2Brain packs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from brainnet._checks import check_word
+from brainnet.dataset.rdm_sets import RDMSet
+from brainnet.rsa import RDMs
+from brainnet.stimuli import Images, natural_sort
+
+SUFFIXES = (".npz", ".npy", ".mat", ".h5")
+
+
+class RDMFolder(RDMSet):
+    """A folder of pictures beside one of RDMs.
+
+    Args:
+        root: the folder, or one that it lies in.
+        regions: names of those to read; None takes all.
+
+    Raises:
+        FileNotFoundError: no such folders, or no RDMs in them.
+        ValueError: a file that holds no RDMs, or RDMs over another number of pictures; names it.
+    """
+
+    places: ClassVar[tuple[tuple[str, str], ...]] = ()  # folders of pictures and of RDMs, below the root
+    n_pictures: ClassVar[int | None] = None
+
+    def __init__(self, root: str | os.PathLike, *, regions: Sequence[str] | None = None):
+        self.root = Path(root)
+        pictures, folder = self._find()
+        images = Images(pictures)
+        if self.n_pictures not in (None, len(images)):
+            raise ValueError(f"{pictures} holds {len(images)} pictures; expected {self.n_pictures}.")
+        names = natural_sort(path.name for path in folder.iterdir() if path.suffix in SUFFIXES)
+        if not names:
+            raise FileNotFoundError(f"no RDMs in {folder}: expected a file for each region, {', '.join(SUFFIXES)}.")
+        paths = {region_of(name): folder / name for name in names}
+        for region in regions or ():
+            check_word("region", region, list(paths))
+        chosen = {region: paths[region] for region in (paths if regions is None else regions)}
+        super().__init__(
+            images.ids, {region: read_subjects(path, len(images)) for region, path in chosen.items()}, images
+        )
+
+    def _find(self) -> tuple[Path, Path]:
+        for pictures, rdms in self.places:
+            if (self.root / pictures).is_dir() and (self.root / rdms).is_dir():
+                return self.root / pictures, self.root / rdms
+        wanted = " or ".join(f"{pictures} with {rdms}" for pictures, rdms in self.places)
+        there = ", ".join(sorted(path.name for path in self.root.glob("*"))[:8])
+        raise FileNotFoundError(
+            f"no folders of pictures and RDMs in {self.root}: expected {wanted} (found: {there or 'nothing'})."
+        )
+
+
+def region_of(name: str) -> str:
+    """The region that a file of RDMs is named after.
+
+    >>> region_of("fmri_EVC_RDMs.npz"), region_of("ROI_PPA.mat")
+    ('EVC', 'ROI_PPA')
+    """
+    return Path(name).stem.removeprefix("fmri_").removesuffix("_RDMs")
+
+
+def read_subjects(path: Path, n_pictures: int) -> RDMs:
+    """The RDMs in a file, on the axis "subject", or on "subject" and "time".
+
+    Raises:
+        ValueError: RDMs over another number of pictures, or on other axes.
+    """
+    rdms = RDMs.load(path)
+    if rdms.n_conditions != n_pictures:
+        raise ValueError(f"{path} holds RDMs over {rdms.n_conditions} pictures; expected {n_pictures}.")
+    if len(rdms.axes) > 2:
+        raise ValueError(f"{path} holds RDMs on {len(rdms.axes)} axes; expected subjects, or subjects and times.")
+    return rdms.with_axes(*("subject", "time")[: len(rdms.axes)])

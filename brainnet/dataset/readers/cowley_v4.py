@@ -1,0 +1,85 @@
+"""Cowley et al. (2023): spike counts of macaque V4 units to color photographs, a recording session at a time.
+
+<root>/images_201025.zip         the photographs, in the order of the responses
+       avg_201025.npy            (n_units, n_images) means over repeats
+       raw_210325.npy            optional: (n_units, n_images, n_repeats), NaN where a repeat is missing
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from brainnet.dataset.about import About
+from brainnet.dataset.arrays import ArrayDataset
+from brainnet.space import BrainSpace
+from brainnet.stimuli import Images
+
+LARGEST = "201025"
+
+ABOUT = About(
+    title="Macaque V4, Cowley et al. 2023",
+    kind="spikes",
+    what="A macaque saw natural color photographs of 112 x 112 pixels while spikes of units in V4 were counted: 89 "
+    "units and 1,200 photographs in session 201025, 50 units and 640 photographs ten times each in session 210325.",
+    where="https://github.com/cowleygroup/V4_compact_models.",
+    terms="GPL-3.0, as the repository.",
+    size="Some megabytes a session.",
+    layout="""images_<session>.zip
+avg_<session>.npy
+raw_<session>.npy""",
+    steps=("Clone the repository, and put the zip of photographs and the arrays of a session into one folder.",),
+    needs=("images_{session}*", "avg_{session}*.npy"),
+    cite="""@article{cowley2023compact,
+  title={Compact deep neural network models of visual cortex},
+  author={Cowley, Benjamin R. and Stan, Patricia L. and Pillow, Jonathan W. and Smith, Matthew A.},
+  journal={bioRxiv}, year={2023}, doi={10.1101/2023.11.22.568315}
+}""",
+    verified="Run on the real recordings of sessions 201025 and 210325; scores are those of the preset v4_squeezenet.",
+)
+
+
+class CowleyV4(ArrayDataset):
+    """One session of spike counts in macaque V4; a response column is a unit, the mean over its repeats.
+
+    Image ids begin with the session, "201025-image12", as sessions showed other photographs under the same names.
+    Where single repeats were kept they give the noise ceiling.
+
+    Args:
+        root: the folder of the sessions.
+        session: such as "210325"; "" takes the one there is, or 201025, the largest.
+        test, val, seed: see :func:`~brainnet.dataset.base.random_splits`.
+
+    Raises:
+        FileNotFoundError: no sessions there.
+        ValueError: an unknown session (names those there are), or arrays that do not fit together.
+    """
+
+    about = ABOUT
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        session: str | int = "",
+        *,
+        test: float | int = 0.2,
+        val: float | int = 0.1,
+        seed: int = 0,
+    ):
+        self.root = Path(root)
+        sessions = self.sessions_in(self.root)
+        if not sessions:
+            raise FileNotFoundError(f"no images_<session>.zip with avg_<session>.npy in {self.root}.")
+        self.session = str(session) or (LARGEST if LARGEST in sessions else sessions[0])
+        found = self.files_of(self.root, self.session)
+        images = Images(found["images"])
+        ids = [f"{self.session}-{name}" for name in images.ids]
+        super().__init__(**(found | {"images": Images(found["images"], ids)}), test=test, val=val, seed=seed)
+        self.space = BrainSpace(sensors=[f"{self.session}-{unit}" for unit in range(self.n_voxels)])
+
+    @classmethod
+    def from_settings(
+        cls, data_dir: str, seed: int, *, session: str = "", test: float | int = 0.2, val: float | int = 0.1
+    ) -> CowleyV4:
+        """The session in ``data_dir``; the options are those of :class:`CowleyV4`."""
+        return cls(data_dir, session, test=test, val=val, seed=seed)

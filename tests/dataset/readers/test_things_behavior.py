@@ -1,0 +1,107 @@
+"""THINGS behavior against loops over all triplets; files in the published layout, and wrong ones."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from brainnet.dataset import DATASETS
+from brainnet.dataset.readers.things_behavior import ThingsBehavior, choice_probability, kept_together
+from tests.dataset.readers.things_eeg_folder import write_pictures
+
+OBJECTS = ["aardvark", "abacus", "bat1", "camel", "dog", "egg"]
+ROWS = list(itertools.permutations(range(6), 3))
+
+
+def write_behavior(root, seed=0, pictures=True):
+    """Files of six objects; returns the embedding and the choices."""
+    generator = np.random.default_rng(seed)
+    embedding = generator.uniform(0, 1.5, size=(6, 4))
+    for folder in ("data/embedding49", "variables", "triplet_dataset"):
+        (root / folder).mkdir(parents=True)
+    np.savetxt(root / "data/spose_embedding_66d_sorted.txt", embedding)
+    np.savetxt(root / "data/embedding49/spose_embedding_49d_sorted.txt", embedding[:, :2])
+    (root / "variables/unique_id.txt").write_text("\n".join(OBJECTS) + "\n")
+    chosen = np.array([ROWS[k] for k in generator.integers(0, len(ROWS), 60)])
+    chosen = chosen[~((chosen == 0).any(1) & (chosen == 5).any(1))]  # these two are never together
+    np.savetxt(root / "triplet_dataset/trainset.txt", chosen, fmt="%d")
+    if pictures:
+        write_pictures(root / "object_images", [f"{name}/{name}_01b.jpg" for name in OBJECTS])
+    return embedding, chosen
+
+
+def by_hand(x):
+    """The probability that two stay together, by a loop over the third ones."""
+    weight = np.exp(x @ x.T)
+    found = np.ones((len(x), len(x)))
+    for i, j in itertools.permutations(range(len(x)), 2):
+        others = [k for k in range(len(x)) if k not in (i, j)]
+        found[i, j] = np.mean([weight[i, j] / (weight[i, j] + weight[i, k] + weight[j, k]) for k in others])
+    return found
+
+
+def test_similarity_is_the_probability_to_stay_together(tmp_path):
+    embedding, _ = write_behavior(tmp_path)
+    np.testing.assert_allclose(choice_probability(torch.from_numpy(embedding)), by_hand(embedding), rtol=1e-10)
+    data = DATASETS["things_behavior"].from_settings(str(tmp_path), 0)
+    np.testing.assert_allclose(data.rdms["behavior"].to_square()[0], 1 - by_hand(embedding), rtol=1e-6)
+    assert data.rdms["behavior"].conditions == tuple(OBJECTS)
+    np.testing.assert_allclose(data.embedding, embedding)
+    assert data.load_image(2).size == (16, 16)
+    old = ThingsBehavior(tmp_path, source="embedding49", progress=False)
+    np.testing.assert_allclose(old.rdms["behavior"].to_square()[0], 1 - by_hand(embedding[:, :2]), rtol=1e-6)
+
+
+def test_choices_are_counted(tmp_path):
+    _, chosen = write_behavior(tmp_path, pictures=False)
+    data = ThingsBehavior(tmp_path, source="triplets")
+    square = data.rdms["behavior"].to_square()[0]
+    for i, j in itertools.combinations(range(6), 2):
+        shown = [row for row in chosen.tolist() if i in row and j in row]
+        assert data.counts[i, j] == data.counts[j, i] == len(shown)
+        if shown:
+            assert square[i, j] == pytest.approx(np.mean([row[2] in (i, j) for row in shown]))
+        else:
+            assert square[i, j].isnan()
+    assert square[0, 5].isnan()
+    assert data.images is None
+    assert kept_together(chosen, 6)[0].diagonal().tolist() == [1.0] * 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("variables/unique_id.txt", None, "unique_id.txt"),
+        ("variables/unique_id.txt", "dog\ndog\n", "2 objects, 1 of them"),
+        ("variables/unique_id.txt", "dog\ncat\n", "6 x 4 numbers; expected 2"),
+        ("data/spose_embedding_66d_sorted.txt", None, "spose_embedding_66d_sorted.txt"),
+        ("data/spose_embedding_66d_sorted.txt", "", "0 numbers"),
+        ("data/spose_embedding_66d_sorted.txt", "1 2\n3\n", "3 numbers in 2 lines; expected 2"),
+        ("data/spose_embedding_66d_sorted.txt", "a b\n", "66d_sorted.txt.*damaged"),
+        ("data/spose_embedding_66d_sorted.txt", "1 nan\n" * 6, "6 finite rows"),
+        ("triplet_dataset/trainset.txt", None, "trainset.txt"),
+        ("triplet_dataset/trainset.txt", "0 1 2\n3 3 1\n", "line 2"),
+        ("triplet_dataset/trainset.txt", "0 1 6\n", "line 1.*0 to 5"),
+        ("triplet_dataset/trainset.txt", "0 1 2.5\n", "line 1"),
+        ("triplet_dataset/trainset.txt", "0 1\n", "expected 3 a line"),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path, name, content, words):
+    write_behavior(tmp_path, pictures=False)
+    path = tmp_path / name
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=words) as refused:
+        ThingsBehavior(tmp_path, source="triplets" if "triplet" in name else "embedding66", progress=False)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_photograph_is_named(tmp_path):
+    write_behavior(tmp_path)
+    (tmp_path / "object_images/dog/dog_01b.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match="dog_01b"):
+        ThingsBehavior(tmp_path, progress=False)
