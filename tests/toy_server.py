@@ -79,7 +79,11 @@ def serving(pages: Mapping[str, Page]) -> Iterator[Served]:
                 self.wfile.write(page.body[place : min(place + 1000, start + cut)])
                 time.sleep(page.pause)
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+    class Quiet(http.server.ThreadingHTTPServer):
+        def handle_error(self, *args):  # of a client that was killed
+            pass
+
+    with Quiet(("127.0.0.1", 0), Handler) as running:
         served = Served(f"http://127.0.0.1:{running.server_port}")
         running.daemon_threads = True
         threading.Thread(target=running.serve_forever, daemon=True).start()

@@ -140,7 +140,8 @@ def _print_about(said: dict[str, Any]) -> None:
     if fetched:
         shown = [*fetched[:8], *([f"and {len(fetched) - 8} more"] if len(fetched) > 8 else [])]
         _print_part("fetched by `brainnet datasets get`", "\n".join(shown))
-    _print_part("by hand", "\n".join(f"{number}. {step}" for number, step in enumerate(said["steps"], 1)))
+    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(said["steps"], 1))
+    _print_part("the rest by hand" if fetched else "by hand", steps)
     _print_part("layout", said["layout"])
 
 

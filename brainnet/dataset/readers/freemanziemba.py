@@ -12,8 +12,16 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.readers.brainscore import BrainScore
+
+# addresses and checksums of Brain-Score's own registry (brainscore_vision, data/freemanziemba2013)
+BUCKET = "https://brainscore-storage.s3.amazonaws.com/brainio-brainscore"
+FILES = {
+    "assy_movshon_FreemanZiemba2013_public.nc": "sha1:761c08f796db4e342555cdb60eef23a4f19ead43",
+    "stimulus_FreemanZiemba2013_aperture-public.csv": "sha1:194c9b301a4e3e9cff02481d4c19b39331d52660",
+    "stimulus_FreemanZiemba2013_aperture-public.zip": "sha1:3a6fec1fc28c212882d6833e267ea8654d289611",
+}
 
 ABOUT = About(
     title="Freeman and Ziemba et al. 2013",
@@ -29,12 +37,14 @@ ABOUT = About(
 <its pictures>.zip""",
     steps=("Put the assembly, the table of stimuli and the zip of pictures into one folder; they may stay packed.",),
     needs=("*FreemanZiemba2013*.nc",),
+    downloads=tuple(Download(name, f"{BUCKET}/{name}", digest=digest) for name, digest in FILES.items()),
     cite="""@article{freeman2013functional,
   title={A functional and perceptual signature of the second visual area in primates},
   author={Freeman, Jeremy and Ziemba, Corey M. and Heeger, David J. and Simoncelli, Eero P. and Movshon, J. Anthony},
   journal={Nature Neuroscience}, volume={16}, number={7}, pages={974--981}, year={2013}, doi={10.1038/nn.3402}
 }""",
-    verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet.",
+    verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet. The "
+    "addresses and checksums are Brain-Score's own; nothing was fetched from there yet.",
 )
 
 

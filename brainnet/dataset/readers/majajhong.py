@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import check_word
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import random_splits
 from brainnet.dataset.readers._brainscore import Assembly, read_assembly
 from brainnet.dataset.readers._pickles import read_pickle
@@ -32,6 +32,9 @@ from brainnet.dataset.readers.brainscore import BrainScore
 
 SPLITS = ("random", "published")
 IDS = {"train": "majaj_train_ids", "test": "majaj_test_ids"}
+
+# two places of the same files, with the checksums of Brain-Score's own registry (brainscore_vision, data/majajhong2015)
+OLD, NEW = "https://s3.amazonaws.com/brainio.dicarlo", "https://brainscore-storage.s3.amazonaws.com/brainio-brainscore"
 
 ABOUT = About(
     title="Majaj and Hong et al. 2015",
@@ -47,6 +50,17 @@ image_dicarlo_hvm-public.csv
 image_dicarlo_hvm-public.zip""",
     steps=("Put the assembly, the table of stimuli and the zip of pictures into one folder; they may stay packed.",),
     needs=("*MajajHong2015*public*.nc",),
+    downloads=(
+        Download("assy_dicarlo_MajajHong2015_public.nc", f"{OLD}/assy_dicarlo_MajajHong2015_public.nc",
+                 digest="sha1:13d28ca0ce88ee550b54db3004374ae19096e9b9",
+                 mirrors=(f"{NEW}/assy_dicarlo_MajajHong2015_public.nc",)),
+        Download("image_dicarlo_hvm-public.csv", f"{NEW}/stimulus_hvm-public.csv",
+                 digest="sha1:5ca7a3da00d8e9c694a9cd725df5ba0ad6d735af",
+                 mirrors=(f"{OLD}/image_dicarlo_hvm-public.csv",)),
+        Download("image_dicarlo_hvm-public.zip", f"{NEW}/stimulus_hvm-public.zip",
+                 digest="sha1:8aa44e038d7b551efa8077467622f9d48d72e473",
+                 mirrors=(f"{OLD}/image_dicarlo_hvm-public.zip",)),
+    ),
     cite="""@article{majaj2015simple,
   title={Simple learned weighted sums of inferior temporal neuronal firing rates accurately predict human core object
          recognition performance},
@@ -54,8 +68,9 @@ image_dicarlo_hvm-public.zip""",
   journal={Journal of Neuroscience}, volume={35}, number={39}, pages={13402--13418}, year={2015},
   doi={10.1523/JNEUROSCI.5181-14.2015}
 }""",
-    verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet.",
-)
+    verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet. The "
+    "addresses and checksums are Brain-Score's own; nothing was fetched from there yet.",
+)  # fmt: skip
 
 
 class MajajHong(BrainScore):

@@ -67,7 +67,8 @@ image_set/{training_images,test_images}/00001_aardvark/aardvark_01b.jpg""",
   author={Grootswagers, Tijl and Zhou, Ivy and Robinson, Amanda K. and Hebart, Martin N. and Carlson, Thomas A.},
   journal={Scientific Data}, volume={9}, pages={3}, year={2022}, doi={10.1038/s41597-021-01102-7}
 }""",
-    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet.",
+    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
+    "The addresses are those of OpenNeuro's bucket; nothing was fetched from there yet.",
 )
 
 
