@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,7 @@ from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 from tests.dataset.readers.bids_folder import write_bids
 from tests.dataset.readers.brainscore_folder import write_brainscore
+from tests.dataset.readers.neuralset_stand_in import events, stand_in, write_study
 from tests.dataset.readers.nsd_folder import write_volume
 from tests.dataset.readers.test_cowley_v4 import write_session
 from tests.dataset.readers.things_eeg_folder import write_things_eeg2
@@ -93,6 +95,17 @@ def _cowley_v4(folder):
     return DATASETS["cowley_v4"](folder)
 
 
+def _recorded(folder):
+    """The events of a study of neuralset, as a stand-in for the package gives them."""
+    return stand_in(events(write_study(folder), ("01",)).drop(columns="split"))
+
+
+def _neuralset(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "neuralset", _recorded(folder))
+        return DATASETS["neuralset"](folder, "Toy2026", test=2, val=1)
+
+
 TINY = {
     "algonauts": _algonauts,
     "array": _array,
@@ -101,6 +114,7 @@ TINY = {
     "cowley_v4": _cowley_v4,
     "freemanziemba": partial(_of_brainscore, "freemanziemba"),
     "majajhong": partial(_of_brainscore, "majajhong"),
+    "neuralset": _neuralset,
     "nsd": _nsd,
     "simulated": _simulated,
     "things_eeg": _things_eeg,
@@ -228,6 +242,8 @@ def _from_config(name, folder):
     if name == "bids":
         write_bids(folder)
         return ["DATASET.OPTIONS", "{'glm': {'model': 'lsa'}, 'test': 3, 'val': 1}"]
+    if name == "neuralset":
+        return ["DATASET.OPTIONS", "{'study': 'Toy2026', 'test': 2, 'val': 1}"]
     if name == "nsd":
         _nsd(folder)
         return ["DATASET.OPTIONS", "{'space': 'func1pt8mm', 'version': 'betas_fithrf', 'sessions': 1}"]
@@ -239,8 +255,10 @@ def _from_config(name, folder):
 
 
 @pytest.mark.parametrize("name", OF_RESPONSES)
-def test_it_is_built_from_the_config_by_name(name, tmp_path):
+def test_it_is_built_from_the_config_by_name(name, tmp_path, monkeypatch):
     folder = tmp_path / "data"
+    if name == "neuralset":
+        monkeypatch.setitem(sys.modules, "neuralset", _recorded(folder))
     words = ["DATASET.NAME", name, "DATASET.DATA_DIR", str(folder), "SEED", "3", *_from_config(name, folder)]
     backbone = Filters() if name == "simulated" else None
     built = build_dataset(load_config(None, words), backbone)
