@@ -9,6 +9,8 @@ from brainnet._registry import lazy_face
 
 _TOPICS = {
     "surface": ("flatmap", "slices"),
+    "scene": ("Scene",),
+    "folded": ("cortex", "cortex_maps"),
     "maps": ("selectors", "training"),
     "encoding": ("scores", "joint_histogram", "variance_split"),
     "by_layer": ("layers", "best_layer"),

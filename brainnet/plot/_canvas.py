@@ -22,6 +22,7 @@ MARGIN = 13.0  # mm of cortex shown around the data
 OUTLINE_BLUR = 1.6  # mm; without it a border steps from triangle to triangle
 GAP = 6.0  # mm between the hemispheres, or between slices
 MOST_SLICES = 12
+NAME_SIZE = 6.5  # points of the name of a region
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,9 @@ class Canvas:
         picture[self.pixels] = np.where(weights.sum(axis=1) >= 0.5, winner, -1)
         return picture.reshape(self.shape)
 
-    def paint(self, ax: object, rgb: np.ndarray, alpha: object = None, directions: bool = True) -> None:
+    def paint(
+        self, ax: object, rgb: np.ndarray, alpha: object = None, directions: bool = True, exact: bool = False
+    ) -> None:
         """Draws a picture (height, width, 3) over the shaded brain; NaN, and ``alpha`` below 1, let it through.
 
         Args:
@@ -86,13 +89,18 @@ class Canvas:
             rgb: colors in 0..1.
             alpha: (n_voxels,) opacity in 0..1; None is opaque.
             directions: whether to write more than left and right.
+            exact: whether a figure of another resolution repeats pixels rather than mixes them, as categories ask.
         """
         opacity = (~np.isnan(rgb).any(axis=-1)).astype(float)
         if alpha is not None:
             opacity *= np.nan_to_num(np.clip(self.interpolate(alpha), 0, 1))
         opacity = opacity[..., None]
         blended = opacity * np.nan_to_num(rgb) + (1 - opacity) * self.shade
-        ax.imshow((255 * blended).round().astype(np.uint8), extent=(0, self.size[0], 0, self.size[1]))
+        ax.imshow(
+            (255 * blended).round().astype(np.uint8),
+            extent=(0, self.size[0], 0, self.size[1]),
+            interpolation="nearest" if exact else None,
+        )
         if self.rim is not None:
             from matplotlib.collections import LineCollection
 
@@ -117,32 +125,53 @@ class Canvas:
         x = (np.arange(width) + 0.5) * self.size[0] / width
         y = self.size[1] - (np.arange(height) + 0.5) * self.size[1] / height
         depth = distance_transform_edt(inside >= 0.5)
-        centres = []
+        centres, rooms = [], []
         for half in (slice(0, width // 2), slice(width // 2, width)):
             row, column = np.unravel_index(depth[:, half].argmax(), depth[:, half].shape)
             if depth[row, half.start + column] > 0:
                 centres.append((x[half.start + column], y[row]))
-        return Border(contour_generator(x, y, inside).lines(0.5), centres)
+                rooms.append(depth[row, half.start + column])
+        return Border(contour_generator(x, y, inside).lines(0.5), centres, rooms)
 
 
 @dataclass(frozen=True, eq=False)
 class Border:
-    """Closed ``lines``, each (n, 2), around a region, and ``centres`` (x, y) for its name, in mm of the canvas."""
+    """``lines``, each (n, 2), around a region, ``centres`` (x, y) for its name, in mm, and how deep inside they lie."""
 
     lines: list[np.ndarray]
     centres: list[tuple[float, float]]
+    rooms: list[float]
 
-    def draw(self, ax: object, name: str | None = None, color: str = "black") -> None:
-        """Draws the border, and the name where given, on axes a canvas has painted."""
+    def draw(
+        self, ax: object, name: str | None = None, color: object = "black", width: float = 0.8, halo: bool = False
+    ) -> None:
+        """Draws the border, and the name where given, on axes a canvas has painted.
+
+        Args:
+            ax: matplotlib axes.
+            name: of the region.
+            color: of the line and the name.
+            width: of the line, in points.
+            halo: a thin white line on both sides, which is seen on dark colors.
+        """
         from matplotlib.collections import LineCollection
         from matplotlib.patheffects import withStroke
 
-        ax.add_collection(LineCollection(self.lines, colors=color, linewidths=0.8), autolim=False)
+        effects = [withStroke(linewidth=width + 0.9, foreground="white", alpha=0.75)] if halo else None
+        lines = LineCollection(self.lines, colors=color, linewidths=width, path_effects=effects, capstyle="round")
+        ax.add_collection(lines, autolim=False)
         for x, y in self.centres if name else ():
-            ax.text(
-                x, y, label(name), fontsize=6.5, color=color, ha="center", va="center",
-                path_effects=[withStroke(linewidth=1.5, foreground="white")],
-            )  # fmt: skip
+            write_name(ax, x, y, label(name), color)
+
+
+def write_name(ax: object, x: float, y: float, text: str, color: object = "black") -> None:
+    """A small name on a map, with a white rim."""
+    from matplotlib.patheffects import withStroke
+
+    ax.text(
+        x, y, text, fontsize=NAME_SIZE, color=color, ha="center", va="center",
+        path_effects=[withStroke(linewidth=1.5, foreground="white")],
+    )  # fmt: skip
 
 
 def to_numpy(values: object, dtype: type | None = None) -> np.ndarray:
@@ -155,17 +184,23 @@ def to_numpy(values: object, dtype: type | None = None) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def canvas_of(space: BrainSpace) -> Canvas | None:
-    """The flat map of a surface space, the slices of a volume space, None for a space with no place on a brain."""
+def canvas_of(space: BrainSpace, hemisphere: str | None = None, pixels: int = PIXELS_WIDE) -> Canvas | None:
+    """The flat map of a surface space, the slices of a volume space, None for a space with no place on a brain.
+
+    Args:
+        space: the voxels.
+        hemisphere: "left" or "right" of a flat map; None shows both where they hold data.
+        pixels: across a flat map.
+    """
     if space.mesh is not None:
-        return _flat_canvas(space)
+        return _flat_canvas(space, hemisphere, pixels)
     return _slice_canvas(space) if space.mask is not None else None
 
 
 # ---------------------------------------------------------------------- flat maps
 
 
-def _flat_canvas(space: BrainSpace) -> Canvas:
+def _flat_canvas(space: BrainSpace, hemisphere: str | None, pixels_wide: int) -> Canvas:
     n = VERTICES_PER_HEMISPHERE[space.mesh]
     vertices = space.vertices.numpy()
     column_of = np.full(2 * n, -1)
@@ -177,9 +212,13 @@ def _flat_canvas(space: BrainSpace) -> Canvas:
         on_map = np.zeros(n, dtype=bool)
         on_map[triangles[side]] = True
         shown.append(on_map & (column_of[side * n : (side + 1) * n] >= 0))
-    sides = [side for side in (0, 1) if shown[side].any()]
+    asked = (0, 1) if hemisphere is None else (HEMISPHERES.index(hemisphere),)
+    sides = [side for side in asked if shown[side].any()]
     if not sides:
-        raise ValueError(f"none of the {space.n_voxels} voxels is on the flat map: all lie on its cuts or medial wall.")
+        where = "" if hemisphere is None else f" of the {hemisphere} hemisphere"
+        raise ValueError(
+            f"none of the {space.n_voxels} voxels is on the flat map{where}: all lie on its cuts or medial wall."
+        )
 
     around = {side: _surroundings(flat[side], triangles[side], shown[side]) for side in sides}
     low = {side: around[side].min(axis=0) - 1 for side in sides}
@@ -187,8 +226,8 @@ def _flat_canvas(space: BrainSpace) -> Canvas:
     bottom, top = min(low[side][1] for side in sides), max(high[side][1] for side in sides)
     widths = {side: high[side][0] - low[side][0] for side in sides}
     total = sum(widths.values()) + GAP * (len(sides) - 1)
-    pixel = total / PIXELS_WIDE
-    shape = (int(np.ceil((top - bottom) / pixel)), PIXELS_WIDE)
+    pixel = total / pixels_wide
+    shape = (int(np.ceil((top - bottom) / pixel)), pixels_wide)
 
     points = np.full((space.n_voxels, 2), np.nan)
     pieces, left_edge = [], 0.0
@@ -197,7 +236,7 @@ def _flat_canvas(space: BrainSpace) -> Canvas:
         columns = column_of[side * n : (side + 1) * n]
         points[columns[shown[side]]] = place[shown[side]]
         window = (left_edge, left_edge + widths[side])
-        pixels, corners, weights = _rasterise(place, triangles[side], pixel, shape, window)
+        pixels, corners, weights = rasterise(place, triangles[side], pixel, shape, window)
         depth = (sulcal_depth(space.mesh)[side * n :][corners] * weights).sum(axis=1)
         pieces.append((pixels, columns[corners], weights, depth))
         left_edge += widths[side] + GAP
@@ -205,7 +244,7 @@ def _flat_canvas(space: BrainSpace) -> Canvas:
     in_space = ((columns >= 0) * weights).sum(axis=1) >= 0.5
     return Canvas(
         shape=shape,
-        size=(PIXELS_WIDE * pixel, shape[0] * pixel),
+        size=(pixels_wide * pixel, shape[0] * pixel),
         pixels=pixels[in_space],
         columns=columns[in_space],
         weights=weights[in_space],
@@ -223,10 +262,18 @@ def _surroundings(points: np.ndarray, triangles: np.ndarray, shown: np.ndarray) 
     return on_map[cKDTree(points[shown]).query(on_map, distance_upper_bound=MARGIN)[0] <= MARGIN]
 
 
-def _rasterise(
-    points: np.ndarray, triangles: np.ndarray, pixel: float, shape: tuple[int, int], window: tuple[float, float]
+def rasterise(
+    points: np.ndarray,
+    triangles: np.ndarray,
+    pixel: float,
+    shape: tuple[int, int],
+    window: tuple[float, float],
+    depth: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels inside triangles: (n,) places, (n, 3) corners, (n, 3) barycentric weights; row 0 is at the top."""
+    """Pixels inside triangles: (n,) places, (n, 3) corners, (n, 3) barycentric weights; row 0 is at the top.
+
+    Of several triangles in a pixel the one with the greatest ``depth``, (n_points,) towards the camera, is kept.
+    """
     height, _ = shape
     grid = np.stack([points[:, 0] / pixel - 0.5, height - points[:, 1] / pixel - 0.5], axis=1)
     corners = grid[triangles]
@@ -246,9 +293,12 @@ def _rasterise(
     to_b = ((x - ax[owner]) * (cy - ay)[owner] - (y - ay[owner]) * (cx - ax)[owner]) / area[owner]
     to_c = ((bx - ax)[owner] * (y - ay[owner]) - (by - ay)[owner] * (x - ax[owner])) / area[owner]
     weights = np.stack([1 - to_b - to_c, to_b, to_c], axis=1)
-    inside = (weights >= -1e-9).all(axis=1)
+    inside = np.flatnonzero((weights >= -1e-9).all(axis=1))
+    if depth is not None:
+        near = (depth[triangles[owner[inside]]] * weights[inside]).sum(axis=1)
+        inside = inside[np.argsort(-near, kind="stable")]
     places, first = np.unique(y[inside] * shape[1] + x[inside], return_index=True)  # one triangle each, on edges too
-    return places, triangles[owner[inside]][first], weights[inside][first].clip(0, 1)
+    return places, triangles[owner[inside[first]]], weights[inside[first]].clip(0, 1)
 
 
 def _shaded_cortex(

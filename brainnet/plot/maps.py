@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet._checks import check_word
-from brainnet.plot._canvas import Canvas, canvas_of, to_numpy
+from brainnet.plot._canvas import Canvas, to_numpy
 from brainnet.plot._colors import (
     FAINT,
     INK,
 )
+from brainnet.plot._drawing import draw_borders
 from brainnet.plot._figure import (
     add_axes,
     grow,
@@ -30,6 +31,8 @@ from brainnet.plot._figure import (
 from brainnet.plot._panels import Panel, cluster_panel, layer_panel, scale_panel, score_panel, space_panel
 from brainnet.plot._text import LONGEST_TITLE, label
 from brainnet.plot._unplaced import Style, ceiling_scatter, histogram, unplaced_figure
+from brainnet.plot._views import canvas_for
+from brainnet.plot.scene import Scene
 from brainnet.plot.surface import regions
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
@@ -62,6 +65,7 @@ def selectors(
     score_limits: tuple[float, float] = (0.0, 1.0),
     score_name: str = "r",
     outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
+    scene: Scene | str | None = None,
 ) -> Figure:
     """One figure of all that was learned about every voxel, each map with its legend.
 
@@ -86,6 +90,7 @@ def selectors(
         score_limits: scores of the lowest and highest color.
         score_name: what the score is, at its color bar.
         outlines: regions to outline: True for all of the space, their names, or name -> (n,) bool.
+        scene: a surface by its name, or a :class:`~brainnet.plot.scene.Scene`; None is the flat map.
 
     Returns:
         A matplotlib figure, unknown to pyplot: ``figure.savefig(...)``.
@@ -111,7 +116,7 @@ def selectors(
     if "noise_ceiling" in given and np.isnan(given["noise_ceiling"]).all():
         del given["noise_ceiling"]
     names = _layer_names(layer_names, chosen.layer.shape[1])
-    canvas = canvas_of(space)
+    canvas = canvas_for(space, scene)
     if "channels" in leave_out:
         given.pop("clusters", None)
     drawn_without = [_left_out(leave_out, note)]
@@ -192,7 +197,7 @@ def training(
     kept = [word for word in PANELS if word not in leave_out]
     names = _layer_names(layer_names, chosen.layer.shape[1])
     given = {} if scores is None else {"scores": _column(scores, space.n_voxels, "scores")}
-    canvas = canvas_of(space)
+    canvas = canvas_for(space)
     style = Style(names, (0.0, 1.0), "validation r", kept)
     if canvas is None:
         figure = unplaced_figure(chosen, given, style)
@@ -293,8 +298,7 @@ def _panels_figure(
         _header(figure, left, floor + cell_height, panel.title, panel.meaning)
         ax = add_axes(figure, (left, floor + LEGEND, PANEL_WIDTH, map_height))
         canvas.paint(ax, panel.picture(canvas), alpha if panel.fades else None, directions=cell == 0)
-        for name, border in borders.items():
-            border.draw(ax, name)
+        draw_borders(ax, canvas, borders)
         panel.legend(figure, (left, floor, PANEL_WIDTH, LEGEND))
     return figure
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from brainnet.plot._canvas import Canvas, canvas_of, to_numpy
-from brainnet.plot._colors import INK, SEQUENTIAL, cluster_colors, continuous_colors
-from brainnet.plot._figure import add_axes, color_bar, new_figure, patches, title_above
+from brainnet.plot._canvas import canvas_of
+from brainnet.plot._colors import INK
+from brainnet.plot._drawing import Look, checked_values, draw_borders, draw_map
+from brainnet.plot._figure import add_axes, new_figure, title_above
 from brainnet.plot._text import label
 from brainnet.space import BrainSpace
 
@@ -41,8 +39,8 @@ def flatmap(
     medial wall, which no flat map shows, are left out.
 
     Args:
-        values: (n_voxels,) numbers; (n_voxels,) integers are labels, with -1 for none; (n_voxels, 3) are RGB in 0..1.
-            Voxels that are NaN are transparent.
+        values: (n_voxels,) numbers; (n_voxels,) integers are labels, with -1 for none; (n_voxels, 3) are RGB in 0..1,
+            (n_voxels, 4) RGBA. Voxels that are NaN are transparent.
         space: a surface space.
         ax: axes to draw on; by default a new figure.
         cmap: matplotlib color map of numbers; labels have fixed colors.
@@ -98,11 +96,7 @@ def slices(
 
 
 def _map(values, space, ax, cmap, vmin, vmax, alpha, title, name, colorbar, outlines) -> Figure:
-    canvas = canvas_of(space)
-    values = to_numpy(values)
-    if len(values) != space.n_voxels or values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 3):
-        expected = f"({space.n_voxels},) or, for colors, ({space.n_voxels}, 3)"
-        raise ValueError(f"values have shape {values.shape}, expected {expected}.")
+    canvas, values = canvas_of(space), checked_values(values, space)
     if ax is None:
         width = min(6.2, 6.5 * canvas.aspect)
         height, below = width / canvas.aspect, 0.25 + 0.55 * colorbar
@@ -112,37 +106,13 @@ def _map(values, space, ax, cmap, vmin, vmax, alpha, title, name, colorbar, outl
         legend_box = None
         if title:
             ax.set_title(label(title, 60), fontsize=10, color=INK)
-    if values.ndim == 2:
-        rgb, draw_legend = canvas.interpolate(values), None
-    elif values.dtype.kind in "iub":
-        rgb, draw_legend = _labelled(canvas, values, name)
-    else:
-        low, high = _range(values)
-        limits = (low if vmin is None else vmin, high if vmax is None else vmax)
-        rgb = continuous_colors(canvas.interpolate(values), cmap or SEQUENTIAL, *limits)
-        draw_legend = partial(color_bar, cmap=cmap or SEQUENTIAL, vmin=limits[0], vmax=limits[1], name=name)
-    canvas.paint(ax, rgb, alpha)
-    for name, mask in regions(outlines, space).items():
-        canvas.border(mask).draw(ax, name)
+    draw_legend = draw_map(ax, canvas, values, Look(cmap, vmin, vmax, label=name), alpha)
+    draw_borders(ax, canvas, {name: canvas.border(mask) for name, mask in regions(outlines, space).items()})
     if colorbar and draw_legend is not None:
         draw_legend(add_axes(ax.figure, legend_box) if legend_box else ax.inset_axes((0.3, -0.12, 0.4, 0.035)))
     if legend_box:
         title_above(ax.figure, title)
     return ax.figure
-
-
-def _labelled(canvas: Canvas, values: np.ndarray, name: str | None):
-    values = values.astype(np.int64)
-    colors = cluster_colors(max(int(values.max()) + 1, 1))
-    votes = canvas.vote(values)
-    rgb = np.where((votes >= 0)[..., None], colors[votes], np.nan)
-    present = np.unique(values[values >= 0])
-    return rgb, partial(patches, colors=colors[present], names=[str(one) for one in present], name=name)
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    known = values[np.isfinite(values)]
-    return (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
 
 
 def regions(outlines: bool | Iterable[str] | Mapping[str, Tensor] | None, space: BrainSpace) -> Mapping[str, Tensor]:

@@ -8,6 +8,7 @@ from brainnet.space.atlases import Atlas, read_atlas
 from brainnet.space.brain_maps import BrainMap, read_map
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.space.maps import load_maps, load_patterns, save_map
+from brainnet.space.projection import SurfaceProjection, to_cortex
 from brainnet.space.sensors import sensor_space
 from brainnet.space.surface import (
     HEMISPHERES,
@@ -16,6 +17,7 @@ from brainnet.space.surface import (
     Mesh,
     flat_triangles,
     load_mesh,
+    load_mesh_at_hand,
     occipital_vertices,
     sphere_coords,
     subdivide,
@@ -34,6 +36,7 @@ __all__ = [
     "Mesh",
     "flat_triangles",
     "load_mesh",
+    "load_mesh_at_hand",
     "occipital_vertices",
     "sphere_coords",
     "subdivide",
@@ -47,4 +50,6 @@ __all__ = [
     "read_map",
     "load_patterns",
     "save_map",
+    "SurfaceProjection",
+    "to_cortex",
 ]

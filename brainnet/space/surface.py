@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._checks import nearest
+from brainnet._checks import nearest, warn_once
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 HEMISPHERES = ("left", "right")
@@ -79,6 +79,36 @@ def _load_mesh(mesh: str, kind: str, hemisphere: str | None) -> Mesh:
         return _coarsened(kind, hemisphere, _COARSER[mesh])
     points, faces = _read_gifti(mesh, f"{SURFACES[kind]}_{hemisphere}")
     return _read_only(points, faces.astype(np.int64))
+
+
+def load_mesh_at_hand(mesh: str, kind: str, hemisphere: str) -> Mesh:
+    """As :func:`load_mesh`, without a download: a folded surface that is not at hand is that of fsaverage5, subdivided.
+
+    A line says so once, and how to get the fine one. The vertices are the same, the folds between them are smoother.
+
+    >>> load_mesh_at_hand("fsaverage5", "pial", "left").points.shape
+    (10242, 3)
+    """
+    _check_has_surfaces(mesh)
+    if mesh not in _FINER or kind in ("sphere", "flat") or _is_cached(mesh, f"{SURFACES[kind]}_{hemisphere}"):
+        return load_mesh(mesh, kind, hemisphere)
+    warn_once(
+        f"coarse {mesh}",
+        f"the folded surfaces of {mesh} are not in nilearn's folder, so those of fsaverage5 are drawn, subdivided; "
+        f"nilearn.datasets.fetch_surf_fsaverage({mesh!r}) downloads them once.",
+    )
+    return _subdivided_at_hand(mesh, kind, hemisphere)
+
+
+@lru_cache(maxsize=8)
+def _subdivided_at_hand(mesh: str, kind: str, hemisphere: str) -> Mesh:
+    return _subdivided(kind, hemisphere, _FINER[mesh])
+
+
+def _is_cached(mesh: str, name: str) -> bool:
+    from nilearn.datasets import get_data_dirs
+
+    return any(Path(folder, mesh, f"{name}.gii.gz").is_file() for folder in get_data_dirs())
 
 
 @lru_cache(maxsize=2)
