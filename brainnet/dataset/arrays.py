@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import nearest
-from brainnet.dataset.base import DATASETS, SPLITS, ResponseDataset, check_splits, random_splits
+from brainnet.dataset.base import DATASETS, ResponseDataset, check_splits, random_splits
+from brainnet.dataset.repeats import ceilings_of_repeats, count_of_repeats, mean_of_repeats
 from brainnet.dataset.tables import RESPONSE_SUFFIXES, Table, read_rois, read_splits, read_table
 from brainnet.dataset.trial_tables import images_of, read_trials
 from brainnet.dataset.trials import Conditions, conditions
-from brainnet.scores import ceiling_from_split_half
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images, is_picture, names_meant, natural_sort
 from brainnet.tokens import Preprocessing
@@ -99,7 +99,7 @@ class ArrayDataset(ResponseDataset):
         n_images = len(self.images)
         trials = None if repeats is None else self._oriented(read_table(repeats, "repeats"), orientation, "repeats", 3)
         if responses is None:
-            matrix = _mean_of_repeats(trials)
+            matrix = mean_of_repeats(trials)
         else:
             matrix = self._oriented(read_table(responses, "responses"), orientation, "responses", 2)
         n_voxels = matrix.shape[1]
@@ -112,13 +112,13 @@ class ArrayDataset(ResponseDataset):
         splits = check_splits(splits, n_images)
         further_ceilings: dict[str, Tensor] = {}
         if trials is not None:
-            n_repeats = _count_of_repeats(trials, splits["test"])
+            n_repeats = count_of_repeats(trials, splits["test"])
         if noise_ceiling is not None:
             noise_ceiling = read_table(noise_ceiling, "noise_ceiling").values.reshape(-1)
         elif trials is None:
             noise_ceiling_definition = "none: no repeats were given"
         else:
-            noise_ceiling, noise_ceiling_definition, further_ceilings = _ceilings(trials, splits)
+            noise_ceiling, noise_ceiling_definition, further_ceilings = ceilings_of_repeats(trials, splits)
         super().__init__(
             self.images.ids,
             np.array(matrix, dtype=np.float32, order="C"),  # a copy: neither a read-only map nor the caller's array
@@ -359,50 +359,3 @@ def _space(coords: Any, rois: Any, n_voxels: int) -> BrainSpace:
     if coords is None:
         return BrainSpace.free(n_voxels, rois)
     return BrainSpace(coords=torch.from_numpy(np.array(read_table(coords, "coords").values)), rois=rois or {})
-
-
-def _count_of_repeats(trials: np.ndarray, test: Tensor) -> int:
-    """Presentations of a test image, of any image where none is tested; the mean where they differ."""
-    rows = test.numpy()  # numpy takes a tensor of one element for a number
-    return round(float((~np.isnan(trials[rows if len(rows) else slice(None)])).sum(2).mean()))
-
-
-def _ceilings(trials: np.ndarray, splits: Mapping[str, Tensor]) -> tuple[Tensor, str, dict[str, Tensor]]:
-    """The ceiling of all images but those of further splits, its definition, and the ceilings of these."""
-    further = {name: rows.numpy() for name, rows in splits.items() if name not in SPLITS}
-    rows = np.setdiff1d(np.arange(len(trials)), np.concatenate([[], *further.values()]))
-    ceiling, definition = _ceiling(trials, rows if further else None)
-    ceilings = {}
-    for name, rows in further.items():
-        found, its_own = _ceiling(trials, rows) if len(rows) else (torch.tensor(torch.nan), "")
-        if not found.isnan().all():
-            ceilings[name] = found
-            definition += f"; of {name}: {its_own}"
-    return ceiling, definition, ceilings
-
-
-def _ceiling(trials: np.ndarray, rows: np.ndarray | None = None, voxels_at_once: int = 1000) -> tuple[Tensor, str]:
-    """The split-half ceiling of responses averaged over all the repeats of some images, and its definition."""
-    chosen = slice(None) if rows is None else rows.astype(int)
-    counts = (~np.isnan(trials)).sum(2)[chosen]
-    # an image's mean keeps 1/K of the noise variance, so unequal K count by their harmonic mean
-    k = 1 / (1 / counts[counts > 0]).mean() if counts.any() else 1
-    parts = []
-    for start in range(0, trials.shape[1], voxels_at_once):
-        part = np.array(np.swapaxes(trials[chosen, start : start + voxels_at_once], 1, 2))
-        # the same halves for every part, so a voxel's ceiling does not depend on its neighbours
-        generator = torch.Generator().manual_seed(0)
-        parts.append(ceiling_from_split_half(part, n_repeats=k, halves="random", n_splits=20, generator=generator))
-    few, many = int(counts.min()), int(counts.max())
-    number = f"{few}" if few == many else f"{few} to {many} (harmonic mean {k:.1f})"
-    return torch.cat([part.r for part in parts]), (
-        f"{parts[0].definition}, over {'all ' if rows is None else ''}{len(counts)} images; "
-        f"for the mean of K = {number} repeats"
-    )
-
-
-def _mean_of_repeats(trials: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; NaN where nothing is left, without NumPy's warning about it."""
-    present = ~np.isnan(trials)
-    with np.errstate(invalid="ignore"):
-        return np.where(present, trials, 0).sum(2) / present.sum(2)
