@@ -8,6 +8,7 @@ or at the beginning of files that have no times.
 from __future__ import annotations
 
 import bisect
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpe
 KEPT = 16  # frames decoded on the way to a later one that another thread asked for first
 INDEXED = ("mp4", "mov", "matroska", "webm")  # formats that give every frame its own time
 FAR = 100  # frames ahead from which on it is quicker to begin at a key frame
+_of_parents: list[Any] = []  # what a process was forked with: to free it would wait for threads that it does not have
 
 
 class Video:
@@ -153,13 +155,27 @@ class _Decoder:
 
     def __init__(self, path: Path, stamps: Sequence[int], chosen: frozenset[int], seekable: bool):
         self.path, self.stamps, self.chosen, self.seekable = path, stamps, chosen, seekable
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._container: Any = None
         self._open()
+
+    def __del__(self):
+        self._close()
+
+    def _close(self) -> None:
+        """Ends the threads of the decoder now: the file and its streams hold each other until much later."""
+        if self._container is not None and self._process != os.getpid():
+            _of_parents.append((self._container, self._stream, self._frames))
+        elif self._container is not None:
+            self._frames.close()
+            self._container.close()
+        self._container = self._stream = self._frames = None
 
     def _open(self) -> None:
         import av
 
+        self._close()
         self._container = av.open(str(self.path))
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"

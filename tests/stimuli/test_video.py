@@ -153,3 +153,33 @@ def test_what_is_no_video_is_one_line(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(ValueError, match=r"sound\.mp4 has no pictures"):
         Images(tmp_path / "sound.mp4")
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_process_forked_after_a_frame_was_read_does_not_wait_for_threads_it_has_not(clip, held):
+    import gc
+    import multiprocessing
+
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("processes are not forked here")
+    images = [Images(clip)]
+    images[0][3]
+    gc.disable()  # until the other process collects what this one has left
+    if not held:
+        images.clear()
+
+    def reads():
+        gc.collect()
+        if images:
+            assert numbers([images[0][5]]) == [5]
+        gc.collect()
+
+    other = multiprocessing.get_context("fork").Process(target=reads)
+    try:
+        other.start()
+    finally:
+        gc.enable()
+    other.join(20)
+    code = other.exitcode
+    other.kill()
+    assert code == 0
