@@ -20,6 +20,7 @@ from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 from tests.dataset.readers.bids_folder import write_bids
 from tests.dataset.readers.brainscore_folder import write_brainscore
+from tests.dataset.readers.moments_folder import write_moments
 from tests.dataset.readers.neuralset_stand_in import events, stand_in, write_study
 from tests.dataset.readers.nsd_folder import write_volume
 from tests.dataset.readers.test_cowley_v4 import write_session
@@ -78,6 +79,12 @@ def _things_eeg(folder):
     return DATASETS["things_eeg"](folder)
 
 
+def _boldmoments(folder):
+    if not folder.exists():
+        write_moments(folder)
+    return DATASETS["boldmoments"](folder)
+
+
 def write_freemanziemba(folder):
     return write_brainscore(folder, name="assy_movshon_FreemanZiemba2013.nc", n_bins=15)
 
@@ -110,6 +117,7 @@ TINY = {
     "algonauts": _algonauts,
     "array": _array,
     "bids": _bids,
+    "boldmoments": _boldmoments,
     "brainscore": partial(_of_brainscore, "brainscore"),
     "cowley_v4": _cowley_v4,
     "freemanziemba": partial(_of_brainscore, "freemanziemba"),
@@ -122,6 +130,7 @@ TINY = {
 }
 # writes what the settings alone read
 WRITE = {
+    "boldmoments": write_moments,
     "brainscore": write_brainscore,
     "cowley_v4": write_session,
     "freemanziemba": write_freemanziemba,
