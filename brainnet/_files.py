@@ -242,7 +242,8 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # of which kind is the library's affair: a damaged file may end in any
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        said = "it holds Python objects, which are never loaded" if "allow_pickle" in said else said
+        objects = "allow_pickle" in said or "Python objects" in said  # the second of a file that is mapped
+        said = "it holds Python objects, which are never loaded" if objects else said
         raise ValueError(f"cannot read {path}: it is damaged, or no {what} ({said}).") from error
 
 

@@ -20,6 +20,7 @@ from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 from tests.dataset.readers.bids_folder import write_bids
 from tests.dataset.readers.brainscore_folder import write_brainscore
+from tests.dataset.readers.fmri_folders import write_bold5000, write_god, write_vim1
 from tests.dataset.readers.moments_folder import write_moments
 from tests.dataset.readers.neuralset_stand_in import events, stand_in, write_study
 from tests.dataset.readers.nsd_folder import write_volume
@@ -67,39 +68,31 @@ def _simulated(folder):
     return DATASETS["simulated"](0, 30, 4, 6, backbone=Filters(), n_voxels=20, progress=False)
 
 
-def _things_fmri(folder):
-    if not folder.exists():
-        write_things(folder)
-    return DATASETS["things_fmri"](folder, progress=False)
-
-
-def _things_eeg(folder):
-    if not folder.exists():
-        write_things_eeg2(folder)
-    return DATASETS["things_eeg"](folder)
-
-
-def _boldmoments(folder):
-    if not folder.exists():
-        write_moments(folder)
-    return DATASETS["boldmoments"](folder)
-
-
 def write_freemanziemba(folder):
     return write_brainscore(folder, name="assy_movshon_FreemanZiemba2013.nc", n_bins=15)
 
 
-def _of_brainscore(name, folder):
-    pytest.importorskip("netCDF4")
+# writes what the settings alone read
+WRITE = {
+    "bold5000": write_bold5000,
+    "boldmoments": write_moments,
+    "brainscore": write_brainscore,
+    "cowley_v4": write_session,
+    "freemanziemba": write_freemanziemba,
+    "god": write_god,
+    "majajhong": write_brainscore,
+    "things_eeg": write_things_eeg2,
+    "things_fmri": write_things,
+    "vim1": write_vim1,
+}
+
+
+def _written(name, folder):
+    if name in ("brainscore", "freemanziemba", "majajhong"):
+        pytest.importorskip("netCDF4")
     if not folder.exists():
         WRITE[name](folder)
-    return DATASETS[name](folder, progress=False)
-
-
-def _cowley_v4(folder):
-    if not folder.exists():
-        write_session(folder)
-    return DATASETS["cowley_v4"](folder)
+    return DATASETS[name](folder)
 
 
 def _recorded(folder):
@@ -117,26 +110,10 @@ TINY = {
     "algonauts": _algonauts,
     "array": _array,
     "bids": _bids,
-    "boldmoments": _boldmoments,
-    "brainscore": partial(_of_brainscore, "brainscore"),
-    "cowley_v4": _cowley_v4,
-    "freemanziemba": partial(_of_brainscore, "freemanziemba"),
-    "majajhong": partial(_of_brainscore, "majajhong"),
     "neuralset": _neuralset,
     "nsd": _nsd,
     "simulated": _simulated,
-    "things_eeg": _things_eeg,
-    "things_fmri": _things_fmri,
-}
-# writes what the settings alone read
-WRITE = {
-    "boldmoments": write_moments,
-    "brainscore": write_brainscore,
-    "cowley_v4": write_session,
-    "freemanziemba": write_freemanziemba,
-    "majajhong": write_brainscore,
-    "things_eeg": write_things_eeg2,
-    "things_fmri": write_things,
+    **{name: partial(_written, name) for name in WRITE},
 }
 
 
