@@ -106,6 +106,13 @@ def _neuralset(folder):
         return DATASETS["neuralset"](folder, "Toy2026", test=2, val=1)
 
 
+def _things_meg(folder):
+    module = pytest.importorskip("tests.dataset.readers.test_things_meg")
+    if not folder.exists():
+        module.write_things_meg(folder)
+    return DATASETS["things_meg"](folder, progress=False)
+
+
 TINY = {
     "algonauts": _algonauts,
     "array": _array,
@@ -113,6 +120,7 @@ TINY = {
     "neuralset": _neuralset,
     "nsd": _nsd,
     "simulated": _simulated,
+    "things_meg": _things_meg,
     **{name: partial(_written, name) for name in WRITE},
 }
 
@@ -233,6 +241,9 @@ def _from_config(name, folder):
     if name == "nsd":
         _nsd(folder)
         return ["DATASET.OPTIONS", "{'space': 'func1pt8mm', 'version': 'betas_fithrf', 'sessions': 1}"]
+    if name == "things_meg":
+        _things_meg(folder)
+        return []
     if name in WRITE:
         WRITE[name](folder)
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class Kept:
         Args:
             names: of all its sensors.
             times: (n_samples,) seconds.
-            sensors: names of those that are wanted; None takes all.
+            sensors: names of those that are wanted, or patterns of ``*``, ``?`` and ``[]``; None takes all.
             window: first and last time in seconds; None takes all.
             average: neighboring samples of which the mean is kept.
 
@@ -61,9 +62,7 @@ class Kept:
             ValueError: an unknown sensor, no sample within the window, or a wrong number of samples to average.
         """
         names, times = [str(name) for name in names], np.asarray(times, np.float64)
-        for name in sensors or ():
-            check_word("sensor", name, names)
-        chosen = names if sensors is None else list(sensors)
+        chosen = names if sensors is None else _matching(sensors, names)
         first, last = (-np.inf, np.inf) if window is None else window
         inside = np.flatnonzero((times >= first - ROUNDING) & (times <= last + ROUNDING))
         if not isinstance(average, int) or not 1 <= average <= max(1, len(inside)) or not len(inside):
@@ -90,6 +89,18 @@ class Kept:
     def space(self) -> BrainSpace:
         """The place of each column; electrodes of the 10-20 system that begin alike are a region."""
         return sensor_space(self.names, self.times, sensor_groups(self.names))
+
+
+def _matching(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The names that are like any of some patterns, in the order of the patterns."""
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    found: dict[str, None] = {}
+    for pattern in wanted:
+        like = [name for name in names if name == pattern] or [name for name in names if fnmatchcase(name, pattern)]
+        if not like:
+            check_word("sensor", pattern, names)
+        found |= dict.fromkeys(like)
+    return list(found)
 
 
 class Recording(NamedTuple):
@@ -134,7 +145,9 @@ def mean_of_repeats(trials: np.ndarray, kept: Kept) -> Tensor:
     return torch.from_numpy(means)
 
 
-def split_by_concept(concepts: Sequence[str], test: np.ndarray, val: float | int, seed: int) -> dict[str, Tensor]:
+def split_by_concept(
+    concepts: Sequence[str], test: np.ndarray, val: float | int, seed: int, zero_shot: bool = False
+) -> dict[str, Tensor]:
     """Splits whose validation images are of concepts that no training image is of, as test images are.
 
     Args:
@@ -142,8 +155,10 @@ def split_by_concept(concepts: Sequence[str], test: np.ndarray, val: float | int
         test: (n_images,) bool.
         val: share or number of the concepts of the other images.
         seed: of the draw.
+        zero_shot: leave out the other images of concepts that test images are of.
     """
-    rest = np.flatnonzero(~test)
+    tested = {concepts[row] for row in np.flatnonzero(test)} if zero_shot else set()
+    rest = np.array([row for row in np.flatnonzero(~test) if concepts[row] not in tested], dtype=np.int64)
     known = list(dict.fromkeys(concepts[row] for row in rest))
     drawn = random_splits(len(known), test=0, val=val, seed=seed)
     chosen = {known[place] for place in drawn["val"].tolist()}

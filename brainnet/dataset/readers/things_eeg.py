@@ -84,7 +84,7 @@ class ThingsEEG(ResponseDataset):
         root: folder with ``sub-01`` and so on.
         subject: 1 to 10; of version 1 2 to 50, without those that its authors leave out.
         version: 2 or 1.
-        sensors: names of those to read; None takes all, 17 of version 2.
+        sensors: names of those to read, or patterns such as "PO*"; None takes all, 17 of version 2.
         window: first and last time in seconds from the onset; None takes all.
         average: neighboring samples of which the mean is one column.
         images: the folder of photographs, below ``root`` or anywhere; by default "image_set", of version 1
