@@ -6,7 +6,7 @@ from what a file is read as, and is written into the RDMs; nothing is guessed fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,14 +92,39 @@ def read_regions(paths: Sequence[str | Path], key: str | None, role: str = "brai
 
 
 def read_models(paths: Sequence[str | Path], key: str | None) -> dict[str, RDMs]:
-    """Name -> the RDMs of a model, on the axis "layer"."""
-    networks = read_files(paths, key)
+    """Name -> the RDMs of a model, on the axis "layer".
+
+    A folder whose files are all called ``RDM_<layer>`` and hold one RDM each, as Net2Brain writes them, is one model.
+    """
+    networks: dict[str, RDMs] = {}
+    rest = []
+    for path in map(Path, paths):
+        layers = _layers_of_net2brain(path, key) if path.is_dir() else None
+        if layers is None:
+            rest.append(path)
+        elif path.resolve().name in networks:
+            raise ValueError(f"two models are called {path.resolve().name!r}; rename one, or give it once.")
+        else:
+            networks[path.resolve().name] = layers
+    networks |= read_files(rest, key) if rest else {}
     if not networks:
         raise ValueError("give at least one file of model RDMs: --model.")
     return {
         name: RDMs(rdms.values, rdms.metric, rdms.names, rdms.conditions, {"layer": rdms.names})
         for name, rdms in networks.items()
     }
+
+
+def _layers_of_net2brain(folder: Path, key: str | None) -> RDMs | None:
+    """The layers of a network, a file each, in the order a person counts; None where it is another folder."""
+    files = [path for path in folder.iterdir() if path.suffix in FORMATS]
+    if not files or not all(path.stem.startswith("RDM_") for path in files):
+        return None
+    layers = read_files([folder], key)
+    if any(len(rdms) > 1 for rdms in layers.values()):
+        return None
+    names = [stem.removeprefix("RDM_") if rdms.names == ("0",) else rdms.names[0] for stem, rdms in layers.items()]
+    return RDMs.stack(layers.values(), names)
 
 
 def _of_data_sets(paths: Sequence[str | Path]) -> tuple[dict[str, RDMs], list[str | Path]]:
@@ -131,15 +156,13 @@ def read_courses(paths: Sequence[str | Path], key: str | None) -> Courses:
     """RDMs over time of each file or folder; times are in seconds, where every file has them on its axis "time"."""
     courses: dict[str, list[RDMs]] = {}
     labels: dict[str, tuple[str, ...]] = {}
-    for path in map(Path, paths):
-        rdms, timed = _of_folder(path, key) if path.is_dir() else _of_file(path, key)
+    for name, rdms, timed in _courses_of(paths, key):
         if len(rdms.axes["time"]) < 2:
             raise ValueError(
-                f"{path.name} holds {len(rdms.axes['subject'])} subjects with one RDM each: that is no course over"
+                f"{name} holds {len(rdms.axes['subject'])} subjects with one RDM each: that is no course over"
                 " time. Expected is (n_subjects, n_times, ...), or a folder with a file of time points per subject;"
                 " without times use `brainnet rsa compare` (compare_rdms)."
             )
-        name = path.resolve().name if path.is_dir() else path.stem
         if name in courses:
             raise ValueError(f"two inputs are called {name!r}; rename one, or give it once.")
         courses[name] = rdms.along("time")
@@ -150,6 +173,20 @@ def read_courses(paths: Sequence[str | Path], key: str | None) -> Courses:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"every region needs the same times, got {lengths}.")
     return Courses(courses, _seconds(labels))
+
+
+def _courses_of(paths: Sequence[str | Path], key: str | None) -> Iterator[tuple[str, RDMs, bool]]:
+    """Name, RDMs on "subject" and "time", and whether times are named; a folder of regions over time is its files."""
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path.stem, *_of_file(path, key)
+            continue
+        inside = read_files([path], key)
+        if all(len(rdms.axes) == 2 for rdms in inside.values()):
+            for name, rdms in inside.items():
+                yield name, *_over_time(rdms)
+        else:
+            yield path.resolve().name, *_of_folder(path, inside)
 
 
 def _seconds(labels: Mapping[str, tuple[str, ...]]) -> list[float] | None:
@@ -182,12 +219,16 @@ def _of_file(path: Path, key: str | None) -> tuple[RDMs, bool]:
             f"{path.name} holds {len(rdms)} RDMs; over time expected are (n_subjects, n_times, n, n) or"
             " (n_subjects, n_times, n_pairs), or a folder with a file of time points per subject."
         )
+    return _over_time(rdms)
+
+
+def _over_time(rdms: RDMs) -> tuple[RDMs, bool]:
+    """RDMs of two axes as subjects and times; and whether they were called so."""
     named = set(rdms.axes) == {"subject", "time"}
     return rdms if named else rdms.with_axes("subject", "time"), named
 
 
-def _of_folder(path: Path, key: str | None) -> tuple[RDMs, bool]:
-    by_subject = read_files([path], key)
+def _of_folder(path: Path, by_subject: Mapping[str, RDMs]) -> tuple[RDMs, bool]:
     for name, rdms in by_subject.items():
         if len(rdms.axes) > 1:
             raise ValueError(f"{name!r} in {path} has several axes ({_sizes(rdms)}); expected are its time points.")

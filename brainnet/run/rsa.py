@@ -37,8 +37,8 @@ def compare_rdms(
     Args:
         subjects: files, or folders of files, each a region with one RDM per subject.
         out: folder of the results.
-        models: files, or folders of files, of model RDMs; a file with several RDMs is a model with layers. Without
-            models only the ceilings are computed.
+        models: files, or folders of files, of model RDMs; a file with several RDMs is a model with layers, and so is a
+            folder of Net2Brain's ``RDM_<layer>.npz``. Without models only the ceilings are computed.
         method: name of a comparison.
         key: entry of files that hold several arrays.
         rename: old name -> new name of regions and models, in tables and figures.
@@ -101,7 +101,7 @@ def compare_over_time(
 
     Args:
         subjects: each a region, sensor group or data set: a file (n_subjects, n_times, n, n) or (n_subjects, n_times,
-            n_pairs), or a folder with one file (n_times, ...) per subject.
+            n_pairs), or a folder with one file (n_times, ...) per subject; or a folder with such a file per region.
         out: folder of the results.
         models: files, or folders of files, of model RDMs; a file with several RDMs is a model with layers.
         method: name of a comparison.

@@ -1,9 +1,11 @@
 """Files of RDMs read as regions, courses and models."""
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
 import torch
+from scipy.stats import spearmanr
 
 from brainnet.rsa import RDMs
 from brainnet.run.rdm_files import as_read, read_courses, read_models, read_regions
@@ -98,3 +100,79 @@ def test_times_are_those_that_the_files_name(files, course):
     RDMs(values, "correlation", axes={"time": [f"{10 * second:g}" for second in seconds]}).save(files / "ms.npz")
     with pytest.raises(ValueError, match="'ms' are -1 to 4 s and those of 'named' -0.1 to 0.4 s"):
         read_courses([files / "named", files / "ms.npz"], None)
+
+
+# ---------------------------------------------------------------------- as other tools publish them
+
+
+def square(*shape, n=6, seed=0):
+    values = np.random.default_rng(seed).uniform(size=(*shape, n, n))
+    values = values + values.swapaxes(-1, -2)
+    values[..., np.arange(n), np.arange(n)] = 0
+    return values
+
+
+def test_a_folder_of_net2brain_is_its_regions_and_a_network_of_it_is_one_model(tmp_path):
+    brain, network = tmp_path / "brain_data", tmp_path / "AlexNet"
+    brain.mkdir()
+    network.mkdir()
+    regions = {"V1": square(4, seed=1), "IT": square(4, seed=2), "PPA": square(4, seed=3)}
+    np.savez(brain / "V1.npz", arr_0=regions["V1"])
+    np.save(brain / "IT.npy", regions["IT"])
+    with h5py.File(brain / "PPA.mat", "w") as file:  # MATLAB writes its axes reversed
+        file["fmri"] = regions["PPA"].transpose(2, 1, 0)
+    (brain / "noise_ceiling_log.json").write_text("{}")
+    pairs = np.triu_indices(6, 1)
+    for seed, layer in enumerate(("features.2", "features.10")):
+        rdm = square(seed=10 + seed)[pairs].astype(np.float32)
+        meta = np.array({"distance": "pearson"}, dtype=object)
+        np.savez(network / f"RDM_{layer.replace('.', '_')}.npz", rdm=rdm, layer_name=layer, meta=meta,
+                 stimuli_name=np.array([f"im{k}" for k in range(6)]))  # fmt: skip
+    found = read_regions([brain], None)
+    assert list(found) == ["IT", "PPA", "V1"]
+    for name, rdms in found.items():
+        np.testing.assert_allclose(rdms.to_square(), regions[name])
+    with pytest.warns(UserWarning, match="only one side names"):
+        tables = compare_rdms([brain], tmp_path / "out", models=[network], generalise="subjects", progress=False)
+    assert tables["scores"]["layer"].tolist() == ["features.2", "features.10"] * 3  # as a person counts
+    assert set(tables["scores"]["model"]) == {"AlexNet"}
+    expected = spearmanr(square(seed=11)[pairs].astype(np.float32), regions["V1"][0][pairs]).statistic
+    scores = [spearmanr(square(seed=11)[pairs], one[pairs]).statistic for one in regions["V1"]]
+    assert scores[0] == pytest.approx(expected)
+    row = tables["scores"].query("roi == 'V1' and layer == 'features.10'")
+    assert row["score"].item() == pytest.approx(np.mean(scores), abs=1e-5)
+    with pytest.raises(ValueError, match="two models are called 'AlexNet'"):
+        read_models([network, network], None)
+
+
+def test_a_folder_of_regions_over_time_is_its_files(tmp_path):
+    (tmp_path / "meg").mkdir()
+    early, late = square(3, 5, seed=1), square(3, 5, seed=2)
+    np.save(tmp_path / "meg/EVC.npy", early)
+    np.savez(tmp_path / "meg/IT.npz", arr_0=late)
+    (tmp_path / "meg/noise_ceiling_log.json").write_text("{}")
+    found = read_courses([tmp_path / "meg"], None)
+    assert {name: len(course) for name, course in found.rdms.items()} == {"EVC": 5, "IT": 5}
+    np.testing.assert_allclose(found.rdms["IT"][3].to_square(), late[:, 3])
+    np.save(tmp_path / "meg/OFA.npy", square(5, seed=3))
+    with pytest.raises(ValueError, match="several axes"):
+        read_courses([tmp_path / "meg"], None)
+
+
+def test_files_of_dnn_to_brain_function_are_regions_and_models(tmp_path):
+    regions, tasks = tmp_path / "fMRI_RDMs_pearson", tmp_path / "taskonomy"
+    regions.mkdir()
+    tasks.mkdir()
+    brain = square(4, seed=1)
+    for name in ("hV4", "V1v"):
+        scipy.io.savemat(regions / f"{name}.mat", {"subject_rdm": brain})
+    model = square(seed=5)
+    for task in ("edge2d", "class_places"):
+        for layer in ("block4", "encoder_output"):
+            scipy.io.savemat(tasks / f"{task}_{layer}.mat", {"rdm": model})
+    found = compare_rdms([regions], tmp_path / "out", models=[tasks], generalise="subjects", progress=False)["scores"]
+    assert set(found["roi"]) == {"hV4", "V1v"}
+    assert set(found["model"]) == {f"{t}_{k}" for t in ("edge2d", "class_places") for k in ("block4", "encoder_output")}
+    pairs = np.triu_indices(6, 1)
+    expected = np.mean([spearmanr(model[pairs], one[pairs]).statistic for one in brain])
+    np.testing.assert_allclose(found["score"], expected, atol=1e-6)
