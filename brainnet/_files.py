@@ -8,6 +8,7 @@ from and a checksum, so that a damaged, foreign or stale file is never believed,
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names of devices on Windows
 LONGEST_NAME = 120  # characters of a file name made from names; file systems allow 255 bytes
+LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems of clusters answer that know no locks
 _swept: set[Path] = set()  # folders without half-written files of killed processes
 _digests: dict[tuple[str, int, int, int], str] = {}  # of files read in this process, by path, size, time and inode
 
@@ -372,6 +374,10 @@ def locked(path: str | Path, wait: bool = True, keep: bool = True) -> Iterator[N
                     raise BlockingIOError(f"another process is writing {path}: wait until it has ended.") from None
                 log.info("another process is writing %s: waiting for it", path)
                 fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in LOCKLESS:
+                    raise
+                log.info("%s is on a file system without locks: let one process write there.", path)
             if not _is_at(lock, file):
                 continue  # the holder before took the file away: what is locked here is no longer the lock
             try:

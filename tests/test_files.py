@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -219,6 +220,20 @@ with locked({str(path)!r}):
     process.stdout.close()
     with locked(path, wait=False):  # the holder's death let go of it
         pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch, code):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*args):
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    entered = False
+    with contextlib.suppress(OSError), locked(tmp_path / "a"):
+        entered = True
+    assert entered == (code != errno.EIO)
 
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")

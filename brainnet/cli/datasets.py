@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brainnet.dataset.checking import FolderCheck
     from brainnet.dataset.fetching import Plan
 
+SHOWN = ("title", "kind", "size")  # of the list
 READERS = Path(brainnet.__file__).parent / "dataset" / "readers"
 
 
@@ -92,14 +93,21 @@ def _listed() -> dict[str, dict[str, str]]:
     for name, line in described("dataset", "DATASETS", "readers", "brainnet.datasets").items():
         place = READERS / f"{name}.py"
         said = said_of(place, "About") if name not in others and place.is_file() else None
-        if said is not None and not all(isinstance(said.get(word), str) for word in ("title", "kind", "size")):
-            from brainnet.dataset import describe_dataset  # written in a way that only Python can read
-
-            said = describe_dataset(name)
-        said = said or {"title": line, "kind": "", "size": ""}
+        if name in others or (said is not None and not all(isinstance(said.get(word), str) for word in SHOWN)):
+            said = _asked(name)  # of another package, or written in a way that only Python can read
+        said = said if said and "title" in said else {"title": line, "kind": "", "size": ""}
         said["download"] = "" if not said["kind"] else "get" if said.get("downloads", ()) != () else "by hand"
         found[name] = said
     return found
+
+
+def _asked(name: str) -> dict[str, Any] | None:
+    from brainnet.dataset import describe_dataset
+
+    try:
+        return describe_dataset(name)
+    except Exception:  # another package's mistake must not hide the others; the line says what it is
+        return None
 
 
 @datasets.command("show")

@@ -33,6 +33,25 @@ def test_a_reader_that_only_python_can_read_is_listed_as_well(monkeypatch):
     assert "Natural Scenes Dataset" in run()
 
 
+def test_a_data_set_of_another_package_is_listed_and_its_mistake_hides_no_other(monkeypatch):
+    class Point:
+        def __init__(self, name, entry):
+            self.name, self.load = name, entry
+
+    def broken():
+        raise RuntimeError("not installed whole")
+
+    points = [Point("theirs", lambda: DATASETS["nsd"]), Point("broken", broken)]
+    for place in ("brainnet.cli.datasets.entry_points", "brainnet.cli.listing.entry_points"):
+        monkeypatch.setattr(place, lambda group: points)
+    with DATASETS.temporarily("theirs", DATASETS["nsd"]):
+        printed = run()
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    assert "Natural Scenes Dataset" in lines["theirs"]
+    assert "RuntimeError" in lines["broken"]
+    assert "39.6 GB" in lines["nsd"]
+
+
 @pytest.mark.parametrize("words", [("nsd",), ("show", "nsd")])
 def test_a_name_shows_all_that_is_known_of_it(words):
     printed = " ".join(run(*words).split())
