@@ -118,7 +118,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         meaning = f" ({MEANING[error.code]})" if error.code in MEANING else ""
         return f"the server answers {error.code} {error.reason}{meaning}"
-    return str(error).rstrip(".")
+    below = getattr(error, "reason", error)  # of a URLError, what the system said
+    return str(getattr(below, "strerror", None) or below).rstrip(".")
 
 
 def read_address(address: str, timeout: float = 30.0) -> bytes:

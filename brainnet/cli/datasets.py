@@ -200,7 +200,7 @@ def check_dataset(name: Name, folder: Annotated[Path, typer.Argument(help="Where
         out_console.print(Text(ASKS, "dim"))
     if not found.is_whole:
         raise typer.Exit(1)
-    out_console.print(Text(fit_line(name, str(folder)), "bold"), soft_wrap=True)
+    out_console.print(Text(fit_line(name, str(folder), options), "bold"), soft_wrap=True)
 
 
 @datasets.command("get")
@@ -283,13 +283,15 @@ def write_coco(
 
 
 def _print_plan(plan: Plan) -> None:
-    unknown = f", and {plan.n_unknown} of a length that is not published" if plan.n_unknown else ""
+    lengths = [size(plan.n_bytes)] if plan.n_bytes else []
+    lengths += [f"{plan.n_unknown} of a length that is not published"] if plan.n_unknown else []
     out_console.print(Text(plan.about.title, "bold"))
     _print_part("terms", plan.about.terms)
     _print_part("from", plan.about.where)
     lines = [f"{file.path or '.'}{_known_size(file.n_bytes)}  {file.address}" for file in plan.missing]
     shown = [*lines[:12], *([f"and {len(lines) - 12} more"] if len(lines) > 12 else [])]
-    _print_part(f"{len(lines)} files to fetch, {size(plan.n_bytes)}{unknown}, into {plan.folder}", "\n".join(shown))
+    title = f"{len(lines)} file{'s' * (len(lines) > 1)} to fetch, {' and '.join(lengths)}, into {plan.folder}"
+    _print_part(title, "\n".join(shown))
 
 
 def _print_needed(found: FolderCheck) -> None:

@@ -7,8 +7,11 @@ alone. Run it after a reader was added or changed; a test fails where a page is 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,20 +24,22 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "datasets"
 MADE = "<!-- Made by `python -m brainnet.run.dataset_pages`; change the reader instead. -->"
 
 
-def fit_line(name: str, folder: str) -> str:
+def fit_line(name: str, folder: str, options: Mapping[str, Any] | None = None) -> str:
     """The command that fits a map of a data set, by the preset that names it where there is one.
 
     Of a set of RDMs, the command that compares models with it.
 
-    >>> fit_line("nsd", "/data/nsd")
-    'brainnet fit --config nsd DATASET.DATA_DIR /data/nsd --out run'
+    >>> fit_line("nsd", "/data/nsd", {"subject": 2})
+    'brainnet fit --config nsd DATASET.DATA_DIR /data/nsd DATASET.OPTIONS "{subject: 2}" --out run'
     >>> fit_line("images92", "/data/92")
     'brainnet rsa compare images92=/data/92 --model rdms.npz --out rsa'
     """
     if is_of_rdms(name):
         return f"brainnet rsa compare {name}={folder} --model rdms.npz --out rsa"
     named = f"--config {preset}" if (preset := _preset_of(name)) else f"DATASET.NAME {name}"
-    return f"brainnet fit {named} DATASET.DATA_DIR {folder} --out run"
+    chosen = yaml.safe_dump(dict(options or {}), default_flow_style=True, width=10_000, sort_keys=False).strip()
+    told = f" DATASET.OPTIONS {json.dumps(chosen)}" if options else ""
+    return f"brainnet fit {named} DATASET.DATA_DIR {folder}{told} --out run"
 
 
 def is_of_rdms(name: str) -> bool:

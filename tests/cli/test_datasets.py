@@ -85,7 +85,7 @@ def test_a_folder_is_checked(tmp_path):
     given = ["--option", "space=func1pt8mm", "--option", "version=betas_fithrf"]
     printed = run("check", "nsd", folder, *given)
     for word in ("1 file", "24", "nsd_stimuli.hdf5", "425 x 425", "train ", "definition", "median 0.",
-                 "Please report", f"--config nsd DATASET.DATA_DIR {folder}"):  # fmt: skip
+                 "Please report", f'DATA_DIR {folder} DATASET.OPTIONS "{{space: func1pt8mm, version'):  # fmt: skip
         assert word in printed
     assert "missing" not in printed
     (folder / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5").unlink()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
+from brainnet.config import load_config
 from brainnet.dataset import DATASETS
 from brainnet.run import dataset_pages
 from brainnet.run.dataset_pages import FOLDER, MADE, fit_line, pages, write_pages
@@ -41,6 +44,13 @@ def test_the_line_to_fit_names_the_preset_of_the_data_set():
     assert fit_line("nsd", "x") == "brainnet fit --config nsd DATASET.DATA_DIR x --out run"
     assert fit_line("algonauts", "x").startswith("brainnet fit --config algonauts_clip ")
     assert fit_line("mine.py:Mine", "x").startswith("brainnet fit DATASET.NAME mine.py:Mine ")
+
+
+def test_the_line_to_fit_is_read_back_by_a_shell_and_the_settings():
+    options = {"subject": 2, "where": {"region": "IT"}, "window": [0.05, 0.2], "file": 'it\'s "one"'}
+    words = shlex.split(fit_line("nsd", "/data", options))
+    settings = load_config("nsd", words[words.index("DATASET.DATA_DIR") : -2])
+    assert options == settings.DATASET.OPTIONS
 
 
 def test_pages_of_readers_that_are_no_more_go_and_others_stay(tmp_path, monkeypatch):
