@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 
 import h5py
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.io import savemat
@@ -14,7 +16,7 @@ from brainnet.dataset.base import DATASETS
 from brainnet.dataset.readers import _nsd as files
 from brainnet.dataset.readers.nsd import NSD
 from brainnet.scores import ceiling_from_ncsnr, ncsnr
-from tests.dataset.readers.nsd_folder import GRID, TRIALS, write_images, write_surface, write_volume
+from tests.dataset.readers.nsd_folder import GRID, TRIALS, write_design, write_images, write_surface, write_volume
 
 VOLUME = {"space": "func1pt8mm", "version": "betas_fithrf", "progress": False}
 BETAS = "nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf"
@@ -287,3 +289,42 @@ def test_a_whole_subject_is_read_within_three_gigabytes(tmp_path):
     print(f"peak {peak} GB")
     assert float(peak) < 3
     shutil.rmtree(tmp_path / "nsddata_betas")
+
+
+def test_the_real_early_visual_voxels_have_their_regions_and_ceilings(test_data, tmp_path):
+    """The 4,657 published voxels of subject 1 in the published layout, around planted betas: regions and ncsnr."""
+    table = pd.read_csv(test_data / "nsd_metadata/deepnsd_voxel_metadata_EVC.csv")
+    assert len(table) == 15_326
+    table = table[table.subj_id == 1]
+    places = table.voxel_id.str.split("-", expand=True).iloc[:, 1:].astype(int).to_numpy()
+    places -= places.min(0)
+    grid = tuple(places.max(0) + 1)
+    where = np.ravel_multi_index(places.T, grid)
+    _, rows = write_design(tmp_path)
+    names = ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4")
+    labels, ratio, inside = np.full(grid, -1.0), np.zeros(grid), np.zeros(grid)
+    labels.flat[where] = table[list(names)].to_numpy() @ np.arange(1, 8)
+    ratio.flat[where], inside.flat[where] = table.ncsnr, 1
+    folder = tmp_path / BETAS
+    roi = tmp_path / "nsddata/ppdata/subj01/func1pt8mm/roi"
+    for one in (folder, roi):
+        one.mkdir(parents=True)
+    maps = {roi / "nsdgeneral": inside, roi / "prf-visualrois": labels, folder / "ncsnr": ratio}
+    for path, values in maps.items():
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), np.diag([1.8, 1.8, 1.8, 1])), f"{path}.nii.gz")
+    with h5py.File(folder / "betas_session01.hdf5", "w") as file:
+        noise = np.random.default_rng(0).integers(-900, 900, (TRIALS, *grid[::-1]), dtype=np.int16)
+        file["betas"] = noise
+    write_images(tmp_path, rows[0, :2])
+    data = NSD(tmp_path, 1, **VOLUME)
+    assert data.n_voxels == 4657
+    assert {name: int(data.space.rois[name].sum()) for name in names} == {
+        "V1v": 594, "V1d": 756, "V2v": 834, "V2d": 599, "V3v": 646, "V3d": 541, "hV4": 687}  # fmt: skip
+    assert int(data.space.rois["V1"].sum()) == 594 + 756
+    order = data.space.volume_index.argsort().argsort()
+    real = torch.from_numpy(table.ncsnr.to_numpy()[np.argsort(where)])[order]
+    assert float(real.mean()) == pytest.approx(0.4786, abs=5e-5)
+    counts = data.trials.counts[data.splits["test"]][:, 0].double()
+    expected = (real**2 / (real**2 + (1 / counts).mean())).sqrt()
+    torch.testing.assert_close(data.noise_ceiling.double(), expected, atol=1e-6, rtol=1e-5)
+    assert "published ncsnr" in data.noise_ceiling_definition
