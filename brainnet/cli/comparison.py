@@ -9,46 +9,60 @@ import typer
 
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
+    Classes,
+    DataSet,
     Device,
+    Every,
     FigureFormat,
+    Force,
+    Fps,
     Grid,
     ImageSize,
+    ImageSource,
+    Layout,
     Out,
     Precision,
     Quiet,
+    Rows,
+    SkipBad,
     app,
+    images_of,
     out_console,
 )
+
+Networks = Annotated[
+    list[str],
+    typer.Option(
+        "--backbone",
+        "-b",
+        help="Network: family:variant, or family:variant=weights. Repeat the option for several networks.",
+    ),
+]
+LayersOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        "-l",
+        help="Layer or pattern of layers, for all networks; NETWORK=LAYER is for one of them. Repeat the option "
+        "for several layers. The default is all layers that a network offers by itself.",
+    ),
+]
+ComparedBy = Annotated[
+    str,
+    typer.Option(
+        help="How two layers are compared: rdm (correlation of their dissimilarity matrices), cka (centred kernel "
+        "alignment) or procrustes (how well one can be turned onto the other)."
+    ),
+]
 
 
 @app.command()
 def compare(
-    images: Annotated[Path, typer.Argument(help="Folder or zip file of images.")],
-    backbone: Annotated[
-        list[str],
-        typer.Option(
-            "--backbone",
-            "-b",
-            help="Network: family:variant, or family:variant=weights. Repeat the option for several networks.",
-        ),
-    ],
+    images: ImageSource,
+    backbone: Networks,
     out: Out = Path("comparison"),
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--layer",
-            "-l",
-            help="Layer or pattern of layers, for all networks; NETWORK=LAYER is for one of them. Repeat the option "
-            "for several layers. The default is all layers that a network offers by itself.",
-        ),
-    ] = None,
-    metric: Annotated[
-        str,
-        typer.Option(
-            help="How two layers are compared: rdm (correlation of their dissimilarity matrices), cka (centred kernel "
-            "alignment) or procrustes (how well one can be turned onto the other)."
-        ),
-    ] = "rdm",
+    layer: LayersOf = None,
+    metric: ComparedBy = "rdm",
     dissimilarity: Annotated[
         str, typer.Option(help="With rdm: distance between the patterns of two images, such as correlation.")
     ] = "correlation",
@@ -63,20 +77,31 @@ def compare(
     precision: Precision = None,
     image_size: ImageSize = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights of networks with random weights.")] = None,
+    force: Force = False,
     figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
+    layout: Layout = "auto",
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+    rows: Rows = None,
+    key: DataSet = None,
+    fps: Fps = None,
+    every: Every = None,
 ) -> None:
     """Compare networks, layer by layer, by how they see the same images.
 
     brainnet compare images/ -b torchvision:alexnet -b timm:vit_small_patch16_224 --metric cka
+
+    The same line goes on where an interrupted one stopped: networks that were done are not asked again.
     """
     with loading():
         from brainnet.run.comparison import write_comparison
 
+    pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
     table = write_comparison(
-        images, out, backbone, layers=layer, metric=metric, dissimilarity=dissimilarity, correlation=correlation,
+        pictures, out, backbone, layers=layer, metric=metric, dissimilarity=dissimilarity, correlation=correlation,
         pool=pool, grid=grid or None, sort=sort, batch_size=batch_size, device=device, precision=precision,
-        image_size=image_size or None, seed=seed, progress=not quiet,
+        image_size=image_size or None, seed=seed, skip_bad=skip_bad, force=force, progress=not quiet,
     )  # fmt: skip
     n_networks = table.index.get_level_values("model").nunique()
     out_console.print(

@@ -145,11 +145,11 @@ def put_card(out: Path, card: Mapping[str, Any], clock: Clock, files: Sequence[s
     write_json(out / "run.json", {**entries, "seal": seal_of(entries)})
 
 
-def add_files(out: Path, *names: str) -> None:
-    """Digests of further result files, into the card that a folder has already."""
+def add_files(out: Path, *names: str, **more: Any) -> None:
+    """Digests of further result files, and further entries, into the card that a folder has already."""
     card = read_card(out / "run.json")
     files = card.get("files") if isinstance(card.get("files"), Mapping) else {}
-    entries = {**card, "files": {**files, **{name: file_digest(out / name) for name in names}}}
+    entries = {**card, **plain(more), "files": {**files, **{name: file_digest(out / name) for name in names}}}
     write_json(out / "run.json", {**entries, "seal": seal_of(entries)})
 
 

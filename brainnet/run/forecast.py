@@ -306,14 +306,14 @@ def of_rdms(probe: Probe | None, widths: Mapping[str, int], n: int, metric: str,
     # features as they lie and gathered (in files they are there already), centered in blocks; a matrix beside its pairs
     features = min(4 * n * wide, 2 * BLOCK_BYTES) if probe is None else 2 * 4 * n * wide
     memory = tokens + features + 3 * 4 * n * n + pairs * (n_layers * (4 + 8) + 2 * 8)
-    seconds = _rdm_seconds(n, list(widths.values()), metric) + _text_seconds(int(pairs), n_layers, n_names=2)
+    seconds = rdm_seconds(n, list(widths.values()), metric) + _text_seconds(int(pairs), n_layers, n_names=2)
     seconds += 0 if probe is None else probe.seconds * n
     memory = max(memory, tokens + (0 if probe is None else probe.worked))
     disk = pairs * (n_layers * (4 + 11) + 2 * (letters + 1))
     return Forecast(memory, disk, seconds=seconds, resident=None if probe is None else probe.held)
 
 
-def _rdm_seconds(n: int, widths: Sequence[int], metric: str) -> float:
+def rdm_seconds(n: int, widths: Sequence[int], metric: str) -> float:
     """Seconds of RDMs of some layers: what grows with conditions and what grows with pairs, timed on a few."""
     some = max(2, min(max(widths), 20_000))
     patterns = torch.randn(400, some, generator=torch.Generator().manual_seed(0))

@@ -49,7 +49,8 @@ def predict(
             once the new one is whole. A folder of another command's results is refused.
         batch_size: images per forward pass, at least 1.
         device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
-        skip_bad: leave out images that cannot be read, which a line lists; by default the first one ends the call.
+        skip_bad: leave out images that cannot be read; a line says so, and the run card lists them, each with its
+            reason. By default the first one ends the call.
         progress: show a progress bar.
         fit: of an encoding that kept several fits: ``subject``, ``network``, ``method``, ``layer``; by default the best
             one, which a line names. See :func:`brainnet.run.encoding_weights.choose_fit`.
@@ -98,13 +99,13 @@ def predict(
             del table  # closes the file, which Windows asks for before it is renamed
         write_text(out / "images.txt", "".join(f"{name}\n" for name in photographs.ids))
         clock.lap("predictions")
-        kind = kind_of(out)
+        kind, source = kind_of(out), {**card_of_pictures(photographs), "signature": photographs.signature()}
         if kind not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
-            add_files(out, target.name, "images.txt")
+            add_files(out, target.name, "images.txt", predicted=source)
         elif kind in (None, KIND):
-            source = {"run": str(run), **card_of_pictures(photographs), "signature": photographs.signature()}
-            card = {**opening(KIND, PACKAGES), "source": source, "settings": {"device": str(place), **fit},
-                    "n_images": len(photographs), "n_voxels": n_voxels}  # fmt: skip
+            card = {**opening(KIND, PACKAGES), "source": {"run": str(run), **source},
+                    "settings": {"device": str(place), **fit}, "n_images": len(photographs),
+                    "n_voxels": n_voxels}  # fmt: skip
             put_card(out, card, clock, [target.name, "images.txt"])
     return target
 

@@ -17,7 +17,8 @@ from pathlib import Path
 NURSERY = """
 import json, os, shutil, signal, sys
 import brainnet.cli.app, brainnet.cli.process
-import brainnet.run.encoding, brainnet.run.extraction, brainnet.run.prediction, brainnet.run.rdms, brainnet.run.results
+import brainnet.run.comparison, brainnet.run.encoding, brainnet.run.extraction, brainnet.run.prediction
+import brainnet.run.rdms, brainnet.run.results
 import brainnet.run.rsa, brainnet.run.rsa_fits, brainnet.run.searchlight, brainnet.run.training
 
 def count_and_kill(kill_at):

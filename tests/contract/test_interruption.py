@@ -20,7 +20,7 @@ from tests.contract.killing import Nursery
 from tests.contract.toy_inputs import lines, write_inputs
 
 KILLS = int(os.environ.get("BRAINNET_TEST_KILLS", "20"))
-COMMANDS = ("extract", "rdm", "fit", "encode", "encode with weights", "searchlight", "searchlight group",
+COMMANDS = ("extract", "rdm", "compare", "fit", "encode", "encode with weights", "searchlight", "searchlight group",
             "rsa compare", "rsa time", "rsa fit", "rsa partition", "predict", "plot", "demo")  # fmt: skip
 OF_THE_MOMENT = {"created", "time", "peak_memory_gb", "command", "source", "machine", "forecast"}  # of a card
 DEMO = ["demo", "TRAINER.MAX_EPOCHS", "2", "TRAINER.VAL_EVERY", "1", "TOKENS.PCA", "0", "TOKENS.WHITEN", "False",

@@ -45,7 +45,8 @@ def lines(folder: Path) -> dict[str, list[str]]:
     return {
         "extract": ["extract", str(folder / "data" / "images"), *network, "--pool", "mean", "--batch-size", "4"],
         "rdm": ["rdm", str(folder / "data" / "images"), *network],
-        "compare": ["compare", str(folder / "data" / "images"), *network, "--metric", "cka"],
+        "compare": ["compare", str(folder / "data" / "images"), *network, "--backbone",
+                    "torchvision:squeezenet1_0=random", "--metric", "cka"],
         "rdm of features": ["rdm", str(folder / "features.npy")],
         "fit": ["fit", *data, "MODEL.BOTTLENECK_DIM", "8", "TRAINER.MAX_EPOCHS", "4", "TOKENS.STANDARDIZE", "True"],
         "encode": ["encode", *data, "--method", "ridge", "--method", "banded", "--resamples", "20"],

@@ -16,7 +16,7 @@ from torch import nn
 
 import brainnet
 from brainnet.backbone import HookedBackbone, build_backbone
-from brainnet.run import comparison
+from brainnet.run import comparison, comparison_networks
 from brainnet.run.comparison import compare_models, write_comparison
 from brainnet.store import TokenStore
 from tests.tables import unlisted_columns
@@ -120,8 +120,9 @@ def test_the_same_geometry_is_one_and_the_table_symmetric(numbers, rng, metric):
 @pytest.mark.parametrize("metric", ["rdm", "cka", "procrustes"])
 def test_blocks_of_columns_and_of_layers_change_nothing(numbers, features, metric, monkeypatch):
     whole = square(Given(**features), numbers, metric=metric)
-    monkeypatch.setattr(comparison, "BLOCK_BYTES", 4 * N * 6)  # six columns; a layer at a time
-    monkeypatch.setattr(comparison, "ROWS", 5)
+    for module in (comparison, comparison_networks):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 4 * N * 6)  # six columns; a layer at a time
+    monkeypatch.setattr(comparison_networks, "ROWS", 5)
     blocked = square(Given(**features), numbers, metric=metric)
     np.testing.assert_allclose(blocked, whole, atol=1e-6)
 
@@ -136,15 +137,15 @@ def test_features_of_many_columns_are_never_all_in_memory(numbers, rng, monkeypa
         return found
 
     monkeypatch.setattr(TokenStore, "features", features)
-    monkeypatch.setattr(comparison, "BLOCK_BYTES", 4 * N * 100)
-    monkeypatch.setattr(comparison, "ROWS", 3)
+    monkeypatch.setattr(comparison_networks, "BLOCK_BYTES", 4 * N * 100)
+    monkeypatch.setattr(comparison_networks, "ROWS", 3)
     square(Given(wide=torch.randn(N, 1000, generator=rng)), numbers)
     assert max(read) == 3 * 1000
 
 
 def test_networks_are_built_one_at_a_time_and_let_go(tmp_path, monkeypatch):
     alive, most = weakref.WeakSet(), []
-    before = comparison.adjusted_of
+    before = comparison_networks.adjusted_of
 
     def build(*args, **options):
         gc.collect()
@@ -152,7 +153,7 @@ def test_networks_are_built_one_at_a_time_and_let_go(tmp_path, monkeypatch):
         most.append(len(alive))
         return backbone
 
-    monkeypatch.setattr(comparison, "adjusted_of", build)
+    monkeypatch.setattr(comparison_networks, "adjusted_of", build)
     images = torch.rand(5, 3, 64, 64)
     table = compare_models(["cornet:z=random", "torchvision:squeezenet1_1=random"], images,
                            {"cornet:z": ["IT", "V?"], "torchvision:squeezenet1_1": [-1]}, folder=tmp_path,

@@ -72,3 +72,19 @@ def test_predictions_in_the_folder_of_the_run_stand_in_its_card(finished, tmp_pa
     _, card = read_run(run)
     assert card["kind"] == "fit"
     assert {"model.ckpt", "predictions.npy", "images.txt"} <= set(card["files"])
+
+
+def test_pictures_that_were_left_out_are_listed_in_the_card(finished, tmp_path):
+    """Of a folder of predictions, and of the folder of the run itself."""
+    (tmp_path / "new").mkdir()
+    Image.new("RGB", (32, 32), (9, 99, 199)).save(tmp_path / "new" / "a.png")
+    (tmp_path / "new" / "b.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"b\.png"):
+        predict(finished[0], tmp_path / "new", tmp_path / "out", progress=False)
+    predict(finished[0], tmp_path / "new", tmp_path / "out", skip_bad=True, progress=False)
+    assert list(read_run(tmp_path / "out")[1]["source"]["skipped"]) == ["b.png"]
+    run = shutil.copytree(finished[0], tmp_path / "run")
+    predict(run, tmp_path / "new", run, skip_bad=True, progress=False)
+    card = read_run(run)[1]
+    assert card["kind"] == "fit"
+    assert list(card["predicted"]["skipped"]) == ["b.png"]
