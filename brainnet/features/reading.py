@@ -1,14 +1,14 @@
-"""Files of features that are read here alone: text with names behind its rows, safetensors, and zarr.
+"""Files of features, whose numbers stay in the file until they are asked for, where its format allows that.
 
-Each reader gives the arrays of a file by name, and the names of their rows where it holds them. Numbers stay in the
-file until they are asked for, but those of text.
+That is so of safetensors, zarr, HDF5, MATLAB's version 7.3 (which is HDF5) and the files of torch.save since torch 1.6.
+Text, ``.npz`` and MATLAB's files up to version 7, which are packed as a rule, are read whole.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,69 @@ def _zarr(path: Path) -> Found:
     if hasattr(opened, "shape"):
         return [(path.stem, opened)], ids
     return [(name, opened[name]) for name in opened], ids or opened.attrs.get("images")
+
+
+class Slices(Entries):
+    """Rows (n, ...) of a data set in an HDF5 file, read when they are asked for; the file is open only meanwhile.
+
+    Args:
+        path: the file.
+        name: of the data set.
+        matlab: whether its axes are in MATLAB's order, in which rows are the last one.
+    """
+
+    def __init__(self, path: Path, name: str, matlab: bool = False):
+        import h5py
+
+        self.path, self.name, self.matlab = path, name, matlab
+        with h5py.File(path, "r") as file:
+            shape, self.dtype = file[name].shape, file[name].dtype
+        self.shape = shape[::-1] if matlab else shape
+        self.size, self.ndim = int(np.prod(shape)), len(shape)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        import h5py
+
+        places = np.arange(len(self))[index]
+        wanted, back = np.unique(places, return_inverse=True)
+        first, n = (int(wanted[0]) if len(wanted) else 0), len(wanted)
+        rows = slice(first, first + n) if not n or wanted[-1] - first == n - 1 else wanted  # HDF5 wants them in order
+        with h5py.File(self.path, "r") as file:
+            found = file[self.name][(..., rows) if self.matlab else rows]
+        found = found.T if self.matlab else found
+        return found[back.reshape(places.shape)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+
+def slices_of(path: Path, without: Collection[str] = ()) -> dict[str, Slices]:
+    """The arrays of numbers with two axes or more in an HDF5 file; none where it is another one.
+
+    Args:
+        path: of the suffix .h5, .hdf5 or .mat.
+        without: names of what is to be read whole.
+    """
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return {}
+    with h5py.File(path, "r") as file:
+        names = [name for name, one in file.items() if isinstance(one, h5py.Dataset) and one.ndim > 1
+                 and one.dtype.kind in "fiub" and name not in without]  # fmt: skip
+    return {name: Slices(path, name, path.suffix == ".mat") for name in names}
+
+
+def mapped_tensors(path: Path) -> dict[str, Any] | None:
+    """What torch.save put into a file, its numbers mapped into memory; None of a file from before torch 1.6."""
+    import zipfile
+
+    import torch
+
+    if not zipfile.is_zipfile(path):
+        return None
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return dict(content) if isinstance(content, Mapping) else {"array": content}
 
 
 READERS: dict[str, Callable[[Path], Found]] = {".txt": _txt, ".safetensors": _safetensors, ".zarr": _zarr}

@@ -9,7 +9,7 @@ Nothing is unpickled: entries that would need it are passed over. ``RDMs.load`` 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,8 +105,11 @@ def read_content(path: str | Path, key: str | None = None) -> Content:
 # ---- entries of a file --------------------------------------------------------------------------------------------
 
 
-def read_entries(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-    """The entries of a file by name, and the names of the RDMs in those entries that carry them."""
+def read_entries(path: Path, without: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """The entries of a file by name, and the names of the RDMs in those entries that carry them.
+
+    Of HDF5, those that ``without`` names are left in the file.
+    """
     if path.suffix == ".npz":
         return _of_archive(path), {}
     if path.suffix == ".npy":
@@ -123,7 +126,7 @@ def read_entries(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]
         with reading(path, "file of tensors"):
             content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content) if isinstance(content, Mapping) else {"array": content}, {}
-    return _of_matlab(path) if path.suffix == ".mat" else (_of_hdf5(path, False)[0], {})
+    return _of_matlab(path, without) if path.suffix == ".mat" else (_of_hdf5(path, False, without)[0], {})
 
 
 def read_array(path: str | Path) -> np.ndarray:
@@ -143,11 +146,11 @@ def _of_archive(path: Path) -> dict[str, Any]:
     return found
 
 
-def _of_matlab(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+def _of_matlab(path: Path, without: Collection[str]) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
     import h5py
 
     if h5py.is_hdf5(path):
-        entries, named = _of_hdf5(path, True)
+        entries, named = _of_hdf5(path, True, without)
     else:
         from scipy.io import loadmat
 
@@ -167,13 +170,17 @@ def _of_matlab(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
     return entries, named
 
 
-def _of_hdf5(path: Path, matlab: bool) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+def _of_hdf5(
+    path: Path, matlab: bool, without: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
     """Datasets, and of MATLAB also structures with a field RDM and cells of texts; its first axis varies fastest."""
     import h5py
 
     entries, named = {}, {}
     with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
         for name, item in file.items():
+            if name in without:
+                continue
             if isinstance(item, h5py.Dataset):
                 value = item[()]
                 if h5py.check_ref_dtype(np.asarray(value).dtype):

@@ -3,8 +3,10 @@
 Read are all formats that ``brainnet extract`` writes: a folder with a file for each layer, or one file; and the folders
 of Net2Brain and THINGSvision. The names of the rows stand in the file (a column, or an entry such as "images"), or in
 ``images.txt`` beside it. Rows are matched to images by these names; by their order only where there are no names, and
-then a line says so. Nothing is unpickled. ``.npy``, ``.safetensors``, ``.zarr`` and the files of Net2Brain are read
-piece by piece, so they may be larger than memory. Files beside a run card are those it was written with, or refused.
+then a line says so. Nothing is unpickled. ``.npy``, ``.safetensors``, ``.zarr``, ``.h5``, ``.hdf5``, ``.mat`` of
+version 7.3, ``.pt`` and the files of Net2Brain are read piece by piece, so they may be larger than memory; ``.npz``,
+``.csv``, ``.txt`` and ``.mat`` of earlier versions (up to 2 GB) are read whole. Files beside a run card are those it
+was written with, or refused.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from brainnet._checks import nearest
 from brainnet._files import read_json, reading
 from brainnet._work import says_progress
 from brainnet.features.layouts import LAYOUTS, LISTS, PART, Parts, joined, read_net2brain, thingsvision_files
-from brainnet.features.reading import READERS
+from brainnet.features.reading import READERS, Slices, mapped_tensors, slices_of
 from brainnet.features.steps import SUFFIX
 from brainnet.rsa.files import read_entries, texts
 from brainnet.run.card import check_files
@@ -258,7 +260,7 @@ def _read(file: Path, known_ids: set[str]) -> tuple[list[tuple[str, Any]], list[
     if file.suffix in READERS:
         with reading(file, f"file of features {file.suffix}"):
             return READERS[file.suffix](file)
-    entries, _ = read_entries(file)
+    entries = _entries(file)
     named = next((key for key in IDS if key in entries and _holds_names(entries[key])), None)
     ids = None if named is None else list(texts(entries[named]))
     arrays = {key: _array(value) for key, value in entries.items() if key != named}
@@ -276,13 +278,30 @@ def _read(file: Path, known_ids: set[str]) -> tuple[list[tuple[str, Any]], list[
     return [(key, _numbers(value, file)) for key, value in arrays.items()], ids
 
 
+def _entries(file: Path) -> dict[str, Any]:
+    """What a file holds by name; arrays stay in it where its format allows that."""
+    if file.suffix == ".pt":
+        with reading(file, "file of tensors"):
+            mapped = mapped_tensors(file)
+        if mapped is not None:
+            return mapped
+    slices = {}
+    if file.suffix in (".h5", ".hdf5", ".mat"):
+        with reading(file, "HDF5 file"):
+            slices = slices_of(file, IDS)
+    entries = read_entries(file, slices)[0]
+    return dict(sorted({**entries, **slices}.items())) if slices else entries
+
+
 def _holds_names(value: Any) -> bool:
     """Whether an entry is texts, or a list of whole numbers."""
     array = np.asarray(value)
     return array.dtype.kind in "OSU" or (array.dtype.kind in "iu" and array.size == max(array.shape, default=0) > 1)
 
 
-def _array(value: Any) -> np.ndarray:
+def _array(value: Any) -> Any:
+    if isinstance(value, Slices):
+        return value
     return value.float().numpy() if hasattr(value, "detach") and value.is_floating_point() else np.asarray(value)
 
 

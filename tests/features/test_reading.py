@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from brainnet.features.formats import Table, write_table
-from brainnet.features.reading import READERS
+from brainnet.features.layouts import rows_in
+from brainnet.features.reading import READERS, mapped_tensors, slices_of
 
 IDS = ["p9", "a # sharp", "p2"]
 VALUES = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
@@ -59,3 +63,33 @@ def test_a_zarr_of_another_kind_needs_its_library(tmp_path):
     except ModuleNotFoundError:
         with pytest.raises(ModuleNotFoundError, match="zarr"):
             READERS[".zarr"](tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5", ".mat"])
+def test_rows_of_hdf5_are_read_in_any_order(tmp_path, suffix):
+    values = np.random.default_rng(1).normal(size=(7, 3, 2)).astype(np.float32)
+    path = tmp_path / f"a{suffix}"
+    with h5py.File(path, "w") as file:
+        file["maps"], file["wide"] = (values.T, values[:, 0].T) if suffix == ".mat" else (values, values[:, 0])
+        file["images"], file["one"] = ["x"] * 7, np.arange(7.0)
+    found = slices_of(path)
+    assert list(found) == ["maps", "wide"]
+    maps = pickle.loads(pickle.dumps(found["maps"]))  # goes to other processes
+    assert (len(maps), maps.shape, maps.size, maps.ndim, maps.dtype) == (7, (7, 3, 2), 42, 3, np.float32)
+    for index in (slice(2, 5), np.array([5, 1, 1, 6]), np.array([], int), slice(None), 3, slice(6, None, -2)):
+        np.testing.assert_array_equal(maps[index], values[index])
+    np.testing.assert_array_equal(np.asarray(maps), values)
+    np.testing.assert_array_equal(np.concatenate(list(rows_in(maps, 3))), values.reshape(7, -1))
+    assert list(slices_of(path, ["wide"])) == ["maps"]
+
+
+def test_a_file_of_tensors_is_mapped_into_memory(tmp_path):
+    write_table(tmp_path / "own.pt", Table(iter([VALUES]), VALUES.shape, IDS), "pt")
+    torch.save(torch.from_numpy(VALUES), tmp_path / "plain.pt")
+    torch.save({"features": torch.from_numpy(VALUES)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    for name, key in (("own.pt", "features"), ("plain.pt", "array")):
+        found = mapped_tensors(tmp_path / name)[key]
+        np.testing.assert_array_equal(found.numpy(), VALUES)
+        if Path("/proc/self/maps").exists():
+            assert str(tmp_path / name) in Path("/proc/self/maps").read_text()
+    assert mapped_tensors(tmp_path / "old.pt") is None

@@ -156,6 +156,25 @@ def test_several_layers_in_one_file_keep_their_names(tmp_path):
     assert [name for name in found if name != "image_ids"] == ["early", "late"]
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5", ".mat"])
+def test_features_larger_than_memory_are_read_in_parts(tmp_path, suffix):
+    n, width = 200_000, 100_000  # 80 GB of zeros, which take no room in the file
+    with h5py.File(tmp_path / f"late{suffix}", "w") as file:
+        features = file.create_dataset("features", (width, n) if suffix == ".mat" else (n, width), "f4")
+        rows = (slice(None, 100), 7) if suffix == ".mat" else (7, slice(None, 100))
+        features[rows] = np.arange(100)
+    (tmp_path / "images.txt").write_text("\n".join(map(str, range(n))))
+    found = read_features(tmp_path).of(["9", "7"])["late"]
+    assert found.shape == (2, width)
+    np.testing.assert_array_equal(found[:][:, :101], [[0] * 101, [*range(100), 0]])
+
+
+def test_tensors_of_an_old_file_and_of_other_precision_are_read(tmp_path):
+    torch.save({"features": torch.from_numpy(ROWS).bfloat16(), "images": NAMES}, tmp_path / "late.pt",
+               _use_new_zipfile_serialization=False)  # fmt: skip
+    np.testing.assert_allclose(read_features(tmp_path / "late.pt").of(WANTED)["late"][:], IN_ORDER, atol=0.01)
+
+
 # ---------------------------------------------------------------------- what extract and other tools write
 
 
