@@ -103,6 +103,10 @@ def extract(
     Features are exact activations, C * H * W of each layer's own token map; --grid, --pool or --reduce make them fewer.
 
     The same line goes on where an interrupted one stopped.
+
+    On several machines run the same line on each, under torchrun or Slurm, or tell each where the first one is:
+
+    MASTER_ADDR=first MASTER_PORT=29500 NODE_RANK=0 brainnet extract ... --num-nodes 2    (NODE_RANK=1 on the second)
     """
     with loading():
         import brainnet

@@ -31,6 +31,7 @@ from brainnet.store.identity import Source
 from brainnet.tokens import Backbone, Tokens
 
 ROWS, TOKENS = ".rows", "tokens.bin"
+MEETING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")  # by which machines find each other, of Lightning
 IN_PLACE = ("flatten", "global", ATTENTION, REGISTERS)  # pools that read a map as it lies
 
 
@@ -331,13 +332,11 @@ def launched(work: Work, out: Path, devices: int, num_nodes: int, finish: Callab
         finish: called with the rows when all are there; a function that can be sent to another process.
     """
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
     from torch.multiprocessing.spawn import ProcessRaisedException
 
-    started_by_others = TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
     accelerator = {"cuda": "cuda", "mps": "mps"}.get(torch.device(work.device).type, "cpu")
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes,
-                    strategy="ddp" if started_by_others else "ddp_spawn")  # fmt: skip
+                    strategy="ddp" if _started_by_others() else "ddp_spawn")  # fmt: skip
     try:
         return fabric.launch(_in_process, work, out, finish)
     except ProcessRaisedException as error:  # it has the other process' traceback for a text
@@ -348,12 +347,30 @@ def launched(work: Work, out: Path, devices: int, num_nodes: int, finish: Callab
         raise known[kind](said) from None
 
 
+def _started_by_others() -> bool:
+    """Whether torchrun or Slurm has started the processes of this command."""
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+    return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
+
+
 def processes(devices: int, num_nodes: int) -> tuple[int, int]:
-    """Processes on each machine, and machines: those of torchrun where that has started this process."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return devices, num_nodes
-    local = int(os.environ["LOCAL_WORLD_SIZE"])
-    return local, int(os.environ["WORLD_SIZE"]) // local
+    """Processes on each machine, and machines: those of torchrun where that has started this process.
+
+    Raises:
+        ValueError: several machines, which are not told how to find each other, and would wait for ever.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        return local, int(os.environ["WORLD_SIZE"]) // local
+    missing = [name for name in MEETING if name not in os.environ]
+    if num_nodes > 1 and missing and not _started_by_others():
+        raise ValueError(
+            f"{num_nodes} machines need {' and '.join(missing)} to find each other: start the same line on each under "
+            "torchrun or Slurm, or with MASTER_ADDR (the first machine), MASTER_PORT (a free port there) and NODE_RANK "
+            "(0, 1, ...) in the environment."
+        )
+    return devices, num_nodes
 
 
 def _in_process(fabric: Any, work: Work, out: Path, finish: Callable[[Rower, RowsFolder], Any]) -> Any:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -184,7 +185,47 @@ def test_processes_that_torchrun_has_started_share_the_work(pictures, tmp_path):
     assert "4.npy" in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_machines_that_are_told_of_each_other_share_the_work(pictures, tmp_path, devices):
+    """Two commands with the variables that Lightning reads, as they run on two machines."""
+    extract(pictures, tmp_path / "alone")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [pictures, "-b", "expansion:small", "-l", "2", "-l", "4", "--pool", "mean", "--batch-size", "2", "-q",
+             "--device", "cpu", "--devices", devices, "--num-nodes", 2, "--out", tmp_path / "out"]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port)}  # fmt: skip
+    machines = [
+        subprocess.Popen([sys.executable, "-m", "brainnet", "extract", *map(str, words)], stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, env={**environment, "NODE_RANK": rank})
+        for rank in "01"
+    ]  # fmt: skip
+    try:
+        said = [machine.communicate(timeout=300)[0] for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert content(tmp_path / "out") == content(tmp_path / "alone")
+    assert "4.npy" in said[0]
+    assert "4.npy" not in said[1]
+
+
+def test_machines_that_cannot_find_each_other_are_refused(pictures, tmp_path, monkeypatch):
+    """They would wait for one another until somebody looks."""
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    for name in ("MASTER_PORT", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match="MASTER_PORT and NODE_RANK to find each other"):
+        extract(pictures, tmp_path / "out", num_nodes=2, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_processes_of_torchrun_are_as_many_as_it_says(monkeypatch):
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
+        monkeypatch.setenv(name, "0")
     assert processes(2, 3) == (2, 3)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
