@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 import brainnet.cli.backbones
+import brainnet.cli.channels
 import brainnet.cli.comparison
 import brainnet.cli.datasets
 import brainnet.cli.encode

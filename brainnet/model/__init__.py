@@ -1,6 +1,13 @@
 """Read-outs: from a backbone's tokens to a prediction per voxel, by what each voxel selects."""
 
-from brainnet.model.channels import ChannelDirections, as_colours, cluster_channels, project, top_channels
+from brainnet.model.channels import (
+    ChannelDirections,
+    as_colours,
+    cluster_channels,
+    matched_clusters,
+    project,
+    top_channels,
+)
 from brainnet.model.factortopy import FactorTopy
 from brainnet.model.position_code import PositionalEncoding
 from brainnet.model.readout import READOUTS, Contributions, Readout
@@ -9,6 +16,7 @@ __all__ = [
     "ChannelDirections",
     "as_colours",
     "cluster_channels",
+    "matched_clusters",
     "project",
     "top_channels",
     "Contributions",

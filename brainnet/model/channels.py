@@ -267,3 +267,41 @@ def _percentiles(values, percentiles):
     import numpy as np  # torch.quantile refuses more than 16 million values
 
     return np.percentile(values, percentiles, axis=1)
+
+
+def matched_clusters(labels: Tensor, reference: Tensor) -> Tensor:
+    """The same clusters under the numbers of those that hold the same voxels in another run, so that colors agree.
+
+    Clusters are paired one to one so that as many voxels as possible have the same number in both (Kuhn 1955, Naval
+    Research Logistics 2). Those without a partner are numbered after all that the reference has.
+
+    Args:
+        labels: (n_voxels,) whole numbers, -1 for none.
+        reference: (n_voxels,) those of the other run.
+
+    Raises:
+        ValueError: other voxels.
+
+    >>> matched_clusters(torch.tensor([0, 0, 1, 2, -1]), torch.tensor([1, 1, 0, 0, 0])).tolist()
+    [1, 1, 0, 2, -1]
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if labels.shape != reference.shape or labels.ndim != 1:
+        raise ValueError(
+            f"labels {tuple(labels.shape)} and reference {tuple(reference.shape)} are of other voxels: clusters are "
+            "matched over the same ones."
+        )
+    labels, reference = labels.long().cpu(), reference.long().cpu()
+    names, theirs = (of[of >= 0].unique() for of in (labels, reference))
+    counts = np.array([[int(((labels == a) & (reference == b)).sum()) for b in theirs] for a in names])
+    pairs = zip(*linear_sum_assignment(-counts), strict=True) if counts.size else ()
+    new = {int(names[row]): int(theirs[column]) for row, column in pairs if counts[row, column]}
+    following = int(theirs.max()) + 1 if len(theirs) else 0
+    for name in names.tolist():
+        if name not in new:
+            new[name], following = following, following + 1
+    table = torch.full((int(labels.max()) + 2 if len(labels) else 1,), -1)
+    for name, number in new.items():
+        table[name] = number
+    return table[labels]  # -1 reads the last entry, which is -1

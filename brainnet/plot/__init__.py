@@ -11,6 +11,7 @@ _TOPICS = {
     "surface": ("flatmap", "slices"),
     "scene": ("Scene",),
     "folded": ("cortex", "cortex_maps"),
+    "channels": ("channel_images", "best_images", "Ranking"),
     "maps": ("selectors", "training"),
     "encoding": ("scores", "joint_histogram", "variance_split"),
     "by_layer": ("layers", "best_layer"),

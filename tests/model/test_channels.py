@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
-from brainnet.model import as_colours, cluster_channels, project, top_channels
+from brainnet.model import as_colours, cluster_channels, matched_clusters, project, top_channels
 from brainnet.model.channels import _in_metric, _weighted_ward
 from brainnet.tokens import Tokens
 
@@ -226,3 +226,18 @@ def test_colours_fill_their_range(rng, joint):
     np.testing.assert_allclose(colours[..., 1].numpy(), np.clip((values - low) / (high - low), 0, 1), atol=1e-5)
     with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
         as_colours(maps[:, :2])
+
+
+def test_clusters_matched_across_runs_keep_their_voxels_and_take_over_numbers(rng):
+    reference = torch.randint(0, 6, (400,), generator=rng)
+    order = torch.tensor([3, 5, 0, 1, 4, 2])
+    shuffled = torch.where(torch.arange(400) % 50 == 0, 2, order[reference])  # eight voxels changed their cluster
+    found = matched_clusters(shuffled, reference)
+    assert (found == reference).float().mean() > 0.97
+    assert torch.equal(found[:, None] == found, shuffled[:, None] == shuffled)
+    more = matched_clusters(torch.arange(8), torch.zeros(8, dtype=torch.long))
+    assert sorted(more.tolist()) == list(range(8))
+    assert matched_clusters(torch.full((3,), -1), torch.tensor([0, 1, 2])).tolist() == [-1, -1, -1]
+    assert matched_clusters(torch.tensor([0, 1]), torch.full((2,), -1)).tolist() == [0, 1]
+    with pytest.raises(ValueError, match="other voxels"):
+        matched_clusters(torch.zeros(3), torch.zeros(4))
