@@ -21,6 +21,7 @@ from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 from tests.dataset.readers.bids_folder import write_bids
 from tests.dataset.readers.brainscore_folder import write_brainscore
 from tests.dataset.readers.fmri_folders import write_bold5000, write_god, write_vim1
+from tests.dataset.readers.laion_folder import write_laion
 from tests.dataset.readers.moments_folder import write_moments
 from tests.dataset.readers.neuralset_stand_in import events, stand_in, write_study
 from tests.dataset.readers.nsd_folder import write_volume
@@ -80,6 +81,7 @@ WRITE = {
     "cowley_v4": write_session,
     "freemanziemba": write_freemanziemba,
     "god": write_god,
+    "laion_fmri": write_laion,
     "majajhong": write_brainscore,
     "things_eeg": write_things_eeg2,
     "things_fmri": write_things,
@@ -152,7 +154,7 @@ def test_rows_are_images_and_columns_are_places(dataset):
 
 
 def test_splits_are_disjoint_and_within_range(dataset):
-    assert list(dataset.splits) == ["train", "val", "test"]
+    assert list(dataset.splits)[:3] == ["train", "val", "test"]
     rows = torch.cat(list(dataset.splits.values()))
     assert all(part.dtype == torch.long and len(part) for part in dataset.splits.values())
     assert len(rows.unique()) == len(rows)

@@ -169,6 +169,7 @@ def choose_region(
     region: str,
     rois: Mapping[str, np.ndarray],
     everywhere: np.ndarray,
+    /,
     **sets: Callable[[str], bool],
 ) -> np.ndarray:
     """Which voxels are in any of some regions.
