@@ -25,7 +25,8 @@ import brainnet.cli.fit
 import brainnet.cli.layers
 import brainnet.cli.networks
 import brainnet.cli.rsa
-import brainnet.cli.runs  # noqa: F401
+import brainnet.cli.runs
+import brainnet.cli.searchlight_rdms  # noqa: F401
 
 # isort: on
 from brainnet.cli.process import end_at_once, keep_freed_memory
