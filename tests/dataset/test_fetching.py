@@ -17,6 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from brainnet import _download
+from brainnet._download import digest_of
 from brainnet.cli import app as cli
 from brainnet.dataset import DATASETS, ArrayDataset, get_dataset
 from brainnet.dataset.about import Download
@@ -158,6 +159,17 @@ def test_what_every_reader_says_can_be_planned(name, tmp_path, monkeypatch):
         assert not [file for file in plan.files if "{" in file.path + file.address or "*" in file.path + file.address]
 
 
+@pytest.mark.parametrize(("name", "folder"), [("images92", "algonauts2019"), ("images78", "algonauts2019"),
+                                              ("cowley_v4", "cowley_v4")])  # fmt: skip
+def test_checksums_are_those_of_the_files_that_the_readers_were_run_on(name, folder, test_data):
+    files = DATASETS[name].about.downloads
+    digests = [file for file in files if file.digest]
+    assert len(digests) >= 2
+    for file in digests:
+        assert digest_of(test_data / folder / file.path, "md5") == file.digest
+    assert {(test_data / folder / file.path).is_file() for file in files} == {True}
+
+
 @pytest.fixture
 def bucket(pages, monkeypatch, tmp_path):
     """The data set "bucket", whose files of a subject are a folder of a bucket."""
@@ -239,6 +251,7 @@ def test_two_at_once_are_refused(toy):
 
 STOPPED = """
 from brainnet import _download
+from brainnet._download import digest_of
 from brainnet.dataset import DATASETS, ArrayDataset, get_dataset
 from brainnet.dataset.about import Download
 from brainnet.dataset.buckets import Listed

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from brainnet._checks import check_word
+from brainnet.dataset.about import Download
 from brainnet.dataset.rdm_sets import RDMSet
 from brainnet.rsa import RDMs
 from brainnet.stimuli import Images, natural_sort
 
 SUFFIXES = (".npz", ".npy", ".mat", ".h5")
+# Net2Brain's repository at the commit in which it held the data of two sets itself
+NET2BRAIN = "https://raw.githubusercontent.com/cvai-roig-lab/Net2Brain/05ac462951ef792ff2ba70c4b97d5409a8e44289"
+
+
+def of_net2brain(n_pictures: int, rdms: Mapping[str, tuple[str, str]]) -> tuple[Download, ...]:
+    """The pictures and the RDMs of one of the two sets in Net2Brain's repository, under the names that are read here.
+
+    Args:
+        n_pictures: 92 or 78.
+        rdms: name of each file of RDMs, with its name there and its digest.
+    """
+    there = f"{NET2BRAIN}/input_data"
+    names = [f"image_{number:02d}.jpg" for number in range(1, n_pictures + 1)]
+    return (
+        *(Download(f"rdms_{n_pictures}/{name}", f"{there}/brain_data/{n_pictures}images/{old}", digest=digest)
+          for name, (old, digest) in rdms.items()),
+        *(Download(f"images_{n_pictures}/{name}", f"{there}/stimuli_data/{n_pictures}images/{name}") for name in names),
+    )  # fmt: skip
 
 
 class RDMFolder(RDMSet):

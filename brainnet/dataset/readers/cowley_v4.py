@@ -10,12 +10,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.arrays import ArrayDataset
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 
 LARGEST = "201025"
+REPOSITORY = "https://raw.githubusercontent.com/cowleygroup/V4_compact_models"
+RESPONSES = "d1b3526933e6bad537140a53b54abe797588f23b/data_V4_responses"  # the commit that brought all of them
+# name here, commit and place there, digest
+FILES = {
+    "images_201025.zip": ("af82f72c64315676b33fd5d416e06efdbd4028de/data_V4_responses/images/images_201025.zip",
+                          "md5:5fff3f4ad968c43a5aaa71281a27895c"),
+    "avg_201025.npy": (f"{RESPONSES}/responses_repeat_averaged/responses_201025.npy",
+                       "md5:98c58724b25cde73e38c3cca53697192"),
+    "images_210325.zip": ("c6b96b0d640f9abfc06912b0388e9ea5f23b5b77/data_V4_responses/images/images_210325.zip",
+                          "md5:4daeb9d079313d25ab244ab91af6aaaa"),
+    "avg_210325.npy": (f"{RESPONSES}/responses_repeat_averaged/responses_210325.npy",
+                       "md5:905fefebc72f351261ab7eeb7352e9d5"),
+    "raw_210325.npy": (f"{RESPONSES}/responses_raw/responses_210325.npy", "md5:f637bce156b0111d0ae48f3d069809b7"),
+}  # fmt: skip
 
 ABOUT = About(
     title="Macaque V4, Cowley et al. 2023",
@@ -28,14 +42,22 @@ ABOUT = About(
     layout="""images_<session>.zip
 avg_<session>.npy
 raw_<session>.npy""",
-    steps=("Clone the repository, and put the zip of photographs and the arrays of a session into one folder.",),
+    steps=(
+        "Of other sessions: put images_<session>.zip of data_V4_responses/images, and responses_<session>.npy of "
+        "responses_repeat_averaged and of responses_raw as avg_<session>.npy and raw_<session>.npy, into one folder.",
+    ),
     needs=("images_{session}*", "avg_{session}*.npy"),
+    downloads=tuple(
+        Download(name, f"{REPOSITORY}/{place}", digest=digest, option=f"session={name[-10:-4]}")
+        for name, (place, digest) in FILES.items()
+    ),
     cite="""@article{cowley2023compact,
   title={Compact deep neural network models of visual cortex},
   author={Cowley, Benjamin R. and Stan, Patricia L. and Pillow, Jonathan W. and Smith, Matthew A.},
   journal={bioRxiv}, year={2023}, doi={10.1101/2023.11.22.568315}
 }""",
-    verified="Run on the real recordings of sessions 201025 and 210325; scores are those of the preset v4_squeezenet.",
+    verified="Run on the real recordings of sessions 201025 and 210325; scores are those of the preset v4_squeezenet. "
+    "Nothing was fetched from the addresses yet.",
 )
 
 

@@ -12,21 +12,27 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from brainnet.dataset.about import About
-from brainnet.dataset.readers._rdm_folder import RDMFolder
+from brainnet.dataset.readers._rdm_folder import RDMFolder, of_net2brain
+
+RDMS = {
+    "fmri_EVC_RDMs.npz": ("fmri_T2_EVC_RDMs.npz", "md5:abfef29954efa14c884ed28131859a2c"),
+    "fmri_IT_RDMs.npz": ("fmri_T2_IT_RDMs.npz", "md5:c05d605c759bb28b6dcb9bf5a1af5f5d"),
+}
 
 ABOUT = About(
     title="78 images, Algonauts 2019",
     kind="RDMs",
     what="Fifteen people saw 78 photographs of objects on natural backgrounds in a scanner. Given are their RDMs in "
     "early visual cortex and in inferior temporal cortex; they are close to noise.",
-    where="Net2Brain packs them: https://github.com/cvai-roig-lab/Net2Brain holds addresses of its packages.",
+    where="Net2Brain, whose repository https://github.com/cvai-roig-lab/Net2Brain held them at the commit 05ac462.",
     terms="The terms of the data are not stated; Net2Brain's own licence is of the kind of BSD-3.",
     size="3.7 MB.",
     layout="""images_78/image_01.jpg ...
 rdms_78/fmri_EVC_RDMs.npz
 rdms_78/fmri_IT_RDMs.npz""",
-    steps=("Unpack Net2Brain's package of 78 images; the folder 78images may lie anywhere.",),
+    steps=("Or unpack Net2Brain's package of 78 images; the folder 78images may lie anywhere.",),
     needs=("**/fmri_*_RDMs.npz",),
+    downloads=of_net2brain(78, RDMS),
     cite="""@article{cichy2019algonauts,
   title={The {Algonauts} project: A platform for communication between the sciences of biological and artificial
          intelligence},
@@ -34,7 +40,8 @@ rdms_78/fmri_IT_RDMs.npz""",
           Lascelles, Alex and others},
   journal={arXiv preprint arXiv:1905.05675}, year={2019}
 }""",
-    verified="Run on the published RDMs and pictures; the noise ceilings are the challenge's own to four digits.",
+    verified="Run on the published RDMs and pictures; the noise ceilings are the challenge's own to four digits. "
+    "Nothing was fetched from the addresses yet.",
 )
 
 

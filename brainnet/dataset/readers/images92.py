@@ -12,21 +12,27 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from brainnet.dataset.about import About
-from brainnet.dataset.readers._rdm_folder import RDMFolder
+from brainnet.dataset.readers._rdm_folder import RDMFolder, of_net2brain
+
+RDMS = {
+    "fmri_EVC_RDMs.npz": ("fmri_EVC_RDMs.npz", "md5:d44eb80fed2d931f9915891504ba051d"),
+    "fmri_IT_RDMs.npz": ("fmri_IT_RDMs.npz", "md5:dca41a157fd1336a5aeb63d5e8097de3"),
+}
 
 ABOUT = About(
     title="92 images, Algonauts 2019",
     kind="RDMs",
     what="Fifteen people saw 92 photographs of faces, bodies, animals, plants and things on a white background in a "
     "scanner. Given are their RDMs in early visual cortex and in inferior temporal cortex.",
-    where="Net2Brain packs them: https://github.com/cvai-roig-lab/Net2Brain holds addresses of its packages.",
+    where="Net2Brain, whose repository https://github.com/cvai-roig-lab/Net2Brain held them at the commit 05ac462.",
     terms="The terms of the data are not stated; Net2Brain's own licence is of the kind of BSD-3.",
     size="2.5 MB.",
     layout="""images_92/image_01.jpg ...
 rdms_92/fmri_EVC_RDMs.npz
 rdms_92/fmri_IT_RDMs.npz""",
-    steps=("Unpack Net2Brain's package of 92 images; the folder 92images may lie anywhere.",),
+    steps=("Or unpack Net2Brain's package of 92 images; the folder 92images may lie anywhere.",),
     needs=("**/fmri_*_RDMs.npz",),
+    downloads=of_net2brain(92, RDMS),
     cite="""@article{cichy2014resolving,
   title={Resolving human object recognition in space and time},
   author={Cichy, Radoslaw Martin and Pantazis, Dimitrios and Oliva, Aude},
@@ -45,7 +51,8 @@ rdms_92/fmri_IT_RDMs.npz""",
           Lascelles, Alex and others},
   journal={arXiv preprint arXiv:1905.05675}, year={2019}
 }""",
-    verified="Run on the published RDMs and pictures; the noise ceilings are the challenge's own to four digits.",
+    verified="Run on the published RDMs and pictures; the noise ceilings are the challenge's own to four digits. "
+    "Nothing was fetched from the addresses yet.",
 )
 
 
