@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class Download:
     """A file that may be fetched without a form; or, with ``files``, a folder of a bucket of S3.
 
-    Words in braces in ``path`` and ``address`` are filled from the options, as in :class:`About`.
+    Words in braces in ``path``, ``address`` and ``files`` are filled from the options, as in :class:`About`.
 
     Args:
         path: where the reader looks for it, below the folder of the data set. Of an archive, the folder that its

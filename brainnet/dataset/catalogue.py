@@ -98,7 +98,8 @@ def downloads_of(name: str, options: Mapping[str, Any]) -> list[Download]:
         return all(str(chosen.get(option.strip())) == value.strip() for option, _, value in wanted)
 
     def filled(file: Download) -> Download:
-        return replace(file, path=with_options(file.path, chosen), address=with_options(file.address, chosen))
+        words = {part: with_options(getattr(file, part), chosen) for part in ("path", "address", "files")}
+        return replace(file, **words)
 
     return [filled(file) for file in about.downloads if is_for(file.option)] if about else []
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import check_word, warn_once
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers import _moments as files
 from brainnet.dataset.readers._checked import check_memory, check_subject, choose_region, held_out
@@ -30,6 +30,9 @@ from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace, surface_space
 
 VIDEOS_AT_ONCE = 25
+
+BUCKET = "https://s3.amazonaws.com/openneuro.org/ds005165"
+GLM = "derivatives/versionB/{space}/GLM"
 
 ABOUT = About(
     title="BOLD Moments",
@@ -51,6 +54,10 @@ stimuli/{train,test}/0001.mp4""",
         "Download the videos from the laboratory, and put the folders train and test into FOLDER/stimuli.",
     ),
     needs=("derivatives/versionB/{space}/GLM/sub-{subject:02d}/prepared_betas/*_organized_betas_task-test*.pkl",),
+    downloads=(
+        Download(GLM + "/sub-{subject:02d}", f"{BUCKET}/{GLM}" + "/sub-{subject:02d}/", files="[pR]*.pkl"),
+        Download(f"{GLM}/mask", f"{BUCKET}/{GLM}/mask/", files="*", option="space=MNI152"),
+    ),
     cite="""@article{lahner2024modeling,
   title={Modeling short visual events through the {BOLD} moments video f{MRI} dataset and metadata},
   author={Lahner, Benjamin and Dwivedi, Kshitij and Iamshchinina, Polina and Graumann, Monika and Lascelles, Alex and
@@ -58,7 +65,8 @@ stimuli/{train,test}/0001.mp4""",
   journal={Nature Communications}, volume={15}, year={2024}, doi={10.1038/s41467-024-50310-3}
 }""",
     verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
-    "That regions are places among the columns of the betas was seen in one public script only.",
+    "That regions are places among the columns of the betas was seen in one public script only. Nothing was fetched "
+    "from the bucket yet.",
 )  # fmt: skip
 
 

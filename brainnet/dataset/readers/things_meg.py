@@ -17,7 +17,7 @@ import numpy as np
 
 from brainnet._files import reading
 from brainnet._work import progress as show_progress
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers._checked import check_memory, check_subject, read_columns, there
 from brainnet.dataset.readers._meeg import AT_ONCE, Kept, split_by_concept
@@ -25,6 +25,9 @@ from brainnet.dataset.trials import conditions
 from brainnet.stimuli import Images
 
 KINDS = ("exp", "test", "catch")
+
+BUCKET = "https://s3.amazonaws.com/openneuro.org/ds004212"
+TABLE = "sourcedata/sample_attributes_P{subject}.csv"
 
 ABOUT = About(
     title="THINGS-MEG",
@@ -47,6 +50,11 @@ object_images/aardvark/aardvark_01b.jpg""",
     ),
     needs=("derivatives/preprocessed/preprocessed_P{subject}-epo.fif", "sourcedata/sample_attributes_P{subject}.csv",
            "object_images/*/*.jpg"),
+    downloads=(
+        Download("derivatives/preprocessed", f"{BUCKET}/derivatives/preprocessed/",
+                 files="preprocessed_P{subject}-epo*.fif"),
+        Download(TABLE, f"{BUCKET}/{TABLE}"),
+    ),
     cite="""@article{hebart2023things,
   title={{THINGS}-data, a multimodal collection of large-scale datasets for investigating object representations in
          human brain and behavior},
@@ -54,7 +62,8 @@ object_images/aardvark/aardvark_01b.jpg""",
           others},
   journal={eLife}, volume={12}, pages={e82580}, year={2023}, doi={10.7554/eLife.82580}
 }""",
-    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet.",
+    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
+    "Nothing was fetched from the bucket yet.",
 )  # fmt: skip
 
 
