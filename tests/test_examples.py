@@ -15,6 +15,8 @@ SMALLER = {
     "n_train=300, radius=15": "n_train=40, n_val=10, n_test=20, radius=6, progress=False",
     "n_train=60, n_test=40": "n_train=60, n_val=10, n_test=4, radius=12, progress=False",
     "n_permutations=200": "n_permutations=19",
+    "n_permutations=500": "n_permutations=19, progress=False",
+    '"training": 200, "test": 60': '"training": 40, "test": 20',
     "n_permutations=1000": "n_permutations=19, n_resamples=19",
     "n_train=300, n_val=25, n_test=50, radius=20": "n_train=60, n_val=10, n_test=50, radius=20, progress=False",
     "n_train=250, n_val=10, n_test=60": "n_train=50, n_val=10, n_test=20, progress=False",
