@@ -24,6 +24,7 @@ import brainnet.cli.features
 import brainnet.cli.fit
 import brainnet.cli.layers
 import brainnet.cli.networks
+import brainnet.cli.page
 import brainnet.cli.rsa
 import brainnet.cli.runs
 import brainnet.cli.searchlight_rdms  # noqa: F401

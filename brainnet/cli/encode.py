@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from brainnet.cli.page import page_beside
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
     Device,
@@ -19,6 +20,7 @@ from brainnet.cli.shared import (
     Precision,
     Quiet,
     Rename,
+    WithPage,
     app,
     out_console,
     renames,
@@ -103,6 +105,7 @@ def encode(
     rename: Rename = None,
     force: Force = False,
     figure_format: FigureFormat = "png,svg",
+    with_page: WithPage = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict every voxel by ridge and its kin, beside controls and noise ceilings.
@@ -139,6 +142,8 @@ def encode(
     )  # fmt: skip
     _report_encoding(encoding)
     out_console.print(f"\ntables, maps, figures and run card in {out}", highlight=False)
+    if with_page and (path := page_beside(out)):
+        out_console.print(f"page in {path}", highlight=False)
 
 
 def _report_encoding(encoding) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from brainnet.cli.page import page_beside
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
     Classes,
@@ -29,6 +30,7 @@ from brainnet.cli.shared import (
     Rename,
     Rows,
     SkipBad,
+    WithPage,
     app,
     images_of,
     out_console,
@@ -62,7 +64,7 @@ def demo(
         from brainnet.run.training import fit as fit_run
 
     metrics = fit_run(cfg, out, overwrite=replaceable, progress=not quiet)
-    _report(metrics, out)
+    _report(metrics, out, page_beside(out))
 
 
 @app.command()
@@ -88,6 +90,7 @@ def fit(
     ] = None,
     image_size: ImageSize = None,
     figure_format: FigureFormat = "png,svg",
+    with_page: WithPage = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and score one map, and fill a run folder with it.
@@ -109,7 +112,7 @@ def fit(
 
     metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, force=force, progress=not quiet)
     if metrics:  # empty in all but the first of several processes
-        _report(metrics, out)
+        _report(metrics, out, page_beside(out) if with_page else None)
 
 
 def _settings_of(
@@ -198,7 +201,7 @@ def plot(
         out_console.print(str(path), highlight=False)
 
 
-def _report(metrics: dict, out: Path) -> None:
+def _report(metrics: dict, out: Path, page: Path | None) -> None:
     """What a person wants to know at once; everything else is in the folder."""
     summary = metrics["test"]["all"]
     table = Table("roi", "voxels", "mean r", "mean R2", "share of the ceiling", box=None)
@@ -227,7 +230,9 @@ def _report(metrics: dict, out: Path) -> None:
     if recovery:
         _report_recovery(recovery)
     out_console.print(
-        f"\nmaps    {out / 'maps.png'}\nnumbers {out / 'metrics.json'}, {out / 'scores.csv'}", highlight=False
+        f"\nmaps    {out / 'maps.png'}\nnumbers {out / 'metrics.json'}, {out / 'scores.csv'}"
+        + (f"\npage    {page}" if page else ""),
+        highlight=False,
     )
 
 

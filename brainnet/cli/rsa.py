@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from brainnet.cli.page import page_beside
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
     Classes,
@@ -28,6 +29,7 @@ from brainnet.cli.shared import (
     Rename,
     Rows,
     SkipBad,
+    WithPage,
     app,
     err_console,
     images_of,
@@ -422,6 +424,7 @@ def run(
     key: Key = None,
     force: Force = False,
     figure_format: FigureFormat = "png,svg",
+    with_page: WithPage = False,
     quiet: Quiet = False,
 ) -> None:
     """Map where in a volume or on a surface one subject's patterns have the geometry of each model.
@@ -440,6 +443,7 @@ def run(
     )  # fmt: skip
     out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
                       highlight=False)  # fmt: skip
+    _leave_page(out, with_page)
 
 
 @searchlight_app.command()
@@ -458,6 +462,7 @@ def group(
     ] = 1000,
     seed: Seed = 0,
     figure_format: FigureFormat = "png,svg",
+    with_page: WithPage = False,
     quiet: Quiet = False,
 ) -> None:
     """Test the maps of several subjects: where a model scores above 0 in the population.
@@ -469,6 +474,12 @@ def group(
 
     found = search_group(folders, out, contrast=contrast, n_permutations=permutations, seed=seed, progress=not quiet)
     out_console.print(f"{found!r}\nmaps, figure and run card in {out}", highlight=False)
+    _leave_page(out, with_page)
+
+
+def _leave_page(out: Path, wanted: bool) -> None:
+    if wanted and (path := page_beside(out)):
+        out_console.print(f"page in {path}", highlight=False)
 
 
 def _print_read(tables) -> None:

@@ -36,6 +36,9 @@ Grid = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+WithPage = Annotated[
+    bool, typer.Option("--page", help="Leave an interactive page of the maps, page.html, beside the results.")
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Begin also where the forecast says that memory or disk will not be enough.")
 ]

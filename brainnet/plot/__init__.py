@@ -24,6 +24,7 @@ _TOPICS = {
     "sensors": ("time_course", "sensor_times"),
     "courses": ("rsa_layers", "rsa_time", "time_by_time"),
     "search": ("searchlight",),
+    "interactive": ("page", "PageMap", "PageRun"),
     "saving": ("save", "saved_as"),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _TOPICS)

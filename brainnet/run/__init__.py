@@ -10,6 +10,7 @@ _FILES = {
     "results": ("redraw",),
     "encoding": ("encode_subjects",),
     "classes": ("classify",),
+    "page": ("write_page",),
     "extraction": ("extract", "extract_features"),
     "feature_files": ("read_features",),
     "feature_parts": ("merge_features", "split_features"),

@@ -84,7 +84,7 @@ def predict(
             raise ValueError(f"--{asked} chooses among the fits of `brainnet encode`, and {run} is no such folder.")
         model = load_model(run)
         photographs = readable_pictures(photographs, skip_bad, progress=progress)
-        n_voxels, parts = model.space.n_voxels, _of_map(model, photographs, batch_size, place, progress)
+        n_voxels, parts = model.space.n_voxels, predicted_by_map(model, photographs, batch_size, place, progress)
     target = out / "predictions.npy"
     clock = Clock()
     with claimed(out, kind_of(out) or KIND):
@@ -110,7 +110,7 @@ def predict(
     return target
 
 
-def _of_map(
+def predicted_by_map(
     model: PLModel, images: Images, batch_size: int, device: torch.device, progress: bool
 ) -> Iterator[tuple[slice, Tensor]]:
     """Places of some images and their predictions by a trained map, one batch after the other."""

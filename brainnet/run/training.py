@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 
 BEGUN = ("run.json", "checkpoints", "config.yaml")
 RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "scores_*.csv", "metrics.json", "maps.png",
-           "maps.svg", "maps.pdf", "window_share.*", "time.*", "sensors.*", "checkpoints", "log/maps/epoch*.png",
-           "log/metrics*.csv")  # fmt: skip
+           "maps.svg", "maps.pdf", "window_share.*", "time.*", "sensors.*", "page.html", "checkpoints",
+           "log/maps/epoch*.png", "log/metrics*.csv")  # fmt: skip
 ON_THE_WAY = (  # may change at a resume
     "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY", "CUDA_GRAPH"
 )  # fmt: skip
