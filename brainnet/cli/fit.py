@@ -1,4 +1,4 @@
-"""Commands that train a map and use it: demo, fit, predict, plot."""
+"""Commands that train a map and use it: demo, fit, predict."""
 
 from __future__ import annotations
 
@@ -27,14 +27,12 @@ from brainnet.cli.shared import (
     Overrides,
     Overwrite,
     Quiet,
-    Rename,
     Rows,
     SkipBad,
     WithPage,
     app,
     images_of,
     out_console,
-    renames,
 )
 
 
@@ -182,23 +180,6 @@ def predict(
         subject=subject, network=network, method=method, layer=layer,
     )  # fmt: skip
     out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
-
-
-@app.command()
-def plot(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    rename: Rename = None,
-    figure_format: FigureFormat = "png,svg",
-) -> None:
-    """Draw the maps of a finished run again.
-
-    brainnet plot run --format pdf --rename "V1v=ventral V1"
-    """
-    with loading():
-        from brainnet.run.results import redraw
-
-    for path in redraw(run, rename=renames(rename)):
-        out_console.print(str(path), highlight=False)
 
 
 def _report(metrics: dict, out: Path, page: Path | None) -> None:

@@ -12,6 +12,7 @@ _TOPICS = {
     "scene": ("Scene",),
     "folded": ("cortex", "cortex_maps"),
     "channels": ("channel_images", "best_images", "Ranking"),
+    "selector_figures": ("layer_weights", "layer_profile", "field_coverage", "certainty"),
     "maps": ("selectors", "training"),
     "encoding": ("scores", "joint_histogram", "variance_split"),
     "by_layer": ("layers", "best_layer"),

@@ -144,7 +144,8 @@ def cortex_maps(
         space: a surface, or a volume in MNI coordinates.
         scene: a surface by its name, or a :class:`~brainnet.plot.scene.Scene`.
         looks: name -> any of cmap, vmin, vmax, threshold, label, categories and colors, as for :func:`cortex`.
-        shared: whether the maps of numbers have one scale, from the least to the greatest value of all.
+        shared: whether the maps, all of numbers, have one scale, from the least to the greatest value of all, and one
+            legend.
         columns: maps in a row.
         alpha: (n_voxels,) opacity of all.
         outlines: regions to outline in all.
@@ -184,22 +185,25 @@ def cortex_maps(
         ]
     tall = across / canvas.aspect
     rows = -(-len(names) // columns)
-    cell = ABOVE + tall + BELOW
-    figure = new_figure((inches(width), rows * cell + 0.05))
+    below = 0.2 if shared else BELOW
+    cell, foot = ABOVE + tall + below, 0.5 * shared
+    figure = new_figure((inches(width), rows * cell + foot + 0.05))
     borders = {name: canvas.border(mask) for name, mask in masks.items()}
     for number, (name, values, look, line) in enumerate(zip(names, arrays, own, lines, strict=True)):
         row, column = divmod(number, columns)
-        left, floor = SIDE + column * (across + SIDE), (rows - 1 - row) * cell
-        ax = add_axes(figure, (left, floor + BELOW, across, tall))
+        left, floor = SIDE + column * (across + SIDE), foot + (rows - 1 - row) * cell
+        ax = add_axes(figure, (left, floor + below, across, tall))
         wide, high = figure.get_size_inches()
-        figure.text(left / wide, (floor + BELOW + tall + 0.05) / high, short(name, 60), fontsize=9.5, weight="bold",
+        figure.text(left / wide, (floor + below + tall + 0.05) / high, short(name, 60), fontsize=9.5, weight="bold",
                     color=INK, va="bottom")  # fmt: skip
         legend = draw_map(ax, canvas, values, look, alpha, directions=number == 0)
         draw_borders(ax, canvas, borders)
         if line is not None and line.any():
             canvas.border(line).draw(ax, width=1.1, halo=True)
-        if legend is not None:
+        if legend is not None and not shared:
             legend(add_axes(figure, (left + 0.22 * across, floor + 0.4, 0.56 * across, 0.1)))
+        elif legend is not None and number == 0:
+            legend(add_axes(figure, (0.5 * (inches(width) - 2.4), 0.38, 2.4, 0.1)))
     title_above(figure, title)
     note_below(figure, note)
     return figure

@@ -222,7 +222,9 @@ def _write_card(
     put_card(out, card, clock, ("model.ckpt", "selectors.npz", "scores.csv", "metrics.json"))
 
 
-def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished: bool = True) -> list[Path]:
+def redraw(
+    run: str | Path, rename: Mapping[str, str] | None = None, *, finished: bool = True, scene: Any = None
+) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
     Of a read-out with a field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of
@@ -235,6 +237,7 @@ def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished
         run: the folder.
         rename: old name -> new name of regions, in the picture.
         finished: whether its tables are those that its card tells of.
+        scene: surface on which maps are drawn, see :class:`brainnet.plot.Scene`; None is the flat map.
 
     Raises:
         FileNotFoundError: no finished run there.
@@ -263,10 +266,12 @@ def redraw(run: str | Path, rename: Mapping[str, str] | None = None, *, finished
     r, ceiling = torch.tensor(scores["r"].to_numpy()), None if ceiling is None else torch.tensor(ceiling.to_numpy())
     figures = {}
     if "selectors.npz" in present:
-        given = _read_selectors(run / "selectors.npz") | _left_out(cfg)
+        given = read_selectors(run / "selectors.npz") | _left_out(cfg)
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
-        figures["maps"] = plot.selectors(**given, title=title, scores=r, noise_ceiling=ceiling, fade=not control)
+        figures["maps"] = plot.selectors(
+            **given, title=title, scores=r, noise_ceiling=ceiling, fade=not control, scene=scene
+        )
         if share is not None:
             figures["window_share"] = plot.window_share(
                 share, given["space"], position=given["chosen"].space, width=given.get("width"), title=title,
@@ -294,7 +299,7 @@ def _left_out(cfg: CfgNode | None) -> dict[str, Any]:
     return {"leave_out": ("layer", "scale", "channels"), "note": "they mean nothing where training starts from ridge"}
 
 
-def _read_selectors(path: Path) -> dict[str, Any]:
+def read_selectors(path: Path) -> dict[str, Any]:
     """What :func:`brainnet.plot.selectors` takes, of a ``selectors.npz``."""
     with reading(path, "file of selectors"):
         with np.load(path, allow_pickle=False) as archive:

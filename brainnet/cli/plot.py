@@ -1,0 +1,108 @@
+"""The command plot: the maps of finished runs, drawn again, one by one or side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainnet.cli.process import loading
+from brainnet.cli.shared import FigureFormat, Rename, app, out_console, renames
+
+SURFACE = "What of the cortex is shown"
+SINGLE = "One map, at the size of a publication"
+
+
+Surface = Annotated[
+    str | None, typer.Option(help="flat (the default), inflated, pial, white or sphere.", rich_help_panel=SURFACE)
+]
+Views = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--view",
+        help="lateral, medial, ventral, dorsal, anterior or posterior. Repeat for several. Default: the first two.",
+        rich_help_panel=SURFACE,
+    ),
+]
+Hemisphere = Annotated[str | None, typer.Option(help="left or right. Default: both.", rich_help_panel=SURFACE)]
+Relief = Annotated[
+    float, typer.Option(min=0, max=1, help="How far light on the folds darkens colors.", rich_help_panel=SURFACE)
+]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="Draw this map alone: r, ceiling_share, layer, depth, scale, entropy, x, y, cluster, layer:NAME. "
+        "Repeat for several. With several runs: the maps that are compared.",
+        rich_help_panel=SINGLE,
+    ),
+]
+Regions = Annotated[
+    list[str] | None, typer.Option("--roi", help="Regions to outline. Default: all.", rich_help_panel=SINGLE)
+]
+NoFade = Annotated[bool, typer.Option("--no-fade", help="Do not fade where the score is low.", rich_help_panel=SINGLE)]
+ColorMap = Annotated[str | None, typer.Option("--cmap", help="Color map of matplotlib.", rich_help_panel=SINGLE)]
+Lowest = Annotated[float | None, typer.Option(help="Value of the lowest color.", rich_help_panel=SINGLE)]
+Highest = Annotated[float | None, typer.Option(help="Value of the highest color.", rich_help_panel=SINGLE)]
+Threshold = Annotated[
+    float | None, typer.Option(help="Leave out values nearer to 0 than this.", rich_help_panel=SINGLE)
+]
+Width = Annotated[str, typer.Option(help="Width of the figure: 85mm, 17.4cm or 6.5in.", rich_help_panel=SINGLE)]
+Dpi = Annotated[float, typer.Option(min=20, help="Pixels an inch.", rich_help_panel=SINGLE)]
+
+
+@app.command()
+def plot(
+    run: Annotated[list[Path], typer.Argument(help="Folder of a finished run, or several, to be compared.")],
+    rename: Rename = None,
+    figure_format: FigureFormat = "png,svg",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the figures: the run itself, or 'comparison'.")
+    ] = None,
+    surface: Surface = None,
+    view: Views = None,
+    hemisphere: Hemisphere = None,
+    relief: Relief = 0.0,
+    one_map: Maps = None,
+    roi: Regions = None,
+    no_fade: NoFade = False,
+    cmap: ColorMap = None,
+    vmin: Lowest = None,
+    vmax: Highest = None,
+    threshold: Threshold = None,
+    width: Width = "6.5in",
+    dpi: Dpi = 200,
+) -> None:
+    """Draw the maps of a finished run again, one of them for a paper, or several runs side by side.
+
+    brainnet plot run --format pdf --rename "V1v=ventral V1"
+
+    brainnet plot run --map depth --surface inflated --view ventral --width 85mm --dpi 300
+
+    brainnet plot run_a run_b --out comparison
+    """
+    with loading():
+        from brainnet.plot.scene import Scene
+        from brainnet.run.results import redraw
+        from brainnet.run.run_maps import compare_maps, draw_map, draw_selectors, has_selectors
+
+    scene = None
+    if surface or view or hemisphere or relief:
+        folded = surface or ("inflated" if view else "flat")
+        scene = Scene(folded, tuple(view or ("lateral", "medial")), hemisphere, relief)
+    if len(run) > 1:
+        paths = compare_maps(run, out or Path("comparison"), scene=scene, maps=one_map or ())
+    elif one_map:
+        paths = []
+        for name in one_map:
+            paths += draw_map(
+                run[0], name, out, scene=scene, fade=not no_fade, outlines=roi or True, dpi=dpi, width=width, cmap=cmap,
+                vmin=vmin, vmax=vmax, threshold=threshold,
+            )  # fmt: skip
+    else:
+        paths = redraw(run[0], rename=renames(rename), scene=scene)
+        if has_selectors(run[0]):
+            paths += draw_selectors(run[0], scene)
+    for path in paths:
+        out_console.print(str(path), highlight=False)
