@@ -21,6 +21,7 @@ def calls(monkeypatch):
     """Notes what ``fit`` and ``predict`` are given, and runs neither."""
     noted = []
     monkeypatch.setattr(run, "fit", lambda cfg, out, **options: noted.append((cfg, out, options)) or METRICS)
+    monkeypatch.setattr("brainnet.cli.fit.page_beside", lambda out: out / "page.html")
     monkeypatch.setattr(
         prediction, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy"
     )
