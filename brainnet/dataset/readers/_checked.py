@@ -15,7 +15,6 @@ from brainnet._checks import nearest
 from brainnet._files import reading
 from brainnet._work import free_bytes, size
 from brainnet.dataset.base import random_splits
-from brainnet.dataset.trials import Conditions
 
 AT_ONCE = 16  # volumes in memory at a time
 
@@ -199,11 +198,6 @@ def choose_region(
     if not inside.any():
         raise ValueError(f"no voxel is in the region {region!r}.")
     return inside
-
-
-def first_groups(found: Conditions) -> np.ndarray:
-    """(n_conditions,) the session or run of each condition's first trial, to leave one out."""
-    return np.array([labels[0] for labels in found.groups or ()])
 
 
 def ordered_by(labels: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray]]:

@@ -85,27 +85,28 @@ def session_files(folder: Path, space: str) -> list[list[Path]]:
     return sessions[: there[-1]]
 
 
-def read_session(paths: list[Path], space: str, columns: list[np.ndarray]) -> np.ndarray:
-    """The betas of a session, (750, n_columns) float32 in percent signal change; NaN where nothing was measured.
+def read_session(paths: list[Path], space: str, columns: list[np.ndarray], n_trials: int = TRIALS) -> np.ndarray:
+    """The betas of a session, (n_trials, n_columns) float32 in percent signal change; NaN where nothing was measured.
 
     Args:
         paths: of :func:`session_files`.
         space: which they are of.
         columns: for each file, (n_vertices,) or (X, Y, Z) bool: the places to read.
+        n_trials: of a file.
 
     Raises:
         ValueError: a shape or a type that is not the published one.
     """
-    parts = [_read(path, space, inside) for path, inside in zip(paths, columns, strict=True)]
+    parts = [_read(path, space, inside, n_trials) for path, inside in zip(paths, columns, strict=True)]
     return np.concatenate(parts, 1) if len(parts) > 1 else parts[0]
 
 
-def _read(path: Path, space: str, inside: np.ndarray) -> np.ndarray:
+def _read(path: Path, space: str, inside: np.ndarray, n_trials: int) -> np.ndarray:
     if space == "fsaverage":
-        values = _fsaverage(path, inside)
+        values = _fsaverage(path, inside, n_trials)
     else:
-        values = np.empty((TRIALS, int(inside.sum())), np.float32)
-        blocks = _hdf5(path, inside) if path.suffix == ".hdf5" else _nifti(path, inside)
+        values = np.empty((n_trials, int(inside.sum())), np.float32)
+        blocks = (_hdf5 if path.suffix == ".hdf5" else _nifti)(path, inside, n_trials)
         for start, block in blocks:
             values[start : start + len(block)] = block
         values /= SCALE
@@ -113,18 +114,18 @@ def _read(path: Path, space: str, inside: np.ndarray) -> np.ndarray:
     return values
 
 
-def _fsaverage(path: Path, inside: np.ndarray) -> np.ndarray:
+def _fsaverage(path: Path, inside: np.ndarray, n_trials: int) -> np.ndarray:
     import nibabel
 
     with reading(path, "MGH file"):
         image = nibabel.load(path)
         data = image.dataobj
-        _expect(path, image.shape, (len(inside), 1, 1, TRIALS), "vertices x 1 x 1 x trials")
+        _expect(path, image.shape, (len(inside), 1, 1, n_trials), "vertices x 1 x 1 x trials")
         _expect_type(path, data.dtype, "f", "betas on fsaverage are floats in percent signal change")
         return np.ascontiguousarray(np.asarray(data)[inside, 0, 0].T, dtype=np.float32)
 
 
-def _hdf5(path: Path, inside: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _hdf5(path: Path, inside: np.ndarray, n_trials: int) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks of trials; the axes are MATLAB's, so they come reversed."""
     import h5py
 
@@ -132,23 +133,23 @@ def _hdf5(path: Path, inside: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         if "betas" not in file:
             raise ValueError(f"{path} has no data set betas; it has {', '.join(file) or 'none'}.")
         data = file["betas"]
-        _expect(path, data.shape, (TRIALS, *inside.shape[::-1]), "trials x space, MATLAB's axes reversed")
+        _expect(path, data.shape, (n_trials, *inside.shape[::-1]), "trials x space, MATLAB's axes reversed")
         _expect_type(path, data.dtype, "iu", "betas in HDF5 files are whole numbers, percent signal change times 300")
-        for start in range(0, TRIALS, AT_ONCE):
+        for start in range(0, n_trials, AT_ONCE):
             block = data[start : start + AT_ONCE]
             yield start, block.transpose(0, *range(block.ndim - 1, 0, -1))[:, inside]
 
 
-def _nifti(path: Path, inside: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _nifti(path: Path, inside: np.ndarray, n_trials: int) -> Iterator[tuple[int, np.ndarray]]:
     import nibabel
 
     with reading(path, "NIfTI file"):
         image = nibabel.load(path)
-        _expect(path, image.shape, (*inside.shape, TRIALS), "x, y, z, trials")
+        _expect(path, image.shape, (*inside.shape, n_trials), "x, y, z, trials")
         _expect_type(path, image.get_data_dtype(), "iu", "betas in volumes are whole numbers, percent signal change "
                      "times 300")  # fmt: skip
         data = np.asanyarray(image.dataobj)  # a compressed file can be read from its start only
-        for start in range(0, TRIALS, AT_ONCE):
+        for start in range(0, n_trials, AT_ONCE):
             yield start, data[inside, start : start + AT_ONCE].T
 
 

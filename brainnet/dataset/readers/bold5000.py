@@ -30,7 +30,6 @@ from brainnet.dataset.readers._checked import (
     check_subject,
     choose_region,
     expect_type,
-    first_groups,
     held_out,
     read_volumes,
     there,
@@ -140,7 +139,7 @@ class BOLD5000(ResponseDataset):
             noise_ceiling_definition=f"{ceiling.definition}, about K = {ceiling.n_repeats}",
             n_repeats=ceiling.n_repeats,
         )
-        self.trials, self.groups = found, first_groups(found)
+        self.trials, self.groups = found, found.first_groups()
 
     @classmethod
     def from_settings(

@@ -22,7 +22,7 @@ from brainnet._checks import check_word
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers._bdpy import BData
-from brainnet.dataset.readers._checked import check_memory, check_subject, choose_region, first_groups, held_out
+from brainnet.dataset.readers._checked import check_memory, check_subject, choose_region, held_out
 from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images, is_picture
@@ -76,7 +76,7 @@ class GOD(ResponseDataset):
 
     Attributes:
         trials: the :class:`~brainnet.dataset.trials.Conditions` the responses are from.
-        groups: (n_images,) the run of each image's first trial; empty where the file has no runs.
+        groups: (n_images,) the run of each image's first trial; None where the file has no runs.
 
     Raises:
         FileNotFoundError: a file is missing; names it.
@@ -131,7 +131,7 @@ class GOD(ResponseDataset):
             noise_ceiling_definition=f"{ceiling.definition}, about K = {ceiling.n_repeats}",
             n_repeats=ceiling.n_repeats,
         )
-        self.trials, self.groups = found, first_groups(found)
+        self.trials, self.groups = found, found.first_groups()
 
     @classmethod
     def from_settings(

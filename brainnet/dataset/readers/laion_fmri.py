@@ -28,7 +28,6 @@ from brainnet.dataset.readers._checked import (
     check_memory,
     check_subject,
     choose_region,
-    first_groups,
     held_out,
     read_volumes,
 )
@@ -152,7 +151,7 @@ class LaionFMRI(ResponseDataset):
             further_ceilings=further,
             n_repeats=ceiling.n_repeats,
         )
-        self.trials, self.groups = found, first_groups(found)
+        self.trials, self.groups = found, found.first_groups()
 
     @classmethod
     def from_settings(

@@ -34,9 +34,10 @@ from brainnet.space.atlases import read_names
 from brainnet.stimuli import Images
 
 SPACES = (*files.SURFACES, *files.VOLUMES)
-SPLITS = ("shared1000", "shared515", "algonauts", "random")
+SPLITS = ("shared1000", "shared872", "shared515", "algonauts", "random")
 IMAGES = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
 FIRST_30 = 30 * files.TRIALS  # trials that every subject saw
+FIRST_27 = 27 * files.TRIALS  # and those of them that were published from the beginning
 
 
 ABOUT = About(
@@ -76,6 +77,8 @@ class NSD(ResponseDataset):
     tokens. Splits:
 
         shared1000  test: the shared images that the subject saw; "val" is drawn from the others
+        shared872   test: the 872 shared images in the challenge of 2023 for all subjects, those that came in the
+                    first 27 sessions; val: the other shared images
         shared515   test: the 515 images that all subjects saw three times; val: the other shared images
         algonauts   test: images shown in the last three sessions only; "val" is drawn from the others
         random      test and val are drawn
@@ -344,6 +347,8 @@ def _splits(
     if split == "algonauts":
         early = np.unique(order[: -3 * files.TRIALS])
         held = ~np.isin(places, early)
+    elif split == "shared872":
+        held = shared & np.isin(places, order[:FIRST_27])
     elif split == "shared515":
         thrice = np.flatnonzero(np.bincount(order[:FIRST_30], minlength=files.SHARED)[: files.SHARED] >= 3)
         held = np.isin(places, thrice)
@@ -354,7 +359,7 @@ def _splits(
             f"the split {split!r} holds {int(held.sum())} of {len(places)} images back, in these sessions."
         )
     rest = np.flatnonzero(~held)
-    if split == "shared515":
+    if split in ("shared515", "shared872"):
         validation = np.flatnonzero(shared & ~held)
         return {"train": torch.from_numpy(np.flatnonzero(~shared)), "val": torch.from_numpy(validation),
                 "test": torch.from_numpy(np.flatnonzero(held))}  # fmt: skip

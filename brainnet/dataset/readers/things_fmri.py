@@ -26,7 +26,6 @@ from brainnet.dataset.readers._checked import (
     check_memory,
     check_subject,
     choose_region,
-    first_groups,
     held_out,
     ordered_by,
     read_volume,
@@ -144,7 +143,7 @@ class ThingsFMRI(ResponseDataset):
             else f"published nc_testset, of the mean of K = {own.n_repeats} trials",
             n_repeats=own.n_repeats,
         )  # fmt: skip
-        self.trials, self.groups = found, first_groups(found)
+        self.trials, self.groups = found, found.first_groups()
 
     @classmethod
     def from_settings(

@@ -144,3 +144,34 @@ def write_surface(root: Path, subject: int = 1) -> Planted:
     (label / "HCP_MMP1.mgz.ctab").write_text("0 Unknown\n1 V1 0 0 0\n2 MST 0 0 0\n")
     write_images(root, rows[subject - 1][order[:2]])
     return Planted(root, order, rows, signal, betas[None])
+
+
+def write_synthetic(root: Path, subject: int = 1, version: str = "betas_fithrf") -> tuple[np.ndarray, np.ndarray]:
+    """NSD-synthetic in the volume of :func:`write_volume`: the picture of each trial from 0, and the betas."""
+    import h5py
+    from scipy.io import savemat
+
+    generator = np.random.default_rng(8)
+    order = generator.permutation(np.r_[np.tile(np.arange(284), 2), np.arange(744 - 568)])
+    folder = root / "nsddata/experiments/nsdsynthetic"
+    folder.mkdir(parents=True, exist_ok=True)
+    savemat(folder / "nsdsynthetic_expdesign.mat", {"masterordering": order[None] + 1.0})
+    inside = np.zeros(GRID, bool)
+    inside[1:5, 1:4, 1:3] = True
+    signal = generator.normal(size=(284, int(inside.sum())))
+    betas = 2 + signal[order] + 0.7 * generator.normal(size=(744, signal.shape[1]))
+    volume = np.zeros((*GRID, 744), np.int16)
+    volume[inside] = np.round(300 * betas).T
+    folder = root / f"nsddata_betas/ppdata/subj{subject:02d}/func1pt8mm/nsdsynthetic{version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with h5py.File(folder / "betas_nsdsynthetic.hdf5", "w") as file:
+        file["betas"] = volume.transpose(3, 2, 1, 0)
+    folder = root / "nsddata_stimuli/stimuli/nsdsynthetic"
+    folder.mkdir(parents=True, exist_ok=True)
+    sets = (("nsdsynthetic_stimuli", 220), (f"nsdsynthetic_colorstimuli_subj{subject:02d}", 64))
+    for number, (name, count) in enumerate(sets, 1):
+        pixels = np.zeros((count, 20, 30, 3), np.uint8)
+        pixels[:, 0, 0] = np.stack([np.arange(count), np.full(count, number), np.full(count, 9)], 1)
+        with h5py.File(folder / f"{name}.hdf5", "w") as file:
+            file["imgBrick"] = pixels
+    return order, np.round(300 * betas) / 300

@@ -123,7 +123,7 @@ def test_one_wrong_file(planted, tmp_path, name):
 def test_standardization_needs_runs(planted, tmp_path):
     shutil.copytree(planted.root, tmp_path / "g")
     _rename(b"Run", b"Other")(tmp_path / "g")
-    assert len(GOD(tmp_path / "g").groups) == 0
+    assert GOD(tmp_path / "g").groups is None
     with pytest.raises(ValueError, match="no key 'Run'"):
         GOD(tmp_path / "g", standardize=True)
 
