@@ -59,6 +59,8 @@ def test_an_unknown_option_or_name_is_the_users_mistake(folder):
         check_folder("nsd", folder, subjct=2)
     with pytest.raises(ValueError, match="'nds'.*'nsd'"):
         check_folder("nds", folder)
+    with pytest.raises(ValueError, match="'simulated'.*no folder"):
+        check_folder("simulated", folder)
 
 
 class Failing(ArrayDataset):
