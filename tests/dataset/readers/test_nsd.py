@@ -12,10 +12,15 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from brainnet.dataset.base import DATASETS
+from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.readers import _nsd as files
 from brainnet.dataset.readers.nsd import NSD
+from brainnet.encode import encode
 from brainnet.scores import ceiling_from_ncsnr, ncsnr
+from brainnet.space import BrainSpace
+from brainnet.stimuli import Images
+from brainnet.store import TokenStore
+from brainnet.tokens import Preprocessing
 from tests.dataset.readers.nsd_folder import GRID, TRIALS, write_design, write_images, write_surface, write_volume
 
 VOLUME = {"space": "func1pt8mm", "version": "betas_fithrf", "progress": False}
@@ -251,6 +256,62 @@ def test_wrong_options_are_one_line(planted, options, words):
 def test_a_folder_inside_is_told_where_the_root_is(planted):
     with pytest.raises(FileNotFoundError, match=f"Did you mean {planted.root}"):
         NSD(planted.root / "nsddata", 1, **VOLUME)
+
+
+class Counting:
+    """Two layers of tokens of tiny pictures, and how many pictures it was shown."""
+
+    preprocessing = Preprocessing(size=(8, 8), mean=(0.5,) * 3, std=(0.25,) * 3)
+
+    def __init__(self):
+        self.n_shown = 0
+
+    def get_tokens(self, images):
+        self.n_shown += len(images)
+        early = torch.nn.functional.avg_pool2d(images, 4)
+        late = torch.nn.functional.avg_pool2d((images[:, :1] * images[:, 1:2]).abs(), 4)
+        return {"early": early, "late": late}, {"early": early.mean((2, 3)), "late": late.mean((2, 3))}
+
+
+def test_eight_subjects_share_one_store_of_tokens():
+    """907 pictures that all saw and 30 of each one's own, in eight orders: each is shown to the network once."""
+    generator = np.random.default_rng(0)
+    n_shared, n_own, n_subjects = 907, 30, 8
+    rows = np.sort(generator.choice(73_000, n_shared + n_subjects * n_own, replace=False))
+    ids = [f"nsd-{row:05d}" for row in rows]
+    pixels = generator.integers(0, 256, (len(ids), 8, 8, 3), np.uint8)
+    backbone = Counting()
+    store = TokenStore.build(backbone, Images(pixels, ids), batch_size=64, progress=False)
+    n_shown = backbone.n_shown
+    assert n_shown <= len(ids) + 2  # a pair tells the shapes of its tokens
+    subjects, truth = {}, {}
+    for n in range(n_subjects):
+        own = n_shared + n * n_own + np.arange(n_own)
+        order = generator.permutation(np.r_[np.arange(n_shared), own])
+        chosen = store.select([ids[place] for place in order])
+        truth[f"subj{n + 1:02d}"] = late = generator.random(6) < 0.5
+        drive = [chosen.features(layer, "flatten") for layer in ("early", "late")]
+        drive = [(part - part.mean(0)) / part.std(0) for part in drive]
+        drive = [(part @ torch.from_numpy(generator.normal(size=(part.shape[1], 6))).float()).numpy() for part in drive]
+        responses = np.where(late, *drive[::-1]) + 0.5 * generator.normal(size=(len(order), 6))
+        test = np.flatnonzero(order < 300)  # pictures that all subjects saw
+        train = np.flatnonzero(order >= 300)
+        names = [ids[place] for place in order]
+        subjects[f"subj{n + 1:02d}"] = ResponseDataset(
+            names, responses.astype(np.float32), BrainSpace.free(6), {"train": train, "test": test}
+        )
+    assert len({tuple(data.image_ids) for data in subjects.values()}) == n_subjects
+    found = encode(lambda name: store.select(subjects[name].image_ids), subjects, n_resamples=5, progress=False)
+    for name, late in truth.items():
+        best, layers = found.best_layers("model", name)
+        assert np.array_equal(np.array(layers)[best.numpy()] == "late", late)
+    assert backbone.n_shown == n_shown
+    data = subjects["subj05"]
+    alone = TokenStore.build(Counting(), Images(pixels[[ids.index(i) for i in data.image_ids]], data.image_ids),
+                             progress=False)  # fmt: skip
+    for layer in ("early", "late"):
+        torch.testing.assert_close(store.select(data.image_ids).features(layer, "flatten"),
+                                   alone.features(layer, "flatten"))  # fmt: skip
 
 
 SIZE = """
