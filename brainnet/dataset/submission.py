@@ -171,8 +171,8 @@ def _read(path: Path, name: str) -> np.ndarray:
     with reading(Path(where), "array of numbers"):
         values = np.load(io.BytesIO(content), allow_pickle=False)
     if values.dtype != np.float32 or values.ndim != 2:
-        raise ValueError(f"{where} holds {values.dtype.name} of shape {values.shape}; expected float32, (n_test_images, "
-                         "n_vertices).")  # fmt: skip
+        raise ValueError(f"{where} holds {values.dtype.name} of shape {values.shape}; expected float32, "
+                         "(n_test_images, n_vertices).")  # fmt: skip
     _refuse_holes(where, values)
     return values
 
