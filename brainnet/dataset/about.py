@@ -17,7 +17,8 @@ class Download:
     Args:
         path: where the reader looks for it, below the folder of the data set. Of an archive, the folder that its
             members go into, "" for that of the data set; a name that ends as archives do stands for its folder.
-        address: of the file; of a folder in a bucket, "https://s3.amazonaws.com/BUCKET/FOLDER/".
+        address: of the file; of a folder in a bucket, "https://s3.amazonaws.com/BUCKET/FOLDER/" or
+            "https://BUCKET.s3.amazonaws.com/FOLDER/".
         n_bytes: its exact length, without a digest another one is refused; None where it is not published.
         digest: "sha256:...", "sha1:..." or "md5:..." as published; "" where none is.
         unpack: it is an archive, and its members are what the reader looks for.

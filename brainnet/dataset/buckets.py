@@ -30,7 +30,7 @@ def list_bucket(address: str, pattern: str = "*") -> list[Listed]:
     """The files below a folder of a bucket, as far as their names fit a pattern.
 
     Args:
-        address: "https://s3.amazonaws.com/BUCKET/FOLDER/".
+        address: "https://s3.amazonaws.com/BUCKET/FOLDER/" or "https://BUCKET.s3.amazonaws.com/FOLDER/".
         pattern: of the name below the folder, in which ``*`` stands for any letters, slashes too.
 
     Raises:
@@ -38,10 +38,12 @@ def list_bucket(address: str, pattern: str = "*") -> list[Listed]:
         ValueError: what answers is no bucket, names a file outside the folder, or has none that fits.
     """
     parts = urlparse(address)
-    bucket, _, folder = parts.path.lstrip("/").partition("/")
+    door, folder = f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/")
+    if ".s3." not in parts.netloc:  # the bucket is no part of the name of the machine
+        bucket, _, folder = folder.partition("/")
+        door = f"{door}/{bucket}"
     if not folder.endswith("/"):
-        raise ValueError(f"a folder in a bucket is .../BUCKET/FOLDER/, got {address}.")
-    door = f"{parts.scheme}://{parts.netloc}/{bucket}"
+        raise ValueError(f"a folder in a bucket is .../BUCKET/FOLDER/ or BUCKET.s3..../FOLDER/, got {address}.")
     found = []
     for key, n_bytes in _pages(door, folder):
         name = key.removeprefix(folder)

@@ -58,6 +58,19 @@ def test_what_is_no_list_is_told(body):
         list_bucket(f"{served.address}/bucket/{FOLDER}")
 
 
+def test_a_bucket_may_be_a_part_of_the_name_of_the_machine(monkeypatch):
+    asked = []
+
+    def answer(address):
+        asked.append(address)
+        return listing({f"{FOLDER}a": 1})
+
+    monkeypatch.setattr("brainnet.dataset.buckets.read_address", answer)
+    door = "https://bucket.s3.us-west-2.amazonaws.com"
+    assert list_bucket(f"{door}/{FOLDER}") == [("a", 1, f"{door}/{FOLDER}a")]
+    assert asked == [f"{door}/?list-type=2&prefix=ds1%2Fsub-02%2F"]
+
+
 def test_a_closed_bucket_and_an_address_of_a_file_are_told():
     with serving({door(): Page(status=403)}) as served:
         with pytest.raises(ConnectionError, match="403"):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from brainnet._checks import check_word
 from brainnet._work import progress as show_progress
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.readers import _laion as files
 from brainnet.dataset.readers._checked import (
@@ -38,6 +38,13 @@ SUBJECTS = (1, 3, 5, 6, 7)
 SPLITS = ("repeated", "tau", "ood", "cluster_k5", "random")
 POOLS = ("shared", "subject")
 FOLDS = 5  # of the splits cluster_k5 and random
+
+BUCKET = "https://laion-fmri.s3.amazonaws.com"
+FETCHED = {  # folders of the bucket, with what is read of each
+    "derivatives/glmsingle-tedana/sub-{subject:02d}": "*_desc-SingletrialBetas_*",
+    "derivatives/anatomical/sub-{subject:02d}": "*_desc-brain_mask.nii.gz",
+    "derivatives/rois/sub-{subject:02d}": "*_mask.nii.gz",
+}
 
 ABOUT = About(
     title="LAION-fMRI",
@@ -60,11 +67,12 @@ splits/{shared,sub-01}/{tau,ood,cluster_k5_0,random_0}.json""",
         "Copy laion_fmri/splits/data of the package laion-fmri to FOLDER/splits, for its splits.",
     ),
     needs=("derivatives/glmsingle-tedana/sub-{subject:02d}/ses-*/func/*_statmap.nii.gz", "stimuli/task-images_*"),
+    downloads=tuple(Download(folder, f"{BUCKET}/{folder}/", files=files) for folder, files in FETCHED.items()),
     cite="""@misc{laionfmri,
   title={{LAION}-f{MRI}}, author={{ViCCo-Group}}, howpublished={github.com/ViCCo-Group/LAION-fMRI}
 }""",
     verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
-    "The data set has no paper yet.",
+    "The data set has no paper yet. Nothing was fetched from the bucket yet.",
 )
 
 
