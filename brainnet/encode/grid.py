@@ -210,8 +210,14 @@ def _groups_of(groups: Any, subject: str, dataset: ResponseDataset, train: Seque
         raise ValueError(
             f"groups must hold one label for each of the {len(dataset)} images of {subject}, got {labels.shape}."
         )
-    n_groups = len(np.unique(labels[torch.cat([dataset.splits[name] for name in train]).numpy()]))
-    if n_groups < 2:
+    fitted = labels[torch.cat([dataset.splits[name] for name in train]).numpy()]
+    names, counts = np.unique(fitted, return_counts=True)
+    if len(names) > 1 and counts.min() < 2:
+        raise ValueError(
+            f"one training image of {subject} is alone in its group, {str(names[counts.argmin()])!r}, and a score over "
+            "images needs two: give larger groups, or a number of folds as cv."
+        )
+    if len(names) < 2:
         raise ValueError(f"the training images of {subject} are all of one group; leaving one out needs two or more.")
     return labels
 

@@ -15,7 +15,8 @@ import torch
 
 from brainnet.plot._colors import BLANK, FAINT, INK
 from brainnet.plot._text import label
-from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, flat_triangles, load_mesh, sulcal_depth
+from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, flat_triangles, has_surfaces, load_mesh
+from brainnet.space.surface import sulcal_depth
 
 PIXELS_WIDE = 800
 MARGIN = 13.0  # mm of cortex shown around the data
@@ -185,7 +186,7 @@ def to_numpy(values: object, dtype: type | None = None) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def canvas_of(space: BrainSpace, hemisphere: str | None = None, pixels: int = PIXELS_WIDE) -> Canvas | None:
-    """The flat map of a surface space, the slices of a volume space, None for a space with no place on a brain.
+    """The flat map of a surface space, the slices of a volume space, None for a space with no place that can be drawn.
 
     Args:
         space: the voxels.
@@ -193,7 +194,7 @@ def canvas_of(space: BrainSpace, hemisphere: str | None = None, pixels: int = PI
         pixels: across a flat map.
     """
     if space.mesh is not None:
-        return _flat_canvas(space, hemisphere, pixels)
+        return _flat_canvas(space, hemisphere, pixels) if has_surfaces(space.mesh) else None
     return _slice_canvas(space) if space.mask is not None else None
 
 

@@ -10,7 +10,7 @@ from brainnet.plot._colors import INK
 from brainnet.plot._drawing import Look, checked_values, draw_borders, draw_map
 from brainnet.plot._figure import add_axes, new_figure, title_above
 from brainnet.plot._text import label
-from brainnet.space import BrainSpace
+from brainnet.space import BrainSpace, has_surfaces, load_mesh
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,6 +68,8 @@ def flatmap(
     if space.mesh is None:
         hint = "draw its slices: plot.slices(values, space)" if space.mask is not None else "it has no place on a brain"
         raise ValueError(f"a flat map needs a surface space, got {space!r}; {hint}.")
+    if not has_surfaces(space.mesh):
+        load_mesh(space.mesh)  # says why there is none
     return _map(values, space, ax, cmap, vmin, vmax, alpha, title, label, colorbar, outlines)
 
 

@@ -367,10 +367,18 @@ def _read_only(points: np.ndarray, faces: np.ndarray) -> Mesh:
     return Mesh(points, faces)
 
 
+def has_surfaces(mesh: str | None) -> bool:
+    """Whether a mesh can be drawn: fsaverage can, of fsLR no surface is carried.
+
+    >>> has_surfaces("fsaverage6"), has_surfaces("fsLR32k")
+    (True, False)
+    """
+    return mesh is not None and not mesh.startswith("fsLR")
+
+
 def _check_has_surfaces(mesh: str) -> None:
-    """Refuses a mesh of no known name, and those of fsLR, of which no surface is carried."""
     _check(mesh, VERTICES_PER_HEMISPHERE, "mesh")
-    if mesh.startswith("fsLR"):
+    if not has_surfaces(mesh):
         raise ValueError(
             f"brainnet has no surfaces of {mesh}, which are published under terms of their own: its maps are written "
             "as files, which Connectome Workbench shows. What is to be drawn, bring to fsaverage first."

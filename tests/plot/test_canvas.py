@@ -3,6 +3,7 @@ import pytest
 import torch
 from matplotlib.path import Path
 
+from brainnet import plot
 from brainnet.plot._canvas import canvas_of
 from brainnet.space import BrainSpace, load_mesh, occipital_vertices, surface_space
 
@@ -135,6 +136,13 @@ def test_slices_show_every_voxel_once_with_left_on_the_left(volume):
     assert np.corrcoef(canvas.points[middle, 0], volume.coords[middle, 0])[0, 1] > 0.99
     assert np.corrcoef(canvas.points[middle, 1], volume.coords[middle, 1])[0, 1] > 0.99
     assert f"z = {np.unique(heights)[0]:.0f} mm" == canvas.notes[0][2]
+
+
+def test_a_mesh_without_surfaces_has_no_picture_and_says_why():
+    space = BrainSpace(vertices=torch.arange(50), mesh="fsLR32k")
+    assert canvas_of(space) is None
+    with pytest.raises(ValueError, match="no surfaces of fsLR32k"):
+        plot.flatmap(torch.zeros(50), space)
 
 
 def test_places_without_a_picture(patch):
