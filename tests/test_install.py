@@ -19,6 +19,7 @@ from tests.toy_files import N_SUBJECTS, shell_lines, smaller, write_toy_files
 
 ROOT = Path(__file__).resolve().parents[1]
 FURTHER = ["brainnet demo --out demo", "brainnet demo --shuffled", "brainnet plot run", "brainnet fit --keys",
+           "brainnet page demo demo_shuffled --out both.html",
            "brainnet backbones", "brainnet backbones timm --like dinov2", "brainnet datasets"]  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,8 @@ def test_the_wheel_holds_the_package_its_configs_and_nothing_else(wheel):
     }
     configs = {Path(name).name for name in names if name.startswith("brainnet/configs/")}
     assert configs == {path.name for path in (ROOT / "configs").glob("*.yaml")}
+    page = {Path(name).name for name in names if name.startswith("brainnet/plot/page/")}
+    assert page == {path.name for path in (ROOT / "brainnet" / "plot" / "page").iterdir()}
     sources = {name for name in names if name.endswith(".py")}
     assert sources == {path.relative_to(ROOT).as_posix() for path in (ROOT / "brainnet").rglob("*.py")}
 
@@ -87,7 +90,8 @@ def test_the_command_lines_run_and_leave_what_they_promise(folder):
         assert card["versions"]["brainnet"]
         assert card["peak_memory_gb"] > 0.05
     assert "searchlight" in json.loads((folder / "group" / "run.json").read_text())["kind"]
-    promised = """demo/maps.png demo/maps.svg demo/scores.csv demo/metrics.json demo/selectors.npz demo/config.yaml
+    promised = """both.html demo/page.html demo/maps.png demo/maps.svg
+        demo/scores.csv demo/metrics.json demo/selectors.npz demo/config.yaml
         demo/model.ckpt predictions/images.txt features/images.txt encoding/encoding.csv encoding/significance.csv
         encoding/differences.csv encoding/voxels encoding/figures rdms/rdms.npz rdms/rdms.csv results/scores.csv
         results/ceilings.csv maps/sub-01/maps.png group/maps.png"""

@@ -28,6 +28,13 @@ def page(
             "voxel shows those that drive it most. The first 48 are taken."
         ),
     ] = None,
+    atlas: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File of an atlas whose regions are outlined as well: .annot, .mgz, .label.gii, .dlabel.nii or a "
+            "volume. Repeat the option for several."
+        ),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,7 +47,7 @@ def page(
     with loading():
         from brainnet.run.page import write_page
 
-    path = write_page(runs, out, surface=surface, images=images, progress=not quiet)
+    path = write_page(runs, out, surface=surface, images=images, atlases=atlas or (), progress=not quiet)
     out_console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False)
     if open_:
         import webbrowser

@@ -44,6 +44,7 @@ class PageMap:
         labels: name of each category; by default 1, 2, ...
         colors: (n_categories, 3) RGB in 0..1 of the categories; "ordered" are those of layers, from first to last.
         group: heading under which the page lists the map; "" lists it first.
+        short: its name under that heading and beside a bar, where the heading says the rest.
         fades: whether colors fade where the score is low.
     """
 
@@ -57,6 +58,7 @@ class PageMap:
     labels: Sequence[str] = ()
     colors: Any = None
     group: str = ""
+    short: str = ""
     fades: bool = True
 
 
@@ -213,8 +215,8 @@ def _map(name: str, one: PageMap, space: BrainSpace, used: np.ndarray, planes: P
     check_word("kind of map", one.kind, KINDS)
     values = to_numpy(one.values)
     _check_length(name, values, one.kind, space)
-    said = {"name": name, "kind": one.kind, "meaning": one.meaning, "unit": one.unit, "group": one.group,
-            "fades": one.fades}  # fmt: skip
+    words = {key: getattr(one, key) for key in ("kind", "meaning", "unit", "group", "short", "fades")}
+    said = {"name": name, **words}
     if one.kind == "categorical":
         return said | _categories(name, values.reshape(len(values)), one, used, planes)
     values = values.astype(np.float64)[used]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
 from brainnet.run.page_scenes import LAYER, SCALE, SCORE, SHARE, scenes_of
+from brainnet.space import Atlas, read_atlas
 
 NAME = "page.html"  # beside the results of a run
 MOST_IMAGES = 48
@@ -26,6 +28,7 @@ def write_page(
     *,
     surface: str = "inflated",
     images: str | Path | None = None,
+    atlases: Sequence[str | Path] = (),
     progress: bool = True,
 ) -> Path:
     """Writes the page of one run, or of several side by side; returns its path.
@@ -38,6 +41,7 @@ def write_page(
         surface: "pial", "inflated" or "flat", what is shown first.
         images: pictures on which windows are drawn; of a fit they are predicted as well, and each voxel shows those of
             its highest predicted responses. The first 48 are taken.
+        atlases: files of further regions to outline, see :func:`brainnet.space.read_atlas`.
         progress: show a progress bar over the images.
 
     Raises:
@@ -46,16 +50,22 @@ def write_page(
     """
     from brainnet import plot
 
+    read = [read_atlas(path) for path in atlases]
     scenes = []
     for run in runs:
         of_run = scenes_of(run)
         scenes += of_run if images is None else [_with_images(one, run, images, progress) for one in of_run]
+    scenes = [reduce(_with_atlas, read, scene) for scene in scenes]
     if len(scenes) == 2:
         scenes[1] = _with_differences(*scenes)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, plot.page(*scenes, surface=surface))
     return out
+
+
+def _with_atlas(scene: PageRun, atlas: Atlas) -> PageRun:
+    return replace(scene, space=scene.space.with_atlas(atlas))
 
 
 def _with_differences(first: PageRun, second: PageRun) -> PageRun:

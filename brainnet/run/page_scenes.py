@@ -88,7 +88,14 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
     title = folder.resolve().name
     if control:
         title += " (negative control: responses shuffled)"
-    return [PageRun(maps, space, title=title, facts=_facts(card), **roles)]
+    return [PageRun(_ordered(maps), space, title=title, facts=_facts(card), **roles)]
+
+
+def _ordered(maps: Mapping[str, PageMap]) -> dict[str, PageMap]:
+    """The maps in the order in which a reader asks for them."""
+    groups = ["", "Scores", "Windows"]
+    rank = {name: groups.index(one.group) if one.group in groups else len(groups) for name, one in maps.items()}
+    return {name: maps[name] for name in sorted(maps, key=rank.get)}
 
 
 def selector_maps(
@@ -139,7 +146,7 @@ def selector_maps(
                 listed = {
                     f"{text}: {word}": PageMap(
                         arrays[key][:, k], meaning=f"{heading.lower().replace('each layer', text)}".capitalize(),
-                        cmap="inferno", vmin=0.0, vmax=1.0, group=heading,
+                        cmap="inferno", vmin=0.0, vmax=1.0, group=heading, short=text,
                     )
                     for k, text in enumerate(_numbered(names))
                 }  # fmt: skip
@@ -244,7 +251,9 @@ def _best_layer(folder: Path, keys: Sequence[FitKey], like: FitKey) -> dict[str,
                    colors="ordered")
     }  # fmt: skip
     for k, name in enumerate(names):
-        maps[f"{name}: training score"] = PageMap(scores[:, k], vmin=0.0, cmap="inferno", group=WEIGHTS_OF_TRAINING)
+        maps[f"{name}: training score"] = PageMap(
+            scores[:, k], vmin=0.0, cmap="inferno", group=WEIGHTS_OF_TRAINING, short=name
+        )
     return maps
 
 

@@ -30,7 +30,8 @@ class App {
     this.target = new THREE.WebGLRenderTarget(1, 1);
     const brains = page.brains.map((data) => new Brain(data));
     this.views = page.scenes.map((scene, number) => new View(scene, brains[scene.brain], number));
-    this.options = { lines: true, light: true, fade: true };
+    this.options = { lines: true, light: true, fade: true, atlas: 0 };
+    this.atlases = [...new Set(this.views.flatMap((view) => view.scene.rois.map((roi) => roi.atlas)))];
     this.hovered = { view: null, vertex: -1 };
     this.chosen = { view: null, vertex: -1 };
     this.frames = 0;
@@ -41,7 +42,7 @@ class App {
     this.theme = null;
     this.setTheme(null);
     night.addEventListener("change", () => this.theme === null && this.setTheme(null));
-    this.views.forEach((view) => view.outline(() => this.options.lines));
+    this.outline();
     this.camera.turn = this.bestView().turn;
     this.camera.tilt = this.bestView().tilt;
     this.camera.side = this.bestView().side;
@@ -70,6 +71,10 @@ class App {
     byId("link").addEventListener("click", () => this.copyLink());
     byId("theme").addEventListener("click", () => this.setTheme(this.isDark ? "light" : "dark"));
     byId("help").addEventListener("click", () => this.help());
+    const names = this.atlases.map((name) => name || "of the run");
+    if (names.length > 1) byId("atlas").append(...[...names, "all"].map((textContent, k) => el("option", { textContent, value: String(k) })));
+    byId("atlas").hidden = names.length < 2;
+    byId("atlas").addEventListener("change", () => this.setAtlas(Number(byId("atlas").value)));
     byId("lines").parentElement.hidden = !this.views.some((view) => view.scene.rois.length);
     const [first] = this.views;
     byId("fader").hidden = first.scene.score === null;
@@ -92,7 +97,7 @@ class App {
       byId("maps").append(el("h2", { textContent: name || "Maps" }));
       for (const number of numbers) {
         const map = view.scene.maps[number];
-        const button = el("button", { title: map.meaning, onclick: () => this.showMap(number) }, swatch(map), el("span", { textContent: map.name }));
+        const button = el("button", { title: map.meaning, onclick: () => this.showMap(number) }, swatch(map), el("span", { textContent: map.short || map.name }));
         this.mapButtons[number] = byId("maps").appendChild(button);
       }
     }
@@ -149,10 +154,27 @@ class App {
   toggle(name, value = !this.options[name]) {
     this.options[name] = value;
     byId(name).checked = value;
-    if (name === "lines") this.views.forEach((view) => view.outline(() => value));
+    if (name === "lines") this.outline();
     if (name === "fade") this.repaint();
     this.draw();
     this.remember();
+  }
+
+  // Outlines are those of one atlas, or of all: number k of `atlases`, or one beyond the last.
+  setAtlas(k) {
+    if (!(k >= 0 && k <= this.atlases.length)) return;
+    this.options.atlas = k;
+    byId("atlas").value = String(k);
+    this.toggle("lines", true);
+  }
+
+  isOutlined(roi) {
+    const { lines, atlas } = this.options;
+    return lines && (atlas >= this.atlases.length || roi.atlas === this.atlases[atlas]);
+  }
+
+  outline() {
+    for (const view of this.views) view.outline((roi) => this.isOutlined(roi));
   }
 
   setTheme(theme) {
@@ -190,7 +212,7 @@ class App {
       const place = roi ? one.scene.rois.findIndex((other) => other.name === roi.name && other.atlas === roi.atlas) : -1;
       if (place === one.chosenRoi) continue;
       one.chosenRoi = place;
-      one.outline(() => this.options.lines);
+      one.outline((other) => this.isOutlined(other));
     }
     this.roi = roi ? { view, number } : null;
   }
@@ -398,7 +420,7 @@ class App {
     this.views.forEach((view, k) => {
       const { width, height } = this.rects[k];
       const marked = (one) => (one.view && one.view.brain === view.brain ? one.vertex : -1);
-      this.overlays[k].labels.draw(this.camera, width, height, () => this.options.lines, { hovered: marked(this.hovered), chosen: marked(this.chosen) });
+      this.overlays[k].labels.draw(this.camera, width, height, (roi) => this.isOutlined(roi), { hovered: marked(this.hovered), chosen: marked(this.chosen) });
     });
   }
 
@@ -496,6 +518,7 @@ class App {
     const frame = ({ x, y, half }) => [n(x), n(y), n(half)].join(",");
     const state = { map: this.views.map((view) => view.map).join(","), unfold: n(camera.unfold, 2), turn: n(camera.turn), tilt: n(camera.tilt), side: camera.side, folded: frame(camera.folded), flat: frame(camera.flat) };
     for (const name of ["lines", "light", "fade"]) if (!this.options[name]) state[name] = 0;
+    if (this.options.atlas) state.atlas = this.options.atlas;
     if (this.theme) state.theme = this.theme;
     if (this.chosen.view) state.vertex = `${this.chosen.view.number},${this.chosen.view.brain.data.ids[this.chosen.vertex]}`;
     if (this.roi) state.roi = `${this.roi.view.number},${this.roi.number}`;
@@ -533,6 +556,7 @@ class App {
       const parts = (said.get(name) ?? "").split(",").map(Number);
       if (parts.length === 3 && parts.every(Number.isFinite) && parts[2] > 0) Object.assign(camera, { [name]: { x: parts[0], y: parts[1], half: parts[2] }, isFitted: false });
     }
+    this.setAtlas(Math.round(number("atlas", 0, this.atlases.length, 0)));
     for (const name of ["lines", "light", "fade"]) this.toggle(name, said.get(name) !== "0");
     if (/^(dark|light)$/.test(said.get("theme") ?? "")) this.setTheme(said.get("theme"));
     const [a, b] = (said.get("vertex") ?? said.get("roi") ?? "").split(",").map(Number);
@@ -584,6 +608,7 @@ function wrappedLines(pen, text, width) {
   try {
     const app = new App(await readPage());
     app.render();
+    app.firstFrame = performance.now(); // ms since the page was asked for
     wait.remove();
     window.brainnet = app; // for the console, and for tests
     document.documentElement.dataset.ready = "yes";

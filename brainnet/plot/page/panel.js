@@ -98,7 +98,7 @@ class Panel {
     content.push(...this.scoreOf(scene, (map) => map.at(voxel), "Score"));
     for (const [heading, maps] of scene.bars) {
       const listed = maps.map((number) => scene.maps[number]);
-      content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.name), listed.map((map) => map.at(voxel))));
+      content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map((map) => map.at(voxel))));
     }
     content.push(...this.windowOf(scene, [voxel], `Window in the image`));
     content.push(...this.scaleOf(scene, (map) => map.at(voxel)));
@@ -120,7 +120,7 @@ class Panel {
     content.push(...this.scoreOf(scene, mean, "Score"));
     for (const [heading, maps] of scene.bars) {
       const listed = maps.map((one) => scene.maps[one]);
-      content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.name), listed.map(mean)));
+      content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map(mean)));
     }
     content.push(...this.windowOf(scene, roi.voxels, "Windows in the image"));
     content.push(...this.scaleOf(scene, mean));
