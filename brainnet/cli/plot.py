@@ -12,6 +12,7 @@ from brainnet.cli.shared import FigureFormat, Rename, app, out_console, renames
 
 SURFACE = "What of the cortex is shown"
 SINGLE = "One map, at the size of a publication"
+MODELS = "Which model is best"
 
 
 Surface = Annotated[
@@ -48,6 +49,34 @@ Highest = Annotated[float | None, typer.Option(help="Value of the highest color.
 Threshold = Annotated[
     float | None, typer.Option(help="Leave out values nearer to 0 than this.", rich_help_panel=SINGLE)
 ]
+BestModel = Annotated[
+    bool,
+    typer.Option(
+        "--best-model",
+        help="Of a searchlight, an encoding or an RSA: which model is best where.",
+        rich_help_panel=MODELS,
+    ),
+]
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group", help="Models of one hue, as 2D=edges,inpainting. Repeat for several.", rich_help_panel=MODELS,
+        metavar="GROUP=MODEL,MODEL",
+    ),
+]  # fmt: skip
+Method = Annotated[
+    str | None, typer.Option(help="Method of an encoding. Default: the first one.", rich_help_panel=MODELS)
+]
+AtlasFile = Annotated[
+    Path | None,
+    typer.Option(help="Of an RSA: surface atlas whose areas are called as its regions.", rich_help_panel=MODELS),
+]
+Alpha = Annotated[
+    float, typer.Option(min=0, max=1, help="Level of the corrected p of a best model.", rich_help_panel=MODELS)
+]
+LeastCeiling = Annotated[
+    float, typer.Option(help="Noise ceiling below which a voxel has no best model.", rich_help_panel=MODELS)
+]
 Width = Annotated[str, typer.Option(help="Width of the figure: 85mm, 17.4cm or 6.5in.", rich_help_panel=SINGLE)]
 Dpi = Annotated[float, typer.Option(min=20, help="Pixels an inch.", rich_help_panel=SINGLE)]
 
@@ -73,6 +102,12 @@ def plot(
     threshold: Threshold = None,
     width: Width = "6.5in",
     dpi: Dpi = 200,
+    best_model: BestModel = False,
+    group: Groups = None,
+    method: Method = None,
+    atlas: AtlasFile = None,
+    alpha: Alpha = 0.05,
+    least_ceiling: LeastCeiling = 0.1,
 ) -> None:
     """Draw the maps of a finished run again, one of them for a paper, or several runs side by side.
 
@@ -81,9 +116,12 @@ def plot(
     brainnet plot run --map depth --surface inflated --view ventral --width 85mm --dpi 300
 
     brainnet plot run_a run_b --out comparison
+
+    brainnet plot encoding --best-model --group 2D=edges,inpainting --group 3D=normals,depth
     """
     with loading():
         from brainnet.plot.scene import Scene
+        from brainnet.run.best_models import draw_best_models, read_groups
         from brainnet.run.results import redraw
         from brainnet.run.run_maps import compare_maps, draw_map, draw_selectors, has_selectors
 
@@ -91,7 +129,12 @@ def plot(
     if surface or view or hemisphere or relief:
         folded = surface or ("inflated" if view else "flat")
         scene = Scene(folded, tuple(view or ("lateral", "medial")), hemisphere, relief)
-    if len(run) > 1:
+    if best_model:
+        paths = draw_best_models(
+            run[0], out, groups=read_groups(group or ()), scene=scene, atlas=atlas, method=method, alpha=alpha,
+            least_ceiling=least_ceiling,
+        )  # fmt: skip
+    elif len(run) > 1:
         paths = compare_maps(run, out or Path("comparison"), scene=scene, maps=one_map or ())
     elif one_map:
         paths = []

@@ -309,12 +309,17 @@ class Encoding:
     def save(self, out: str | Path) -> Path:
         """Writes ``encoding.csv`` and per fit ``voxels/<fit>.npz``, for surfaces and volumes also maps of r.
 
+        ``spaces/<subject>.npz`` holds where the voxels are, see :meth:`brainnet.space.BrainSpace.to_arrays`.
+
         Each npz holds r, r2, ceiling, the training score, the details of the fit and the tests made of it, one entry
         per voxel, and its sensor and time where it has such. Maps are NIfTI, or one GIfTI per hemisphere; of splits
         other than test they carry its name.
         """
         out = Path(out)
         (out / "voxels").mkdir(parents=True, exist_ok=True)
+        (out / "spaces").mkdir(exist_ok=True)
+        for subject, dataset in self.subjects.items():
+            write_npz(out / "spaces" / f"{slug(subject)}.npz", dataset.space.to_arrays(), compressed=True)
         for key, fit in self.fits.items():
             space, stem = self.subjects[key.subject].space, out / "voxels" / slug(*key)
             arrays = self._voxel_arrays(key, fit)

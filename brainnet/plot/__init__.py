@@ -13,6 +13,7 @@ _TOPICS = {
     "folded": ("cortex", "cortex_maps"),
     "channels": ("channel_images", "best_images", "Ranking"),
     "selector_figures": ("layer_weights", "layer_profile", "field_coverage", "certainty"),
+    "best_models": ("best_model_map", "top_models"),
     "maps": ("selectors", "training"),
     "encoding": ("scores", "joint_histogram", "variance_split"),
     "by_layer": ("layers", "best_layer"),

@@ -1,8 +1,8 @@
 """How well a prediction agrees with responses, how well it could, and how sure that is.
 
-Three files: ``agreement`` (scores per voxel and per image), ``ceilings`` (the best score noise allows) and
-``inference`` (intervals over images, paired differences, corrections for many voxels). All take plain arrays in the
-order ``(prediction, response)``, both (n_images, n_voxels). Nothing here knows models, files or plots.
+``agreement`` has scores per voxel and per image, ``ceilings`` the best score noise allows, ``inference`` intervals over
+images, paired differences and corrections for many voxels, ``best_models`` the winner of each voxel. All take plain
+arrays in the order ``(prediction, response)``, both (n_images, n_voxels). Nothing here knows models, files or plots.
 
 A voxel whose responses never change, or hold a NaN, scores NaN and stays out of every mean, counted.
 """
@@ -22,6 +22,7 @@ from brainnet.scores.agreement import (
     usable_voxels,
     versa,
 )
+from brainnet.scores.best_models import BestModel, best_model
 from brainnet.scores.ceilings import (
     NoiseCeiling,
     ceiling_from_explainable_variance,
@@ -46,6 +47,8 @@ from brainnet.scores.inference import (
 )
 
 __all__ = [
+    "BestModel",
+    "best_model",
     "pearson_r", "r2", "split_r2", "ScoreSums", "summarise", "Summary", "usable_voxels",
     "pattern_r", "versa", "identification", "Identification",
     "normalise", "Normalised",
