@@ -4,9 +4,11 @@
            training_split/training_fmri/{lh,rh}_training_fmri.npy     (n_images, n_vertices of the hemisphere)
            roi_masks/{lh,rh}.all-vertices_fsaverage_space.npy         optional: where those vertices are
            roi_masks/{lh,rh}.<class>_challenge_space.npy              optional: ROI labels of those vertices
+           roi_masks/mapping_<class>.npy                              optional: names of these labels
            test_split/test_images/*.png                               optional: photographs without responses
+           test_split/{test_fmri,noise_ceiling}/                      optional: these, where one has made them
 
-The challenge's label tables are pickles, which are never loaded here; they are written out below as data.
+The challenge's label tables are pickles, which are read as data only.
 """
 
 from __future__ import annotations
@@ -14,21 +16,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._checks import warn_once
-from brainnet._files import reading
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
-from brainnet.dataset.regions import ROI_LABELS, areas_of, regions_of
-from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
+from brainnet.dataset.readers import _algonauts as files
 from brainnet.stimuli import Images
 from brainnet.tokens import Preprocessing
 
-HEMISPHERES = ("lh", "rh")
-
+CHALLENGE = "challenge"  # the split of the test photographs, where their responses are there
 _FMRI = "training_split/training_fmri"
 _IMAGES = "training_split/training_images"
 
@@ -45,6 +42,7 @@ ABOUT = About(
     layout="""subj01/training_split/training_images/train-NNNN_nsd-NNNNN.png
 subj01/training_split/training_fmri/{lh,rh}_training_fmri.npy
 subj01/test_split/test_images/test-NNNN_nsd-NNNNN.png
+subj01/test_split/{test_fmri/{lh,rh}_test_fmri.npy,noise_ceiling/{lh,rh}_noise_ceiling.npy}
 subj01/roi_masks/{lh,rh}.all-vertices_fsaverage_space.npy
 subj01/roi_masks/{lh,rh}.<class>_challenge_space.npy""",
     steps=(
@@ -74,6 +72,10 @@ class BrainDataset(ResponseDataset):
     The published training used 9,000 of subject 1's 9,841 photographs and scored on the other 841, drawn without a
     seed. Here a seeded draw of the same proportions makes those 841 the test rows; validation rows come out of the
     9,000, so that nothing is chosen on the images that are scored.
+
+    The challenge's own test photographs are :meth:`test_images`: ``brainnet predict RUN --images`` their folder, and
+    :func:`brainnet.dataset.submission.write_submission` makes the file of the challenge from that. Their responses were
+    withheld; where a folder has them, they are the further split "challenge", with the published noise ceiling.
 
     Args:
         root: the subject's folder, such as ``/data/alg23/subj01``.
@@ -107,21 +109,49 @@ class BrainDataset(ResponseDataset):
     ):
         self.root = _checked_root(Path(root))
         self.images = Images(self.root / _IMAGES)
-        responses, n_columns = _read_fmri(self.root)
+        responses, n_columns = files.read_fmri(_halves(self.root / _FMRI, "training_fmri"))
         if len(self.images) != len(responses):
             raise ValueError(
                 f"{len(self.images)} images in {self.root / _IMAGES} but responses to {len(responses)} in "
                 f"{self.root / _FMRI}: the challenge has one row per image, in the order of the file names."
             )
+        splits, ceilings = random_splits(len(responses), test=test, val=val, seed=seed), {}
+        published = "the challenge publishes responses averaged over repeats only"
+        if (self.root / "test_split/test_fmri").is_dir():
+            further, ceilings = self._read_challenge(n_columns)
+            splits[CHALLENGE] = torch.arange(len(responses), len(responses) + len(further))
+            responses = torch.cat([responses, further])
+            published += f"; of {CHALLENGE}: the published share of the variance" if ceilings else ""
         super().__init__(
             self.images.ids,
             responses,
-            _read_space(self.root / "roi_masks", n_columns),
-            random_splits(len(responses), test=test, val=val, seed=seed),
-            noise_ceiling_definition="none: the challenge publishes responses averaged over repeats only",
+            files.read_space(self.root / "roi_masks", n_columns),
+            splits,
+            noise_ceiling_definition=f"none: {published}",
+            further_ceilings=ceilings,
             n_repeats=3,
             preprocessing=None if resolution is None else Preprocessing(size=tuple(resolution)),
         )
+
+    def _read_challenge(self, n_columns: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Responses to the test photographs, which become the last images, and their ceiling where it is there."""
+        folder = self.root / "test_split"
+        further, found = files.read_fmri(_halves(folder / "test_fmri", "test_fmri"))
+        tests = files.pictures_in(folder / "test_images")
+        if found != n_columns or len(tests) != len(further):
+            raise ValueError(
+                f"{folder / 'test_fmri'} has responses to {len(further)} images in {found[0]} and {found[1]} columns; "
+                f"expected {len(tests)} images, and {n_columns[0]} and {n_columns[1]} columns as in training."
+            )
+        self.images = Images([*files.pictures_in(self.root / _IMAGES), *tests])
+        paths = _halves(folder / "noise_ceiling", "noise_ceiling")
+        if not all(path.is_file() for path in paths):
+            return further, {}
+        shares = [torch.from_numpy(files.load(path).astype("float32")).flatten() for path in paths]
+        if tuple(map(len, shares)) != n_columns:
+            raise ValueError(f"{paths[0].parent} has ceilings of {len(shares[0])} and {len(shares[1])} columns; "
+                             f"expected {n_columns[0]} and {n_columns[1]}.")  # fmt: skip
+        return further, {CHALLENGE: torch.cat(shares).sqrt()}
 
     def load_image(self, index: int):
         """Image ``index`` as it is stored: an RGB ``PIL.Image``.
@@ -157,75 +187,5 @@ def _checked_root(root: Path) -> Path:
     )
 
 
-def _read_fmri(root: Path) -> tuple[Tensor, tuple[int, int]]:
-    """Both hemispheres side by side, (n_images, n_left + n_right) float32, and the two numbers of columns."""
-    halves = [_load(root / _FMRI / f"{side}_training_fmri.npy") for side in HEMISPHERES]
-    for side, half in zip(HEMISPHERES, halves, strict=True):
-        if half.ndim != 2:
-            raise ValueError(f"{side}_training_fmri.npy must be (n_images, n_vertices), got shape {half.shape}.")
-    left, right = halves
-    if len(left) != len(right):
-        raise ValueError(f"lh_training_fmri.npy has {len(left)} rows (images) and rh_training_fmri.npy {len(right)}.")
-    # filled from the memory maps, half by half: the float64 some copies hold is never in memory whole
-    responses = torch.empty(len(left), left.shape[1] + right.shape[1])
-    responses.numpy()[:, : left.shape[1]] = left
-    responses.numpy()[:, left.shape[1] :] = right
-    return responses, (left.shape[1], right.shape[1])
-
-
-def _read_space(folder: Path, n_columns: tuple[int, int]) -> BrainSpace:
-    rois = _read_rois(folder, n_columns)
-    masks = [_find_vertex_mask(folder, side) for side in HEMISPHERES]
-    if None in masks:
-        side = HEMISPHERES[masks.index(None)]
-        absent = folder / f"{side}.all-vertices_fsaverage_space.npy" if folder.is_dir() else folder
-        warn_once(
-            f"no place {folder}",
-            f"no {absent}: it is not known where the {sum(n_columns)} columns are on the cortex, so selectors are free "
-            "per voxel and there are no surface maps. Put the subject's roi_masks folder there to have both.",
-        )
-        return BrainSpace.free(sum(n_columns), rois)
-    meshes, vertices = [], []
-    for number, (path, columns) in enumerate(zip(masks, n_columns, strict=True)):
-        mask = _load(path)
-        mesh = {n: name for name, n in VERTICES_PER_HEMISPHERE.items()}.get(mask.size)
-        if mesh is None:
-            sizes = " or ".join(f"{n:,} ({name})" for name, n in VERTICES_PER_HEMISPHERE.items())
-            raise ValueError(f"{path} has shape {mask.shape}; a vertex mask has {sizes} entries.")
-        inside = np.flatnonzero(mask)
-        if len(inside) != columns:
-            raise ValueError(f"{path} marks {len(inside)} vertices but the fMRI of that side has {columns} columns.")
-        meshes.append(mesh)
-        vertices.append(torch.from_numpy(inside + number * mask.size))
-    if meshes[0] != meshes[1]:
-        raise ValueError(f"the vertex masks of the hemispheres are on different meshes: {' and '.join(meshes)}.")
-    return surface_space(torch.cat(vertices), meshes[0], rois)
-
-
-def _find_vertex_mask(folder: Path, side: str) -> Path | None:
-    names = [f"{side}.all-vertices_{mesh}_space.npy" for mesh in ("fsaverage", "fsaverage5")]
-    return next((folder / name for name in names if (folder / name).exists()), None)
-
-
-def _read_rois(folder: Path, n_columns: tuple[int, int]) -> dict[str, Tensor]:
-    """Every region the masks name: the groups, the single areas, and the groups of each hemisphere."""
-    areas: dict[str, Tensor] = {}
-    for family in ROI_LABELS:
-        paths = [folder / f"{side}.{family}_challenge_space.npy" for side in HEMISPHERES]
-        if not any(path.exists() for path in paths):
-            continue
-        halves = []
-        for path, columns in zip(paths, n_columns, strict=True):
-            label = _load(path)
-            if label.shape != (columns,):
-                raise ValueError(f"{path} has shape {label.shape}; the hemisphere's fMRI has {columns} columns.")
-            halves.append(areas_of(family, np.asarray(label), path))
-        areas |= {name: torch.cat([half[name] for half in halves]) for name in halves[0]}
-    return regions_of(areas, torch.arange(sum(n_columns)) < n_columns[0])
-
-
-def _load(path: Path) -> np.ndarray:
-    if not path.exists():
-        raise FileNotFoundError(f"no {path}.")
-    with reading(path, "array of numbers"):
-        return np.load(path, allow_pickle=False, mmap_mode="r")
+def _halves(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{side}_{name}.npy" for side in files.HEMISPHERES]

@@ -74,6 +74,6 @@ def write_algonauts_folder(
             for family, label in labels.items():
                 part = label[:n_left] if side == "lh" else label[n_left:]
                 np.save(masks / f"{side}.{family}_challenge_space.npy", part)
-            # the challenge ships these as pickles; a reader that opens one fails here
-            np.save(masks / "mapping_streams.npy", np.array([{0: "Unknown"}], dtype=object), allow_pickle=True)
+        for family, names in ROI_LABELS.items():  # pickles, as the challenge ships them
+            np.save(masks / f"mapping_{family}.npy", {0: "Unknown", **names}, allow_pickle=True)
     return AlgonautsFolder(root, responses, vertices, labels)

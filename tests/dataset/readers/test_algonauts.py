@@ -13,6 +13,7 @@ from brainnet.dataset.regions import ROI_GROUPS, ROI_LABELS
 from brainnet.space import sphere_coords
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
+from tests.dataset.readers.test_pickles import Calls
 
 
 def test_columns_are_left_then_right_with_the_images_in_order(tmp_path):
@@ -146,3 +147,54 @@ def test_a_truncated_response_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"cannot read .*rh_training_fmri\.npy"):
         BrainDataset(tmp_path)
+
+
+def _challenge(root, made, n=2, seed=1):
+    """Responses to the test photographs and their ceilings, as the script of the challenge writes them."""
+    generator = np.random.default_rng(seed)
+    values, shares = generator.standard_normal((n, 55)).astype(np.float32), generator.random(55)
+    for name, array in (("test_fmri", values), ("noise_ceiling", shares)):
+        folder = root / "test_split" / name
+        folder.mkdir()
+        for side, columns in (("lh", slice(30)), ("rh", slice(30, None))):
+            np.save(folder / f"{side}_{name}.npy", array[..., columns])
+    return values, shares
+
+
+def test_withheld_responses_are_a_split_that_is_only_predicted(tmp_path):
+    made = write_algonauts_folder(tmp_path)
+    without = BrainDataset(tmp_path)
+    values, shares = _challenge(tmp_path, made)
+    data = BrainDataset(tmp_path)
+    assert len(data) == 14
+    assert np.allclose(data.responses[:12], made.responses)
+    assert np.allclose(data.responses[data.splits["challenge"]], values)
+    assert all(torch.equal(data.splits[name], rows) for name, rows in without.splits.items())
+    assert data.image_ids[12].startswith("test-0001_nsd-")
+    assert data.load_image(13).getpixel((0, 0))[0] == 1
+    assert np.allclose(data.ceiling_of("challenge"), np.sqrt(shares), atol=1e-6)
+    assert data.noise_ceiling is None
+
+
+def test_withheld_responses_of_other_sizes_are_refused(tmp_path):
+    made = write_algonauts_folder(tmp_path)
+    _challenge(tmp_path, made, n=3)
+    with pytest.raises(ValueError, match="responses to 3 images in 30 and 25 columns; expected 2 images"):
+        BrainDataset(tmp_path)
+
+
+def test_names_of_labels_come_from_the_published_tables_which_are_read_as_data(tmp_path):
+    made = write_algonauts_folder(tmp_path)
+    path = tmp_path / "roi_masks/mapping_streams.npy"
+    names = {n: ("Unknown", "one", "two", "three", "four", "five", "six", "seven")[n] for n in range(8)}
+    np.save(path, names, allow_pickle=True)
+    rois = BrainDataset(tmp_path).space.rois
+    assert np.array_equal(rois["two"], made.labels["streams"] == 2)
+    assert "ventral" not in rois
+    np.save(path, np.array([Calls(open, str(tmp_path / "called"), "w")], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"mapping_streams\.npy.*it names .*open"):
+        BrainDataset(tmp_path)
+    np.save(path, [1, 2])
+    with pytest.raises(ValueError, match="expected label -> name"):
+        BrainDataset(tmp_path)
+    assert not (tmp_path / "called").exists()
