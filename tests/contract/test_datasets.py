@@ -26,6 +26,7 @@ from tests.dataset.readers.moments_folder import write_moments
 from tests.dataset.readers.neuralset_stand_in import events, stand_in, write_study
 from tests.dataset.readers.nsd_folder import write_synthetic, write_volume
 from tests.dataset.readers.test_cowley_v4 import write_session
+from tests.dataset.readers.test_nsd872 import write_nsd872
 from tests.dataset.readers.things_eeg_folder import write_things_eeg2
 from tests.dataset.readers.things_folder import write_things
 
@@ -90,6 +91,7 @@ WRITE = {
     "god": write_god,
     "laion_fmri": write_laion,
     "majajhong": write_brainscore,
+    "nsd872": write_nsd872,
     "things_eeg": write_things_eeg2,
     "things_fmri": write_things,
     "vim1": write_vim1,
