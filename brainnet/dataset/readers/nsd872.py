@@ -1,9 +1,11 @@
 """The 872 photographs of NSD that all eight subjects of the Algonauts challenge share, as Net2Brain bundles them.
 
-<root>/images/                         the photographs; rows of all responses follow their file names
-       subj01/fmri/{lh,rh}*.npy        (n_images, n_vertices of the hemisphere)
-       subj01/rois/                    vertex masks and labels, as in the challenge
-       subj01/rdms/                    RDMs of regions, for ``brainnet rsa``
+    <root>/images/                         the photographs; rows of all responses follow their file names
+           subj01/fmri/{lh,rh}*.npy        (n_images, n_vertices of the hemisphere)
+           subj01/rois/                    vertex masks and labels, as in the challenge
+           subj01/rdms/                    RDMs of regions, for ``brainnet rsa``
+
+The responses are those of the challenge: z-scored within sessions, and averaged over repeats.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ subj01/{fmri,rois,rdms}/""",
   journal={arXiv preprint arXiv:2301.03198}, year={2023}, doi={10.48550/arXiv.2301.03198}
 }""",
     verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
-    "How the files of responses are called is not published: one whose name begins with lh, and one with rh, are taken.",
+    "The names of the files of responses are not published: one that begins with lh, and one with rh, are taken.",
 )
 
 

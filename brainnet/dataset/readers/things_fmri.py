@@ -1,10 +1,12 @@
 """THINGS-fMRI: one subject's single-trial responses to object photographs, averaged over the trials of each.
 
-<root>/betas_csv/sub-01_{ResponseData.h5,StimulusMetadata.csv,VoxelMetadata.csv}      tables, or
-       betas_vol/sub-01/ses-things01/sub-01_ses-things01_run-01_{betas.nii.gz,conditions.tsv}   volumes
-       brainmasks/sub-01_space-T1w_brainmask.nii.gz           where voxels are; tables may do without
-       rois/{prf,category_localizer}/sub-01/                  optional: regions of the volumes
-       object_images/<concept>/<concept>_12s.jpg              the photographs of THINGS
+    <root>/betas_csv/sub-01_{ResponseData.h5,StimulusMetadata.csv,VoxelMetadata.csv}      tables, or
+           betas_vol/sub-01/ses-things01/sub-01_ses-things01_run-01_{betas.nii.gz,conditions.tsv}   volumes
+           brainmasks/sub-01_space-T1w_brainmask.nii.gz           where voxels are; tables may do without
+           rois/{prf,category_localizer}/sub-01/                  optional: regions of the volumes
+           object_images/<concept>/<concept>_12s.jpg              the photographs of THINGS
+
+Test images came once in every session; the others came once in all.
 """
 
 from __future__ import annotations
