@@ -70,6 +70,8 @@ def _pictures(encoding: Encoding, subject: str) -> Iterator[_Picture]:
             yield from _layers(encoding, subject, model, split)
         yield from _joint(encoding, subject, keys, split)
         yield from _over_time(encoding, subject, keys, split)
+        for model in dict.fromkeys(key.model for key in keys):
+            yield from _layers_over_time(encoding, subject, model, split)
     for model in dict.fromkeys(key.model for key in keys):
         yield from _best_layer(encoding, subject, model)
     for key in keys:
@@ -127,6 +129,27 @@ def _over_time(encoding: Encoding, subject: str, keys: list[FitKey], split: str)
         _file("sensors", subject, split),
         numbers.assign(**{first: scores[first].numpy()}),
         lambda: plot.sensor_times(scores[first], dataset.space, title=f"{title}, {first}"),
+    )
+
+
+def _layers_over_time(encoding: Encoding, subject: str, model: str, split: str) -> Iterator[_Picture]:
+    """Scores over time of the layers of one network, by the first method that reads them one by one."""
+    import pandas as pd
+
+    space = encoding.subjects[subject].space
+    fits = [
+        key for key, fit in encoding.fits.items()
+        if (key.model, key.subject) == (model, subject) and key.layer not in (BEST_LAYER, ALL_LAYERS)
+        and not key.control and split in fit.predictions
+    ]  # fmt: skip
+    layers = {key.layer: encoding.voxel_scores(key, split) for key in fits if key.method == fits[0].method}
+    if space.sensors is None or space.times is None or len(layers) < 2:
+        return
+    numbers = pd.DataFrame(space.labels()).drop(columns="voxel")
+    yield _Picture(
+        _file("time_layers", subject, model, split),
+        numbers.assign(**{name: score.numpy() for name, score in layers.items()}),
+        lambda: plot.time_course(layers, space, ordered=True, title=_title(subject, split, model)),
     )
 
 

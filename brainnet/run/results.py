@@ -228,7 +228,8 @@ def redraw(
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
     Of a read-out with a field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of
-    sensors over time, ``time.png`` shows the course of r, and ``sensors.png`` r of every sensor.
+    sensors over time, ``time.png`` shows the course of r, ``time_layers.png`` that of the weights of layers, and
+    ``sensors.png`` r of every sensor.
 
     A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
     would be blank, and could not show that selectors are flat. Of a read-out without selectors the scores are drawn.
@@ -264,11 +265,13 @@ def redraw(
     if control:
         title = f"{title}. NEGATIVE CONTROL: responses shuffled" if title else "NEGATIVE CONTROL: responses shuffled"
     r, ceiling = torch.tensor(scores["r"].to_numpy()), None if ceiling is None else torch.tensor(ceiling.to_numpy())
-    figures = {}
+    figures, weights = {}, {}
     if "selectors.npz" in present:
         given = read_selectors(run / "selectors.npz") | _left_out(cfg)
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
+        if "layer" not in given.get("leave_out", ()):
+            weights = dict(zip(given["layer_names"], given["chosen"].layer.T, strict=True))
         figures["maps"] = plot.selectors(
             **given, title=title, scores=r, noise_ceiling=ceiling, fade=not control, scene=scene
         )
@@ -284,6 +287,10 @@ def redraw(
         over_time = BrainSpace(sensors=scores["sensor"].tolist(), times=torch.tensor(scores["time"].to_numpy()))
         figures["time"] = plot.time_course(r, over_time, noise_ceiling=ceiling, title=title)
         figures["sensors"] = plot.sensor_times(r, over_time, title=title)
+        if len(weights) > 1:
+            figures["time_layers"] = plot.time_course(
+                weights, over_time, ordered=True, score_name="layer weight", title=title
+            )
     return [path for name, figure in figures.items() for path in plot.save(figure, run / name)]
 
 

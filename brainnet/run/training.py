@@ -11,7 +11,7 @@ A run folder holds
     scores_X.csv    the same for images of a further split X of the data, where it has any
     metrics.json    the means, per ROI too; for a simulated subject how much of the planted truth was found
     maps.png, .svg  the picture
-    time.*, sensors.*  of sensors over time (EEG, MEG), scores over time and of every sensor, as png and svg
+    time.*, time_layers.*, sensors.*  of sensors over time (EEG, MEG): scores, weights of layers, scores of every sensor
     window_share.*  with MODEL.FIELD, how much of each voxel its window explains, as png and svg
 """
 
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 BEGUN = ("run.json", "checkpoints", "config.yaml")
 RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "scores_*.csv", "metrics.json", "maps.png",
-           "maps.svg", "maps.pdf", "window_share.*", "time.*", "sensors.*", "page.html", "checkpoints",
+           "maps.svg", "maps.pdf", "window_share.*", "time.*", "time_layers.*", "sensors.*", "page.html", "checkpoints",
            "log/maps/epoch*.png", "log/metrics*.csv")  # fmt: skip
 ON_THE_WAY = (  # may change at a resume
     "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY", "CUDA_GRAPH"

@@ -169,6 +169,7 @@ def test_sensors_over_time_have_courses_and_a_map(tmp_path):
     for method in ("ridge", "banded"):
         encoding.add(FitKey("net", "s1", method, ALL_LAYERS), fit(rng, responses, torch.full((6,), torch.nan)))
     draw(encoding, tmp_path, progress=False)
+    assert not list(tmp_path.glob("time_layers*"))  # neither method read layers one by one
     for name, columns in (("time", ["ridge", "banded"]), ("sensors", ["ridge"])):
         table = pd.read_csv(tmp_path / f"{name}_s1.csv")
         assert list(table) == ["sensor", "time", *columns]
@@ -176,6 +177,12 @@ def test_sensors_over_time_have_courses_and_a_map(tmp_path):
         expected = encoding.voxel_scores(FitKey("net", "s1", "ridge", ALL_LAYERS))
         np.testing.assert_allclose(table["ridge"], expected)
         assert (tmp_path / f"{name}_s1.png").is_file()
+    for layer in LAYERS:
+        encoding.add(FitKey("net", "s1", "ridge", layer), fit(rng, responses, torch.full((6,), torch.nan)))
+    draw(encoding, tmp_path / "again", progress=False)
+    table = pd.read_csv(next((tmp_path / "again").glob("time_layers_s1_net*.csv")))
+    assert list(table) == ["sensor", "time", *LAYERS]
+    np.testing.assert_allclose(table[LAYERS[1]], encoding.voxel_scores(FitKey("net", "s1", "ridge", LAYERS[1])))
     encoding.save(tmp_path / "saved")
     path = next((tmp_path / "saved" / "voxels").glob("*ridge*.npz"))
     with np.load(path, allow_pickle=False) as arrays:

@@ -76,7 +76,7 @@ def test_further_splits_are_scored_where_they_have_responses(toys, tmp_path, cap
     assert summary["all"]["r"]["low"] <= summary["all"]["r"]["mean"] <= summary["all"]["r"]["high"]
     card = json.loads((tmp_path / "run.json").read_text())
     assert card["further_splits"]["sketches"] == summary["all"]
-    _report(metrics, tmp_path)
+    _report(metrics, tmp_path, None)
     assert f"mean sketches r {found['r'].mean():.3f}" in capsys.readouterr().out
 
 
@@ -218,8 +218,11 @@ def test_sensors_over_time_have_their_names_in_the_table_and_their_own_figures(t
         assert space.times.tolist() == [0.0, 0.1, 0.2] * 2
         (tmp_path / "run" / "time.png").unlink()
         names = [path.name for path in redraw(tmp_path / "run")]
-        assert names == [f"{name}.{kind}" for name in ("maps", "time", "sensors") for kind in ("png", "svg")]
+        drawn = ("maps", "time", "sensors", "time_layers")
+        assert names == [f"{name}.{kind}" for name in drawn for kind in ("png", "svg")]
+        text = (tmp_path / "run" / "time_layers.svg").read_text()
+        assert "layer weight" in text
         assert (tmp_path / "run" / "time.png").is_file()
     with toys_registered():
         fit(toy_config("TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", overwrite=True, progress=False)
-        assert not list((tmp_path / "run").glob("time.*"))  # of another run
+        assert not list((tmp_path / "run").glob("time*"))  # of another run
