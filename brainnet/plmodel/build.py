@@ -7,7 +7,8 @@ What a family, a data set or a read-out of its own takes beyond the common setti
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from brainnet.config import config_keys, get_cfg_defaults, parse_config
 from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.dataset.rdm_sets import holds_rdms
 from brainnet.model import READOUTS
-from brainnet.space import BrainSpace, read_atlas
+from brainnet.space import Atlas, BrainSpace, read_atlas
 from brainnet.tokens import TokenTransform
 
 log = logging.getLogger(__name__)
@@ -277,19 +278,32 @@ def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
             raise ValueError(f"{what} takes no DATASET.{key}; leave it out.")
     if planted(cfg) and "backbone" not in options:
         options["backbone"] = build_backbone_of(cfg) if backbone is None else backbone
+    atlases = [_read_atlas(str(given)) for given in cfg.DATASET.ATLASES]  # before the data, which may take long
     dataset = make(cfg.DATASET.DATA_DIR, cfg.SEED, **options)
-    for given in cfg.DATASET.ATLASES:
-        dataset.space = _with_atlas(dataset.space, str(given))
+    for given, (atlas, areas) in zip(cfg.DATASET.ATLASES, atlases, strict=True):
+        with _of_setting(f"DATASET.ATLASES {given!r}"):
+            dataset.space = dataset.space.with_atlas(atlas, areas)
     return dataset.shuffled(seed=cfg.SEED) if cfg.DATASET.SHUFFLED else dataset
 
 
-def _with_atlas(space: BrainSpace, given: str) -> BrainSpace:
-    """The space with the areas of one entry of ``DATASET.ATLASES``: a file, and after "=" patterns of names."""
+def _read_atlas(given: str) -> tuple[Atlas, list[str]]:
+    """The atlas of one entry of ``DATASET.ATLASES``, a file, and the patterns of names after its "="."""
     file, _, areas = given.partition("=")
+    patterns = areas.split(",") if areas else ["*"]
+    with _of_setting(f"DATASET.ATLASES {given!r}"):
+        atlas = read_atlas(file)
+        for pattern in patterns:
+            atlas.find(pattern)  # refuses a name that no area has
+    return atlas, patterns
+
+
+@contextmanager
+def _of_setting(setting: str) -> Iterator[None]:
+    """What is wrong is said of a setting."""
     try:
-        return space.with_atlas(read_atlas(file), areas.split(",") if areas else "*")
+        yield
     except ValueError as error:
-        raise ValueError(f"DATASET.ATLASES {given!r}: {error}") from error
+        raise ValueError(f"{setting}: {error}") from error
 
 
 def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:

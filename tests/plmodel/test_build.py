@@ -145,7 +145,7 @@ def test_a_precision_works_for_every_family():
     assert plain.fingerprint() != half.fingerprint()
 
 
-def test_an_atlas_of_the_config_gives_the_space_its_areas(tmp_path):
+def test_an_atlas_of_the_config_gives_the_space_its_areas(tmp_path, monkeypatch):
     values = np.zeros(10_242, np.float32)
     for number in (1, 2, 3):
         values[1000 * number : 1000 * number + 1000] = number
@@ -168,5 +168,8 @@ def test_an_atlas_of_the_config_gives_the_space_its_areas(tmp_path):
         assert torch.equal(
             found.space.rois["Wang2015.V1v"], (data.space.vertices >= 1000) & (data.space.vertices < 2000)
         )
+        monkeypatch.setattr(Toy, "from_settings", lambda data_dir, seed: pytest.fail("the data were read first"))
         with pytest.raises(ValueError, match="DATASET.ATLASES .*'V9'"):
             build_dataset(load_config(None, [*words, f"['{file}=V9']"]))
+        with pytest.raises(FileNotFoundError, match="lh.other.mgz"):
+            build_dataset(load_config(None, [*words, f"['{tmp_path}/lh.other.mgz']"]))
