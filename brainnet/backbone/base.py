@@ -7,6 +7,7 @@ network, but nothing in brainnet asks for them: a plain object with ``get_tokens
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,8 @@ class FrozenBackbone(nn.Module):
             )
         if not images.is_floating_point():
             raise TypeError(f"{self.name} takes preprocessed floating-point images, got {images.dtype}")
-        own = next((v.dtype for v in (*self.parameters(), *self.buffers()) if v.is_floating_point()), images.dtype)
+        tensors = chain(self.parameters(), self.buffers())  # the first is enough, and a list takes a walk over all
+        own = next((v.dtype for v in tensors if v.is_floating_point()), images.dtype)
         with torch.no_grad():
             tokens = self.compute_tokens(images if images.dtype == own else images.to(own))
         self._layer_widths = tuple(value.shape[1] for value in tokens.global_.values())
