@@ -81,9 +81,9 @@ def assemble(title: str, header: dict[str, Any], planes: Planes) -> str:
         "POLICY": policy,
         "TITLE": _as_html(title),
         "STYLE": style,
-        "HEADER": json.dumps(header | {"planes": planes.index}, sort_keys=True, separators=(",", ":")).replace(
-            "<", "\\u003c"
-        ),
+        "HEADER": json.dumps(
+            header | {"planes": planes.index}, sort_keys=True, allow_nan=False, separators=(",", ":")
+        ).replace("<", "\\u003c"),
         "PLANES": planes.text(),
         "THREE": three,
         "LICENSE": "three.js " + THREE_VERSION + ", " + " ".join(_read("three.LICENSE").split()),

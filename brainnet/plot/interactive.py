@@ -234,6 +234,9 @@ def _map(name: str, one: PageMap, space: BrainSpace, used: np.ndarray, planes: P
         return said | {"colors": planes.add(_bytes(_with_alpha(values)))}
     from matplotlib import colormaps
 
+    for word in ("vmin", "vmax"):
+        if getattr(one, word) is not None and not np.isfinite(getattr(one, word)):
+            raise ValueError(f"{word} of map {name!r} is {getattr(one, word)}; give a finite number, or None.")
     values = values.reshape(len(values))
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)

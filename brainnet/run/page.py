@@ -80,7 +80,7 @@ def _with_differences(first: PageRun, second: PageRun) -> PageRun:
             largest = float(np.nanmax(np.abs(change), initial=1e-6))
             maps[f"{name}: difference"] = PageMap(
                 change, meaning=f"{second.title} minus {first.title}", unit="difference", cmap="RdBu_r", vmin=-largest,
-                vmax=largest, fades=False, group="Difference of the runs",
+                vmax=largest, fades=False, group="Difference of the runs", short=name,
             )  # fmt: skip
     layers = [one.maps[LAYER] for one in (first, second) if LAYER in one.maps]
     if len(layers) == 2 and list(layers[0].labels) == list(layers[1].labels):
@@ -88,7 +88,7 @@ def _with_differences(first: PageRun, second: PageRun) -> PageRun:
         maps["Layer: same or not"] = PageMap(
             np.where((before < 0) | (after < 0), -1, before != after), "categorical",
             f"Whether {second.title} has the same best layer as {first.title}", labels=["same layer", "another layer"],
-            group="Difference of the runs",
+            group="Difference of the runs", short=LAYER,
         )  # fmt: skip
     return replace(second, maps=maps)
 

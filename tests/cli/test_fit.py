@@ -25,6 +25,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(
         prediction, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy"
     )
+    monkeypatch.setattr("brainnet.run.page.write_page", lambda runs, out, **_: out)
     return noted
 
 
@@ -93,6 +94,12 @@ def test_predict_passes_its_options_on(calls, tmp_path):
     assert (str(folder), str(images), out) == ("there", "images", tmp_path)
     fit = {"method": "ridge", "network": "n", "layer": "a", "subject": "s"}
     assert options == {"batch_size": 3, "progress": True, "device": "cpu", "skip_bad": False, **fit}
+
+
+def test_a_page_is_left_where_it_is_asked_for(calls, tmp_path):
+    assert "page.html" in said("fit", "--page", "--out", str(tmp_path))
+    assert "page.html" not in said("fit", "--out", str(tmp_path))
+    assert "page.html" in said("demo", "--out", str(tmp_path))
 
 
 def test_the_report_prints_each_number_under_its_name(calls, tmp_path):

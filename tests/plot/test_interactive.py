@@ -1,5 +1,7 @@
 """The page in a browser: what it shows, answers and survives. Chromium draws in software, so pixels are exact."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -391,7 +393,7 @@ def test_two_runs_are_turned_together(browser, tmp_path):
     assert changed[:, half:].mean() > 0.02
     browser.js("brainnet.showMap(5)")
     assert browser.js("brainnet.views.map((view) => view.shown.name)") == ["score", "score"]
-    browser.js("brainnet.showMapOf(brainnet.views[1], 1)")
+    browser.js("[...document.querySelectorAll('#maps button')].find((one) => one.textContent === 'only here').click()")
     assert browser.js("brainnet.views.map((view) => view.shown.name)") == ["score", "only here"]
     assert browser.complaints() == []
 
@@ -408,8 +410,29 @@ def test_runs_on_different_meshes_stand_side_by_side(browser, tmp_path):
     browser.open(path)
     assert browser.js("brainnet.page.brains.map((one) => one.mesh)") == ["fsaverage5", "fsaverage"]
     browser.js("brainnet.visit(brainnet.views[2], brainnet.views[2].scene.shown.find((one) => one >= 0))")
-    assert "vol_to_surf" in browser.js("document.getElementById('panel').innerText")
+    panel = browser.js("document.getElementById('panel').innerText")
+    assert "vol_to_surf" in panel
+    assert ", voxel " in panel
     assert browser.complaints() == []
+
+
+@needs_chromium
+def test_one_atlas_is_outlined_at_a_time_or_all(browser, tmp_path):
+    number = torch.arange(2 * N) % N
+    rois = {"V1": number < 2000, "Wang2015.V1v": number < 900, "Wang2015.V2v": (number >= 900) & (number < 2500)}
+    path = tmp_path / "atlases.html"
+    path.write_text(page(PageRun({"r": torch.zeros(2 * N)}, whole_brain(rois))), encoding="utf-8")
+    browser.open(path)
+    assert browser.js("[...document.querySelectorAll('#atlas option')].map((one) => one.textContent)") == [
+        "of the run", "Wang2015", "all",
+    ]  # fmt: skip
+    shown = "brainnet.views[0].scene.rois.filter((roi) => brainnet.isOutlined(roi)).map((roi) => roi.name)"
+    found = []
+    for choice in ("brainnet.setAtlas(0)", "brainnet.setAtlas(1)", "brainnet.setAtlas(2)", "brainnet.toggle('lines')"):
+        browser.js(f"{choice}; brainnet.render()")
+        found.append((browser.js(shown), browser.screenshot()))
+    assert [names for names, _ in found] == [["V1"], ["V1v", "V2v"], ["V1", "V1v", "V2v"], []]
+    assert all((one[1] != other[1]).any() for one, other in itertools.pairwise(found))
 
 
 @needs_chromium
@@ -486,6 +509,7 @@ def test_values_of_another_length_name_the_mesh_they_would_fit(length, says):
         ({"maps": {"r": PageMap(torch.arange(9), "categorical", labels=["a"])}}, "labels"),
         ({"maps": {"r": PageMap(torch.arange(9), "categorical", colors=[[0, 0, 0]])}}, "colors"),
         ({"maps": {"r": PageMap(torch.zeros(9, 2), "rgba")}}, "3 or 4"),
+        ({"maps": {"r": PageMap(torch.zeros(9), vmax=float("nan"))}}, "vmax"),
         ({"space": BrainSpace.free(9)}, "no place"),
     ],
 )

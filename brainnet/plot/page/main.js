@@ -79,6 +79,7 @@ class App {
     const [first] = this.views;
     byId("fader").hidden = first.scene.score === null;
     if (first.scene.score !== null) byId("fader").querySelector("span").textContent = `Fade by ${first.scene.maps[first.scene.score].name}`;
+    document.body.classList.toggle("several", this.views.length > 1);
     this.listMaps();
     this.overlays = this.views.map((view) => {
       const caption = el("div", { className: "caption" });
@@ -93,6 +94,7 @@ class App {
     const groups = new Map();
     view.scene.maps.forEach((map, number) => groups.set(map.group, [...(groups.get(map.group) ?? []), number]));
     this.mapButtons = [];
+    this.furtherButtons = [];
     for (const [name, numbers] of groups) {
       byId("maps").append(el("h2", { textContent: name || "Maps" }));
       for (const number of numbers) {
@@ -101,6 +103,19 @@ class App {
         this.mapButtons[number] = byId("maps").appendChild(button);
       }
     }
+    for (const other of this.views.slice(1)) this.listFurther(other, new Set(view.scene.maps.map((map) => map.name)));
+  }
+
+  // Maps that another run has and the first one lacks, such as differences: they are shown in its own part.
+  listFurther(view, known) {
+    let heading = null;
+    view.scene.maps.forEach((map, number) => {
+      if (known.has(map.name)) return;
+      const words = map.group || `Of ${view.scene.title || `run ${view.number + 1}`}`;
+      if (words !== heading) byId("maps").append(el("h2", { textContent: (heading = words) }));
+      const button = el("button", { title: map.meaning, onclick: () => this.showMapOf(view, number) }, swatch(map), el("span", { textContent: map.short || map.name }));
+      this.furtherButtons.push([byId("maps").appendChild(button), view, number]);
+    });
   }
 
   caption(view) {
@@ -148,6 +163,7 @@ class App {
       this.caption(view);
     }
     this.mapButtons.forEach((button, number) => button.setAttribute("aria-current", String(number === this.views[0].map)));
+    for (const [button, view, number] of this.furtherButtons) button.setAttribute("aria-current", String(number === view.map));
     this.draw();
   }
 

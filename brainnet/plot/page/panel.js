@@ -6,6 +6,13 @@ function roisOf(view, voxel) {
   return view.scene.rois.filter((roi) => roi.has(voxel));
 }
 
+// A vertex by its number; of a volume that was projected also the voxel.
+function placeName(view, vertex) {
+  const voxel = view.voxelOf(vertex);
+  const name = view.brain.vertexName(vertex);
+  return view.scene.method && voxel >= 0 ? `${name}, voxel ${view.scene.voxels[voxel]}` : name;
+}
+
 function inBars(scene) {
   return new Set(scene.bars.flatMap(([, maps]) => maps));
 }
@@ -14,13 +21,15 @@ function inBars(scene) {
 function fillTip(tip, views, view, vertex) {
   const voxel = view.voxelOf(vertex);
   const rois = roisOf(view, voxel);
-  tip.replaceChildren(el("b", { textContent: view.brain.vertexName(vertex) }));
+  tip.replaceChildren(el("b", { textContent: placeName(view, vertex) }));
   const named = rois.map((roi) => (roi.atlas ? `${roi.name} (${roi.atlas})` : roi.name)).join(", ");
   tip.append(el("div", { className: "rois", textContent: voxel < 0 ? "not recorded" : named || "in no region" }));
   if (voxel < 0) return;
   const linked = views.filter((other) => other.brain === view.brain);
   const skipped = inBars(view.scene);
   const table = el("table");
+  if (linked.length > 1)
+    table.append(el("tr", {}, el("td"), ...linked.map((other) => el("td", { className: "rois", textContent: other.scene.title || `run ${other.number + 1}` }))));
   let shown = 0;
   view.scene.maps.forEach((map, number) => {
     const isNow = number === view.map;
@@ -88,7 +97,7 @@ class Panel {
   vertex(view, vertex) {
     const voxel = view.voxelOf(vertex);
     const { scene } = view;
-    const title = view.brain.vertexName(vertex);
+    const title = placeName(view, vertex);
     if (voxel < 0) return this.open(title, el("p", { textContent: "Nothing was recorded here." }));
     const chips = el("div", { className: "chips" });
     scene.rois.forEach((roi, number) => {
