@@ -7,6 +7,7 @@ NIfTI and GIfTI files; ``read_atlas`` and ``read_map`` read what others have pub
 from brainnet.space.atlases import Atlas, read_atlas
 from brainnet.space.brain_maps import BrainMap, read_map
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.exchange import MapSet, read_maps, save_maps
 from brainnet.space.maps import load_maps, load_patterns, save_map
 from brainnet.space.projection import SurfaceProjection, to_cortex
 from brainnet.space.sensors import sensor_space
@@ -52,6 +53,9 @@ __all__ = [
     "read_map",
     "load_patterns",
     "save_map",
+    "MapSet",
+    "read_maps",
+    "save_maps",
     "SurfaceProjection",
     "to_cortex",
 ]

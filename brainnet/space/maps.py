@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from brainnet._files import reading, writing
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.map_files import gifti_image
 
 
 def save_map(
@@ -42,7 +42,7 @@ def save_map(
     for side, half in zip("LR", both.reshape(-1, 2, both.shape[-1] // 2).unbind(1), strict=True):
         path = stem.with_name(f"{stem.name}.{side}.{'func' if labels is None else 'label'}.gii")
         with writing(path) as unfinished:
-            nibabel.save(_gifti(half.numpy(), side, titles, labels), unfinished)
+            nibabel.save(gifti_image(half.numpy(), side, titles, labels and (labels, None)), unfinished)
         paths.append(path)
     return paths
 
@@ -199,31 +199,3 @@ def _varies(data: Tensor) -> Tensor:
 def _refuse_nothing(inside: Tensor, path: Path) -> None:
     if not bool(inside.any()):
         raise ValueError(f"no voxel of {path.name} is inside the mask, finite and varies over conditions.")
-
-
-def _gifti(rows: np.ndarray, side: str, titles: Sequence[str], labels: Sequence[str] | None) -> Any:
-    from nibabel import gifti
-
-    structure = {"AnatomicalStructurePrimary": "CortexLeft" if side == "L" else "CortexRight"}
-    image = gifti.GiftiImage(meta=gifti.GiftiMetaData(structure))
-    kind = ("NIFTI_INTENT_NONE", "NIFTI_TYPE_FLOAT32") if labels is None else ("NIFTI_INTENT_LABEL", "NIFTI_TYPE_INT32")
-    if labels is not None:
-        image.labeltable = _label_table(labels)
-    for row, title in zip(rows, titles, strict=True):
-        array = row.astype(np.float32 if labels is None else np.int32)
-        meta = gifti.GiftiMetaData({"Name": title})
-        image.add_gifti_data_array(gifti.GiftiDataArray(array, intent=kind[0], datatype=kind[1], meta=meta))
-    return image
-
-
-def _label_table(labels: Sequence[str]) -> Any:
-    from nibabel import gifti
-
-    table = gifti.GiftiLabelTable()
-    for key, name in enumerate(("none", *labels)):
-        hue = (key * 0.618) % 1  # golden ratio: neighbours in the list differ
-        rgba = (0.0, 0.0, 0.0, 0.0) if key == 0 else (*colorsys.hsv_to_rgb(hue, 0.75, 0.9), 1.0)
-        label = gifti.GiftiLabel(key, *rgba)
-        label.label = name
-        table.labels.append(label)
-    return table
