@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from brainnet._files import reading
+from brainnet.dataset.readers._checked import expect_shape, expect_type, there
 from brainnet.rsa.files import read_entries
 
 SURFACES = ("fsaverage", "nativesurface")
@@ -41,7 +42,7 @@ def read_design(root: Path) -> Design:
         ValueError: an entry is missing or has another shape or range.
     """
     path = root / "nsddata/experiments/nsd/nsd_expdesign.mat"
-    _there(path)
+    there(path)
     found, _ = read_entries(path)
     shapes = {"masterordering": (1, 30_000), "subjectim": (8, 10_000)}
     for name, shape in shapes.items():
@@ -74,15 +75,15 @@ def session_files(folder: Path, space: str) -> list[list[Path]]:
                   stem.with_suffix(".nii.gz"))]
             for stem in (folder / f"betas_session{n:02d}" for n in range(1, 41))
         ]  # fmt: skip
-    there = [n for n, files in enumerate(sessions, 1) if any(path.is_file() for path in files)]
-    if not there:
+    found = [n for n, files in enumerate(sessions, 1) if any(path.is_file() for path in files)]
+    if not found:
         raise FileNotFoundError(
             f"no betas in {folder}: expected {sessions[0][0].name} and so on, of the space {space}."
         )
-    for files in sessions[: there[-1]]:
+    for files in sessions[: found[-1]]:
         for path in files:
-            _there(path)
-    return sessions[: there[-1]]
+            there(path)
+    return sessions[: found[-1]]
 
 
 def read_session(paths: list[Path], space: str, columns: list[np.ndarray], n_trials: int = TRIALS) -> np.ndarray:
@@ -120,8 +121,8 @@ def _fsaverage(path: Path, inside: np.ndarray, n_trials: int) -> np.ndarray:
     with reading(path, "MGH file"):
         image = nibabel.load(path)
         data = image.dataobj
-        _expect(path, image.shape, (len(inside), 1, 1, n_trials), "vertices x 1 x 1 x trials")
-        _expect_type(path, data.dtype, "f", "betas on fsaverage are floats in percent signal change")
+        expect_shape(path, image.shape, (len(inside), 1, 1, n_trials), "vertices x 1 x 1 x trials")
+        expect_type(path, data.dtype, "f", "betas on fsaverage are floats in percent signal change")
         return np.ascontiguousarray(np.asarray(data)[inside, 0, 0].T, dtype=np.float32)
 
 
@@ -133,8 +134,8 @@ def _hdf5(path: Path, inside: np.ndarray, n_trials: int) -> Iterator[tuple[int, 
         if "betas" not in file:
             raise ValueError(f"{path} has no data set betas; it has {', '.join(file) or 'none'}.")
         data = file["betas"]
-        _expect(path, data.shape, (n_trials, *inside.shape[::-1]), "trials x space, MATLAB's axes reversed")
-        _expect_type(path, data.dtype, "iu", "betas in HDF5 files are whole numbers, percent signal change times 300")
+        expect_shape(path, data.shape, (n_trials, *inside.shape[::-1]), "trials x space, MATLAB's axes reversed")
+        expect_type(path, data.dtype, "iu", "betas in HDF5 files are whole numbers, percent signal change times 300")
         for start in range(0, n_trials, AT_ONCE):
             block = data[start : start + AT_ONCE]
             yield start, block.transpose(0, *range(block.ndim - 1, 0, -1))[:, inside]
@@ -145,8 +146,8 @@ def _nifti(path: Path, inside: np.ndarray, n_trials: int) -> Iterator[tuple[int,
 
     with reading(path, "NIfTI file"):
         image = nibabel.load(path)
-        _expect(path, image.shape, (*inside.shape, n_trials), "x, y, z, trials")
-        _expect_type(path, image.get_data_dtype(), "iu", "betas in volumes are whole numbers, percent signal change "
+        expect_shape(path, image.shape, (*inside.shape, n_trials), "x, y, z, trials")
+        expect_type(path, image.get_data_dtype(), "iu", "betas in volumes are whole numbers, percent signal change "
                      "times 300")  # fmt: skip
         data = np.asanyarray(image.dataobj)  # a compressed file can be read from its start only
         for start in range(0, n_trials, AT_ONCE):
@@ -157,7 +158,7 @@ def read_labels(path: Path) -> np.ndarray:
     """The labels of a map on a surface (n_vertices,) or in a volume (X, Y, Z)."""
     import nibabel
 
-    _there(path)
+    there(path)
     with reading(path, "map"):
         values = np.asanyarray(nibabel.load(path).dataobj)
     return values.reshape(-1) if path.suffix in (".mgz", ".mgh") else values
@@ -187,18 +188,3 @@ def read_trial_rows(root: Path, subject: int) -> np.ndarray | None:
         if other:
             raise ValueError(f"{path} is of subject {min(other)}; expected subject {subject}.")
         return np.array([int(float(row[header.index("73KID")])) for row in cells]) - 1
-
-
-def _there(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path}.")
-
-
-def _expect(path: Path, shape: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
-    if tuple(shape) != expected:
-        raise ValueError(f"{path} has shape {tuple(shape)}; expected {expected} ({what}).")
-
-
-def _expect_type(path: Path, dtype: Any, kinds: str, what: str) -> None:
-    if np.dtype(dtype).kind not in kinds:
-        raise ValueError(f"{path} holds {np.dtype(dtype).name}; {what}.")
