@@ -24,7 +24,7 @@ from tests.dataset.readers.fmri_folders import write_bold5000, write_god, write_
 from tests.dataset.readers.laion_folder import write_laion
 from tests.dataset.readers.moments_folder import write_moments
 from tests.dataset.readers.neuralset_stand_in import events, stand_in, write_study
-from tests.dataset.readers.nsd_folder import write_synthetic, write_volume
+from tests.dataset.readers.nsd_folder import write_imagery, write_synthetic, write_volume
 from tests.dataset.readers.test_cowley_v4 import write_session
 from tests.dataset.readers.test_nsd872 import write_nsd872
 from tests.dataset.readers.things_eeg_folder import write_things_eeg2
@@ -66,11 +66,11 @@ def _nsd(folder):
     return DATASETS["nsd"](folder, space="func1pt8mm", version="betas_fithrf", progress=False)
 
 
-def _nsd_synthetic(folder):
+def _beside_nsd(name, write, folder):
     if not folder.exists():
         write_volume(folder, n_sessions=1, n_places=80)
-        write_synthetic(folder)
-    return DATASETS["nsd_synthetic"](folder, space="func1pt8mm", version="betas_fithrf", progress=False)
+        write(folder)
+    return DATASETS[name](folder, space="func1pt8mm", version="betas_fithrf", progress=False)
 
 
 def _simulated(folder):
@@ -130,7 +130,8 @@ TINY = {
     "bids": _bids,
     "neuralset": _neuralset,
     "nsd": _nsd,
-    "nsd_synthetic": _nsd_synthetic,
+    "nsd_imagery": partial(_beside_nsd, "nsd_imagery", write_imagery),
+    "nsd_synthetic": partial(_beside_nsd, "nsd_synthetic", write_synthetic),
     "simulated": _simulated,
     "things_meg": _things_meg,
     **{name: partial(_written, name) for name in WRITE},
@@ -250,7 +251,7 @@ def _from_config(name, folder):
         return ["DATASET.OPTIONS", "{'glm': {'model': 'lsa'}, 'test': 3, 'val': 1}"]
     if name == "neuralset":
         return ["DATASET.OPTIONS", "{'study': 'Toy2026', 'test': 2, 'val': 1}"]
-    if name in ("nsd", "nsd_synthetic"):
+    if name in ("nsd", "nsd_imagery", "nsd_synthetic"):
         TINY[name](folder)
         return ["DATASET.OPTIONS", "{'space': 'func1pt8mm', 'version': 'betas_fithrf', 'sessions': 1}"]
     if name == "things_meg":

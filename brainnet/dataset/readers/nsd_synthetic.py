@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from brainnet._files import sha256
-from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers import _nsd as files
+from brainnet.dataset.readers._nsd_further import add_splits, beta_files
 from brainnet.dataset.readers.nsd import ABOUT, NSD
 from brainnet.dataset.trials import conditions
 from brainnet.rsa.files import read_entries
@@ -75,32 +73,18 @@ nsddata_stimuli/stimuli/nsdsynthetic/{nsdsynthetic_stimuli,nsdsynthetic_colorsti
     ):
         super().__init__(root, subject, space=space, version=version, region=region, standardize=standardize, **options)
         folder = self.root / f"nsddata_betas/ppdata/subj{subject:02d}/{space}/nsdsynthetic{version}"
-        paths = _beta_files(folder, space)
+        paths = beta_files(folder, "betas_nsdsynthetic", space)
         shown = _read_shown(self.root)
         columns, _ = self._columns(space, region, paths)
         found = conditions(files.read_session(paths, space, columns, TRIALS), shown.tolist(), standardize=standardize)
-        rows = np.array([int(name) for name in found.ids])
+        rows = [int(name) for name in found.ids]
         names = [f"nsdsynthetic-{'' if row < SHARED else f'subj{subject:02d}-'}{row:03d}" for row in rows]
-        n = len(self)
-        self.images = _Joined(self.images, *self._pictures(rows), names=names, order=rows)
-        ceiling = found.noise_ceiling(range(len(rows)))
-        ResponseDataset.__init__(
-            self,
-            [*self.image_ids, *names],
-            torch.cat([self.responses, found.responses]),
-            self.space,
-            {**self.splits, SPLIT: torch.arange(n, n + len(rows))},
-            noise_ceiling=self.noise_ceiling,
-            noise_ceiling_definition=f"{self.noise_ceiling_definition}; of {SPLIT}: {ceiling.definition}, about K = "
-            f"{ceiling.n_repeats}",
-            further_ceilings={SPLIT: ceiling.r.float()},
-            n_repeats=self.n_repeats,
-        )
+        shared, own = self._pictures()
+        pictures = [(shared, row) if row < SHARED else (own, row - SHARED) for row in rows]
+        add_splits(self, {SPLIT: found}, names, pictures)
         self.synthetic_trials = found
-        if self.groups is not None:
-            self.groups = np.r_[self.groups, np.zeros(len(rows), self.groups.dtype)]
 
-    def _pictures(self, rows: np.ndarray) -> list[Images]:
+    def _pictures(self) -> list[Images]:
         names = ("nsdsynthetic_stimuli.hdf5", f"nsdsynthetic_colorstimuli_subj{self.subject:02d}.hdf5")
         sets = []
         for name, count in zip(names, (SHARED, PICTURES - SHARED), strict=True):
@@ -111,41 +95,6 @@ nsddata_stimuli/stimuli/nsdsynthetic/{nsdsynthetic_stimuli,nsdsynthetic_colorsti
             if len(sets[-1]) != count:
                 raise ValueError(f"{path} has {len(sets[-1])} pictures; expected {count}.")
         return sets
-
-
-class _Joined:
-    """The photographs of NSD, and after them pictures of two files, in one row."""
-
-    def __init__(self, first: Images, shared: Images, own: Images, *, names: list[str], order: np.ndarray):
-        self.first, self.shared, self.own, self.order = first, shared, own, order.tolist()
-        self.ids = self.image_ids = [*first.ids, *names]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int):
-        if index < len(self.first):
-            return self.first[index]
-        row = self.order[index - len(self.first)]
-        return self.shared[row] if row < SHARED else self.own[row - SHARED]
-
-    def signature(self) -> str:
-        """Of all pictures, and of their order."""
-        parts = [images.signature() for images in (self.first, self.shared, self.own)]
-        return sha256(*parts, *(f" {row}" for row in self.order))
-
-
-def _beta_files(folder: Path, space: str) -> list[Path]:
-    if space in files.SURFACES:
-        suffix = ".mgh" if space == "fsaverage" else ".hdf5"
-        paths = [folder / f"{side}.betas_nsdsynthetic{suffix}" for side in files.HEMISPHERES]
-    else:
-        both = [folder / f"betas_nsdsynthetic{suffix}" for suffix in (".hdf5", ".nii.gz")]
-        paths = [next((path for path in both if path.is_file()), both[1])]
-    for path in paths:
-        if not path.is_file():
-            raise FileNotFoundError(f"no {path}.")
-    return paths
 
 
 def _read_shown(root: Path) -> np.ndarray:

@@ -175,3 +175,39 @@ def write_synthetic(root: Path, subject: int = 1, version: str = "betas_fithrf")
         with h5py.File(folder / f"{name}.hdf5", "w") as file:
             file["imgBrick"] = pixels
     return order, np.round(300 * betas) / 300
+
+
+def write_imagery(
+    root: Path, subject: int = 1, version: str = "betas_fithrf"
+) -> tuple[dict[str, list[str]], np.ndarray]:
+    """NSD-imagery in the volume of :func:`write_volume`: run -> the condition of each trial, and all 720 betas."""
+    import h5py
+    from PIL import Image
+
+    generator = np.random.default_rng(9)
+    targets = ("bar_000.0", "bar_045.0", "bar_090.0", "bar_135.0", "crs_000.0", "crs_045.0")
+    pictures = [f"{name}deg_450L_43W.png" for name in targets]
+    pictures += ["shared0385_nsd28752.png", "shared0413_nsd30857.png", "shared0741_nsd53882.png",
+                 "shared0842_nsd61178.png", "shared0907_nsd65873.png", "shared0000_nsd00000.png"]  # fmt: skip
+    folder = root / "nsddata/experiments/nsdimagery/rawtargetimages"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(pictures):
+        Image.new("RGB", (12, 12), (number, 50, 60)).save(folder / name)
+    folder = root / "nsddata/bdata/nsdimagery"
+    folder.mkdir(parents=True)
+    shown = {}
+    for run in ("visA", "visB", "imgA_1", "imgA_2", "imgB_1", "imgB_2"):
+        letters = "HRVLPE" if "A" in run else "WKBCDT"
+        shown[run] = generator.permutation(list(letters * 8)).tolist()
+        lines = ["SUBJECT\tRUN\tCONDITION", *(f"{subject}\t1\t{cue}" for cue in shown[run])]
+        (folder / f"nsdimagery_subj{subject:02d}_{run}.tsv").write_text("\n".join(lines) + "\n")
+    inside = np.zeros(GRID, bool)
+    inside[1:5, 1:4, 1:3] = True
+    whole = np.round(300 * (1 + generator.normal(size=(720, int(inside.sum()))))).astype(np.int16)
+    volume = np.zeros((*GRID, 720), np.int16)
+    volume[inside] = whole.T
+    folder = root / f"nsddata_betas/ppdata/subj{subject:02d}/func1pt8mm/nsdimagery{version}"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "betas_nsdimagery.hdf5", "w") as file:
+        file["betas"] = volume.transpose(3, 2, 1, 0)
+    return shown, whole / 300
