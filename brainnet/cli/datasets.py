@@ -76,7 +76,7 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
     table.add_column("kind", no_wrap=True)
     table.add_column("how much")
     table.add_column("download", no_wrap=True)
-    for name, said in _listed().items():
+    for name, said in listed_datasets().items():
         table.add_row(name, Text(said["title"]), said["kind"], Text(said["size"]), said["download"])
     out_console.print(table)
     err_console.print(
@@ -86,7 +86,7 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
     )  # fmt: skip
 
 
-def _listed() -> dict[str, dict[str, str]]:
+def listed_datasets() -> dict[str, dict[str, str]]:
     """Title, kind, size and way of download of each data set; brainnet's own are read from source, without torch."""
     found = {}
     others = {point.name for point in entry_points(group="brainnet.datasets")}

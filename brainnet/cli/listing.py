@@ -63,16 +63,31 @@ def _first_line(docstring: str | None) -> str:
 def said_of(place: Path, call: str) -> dict[str, Any] | None:
     """The keywords of the first call of that name in a file, as written: a literal as its value, all else as None.
 
-    None where the file has no such call.
+    ``replace(NAME, ...)`` of what another file of brainnet has called so adds its keywords to those. None where the
+    file has no such call.
 
     >>> path = Path(brainnet.__file__).parent / "dataset/readers/nsd.py"
     >>> said_of(path, "About")["kind"], said_of(path, "Nothing")
     ('fMRI', None)
     """
-    for node in ast.walk(ast.parse(place.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == call:
-            return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
-    return None
+    tree = ast.parse(place.read_text(encoding="utf-8"))
+    calls = {ast.unparse(node.func): node for node in reversed([*ast.walk(tree)]) if isinstance(node, ast.Call)}
+    if call in calls:
+        return {keyword.arg: _literal(keyword.value) for keyword in calls[call].keywords}
+    changed = calls.get("replace")
+    if changed is None or not changed.args:
+        return None
+    name = ast.unparse(changed.args[0])
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    homes = [node.module for node in imports if name in map(_name, node.names)]
+    if not homes:
+        return None
+    said = said_of(Path(brainnet.__file__).parents[1].joinpath(*homes[0].split(".")).with_suffix(".py"), call)
+    return said and said | {keyword.arg: _literal(keyword.value) for keyword in changed.keywords}
+
+
+def _name(alias: ast.alias) -> str:
+    return alias.asname or alias.name
 
 
 def _literal(node: ast.expr) -> Any:

@@ -45,7 +45,12 @@ def reader_options(name: str) -> list[Option]:
     """
     reader = DATASETS[name]
     make = reader.from_settings
-    meanings = meanings_of(reader.__doc__) | meanings_of(reader.__init__.__doc__) | meanings_of(make.__doc__)
+    meanings: dict[str, str] = {}
+    for one in reversed(reader.__mro__):  # a reader built on another one says what is its own
+        meanings |= meanings_of(vars(one).get("__doc__")) | meanings_of(
+            getattr(vars(one).get("__init__"), "__doc__", "")
+        )
+    meanings |= meanings_of(make.__doc__)
     taken = options_of(make) or ()
     return [
         Option(option, None if parameter.default is parameter.empty else parameter.default, meanings.get(option, ""))

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from brainnet.cli import app as cli
-from brainnet.cli.datasets import read_options
+from brainnet.cli.datasets import listed_datasets, read_options
 from brainnet.dataset import DATASETS
 from tests.dataset.readers.nsd_folder import write_volume
 
@@ -26,6 +26,13 @@ def test_every_data_set_is_listed_with_its_kind_and_size():
     line = next(line for line in printed.splitlines() if line.startswith("nsd"))
     assert all(word in line for word in ("Natural Scenes Dataset", "fMRI", "39.6 GB", "by hand"))
     assert [one["name"] for one in json.loads(run("--json"))] == DATASETS.names()
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS.names() if DATASETS[name].about])
+def test_the_list_read_from_source_says_what_the_reader_says(name):
+    about, said = DATASETS[name].about, listed_datasets()[name]
+    assert (said["title"], said["kind"], said["size"]) == (about.title, about.kind, about.size)
+    assert said["download"] == ("get" if about.downloads else "by hand")
 
 
 def test_a_reader_that_only_python_can_read_is_listed_as_well(monkeypatch):
