@@ -272,18 +272,23 @@ def _find(path: str | Path) -> Path:
 def _flatten(node: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         name = f"{prefix}{key}"
-        # a section of the defaults is a dict; anything else is a value
-        if isinstance(value, dict):
+        # a section of the defaults is a dict; anything else is a value, and so is whatever an open section holds
+        if isinstance(value, dict) and prefix.rstrip(".") not in OPEN_SECTIONS:
             yield from _flatten(value, name + ".")
         else:
             yield name, value
 
 
 def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
-    section, _, name = key.rpartition(".")
-    if section in OPEN_SECTIONS:
+    section = next((one for one in OPEN_SECTIONS if key.startswith(f"{one}.")), None)
+    if section is not None:
         group, leaf = section.split(".")
-        cfg[group][leaf][name] = _literal(value)
+        node, (*above, name) = cfg[group][leaf], key[len(section) + 1 :].split(".")
+        for one in above:  # an option that is itself a group, "DATASET.OPTIONS.glm.model"
+            node[one] = node[one] if isinstance(node.get(one), CfgNode) else CfgNode(new_allowed=True)
+            node = node[one]
+        value = _literal(value)
+        node[name] = CfgNode(value, new_allowed=True) if isinstance(value, dict) else value
         return
     if key in OPEN_SECTIONS:  # all at once, as "{subject: 2}"
         options = value

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from brainnet.config import OPEN_SECTIONS, config_files, config_help, config_keys, get_cfg_defaults, load_config
+from brainnet.config import (
+    OPEN_SECTIONS,
+    checked_config,
+    config_files,
+    config_help,
+    config_keys,
+    get_cfg_defaults,
+    load_config,
+    parse_config,
+)
 from brainnet.plmodel.build import OF_SOME_DATASETS, OF_SOME_READOUTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,3 +122,15 @@ def test_options_may_be_given_all_at_once():
         load_config(None, ["DATASET.OPTIONS", "two"])
     with pytest.raises(ValueError, match=r"DATASET\.OPTIONS"):
         load_config(None, ["DATASET.OPTIONS", "{subject: "])
+
+
+def test_an_option_may_be_a_group_of_its_own(tmp_path):
+    """In one word, key by key, in a file, and read again from what a run keeps."""
+    words = ["DATASET.OPTIONS", "{glm: {model: lsa, confounds: []}, task: look}", "DATASET.OPTIONS.glm.hrf", "spm"]
+    expected = {"glm": {"model": "lsa", "confounds": [], "hrf": "spm"}, "task": "look"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"DATASET": {"OPTIONS": expected}}))
+    cfg = load_config(None, words)
+    for again in (cfg, parse_config(cfg.dump()), checked_config(cfg), load_config(tmp_path / "mine.yaml")):
+        assert dict(again.DATASET.OPTIONS) == expected
+    one = load_config(None, ["DATASET.OPTIONS.glm.model", "lss"])
+    assert dict(one.DATASET.OPTIONS) == {"glm": {"model": "lss"}}

@@ -130,7 +130,7 @@ class NeuralSet(ResponseDataset):
         data_dir: str,
         seed: int,
         *,
-        study: str,
+        study: str = "",
         subject: str = "",
         recording: str = "",
         window: tuple[float, float] | None = None,
@@ -140,7 +140,9 @@ class NeuralSet(ResponseDataset):
         test: float | int = 0.2,
         val: float | int = 0.1,
     ) -> NeuralSet:
-        """The subject of the study in ``data_dir``; the options are those of :class:`NeuralSet`."""
+        """The subject of ``study``, which is needed, in ``data_dir``; the options are those of :class:`NeuralSet`."""
+        if not study:
+            raise ValueError("the data set 'neuralset' needs its option study, such as Chang2019Bold5000.")
         return cls(data_dir, study, subject, recording=recording, window=window, query=query, extractor=extractor,
                    standardize=standardize, test=test, val=val, seed=seed)  # fmt: skip
 

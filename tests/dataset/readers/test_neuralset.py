@@ -101,6 +101,11 @@ def test_what_is_not_there_is_said(home, put, change, options, words):
         DATASETS["neuralset"](home.parent, **{"study": "Toy2026", **options})
 
 
+def test_the_study_must_be_named(tmp_path):
+    with pytest.raises(ValueError, match="needs its option study"):
+        DATASETS["neuralset"].from_settings(str(tmp_path), 0)
+
+
 def test_an_image_in_two_splits_or_without_a_file_is_refused(home, put):
     table = events(home, ("01",))
     table.loc[table.index[-2], "split"] = "test"
