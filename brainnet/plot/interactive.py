@@ -24,6 +24,7 @@ from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 KINDS = ("scalar", "categorical", "position", "rgba")
 FADE = (0.0, 0.2)  # colors are all but transparent where the score is at the first, opaque from the second on
+FEW = 40  # categories that readers tell apart
 NONE = 65535  # no value, in 16 bits
 THUMBNAIL = 224  # pixels of the longer side of an image
 WHEEL = 33  # pixels of a side of the legend of positions
@@ -274,7 +275,7 @@ def _categories(name: str, values: np.ndarray, one: PageMap, used: np.ndarray, p
     labels = [str(label) for label in one.labels] if len(one.labels) else [str(k + 1) for k in range(count)]
     if len(labels) < count:
         raise ValueError(f"map {name!r} has categories up to {count - 1}, but {len(labels)} labels.")
-    made = {"None": cluster_colors, "ordered": layer_colors}.get(str(one.colors)) if not np.ndim(one.colors) else None
+    made = {"None": _category_colors, "ordered": layer_colors}.get(str(one.colors)) if not np.ndim(one.colors) else None
     colors = to_numpy(one.colors) if made is None else made(count)
     if len(colors) < count:
         raise ValueError(f"map {name!r} has {count} categories, but {len(colors)} colors.")
@@ -285,6 +286,16 @@ def _categories(name: str, values: np.ndarray, one: PageMap, used: np.ndarray, p
         "present": np.unique(whole[whole >= 0]).tolist(),
         "palette": ["#" + "".join(f"{part:02x}" for part in _bytes(color)) for color in colors[:count]],
     }
+
+
+def _category_colors(count: int) -> np.ndarray:
+    """(count, 3) RGB; beyond forty, hues by the golden ratio, so that neighbours in the list differ."""
+    from matplotlib.colors import hsv_to_rgb
+
+    if count <= FEW:
+        return cluster_colors(count)
+    k = np.arange(count)
+    return hsv_to_rgb(np.stack([k * 0.618034 % 1, 0.35 + 0.25 * (k % 3) / 2, 0.9 - 0.3 * (k % 4) / 3], axis=1))
 
 
 def _rois(space: BrainSpace, used: np.ndarray, planes: Planes) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from yacs.config import CfgNode
 
-from brainnet._files import file_digest, sha256, slug, write_csv, write_json, write_npz
+from brainnet._files import file_digest, sha256, write_csv, write_json, write_npz
 from brainnet._work import Interrupted, device_of
 from brainnet.config import config_keys
 from brainnet.dataset import ResponseDataset
@@ -279,9 +279,6 @@ def _write(results: Results, out: Path, progress: bool) -> None:
     for name in ("voxels", "spaces", "differences", "figures") if ours else ():
         shutil.rmtree(out / name, ignore_errors=True)
     results.encoding.save(out)
-    (out / "spaces").mkdir(exist_ok=True)
-    for name, dataset in results.encoding.subjects.items():  # so that maps can be drawn again
-        write_npz(out / "spaces" / f"{slug(name)}.npz", dataset.space.to_arrays(), compressed=True)
     write_csv(out / "significance.csv", results.significance)
     write_csv(out / "differences.csv", results.differences)
     for name, test in results.tests.items():

@@ -27,6 +27,7 @@ class Labels {
       if (!wanted) continue;
       const [x, y] = camera.project(view.brain.point(vertex, camera), width, height);
       const half = roi.name.length * 3.3 + 3;
+      if (!chosen && 2.5 * this.radius(roi) * (height / 2 / camera.now().half) < half) continue; // smaller than its name
       const box = [x - half, y - 8, x + half, y + 8];
       const meets = taken.some((one) => one[0] < box[2] && box[0] < one[2] && one[1] < box[3] && box[1] < one[3]);
       if ((meets && !chosen) || x < 0 || y < 0 || x > width || y > height) continue;
@@ -44,6 +45,12 @@ class Labels {
       made.style.transform = `translate(${x}px, ${y}px)`;
     }
     this.drawSides(camera, width, height);
+  }
+
+  // About how far a region reaches in one hemisphere, in mm: a vertex of fsaverage5 has some 8 square mm.
+  radius(roi) {
+    const area = (8 * 10242) / this.view.brain.data.n_side;
+    return Math.sqrt((area * roi.voxels.length) / 2 / Math.PI);
   }
 
   // L and R stand outside of their hemispheres, where these can be seen apart.
