@@ -308,6 +308,21 @@ def test_search_finds_regions_and_vertices(browser, planted_page):
 
 
 @needs_chromium
+def test_a_region_tells_its_means_and_its_images(browser, planted_page):
+    browser.open(planted_page)
+    browser.js("brainnet.chooseRoi(brainnet.views[0], 1)")
+    panel = browser.js("document.getElementById('panel').innerText")
+    inside = np.concatenate([np.arange(3000, 5000), N + np.arange(3000, 5000)])
+    assert "FFA" in panel
+    assert "4000 voxels" in panel
+    shown = dict(browser.js("[...document.querySelectorAll('#panel dt')].map((one) => [one.textContent,"
+                            " one.nextSibling.textContent])"))  # fmt: skip
+    assert float(shown["score"]) == pytest.approx((inside % 7 / 10).mean(), abs=1e-3)
+    assert float(shown["number"]) == pytest.approx((inside % N / 1000).mean(), abs=1e-3)
+    assert browser.js("document.querySelectorAll('#panel .thumbs img').length") == 2
+
+
+@needs_chromium
 def test_the_address_keeps_the_state(browser, planted_page):
     browser.open(planted_page)
     browser.js(

@@ -242,6 +242,9 @@ class App {
   face(view, vertex) {
     const { data } = view.brain;
     if (this.camera.unfold > 1.5) {
+      const { width, height } = this.rects[view.number];
+      const [x, y] = this.camera.project(view.brain.point(vertex, this.camera), width, height);
+      if (x > 0.05 * width && x < 0.95 * width && y > 0.05 * height && y < 0.85 * height) return; // it is in sight
       const point = data.surfaces[2].subarray(3 * vertex, 3 * vertex + 2);
       return this.moveTo({ flat: { ...this.camera.flat, x: point[0], y: point[1] } });
     }

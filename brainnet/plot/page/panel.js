@@ -133,6 +133,7 @@ class Panel {
     }
     content.push(...this.windowOf(scene, roi.voxels, "Windows in the image"));
     content.push(...this.scaleOf(scene, mean));
+    content.push(...this.bestOfRoi(scene, roi));
     for (const map of scene.maps.filter((one) => one.kind === "categorical")) content.push(...this.shares(map, roi));
     const numbers = scene.maps.filter((map) => map.kind === "scalar");
     if (numbers.length) content.push(el("h3", { textContent: "Means of all maps" }), this.facts(numbers.filter((_, i) => !inBars(scene).has(scene.maps.indexOf(numbers[i]))).map((map) => [map.name, short(mean(map))])));
@@ -182,11 +183,28 @@ class Panel {
   }
 
   bestOf(scene, voxel) {
+    const numbers = this.bestImages(scene, voxel);
+    return this.thumbnails(scene, numbers, "Images of the highest predicted response");
+  }
+
+  // Numbers of the images that drive a voxel most.
+  bestImages(scene, voxel) {
     if (!scene.best) return [];
     const k = scene.best.length / scene.n_shown;
-    const numbers = [...scene.best.subarray(k * voxel, k * voxel + k)].filter((number) => number !== NONE);
+    return [...scene.best.subarray(k * voxel, k * voxel + k)].filter((number) => number !== NONE);
+  }
+
+  // The images that are among the best of the most voxels of a region.
+  bestOfRoi(scene, roi) {
+    const counts = new Map();
+    for (const voxel of roi.voxels) for (const number of this.bestImages(scene, voxel)) counts.set(number, (counts.get(number) ?? 0) + 1);
+    const most = [...counts].sort((one, other) => other[1] - one[1] || one[0] - other[0]).slice(0, 4);
+    return this.thumbnails(scene, most.map(([number]) => number), "Images that are among the best of most voxels");
+  }
+
+  thumbnails(scene, numbers, heading) {
     const thumbs = numbers.map((number) => el("img", { src: scene.images[number][1], alt: scene.images[number][0], title: scene.images[number][0] }));
-    return numbers.length ? [el("h3", { textContent: "Images of the highest predicted response" }), el("div", { className: "thumbs" }, ...thumbs)] : [];
+    return numbers.length ? [el("h3", { textContent: heading }), el("div", { className: "thumbs" }, ...thumbs)] : [];
   }
 
   shares(map, roi) {
