@@ -18,6 +18,7 @@ import brainnet.cli.channels
 import brainnet.cli.comparison
 import brainnet.cli.datasets
 import brainnet.cli.encode
+import brainnet.cli.export
 import brainnet.cli.features
 
 # isort: off  (each files its commands under the app, and this is the order in which --help lists them)

@@ -21,7 +21,7 @@ from brainnet.space import BrainSpace, read_atlas, surface_space
 R = "r_test"
 
 
-class _Scored(NamedTuple):
+class Scored(NamedTuple):
     """Scores (n_models, n_voxels) of named models at places, and what masks them."""
 
     name: str
@@ -86,14 +86,14 @@ def draw_best_models(
     if (folder / "searchlight.json").is_file():
         maps = SearchlightMaps.load(folder)
         p = None if maps.best_test is None else maps.best_test.p_max
-        found = [_Scored("", list(maps.models), maps.score, maps.space, None, p)]
+        found = [Scored("", list(maps.models), maps.score, maps.space, None, p)]
     elif (folder / "encoding.csv").is_file():
-        table = _read_table(folder / "encoding.csv")
+        table = read_table(folder / "encoding.csv")
         found, rows = _of_encoding(folder, table, method)
         figures |= {
             f"top_models{name}": plot.top_models(part, groups=groups, alpha=alpha) for name, part in rows.items()
         }
-    elif (folder / "scores.csv").is_file() and "model" in (table := _read_table(folder / "scores.csv")):
+    elif (folder / "scores.csv").is_file() and "model" in (table := read_table(folder / "scores.csv")):
         found = []
         figures["top_models"] = plot.top_models(table, groups=groups, alpha=alpha)
         if atlas is not None:
@@ -115,20 +115,17 @@ def draw_best_models(
     return [path for name, figure in figures.items() for path in plot.save(figure, out / name)]
 
 
-def _read_table(path: Path) -> Any:
+def read_table(path: Path) -> Any:
+    """A table of scores by model; names stay texts."""
     import pandas as pd
 
     with reading(path, "table of scores"):
         return pd.read_csv(path, keep_default_na=True, dtype={"roi": str, "model": str, "layer": str, "control": str})
 
 
-def _of_encoding(folder: Path, table: Any, method: str | None) -> tuple[list[_Scored], dict[str, Any]]:
+def _of_encoding(folder: Path, table: Any, method: str | None) -> tuple[list[Scored], dict[str, Any]]:
     """For each subject the networks' scores in every voxel, where they are on a brain, and those of regions."""
-    rows = table[(table["split"] == "test") & (table["score"] == "r") & table["control"].fillna("").eq("")]
-    methods = list(dict.fromkeys(rows["method"][rows["method"] != "noise ceiling"]))
-    chosen = methods[0] if method is None else method
-    check_word("method", chosen, methods)
-    rows = rows[(rows["method"] == chosen) & rows["layer"].isin([BEST_LAYER, ALL_LAYERS])]
+    rows = encoded_fits(table, method)
     scored, by_region = [], {}
     subjects = list(dict.fromkeys(rows["subject"]))
     for subject in subjects:
@@ -138,15 +135,29 @@ def _of_encoding(folder: Path, table: Any, method: str | None) -> tuple[list[_Sc
         if len(part):
             by_region[name] = part
         fits = rows[(rows["subject"] == subject) & (rows["roi"] == "all")].drop_duplicates("model")
-        found = _voxels(
-            folder, [FitKey(row["model"], str(subject), chosen, row["layer"]) for _, row in fits.iterrows()]
+        found = voxel_scores(
+            folder, [FitKey(row["model"], str(subject), row["method"], row["layer"]) for _, row in fits.iterrows()]
         )
         if found is not None:
             scored.append(found._replace(name=name))
     return scored, by_region
 
 
-def _voxels(folder: Path, keys: Sequence[FitKey]) -> _Scored | None:
+def encoded_fits(table: Any, method: str | None) -> Any:
+    """The rows of an encoding's table by which networks are compared: test r of one method, the best layer or all.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    rows = table[(table["split"] == "test") & (table["score"] == "r") & table["control"].fillna("").eq("")]
+    methods = list(dict.fromkeys(rows["method"][rows["method"] != "noise ceiling"]))
+    chosen = methods[0] if method is None else method
+    check_word("method", chosen, methods)
+    rows = rows[(rows["method"] == chosen) & rows["layer"].isin([BEST_LAYER, ALL_LAYERS])]
+    return rows
+
+
+def voxel_scores(folder: Path, keys: Sequence[FitKey]) -> Scored | None:
     """Scores, ceilings and tests of some fits over the same voxels; None where these have no place on a brain."""
     scores, tests, ceiling = [], [], None
     for key in keys:
@@ -165,7 +176,7 @@ def _voxels(folder: Path, keys: Sequence[FitKey]) -> _Scored | None:
     if space.mesh is None and space.mask is None:
         return None
     p = torch.stack(tests) if len(tests) == len(scores) else None
-    return _Scored("", [key.model for key in keys], torch.stack(scores), space, ceiling, p)
+    return Scored("", [key.model for key in keys], torch.stack(scores), space, ceiling, p)
 
 
 def _space_of(atlas: str | Path) -> BrainSpace:

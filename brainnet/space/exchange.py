@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from torch import Tensor
 from brainnet._checks import check_word
 from brainnet._files import reading, slug, write_csv, write_npz, writing
 from brainnet.space.brain_maps import hemisphere_files
-from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.brain_space import BrainSpace
 from brainnet.space.map_files import (
+    LabelTable,
     cifti_image,
     gifti_image,
     label_colors,
@@ -31,6 +31,7 @@ from brainnet.space.map_files import (
     read_nifti_rows,
     with_description,
 )
+from brainnet.space.map_sets import MapSet, description, mesh_of, on_mesh, space_and_values
 from brainnet.space.surface import load_mesh
 
 FORMATS = {
@@ -42,37 +43,6 @@ FORMATS = {
 }
 ON_SURFACES, IN_VOLUMES = ("gifti", "cifti", "csv", "pycortex"), ("nifti", "csv", "pycortex")
 _SURFACE_SUFFIXES = (".func.gii", ".label.gii", ".shape.gii")
-
-
-@dataclass(frozen=True, eq=False)
-class MapSet:
-    """Maps of one space by their names.
-
-    Args:
-        space: where the voxels are.
-        values: name -> (n_voxels,) numbers, or whole numbers from 0 on, -1 for none.
-        categories: name -> names of its whole numbers 0, 1, ...; by default these numbers.
-        colors: name -> (n_categories, 3) RGB in 0..1.
-
-    >>> maps = MapSet(BrainSpace.free(2), {"r": torch.tensor([0.1, 0.2]), "layer": torch.tensor([1, 0])})
-    >>> maps.is_categorical("layer"), maps.names_of("layer")
-    (True, ['0', '1'])
-    """
-
-    space: BrainSpace
-    values: Mapping[str, Tensor]
-    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    colors: Mapping[str, Any] = field(default_factory=dict)
-
-    def is_categorical(self, name: str) -> bool:
-        """Whether a map is of whole numbers."""
-        return not torch.as_tensor(self.values[name]).is_floating_point()
-
-    def names_of(self, name: str) -> list[str]:
-        """Names of a map's categories."""
-        most = int(torch.as_tensor(self.values[name]).max()) if len(self.values[name]) else -1
-        given = [str(one) for one in self.categories.get(name, ())]
-        return given + [str(number) for number in range(len(given), most + 1)]
 
 
 def save_maps(maps: MapSet, stem: str | Path, formats: Sequence[str] | None = None) -> list[Path]:
@@ -140,88 +110,6 @@ def read_maps(path: str | Path, space: BrainSpace | None = None) -> MapSet:
     )
 
 
-# ---------------------------------------------------------------------- what files say of their voxels
-
-
-def ranges_of(index: Tensor) -> str:
-    """Whole numbers as a short text, in rising order.
-
-    >>> ranges_of(torch.tensor([3, 0, 1, 2, 9]))
-    '0-3,9'
-    """
-    index = np.unique(torch.as_tensor(index).numpy())
-    if not len(index):
-        return ""
-    parts = np.split(index, np.flatnonzero(np.diff(index) > 1) + 1)
-    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
-
-
-def index_of(text: str) -> Tensor:
-    """The numbers of :func:`ranges_of`.
-
-    >>> index_of("0-3,9").tolist()
-    [0, 1, 2, 3, 9]
-    """
-    ends = [part.partition("-") for part in text.split(",") if part]
-    parts = [torch.arange(int(low), int(high or low) + 1) for low, _, high in ends]
-    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
-
-
-def _description(maps: MapSet) -> str:
-    """Voxels and regions by their places on the mesh or in the volume, as JSON."""
-    space = maps.space
-    place = space.vertices if space.mesh else space.volume_index
-    said = {"mesh": space.mesh, "voxels": ranges_of(place)}
-    said["rois"] = {name: ranges_of(place[mask]) for name, mask in space.rois.items()}
-    return json.dumps(said)
-
-
-def _space_and_values(
-    full: Mapping[str, np.ndarray], said: Mapping[str, Any], mesh: str | None, mask_of: Any
-) -> tuple[BrainSpace, dict[str, Tensor]]:
-    """The space that a file tells of, or that finite values make, and the maps on it.
-
-    Args:
-        full: name -> values everywhere on the mesh or in the flattened volume; NaN, and of labels 0, is nothing.
-        said: of :func:`_description`; empty where another program wrote the file.
-        mesh: its name, None for a volume.
-        mask_of: (n,) places -> space, rois.
-    """
-    if "voxels" in said:
-        place = index_of(said["voxels"])
-    else:
-        known = np.any([np.isfinite(one) if one.dtype.kind == "f" else one > 0 for one in full.values()], axis=0)
-        place = torch.from_numpy(np.flatnonzero(known))
-    rois = {name: torch.isin(place, index_of(text)) for name, text in said.get("rois", {}).items()}
-    values = {}
-    for name, one in full.items():
-        part = torch.from_numpy(np.ascontiguousarray(one[place.numpy()]))
-        values[name] = part if one.dtype.kind == "f" else part.long() - 1
-    return mask_of(place, rois), values
-
-
-def _mesh_of(n_vertices: int, said: Mapping[str, Any], path: Path) -> str:
-    """The mesh of a file of both hemispheres."""
-    if said.get("mesh") in VERTICES_PER_HEMISPHERE:
-        return said["mesh"]
-    for mesh, per_side in VERTICES_PER_HEMISPHERE.items():
-        if 2 * per_side == n_vertices:
-            return mesh
-    known = ", ".join(f"{mesh} {2 * n}" for mesh, n in VERTICES_PER_HEMISPHERE.items())
-    raise ValueError(f"{path.name} has {n_vertices} vertices in both hemispheres; known meshes have {known}.")
-
-
-def _on_mesh(mesh: str) -> Any:
-    from brainnet.space.surface import surface_space
-
-    def place(vertices: Tensor, rois: Mapping[str, Tensor]) -> BrainSpace:
-        if mesh.startswith("fsLR"):  # its spheres are not brainnet's
-            return BrainSpace(vertices=vertices, mesh=mesh, rois=rois)
-        return surface_space(vertices, mesh, rois)
-
-    return place
-
-
 # ---------------------------------------------------------------------- writers and readers
 
 
@@ -237,38 +125,59 @@ def _stored(maps: MapSet, name: str) -> Tensor:
     return values.long() + 1 if maps.is_categorical(name) else values.float()
 
 
+def write_surface(
+    space: BrainSpace, rows: Tensor, stem: Path, names: Sequence[str], table: LabelTable | None = None, said: str = ""
+) -> list[Path]:
+    """Writes ``stem.L`` and ``stem.R`` as ``.func.gii`` or, with a table of labels, ``.label.gii``; returns the files.
+
+    Args:
+        space: a surface.
+        rows: (n_maps, n_voxels) numbers, or labels from 1 on with 0 for none.
+        stem: path without suffix.
+        names: of the maps.
+        table: names of the labels, and their colors or None.
+        said: JSON that the files are to say of themselves.
+    """
+    both, paths = space.to_surface(rows, fill=np.nan if table is None else 0), []
+    for side, half in zip("LR", both.reshape(len(rows), 2, -1).unbind(1), strict=True):
+        path = stem.with_name(f"{stem.name}.{side}.{'func' if table is None else 'label'}.gii")
+        _save(gifti_image(half.numpy(), side, names, table, said), path)
+        paths.append(path)
+    return paths
+
+
+def write_volume(space: BrainSpace, rows: Tensor, stem: Path, labels: bool = False, said: str = "") -> list[Path]:
+    """Writes ``stem.nii.gz``, one volume for a map and a series for several; arguments as of :func:`write_surface`."""
+    image = space.to_volume(rows if len(rows) > 1 else rows[0], fill=0 if labels else np.nan)
+    path = stem.with_name(f"{stem.name}.nii.gz")
+    _save(with_description(image, said) if said else image, path)
+    return [path]
+
+
 def _save_gifti(maps: MapSet, stem: Path) -> list[Path]:
     numbers, categorical = _parts(maps)
-    said, paths = _description(maps), []
-    groups = [(stem.name, "func", numbers)] if numbers else []
-    groups += [(f"{stem.name}_{slug(name)}", "label", [name]) for name in categorical]
-    for title, kind, names in groups:
-        rows = torch.stack([_stored(maps, name) for name in names])
-        both = maps.space.to_surface(rows, fill=np.nan if kind == "func" else 0)
-        table = None if kind == "func" else (maps.names_of(names[0]), maps.colors.get(names[0]))
-        for side, half in zip("LR", both.reshape(len(rows), 2, -1).unbind(1), strict=True):
-            path = stem.with_name(f"{title}.{side}.{kind}.gii")
-            image = gifti_image(half.numpy(), side, names, table, said)
-            _save(image, path)
-            paths.append(path)
+    said, paths = description(maps), []
+    if numbers:
+        paths += write_surface(
+            maps.space, torch.stack([_stored(maps, one) for one in numbers]), stem, numbers, said=said
+        )
+    for name in categorical:
+        table = (maps.names_of(name), maps.colors.get(name))
+        own = stem.with_name(f"{stem.name}_{slug(name)}")
+        paths += write_surface(maps.space, _stored(maps, name)[None], own, [name], table, said)
     return paths
 
 
 def _save_nifti(maps: MapSet, stem: Path) -> list[Path]:
     numbers, categorical = _parts(maps)
-    paths = []
-    groups = [(stem.name, numbers)] if numbers else []
-    groups += [(f"{stem.name}_{slug(name)}", [name]) for name in categorical]
-    for title, names in groups:
-        of_labels = names[0] in categorical
-        rows = torch.stack([_stored(maps, name) for name in names])
-        image = maps.space.to_volume(rows if len(rows) > 1 else rows[0], fill=0 if of_labels else np.nan)
-        said = json.loads(_description(maps)) | {"names": names}
-        if of_labels:
-            said |= {"categories": maps.names_of(names[0]), "colors": _colors(maps, names[0])}
-        path = stem.with_name(f"{title}.nii.gz")
-        _save(with_description(image, json.dumps(said)), path)
-        paths.append(path)
+    said, paths = json.loads(description(maps)), []
+    if numbers:
+        rows = torch.stack([_stored(maps, one) for one in numbers])
+        paths += write_volume(maps.space, rows, stem, said=json.dumps(said | {"names": numbers}))
+    for name in categorical:
+        own = said | {"names": [name], "categories": maps.names_of(name), "colors": _colors(maps, name)}
+        place = stem.with_name(f"{stem.name}_{slug(name)}")
+        paths += write_volume(maps.space, _stored(maps, name)[None], place, True, json.dumps(own))
     return paths
 
 
@@ -281,7 +190,7 @@ def _save_cifti(maps: MapSet, stem: Path) -> list[Path]:
         tables = None if kind == "dscalar" else [(maps.names_of(name), _colors(maps, name)) for name in names]
         rows = torch.stack([_stored(maps, name) for name in names]).numpy()
         path = stem.with_name(f"{stem.name}.{kind}.nii")
-        _save(cifti_image(rows, maps.space, names, tables, _description(maps)), path)
+        _save(cifti_image(rows, maps.space, names, tables, description(maps)), path)
         paths.append(path)
     return paths
 
@@ -367,8 +276,8 @@ def _read_gifti(path: Path) -> MapSet:
     if left.names != right.names:
         raise ValueError(f"{pair[0].name} holds the maps {left.names}, {pair[1].name} {right.names}: they differ.")
     full = {name: np.concatenate([left.rows[place], right.rows[place]]) for place, name in enumerate(left.names)}
-    mesh = _mesh_of(len(next(iter(full.values()))), left.said, path)
-    space, values = _space_and_values(full, left.said, mesh, _on_mesh(mesh))
+    mesh = mesh_of(len(next(iter(full.values()))), left.said, path)
+    space, values = space_and_values(full, left.said, mesh, on_mesh(mesh))
     categories = dict.fromkeys(left.names, left.categories) if left.categories else {}
     colors = dict.fromkeys(left.names, left.colors) if left.categories else {}
     return MapSet(space, values, categories, colors)
@@ -377,8 +286,8 @@ def _read_gifti(path: Path) -> MapSet:
 def _read_cifti(path: Path) -> MapSet:
     found = read_cifti_rows(path)
     full = dict(zip(found.names, found.rows, strict=True))
-    mesh = _mesh_of(found.rows[0].shape[0], found.said, path)
-    space, values = _space_and_values(full, found.said, mesh, _on_mesh(mesh))
+    mesh = mesh_of(found.rows[0].shape[0], found.said, path)
+    space, values = space_and_values(full, found.said, mesh, on_mesh(mesh))
     return MapSet(space, values, found.categories or {}, found.colors or {})
 
 
@@ -391,7 +300,7 @@ def _read_nifti(path: Path) -> MapSet:
         return BrainSpace(mask=mask.reshape(found.shape), affine=torch.from_numpy(found.affine), rois=rois)
 
     full = dict(zip(found.names, found.rows, strict=True))
-    space, values = _space_and_values(full, found.said, None, place)
+    space, values = space_and_values(full, found.said, None, place)
     categories = {found.names[0]: found.said["categories"]} if "categories" in found.said else {}
     colors = {found.names[0]: np.array(found.said["colors"])} if "colors" in found.said else {}
     return MapSet(space, values, categories, colors)
@@ -424,7 +333,7 @@ def _read_csv(path: Path, space: BrainSpace | None) -> MapSet:
         names = list(dict.fromkeys(name for cell in rois for name in sorted(cell)))
         masks = {name: torch.tensor([name in cell for cell in rois]) for name in names}
         if "mesh" in table and len(table):
-            space = _on_mesh(table["mesh"][0])(torch.tensor(table["voxel"].astype(int).to_numpy()), masks)
+            space = on_mesh(table["mesh"][0])(torch.tensor(table["voxel"].astype(int).to_numpy()), masks)
         else:
             space = BrainSpace.free(len(table), masks)
     if len(table) != space.n_voxels:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import reading, writing
+from brainnet._files import reading
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.space.map_files import gifti_image
+from brainnet.space.exchange import write_surface, write_volume
 
 
 def save_map(
@@ -27,24 +27,12 @@ def save_map(
         names: one per map, written into GIfTI files.
         labels: names of the integers 0, 1, ...; files then hold 0 for none and i + 1 for label i.
     """
-    import nibabel
-
-    values = values if labels is None else values.int() + 1
-    fill = np.nan if labels is None else 0
+    rows = values.float() if labels is None else values.int() + 1
+    rows = rows[None] if rows.ndim == 1 else rows
     if space.mask is not None:
-        path = stem.with_name(f"{stem.name}.nii.gz")
-        with writing(path) as unfinished:
-            nibabel.save(space.to_volume(values, fill=fill), unfinished)
-        return [path]
-    both = space.to_surface(values if labels is not None else values.float(), fill=fill)
+        return write_volume(space, rows, stem, labels is not None)
     titles = names if values.ndim > 1 else (stem.name,)
-    paths = []
-    for side, half in zip("LR", both.reshape(-1, 2, both.shape[-1] // 2).unbind(1), strict=True):
-        path = stem.with_name(f"{stem.name}.{side}.{'func' if labels is None else 'label'}.gii")
-        with writing(path) as unfinished:
-            nibabel.save(gifti_image(half.numpy(), side, titles, labels and (labels, None)), unfinished)
-        paths.append(path)
-    return paths
+    return write_surface(space, rows, stem, titles, None if labels is None else (labels, None))
 
 
 def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], BrainSpace]:

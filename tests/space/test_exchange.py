@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from brainnet.space import BrainSpace, MapSet, read_maps, save_maps, surface_space
-from brainnet.space.exchange import index_of, ranges_of
 
 FILES = {
     "gifti": ("run.L.func.gii", "run_layer.R.label.gii"), "cifti": ("run.dscalar.nii", "run.dlabel.nii"),
@@ -167,10 +166,3 @@ def test_what_does_not_fit_is_refused(surface, volume, tmp_path):
     (tmp_path / "run.R.func.gii").unlink()
     with pytest.raises(FileNotFoundError, match=r"run\.R\.func\.gii"):
         read_maps(tmp_path / "run.L.func.gii")
-
-
-def test_ranges_are_whole_numbers_in_rising_order():
-    index = torch.tensor([9, 3, 1, 2, 9])
-    assert ranges_of(index) == "1-3,9"
-    assert index_of(ranges_of(index)).tolist() == [1, 2, 3, 9]
-    assert index_of("").tolist() == []
