@@ -135,6 +135,23 @@ def test_an_adapter_of_another_network_is_refused(folder, tmp_path):
         )
 
 
+def test_an_adapter_of_several_backbones_is_added_to_each(tmp_path, rng):
+    """It counts them in the order of the branches."""
+    network = nn.ModuleDict({name: nn.ModuleDict({"trunk": nn.ModuleDict({"qkv": nn.Linear(5, 7)})}) for name in "ba"})
+    before = {name: network[name]["trunk"]["qkv"].weight.detach().clone() for name in "ba"}
+    a, b = torch.randn(2, RANK, 5, generator=rng), torch.randn(2, 7, RANK, generator=rng)
+    state = {}
+    for i in range(2):
+        path = f"base_model.model.extractor_list.{i}.model.qkv.lora"
+        state |= {f"{path}_A.weight": a[i].clone(), f"{path}_B.weight": b[i].clone()}
+    torch.save(state, tmp_path / "adapter_model.bin")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": RANK, "lora_alpha": ALPHA}))
+    merge_adapter(network, tmp_path, ["b", "a"])
+    for i, name in enumerate("ba"):
+        found = network[name]["trunk"]["qkv"].weight
+        torch.testing.assert_close(found, before[name] + ALPHA / RANK * b[i] @ a[i])
+
+
 class Toy(nn.Module):
     """Stands for a transformer: tokens that are known."""
 
