@@ -419,11 +419,14 @@ def test_runs_on_different_meshes_stand_side_by_side(browser, tmp_path):
     fine = surface_space(torch.arange(0, 2000), "fsaverage")
     volume = BrainSpace(mask=torch.ones(23, 28, 23).bool(), affine=torch.tensor(
         [[8.0, 0, 0, -90], [0, 8, 0, -126], [0, 0, 8, -72], [0, 0, 0, 1]], dtype=torch.float64))  # fmt: skip
-    scenes = [PageRun({"r": torch.linspace(0, 1, one.n_voxels)}, one) for one in (coarse, fine, volume)]
-    path = tmp_path / "three.html"
+    scenes = [PageRun({"r": torch.linspace(0, 1, one.n_voxels)}, one) for one in (coarse, fine, volume, coarse)]
+    path = tmp_path / "four.html"
     path.write_text(page(*scenes))
     browser.open(path)
     assert browser.js("brainnet.page.brains.map((one) => one.mesh)") == ["fsaverage5", "fsaverage"]
+    parts, (width, height) = browser.js("brainnet.rects"), browser.js("brainnet.size")
+    assert sum(part["width"] * part["height"] for part in parts) == width * height  # two rows of two
+    assert len({(part["left"], part["top"]) for part in parts}) == 4
     browser.js("brainnet.visit(brainnet.views[2], brainnet.views[2].scene.shown.find((one) => one >= 0))")
     panel = browser.js("document.getElementById('panel').innerText")
     assert "vol_to_surf" in panel

@@ -80,6 +80,7 @@ class App {
     byId("fader").hidden = first.scene.score === null;
     if (first.scene.score !== null) byId("fader").querySelector("span").textContent = `Fade by ${first.scene.maps[first.scene.score].name}`;
     document.body.classList.toggle("several", this.views.length > 1);
+    document.body.classList.toggle("many", this.views.length > 2);
     this.listMaps();
     this.overlays = this.views.map((view) => {
       const caption = el("div", { className: "caption" });
@@ -385,12 +386,13 @@ class App {
     this.renderer.setPixelRatio(ratio);
     this.renderer.setSize(width, height, false);
     const count = this.views.length;
-    const across = width >= height * 0.9;
-    this.rects = this.views.map((_, k) =>
-      across
-        ? { left: Math.round((k * width) / count), top: 0, width: Math.round(((k + 1) * width) / count) - Math.round((k * width) / count), height }
-        : { left: 0, top: Math.round((k * height) / count), width, height: Math.round(((k + 1) * height) / count) - Math.round((k * height) / count) },
-    );
+    const columns = width >= height * 0.9 ? (count < 4 ? count : Math.ceil(Math.sqrt(count))) : count < 3 ? 1 : 2;
+    const rows = Math.ceil(count / columns);
+    this.rects = this.views.map((_, k) => {
+      const [column, row] = [k % columns, Math.floor(k / columns)];
+      const [left, top] = [Math.round((column * width) / columns), Math.round((row * height) / rows)];
+      return { left, top, width: Math.round(((column + 1) * width) / columns) - left, height: Math.round(((row + 1) * height) / rows) - top };
+    });
     this.overlays.forEach(({ box }, k) => {
       for (const name of ["left", "top", "width", "height"]) box.style[name] = `${this.rects[k][name]}px`;
     });
