@@ -10,7 +10,7 @@ from brainnet._registry import lazy_face
 _TOPICS = {
     "surface": ("flatmap", "slices"),
     "scene": ("Scene",),
-    "folded": ("cortex", "cortex_maps"),
+    "folded": ("cortex", "cortex_maps", "group_maps"),
     "channels": ("channel_images", "best_images", "Ranking"),
     "selector_figures": ("layer_weights", "layer_profile", "field_coverage", "certainty"),
     "best_models": ("best_model_map", "top_models"),

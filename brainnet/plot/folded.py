@@ -17,6 +17,7 @@ from brainnet.plot._text import label as short
 from brainnet.plot._views import canvas_for
 from brainnet.plot.scene import Scene
 from brainnet.plot.surface import regions
+from brainnet.scores import over_subjects
 from brainnet.space import BrainSpace, to_cortex
 
 if TYPE_CHECKING:
@@ -207,6 +208,47 @@ def cortex_maps(
     title_above(figure, title)
     note_below(figure, note)
     return figure
+
+
+def group_maps(
+    subjects: Tensor,
+    space: BrainSpace,
+    scene: Scene | str = "inflated",
+    *,
+    above: float = 0.0,
+    label: str = "score",
+    outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """A figure of scores over subjects: their mean, the share of subjects above a value, and t against that value.
+
+    Args:
+        subjects: (n_subjects, n_voxels) in one space; NaN where a subject has no score.
+        space: a surface, or a volume in MNI coordinates.
+        scene: a surface by its name, or a :class:`~brainnet.plot.scene.Scene`.
+        above: the value that is asked for.
+        label: name and unit of the scores.
+        outlines: regions to outline.
+        title: text above.
+    """
+    found = over_subjects(subjects, above)
+    most = float(np.nanmax(np.abs(to_numpy(found.t)[np.isfinite(to_numpy(found.t))]), initial=1.0))
+    maps = {"mean": found.mean, f"share of subjects above {above:g}": found.share, f"t against {above:g}": found.t}
+    looks = [
+        {"label": label},
+        {"vmin": 0.0, "vmax": 1.0, "cmap": "cividis", "label": f"share of up to {int(found.n.max())} subjects"},
+        {"vmin": -most, "vmax": most, "cmap": "RdBu_r", "label": "t over subjects"},
+    ]
+    return cortex_maps(
+        maps,
+        space,
+        scene,
+        looks=dict(zip(maps, looks, strict=True)),
+        columns=3,
+        outlines=outlines,
+        title=title,
+        width=10.5,
+    )
 
 
 def _meaning(contour: np.ndarray | None, label: str | None) -> str:

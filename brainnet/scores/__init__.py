@@ -1,8 +1,9 @@
 """How well a prediction agrees with responses, how well it could, and how sure that is.
 
 ``agreement`` has scores per voxel and per image, ``ceilings`` the best score noise allows, ``inference`` intervals over
-images, paired differences and corrections for many voxels, ``best_models`` the winner of each voxel. All take plain
-arrays in the order ``(prediction, response)``, both (n_images, n_voxels). Nothing here knows models, files or plots.
+images, paired differences and corrections for many voxels, ``best_models`` the winner of each voxel, ``groups`` maps
+over subjects. All take plain arrays in the order ``(prediction, response)``, both (n_images, n_voxels). Nothing here
+knows models, files or plots.
 
 A voxel whose responses never change, or hold a NaN, scores NaN and stays out of every mean, counted.
 """
@@ -34,6 +35,7 @@ from brainnet.scores.ceilings import (
     repeat_ceiling,
     split_half_r,
 )
+from brainnet.scores.groups import OverSubjects, over_subjects
 from brainnet.scores.inference import (
     SCORES,
     Interval,
@@ -47,6 +49,8 @@ from brainnet.scores.inference import (
 )
 
 __all__ = [
+    "OverSubjects",
+    "over_subjects",
     "BestModel",
     "best_model",
     "pearson_r", "r2", "split_r2", "ScoreSums", "summarise", "Summary", "usable_voxels",

@@ -156,3 +156,13 @@ def test_a_finer_mesh_without_its_folded_surfaces_is_drawn_on_the_coarse_ones(mo
         canvas = canvas_for(space, plot.Scene("inflated", ("lateral",), "left", pixels=200))
     assert canvas.points.shape == (81_924, 2)
     assert load_mesh("fsaverage5").points.shape[0] == 20_484
+
+
+def test_a_group_has_its_mean_the_share_of_subjects_and_t(whole, rng):
+    subjects = torch.rand(5, 20_484, generator=rng)
+    figure = plot.group_maps(subjects, whole, SCENE, above=0.4, label="r", title="five subjects")
+    bars = figure.axes[1::2]
+    assert bars[0].get_xlabel() == "r"
+    assert bars[1].get_xlim() == (0, 1)
+    low, high = bars[2].get_xlim()
+    assert low == -high
