@@ -12,7 +12,7 @@ from brainnet.plot._canvas import to_numpy
 from brainnet.plot._colors import FAINT, INK
 from brainnet.plot._figure import add_axes, new_figure, note_below, title_above
 from brainnet.plot._pictures import pixels_of
-from brainnet.plot._text import labels_within
+from brainnet.plot._text import LONGEST_TITLE, label, labels_within
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +121,7 @@ def best_images(rankings: Sequence[Ranking], *, unit: str = "SD", title: str | N
     if not rankings:
         raise ValueError("rankings is empty: there is nothing to draw.")
     most = max(len(one.best) for one in rankings)
-    half = most * (TILE + EDGE)
+    half, unit = most * (TILE + EDGE), label(unit, 12)
     gap, line = 0.25, 0.17
     row_height = TILE + line + EDGE
     figure = new_figure((NAMES + 2 * half + gap, len(rankings) * row_height + 0.3))
@@ -146,7 +146,7 @@ def best_images(rankings: Sequence[Ranking], *, unit: str = "SD", title: str | N
                 0.08 / width, (floor + TILE / 2 - below) / height, shown, fontsize=size, color=color, va="center"
             )
     title_above(figure, title)
-    note_below(figure, note)
+    note_below(figure, label(note, LONGEST_TITLE))
     return figure
 
 

@@ -13,6 +13,7 @@ from brainnet.plot._canvas import to_numpy
 from brainnet.plot._colors import INK
 from brainnet.plot._drawing import Look, checked_values, draw_borders, draw_map, inches, limits_of
 from brainnet.plot._figure import add_axes, new_figure, note_below, title_above
+from brainnet.plot._text import LONGEST_TITLE, labels_within
 from brainnet.plot._text import label as short
 from brainnet.plot._views import canvas_for
 from brainnet.plot.scene import Scene
@@ -190,12 +191,13 @@ def cortex_maps(
     cell, foot = ABOVE + tall + below, 0.5 * shared
     figure = new_figure((inches(width), rows * cell + foot + 0.05))
     borders = {name: canvas.border(mask) for name, mask in masks.items()}
-    for number, (name, values, look, line) in enumerate(zip(names, arrays, own, lines, strict=True)):
+    shown = labels_within(names, 10.5, across, 60)  # a bold letter of 9.5 points is as wide as one of 10.5
+    for number, (values, look, line) in enumerate(zip(arrays, own, lines, strict=True)):
         row, column = divmod(number, columns)
         left, floor = SIDE + column * (across + SIDE), foot + (rows - 1 - row) * cell
         ax = add_axes(figure, (left, floor + below, across, tall))
         wide, high = figure.get_size_inches()
-        figure.text(left / wide, (floor + below + tall + 0.05) / high, short(name, 60), fontsize=9.5, weight="bold",
+        figure.text(left / wide, (floor + below + tall + 0.05) / high, shown[number], fontsize=9.5, weight="bold",
                     color=INK, va="bottom")  # fmt: skip
         legend = draw_map(ax, canvas, values, look, alpha, directions=number == 0)
         draw_borders(ax, canvas, borders)
@@ -206,7 +208,7 @@ def cortex_maps(
         elif legend is not None and number == 0:
             legend(add_axes(figure, (0.5 * (inches(width) - 2.4), 0.38, 2.4, 0.1)))
     title_above(figure, title)
-    note_below(figure, note)
+    note_below(figure, short(note, LONGEST_TITLE))
     return figure
 
 

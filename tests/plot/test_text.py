@@ -13,9 +13,10 @@ from brainnet import plot
 from brainnet.plot._text import label, labels, width_of, wrapped
 from brainnet.rsa import RDMs, searchlight, spheres
 from brainnet.selection import Selectors
-from brainnet.space import BrainSpace, sensor_space
+from brainnet.space import BrainSpace, sensor_space, surface_space
 
 N = 12
+PICTURE = np.zeros((6, 6, 3), np.uint8)
 NAMES = st.lists(st.text(max_size=70), min_size=4, max_size=4, unique=True)
 BAD = ["V1 $a$ $", "\\frac{_^$$", "new\nline\x00\ud800", "日本語" + "long" * 30]
 
@@ -27,6 +28,15 @@ def volume(names):
 
 def free(names):
     return BrainSpace.free(N, volume(names).rois)
+
+
+def surface(names):
+    vertices = torch.arange(N) + 3000
+    return surface_space(vertices, "fsaverage5", volume(names).rois)
+
+
+def rankings(names):
+    return [plot.Ranking(name, [PICTURE] * 2, [PICTURE] * 2, [1.0, 0.5], [-1.0, -0.5], names[0]) for name in names]
 
 
 def each(names):
@@ -106,6 +116,19 @@ FIGURES = {
     "rsa_parts": lambda n: plot.rsa_parts(pd.DataFrame({"part": ["total"] + ["unique"] * 4, "sets": ["t", *n],
                                                         "r2": 0.1, "roi": n[0]}), title=n[0]),
     "searchlight": lambda n: plot.searchlight(found(n), title=n[0]),
+    "cortex": lambda n: plot.cortex(torch.arange(N) % 4, surface(n), plot.Scene("inflated", ("lateral",)), title=n[0],
+                                    categories=n, label=n[1], outlines=True),
+    "cortex_maps": lambda n: plot.cortex_maps(each(n), surface(n), "flat", title=n[0], note=n[1]),
+    "channel_images": lambda n: plot.channel_images([PICTURE] * 4, *[np.ones((4, 3, 3, 3))] * 2, [0.5, 0.2, 0.1],
+                                                    names=n, title=n[0]),
+    "best_images": lambda n: plot.best_images(rankings(n), unit=n[1], title=n[0], note=n[2]),
+    "layer_weights": lambda n: plot.layer_weights(chosen().layer, surface(n), n, title=n[0]),
+    "layer_profile": lambda n: plot.layer_profile(chosen().layer, free(n), n, title=n[0]),
+    "field_coverage": lambda n: plot.field_coverage(torch.zeros(N, 2), free(n), torch.ones(N, 1) / 4, title=n[0]),
+    "certainty": lambda n: plot.certainty({m: chosen()[1:] for m in n}, surface(n), title=n[0]),
+    "best_model_map": lambda n: plot.best_model_map(torch.rand(4, N), n, surface(n), title=n[0]),
+    "group_maps": lambda n: plot.group_maps(torch.rand(3, N), surface(n), label=n[0], title=n[1]),
+    "top_models": lambda n: plot.top_models(course(n, low=0.0, high=0.2, p_corrected=0.01), title=n[0]),
 }  # fmt: skip
 
 
@@ -125,7 +148,17 @@ def test_no_name_breaks_a_figure_or_is_parsed_as_a_formula(figure, names):
 
 
 def test_every_public_figure_is_among_them():
-    drawn_here = {name.split(",")[0] for name in FIGURES} | {"flatmap", "save", "saved_as", "layer matrix"}
+    drawn_here = {name.split(",")[0] for name in FIGURES} | {
+        "flatmap",
+        "save",
+        "saved_as",
+        "layer matrix",
+        "Scene",
+        "Ranking",
+        "page",
+        "PageMap",
+        "PageRun",
+    }
     assert set(plot.__all__) <= drawn_here
 
 
