@@ -147,7 +147,7 @@ def field_coverage(
     >>> import torch
     >>> figure = field_coverage(torch.zeros(4, 2), BrainSpace.free(4))
     >>> round(float(figure.axes[0].images[-1].get_array().max()), 2)
-    0.99
+    0.98
     """
     position = to_numpy(position)
     sizes = np.full(len(position), 0.1) if width is None else to_numpy(width).reshape(-1)

@@ -44,6 +44,6 @@ def over_subjects(scores: Any, above: float = 0.0) -> OverSubjects:
     mean = filled.sum(0) / n
     deviation = torch.where(known, scores - mean, 0.0)
     spread = (deviation.square().sum(0) / (n - 1)).sqrt()
-    t = torch.where(n > 1, (mean - above) / (spread / n.sqrt()), torch.nan)
+    t = torch.where(n > 1, (mean - above) / (spread / n.double().sqrt()), torch.nan)
     share = (known & (scores > above)).sum(0) / torch.where(n > 0, n.double(), torch.nan)
     return OverSubjects(mean, share, t, n)
