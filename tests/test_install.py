@@ -19,7 +19,7 @@ from tests.toy_files import N_SUBJECTS, shell_lines, smaller, write_toy_files
 
 ROOT = Path(__file__).resolve().parents[1]
 FURTHER = ["brainnet demo --out demo", "brainnet demo --shuffled", "brainnet plot run", "brainnet fit --keys",
-           "brainnet page demo demo_shuffled --out both.html",
+           "brainnet page demo demo_shuffled --out both.html", "brainnet report demo encoding",
            "brainnet backbones", "brainnet backbones timm --like dinov2", "brainnet datasets"]  # fmt: skip
 
 pytestmark = pytest.mark.slow

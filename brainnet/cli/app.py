@@ -27,6 +27,7 @@ import brainnet.cli.layers
 import brainnet.cli.networks
 import brainnet.cli.page
 import brainnet.cli.plot
+import brainnet.cli.report
 import brainnet.cli.rsa
 import brainnet.cli.runs
 import brainnet.cli.searchlight_rdms  # noqa: F401

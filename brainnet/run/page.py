@@ -31,13 +31,28 @@ def write_page(
     atlases: Sequence[str | Path] = (),
     progress: bool = True,
 ) -> Path:
-    """Writes the page of one run, or of several side by side; returns its path.
+    """Writes the page of one run, or of several side by side; returns its path. See :func:`page_text`."""
+    text = page_text(runs, surface=surface, images=images, atlases=atlases, progress=progress)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, text)
+    return out
+
+
+def page_text(
+    runs: Sequence[str | Path],
+    *,
+    surface: str = "inflated",
+    images: str | Path | None = None,
+    atlases: Sequence[str | Path] = (),
+    progress: bool = True,
+) -> str:
+    """The page of one run, or of several side by side, as HTML.
 
     Where two runs have the same voxels, the second one also shows its differences from the first.
 
     Args:
         runs: folders of finished `brainnet fit`, `encode` or `searchlight`.
-        out: the HTML file.
         surface: "pial", "inflated" or "flat", what is shown first.
         images: pictures on which windows are drawn; of a fit they are predicted as well, and each voxel shows those of
             its highest predicted responses. The first 48 are taken.
@@ -58,10 +73,7 @@ def write_page(
     scenes = [reduce(_with_atlas, read, scene) for scene in scenes]
     if len(scenes) == 2:
         scenes[1] = _with_differences(*scenes)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, plot.page(*scenes, surface=surface))
-    return out
+    return plot.page(*scenes, surface=surface)
 
 
 def _with_atlas(scene: PageRun, atlas: Atlas) -> PageRun:

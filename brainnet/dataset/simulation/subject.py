@@ -19,6 +19,7 @@ from brainnet._work import progress as progress_bar
 from brainnet.backbone import BACKBONES
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.simulation.planting import (
+    RADIUS,
     ROI_BANDS,
     Patch,
     PlantedTruth,
@@ -103,7 +104,7 @@ class SimulatedSubject(ResponseDataset):
         *,
         snr: float = 0.6,
         n_repeats: int = 3,
-        radius: float = 40.0,
+        radius: float = RADIUS,
         n_voxels: int | None = None,
         progress: bool = True,
     ):
