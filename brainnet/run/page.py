@@ -13,7 +13,7 @@ import torch
 
 from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
-from brainnet.run.page_scenes import LAYER, SCALE, SCORE, SHARE, scenes_of
+from brainnet.run.page_scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, scenes_of
 from brainnet.space import Atlas, read_atlas
 
 NAME = "page.html"  # beside the results of a run
@@ -49,7 +49,8 @@ def page_text(
 ) -> str:
     """The page of one run, or of several side by side, as HTML.
 
-    Where two runs have the same voxels, the second one also shows its differences from the first.
+    Where two runs have the same voxels, the second one also shows its differences from the first. The
+    run of a simulated subject stands beside what the subject was made with.
 
     Args:
         runs: folders of finished `brainnet fit`, `encode` or `searchlight`.
@@ -71,7 +72,10 @@ def page_text(
         of_run = scenes_of(run)
         scenes += of_run if images is None else [_with_images(one, run, images, progress) for one in of_run]
     scenes = [reduce(_with_atlas, read, scene) for scene in scenes]
-    if len(scenes) == 2:
+    truth = planted_scene(scenes[0]) if len(scenes) == 1 else None
+    if truth is not None:
+        scenes.append(truth)
+    elif len(scenes) == 2:
         scenes[1] = _with_differences(*scenes)
     return plot.page(*scenes, surface=surface)
 

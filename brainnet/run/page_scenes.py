@@ -6,6 +6,7 @@ Everything is read from the files of the folder, so a page can be made again lon
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from brainnet.config import load_config
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, FitKey
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.plot import PageMap, PageRun
+from brainnet.plot._colors import layer_entropy
 from brainnet.rsa import SearchlightMaps
 from brainnet.run.runs import read_run
 from brainnet.scores import normalise
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 SCORE, CEILING, SHARE = "Score", "Noise ceiling", "Score / ceiling"
 LAYER, SPACE, SCALE, WIDTH = "Layer", "Space", "Scale", "Window width"
+PLANTED = "Planted"  # the group of the maps that a simulated subject was made with
 WEIGHTS, CONTRIBUTIONS = "Weight of each layer", "Contribution of each layer"
 
 
@@ -108,25 +111,25 @@ def selector_maps(
             where there are any width, window_share, cluster and layer_share.
         only_places: leave out layer, scale and channels.
     """
-    maps: dict[str, PageMap] = {}
     names = [str(name) for name in arrays["layer_names"]]
     roles: dict[str, Any] = {"window": (SPACE, None)}
-    layer = arrays["layer"]
-    if not only_places:
-        best = np.where(np.isnan(layer).any(axis=1), -1, np.nan_to_num(layer).argmax(axis=1))
-        maps[LAYER] = PageMap(
-            best, "categorical", "The layer of the network that predicts each voxel best", labels=_numbered(names),
-            colors="ordered",
+    maps = _chosen(arrays, _numbered(names))
+    if not only_places and len(names) > 1:
+        maps["Layer entropy"] = PageMap(
+            layer_entropy(arrays["layer"]), meaning="How certain the layer is: 0 one layer, 1 all layers alike",
+            unit="0 certain, 1 uncertain", cmap="cividis_r", vmin=0.0, vmax=1.0,
         )  # fmt: skip
-    maps[SPACE] = PageMap(arrays["space"], "position", "The place in the image that predicts each voxel best")
-    if not only_places:
-        maps[SCALE] = PageMap(
-            arrays["scale"].reshape(-1), meaning="One place (0, local) or the whole image (1, global)", cmap="PuOr",
-            unit="0 local, 1 global", vmin=0.0, vmax=1.0,
-        )  # fmt: skip
+    if only_places:
+        maps = {SPACE: maps[SPACE]}
+    else:
         roles["scale"] = SCALE
-        if "cluster" in arrays:
-            maps["Channels"] = PageMap(arrays["cluster"], "categorical", "Voxels that read alike share a color")
+    truth = {name[8:]: values for name, values in arrays.items() if name.startswith("planted:")}
+    if truth and not only_places:
+        maps |= {
+            f"{name}, planted": replace(one, meaning=f"{MEANT[name]} that the simulated subject was made with",
+                                        group=PLANTED, short=name, fades=False)
+            for name, one in _chosen(truth, _numbered(names)).items()
+        }  # fmt: skip
     if "width" in arrays:
         maps[WIDTH] = PageMap(
             arrays["width"].reshape(-1), meaning="Standard deviation of the window; half an image is 1",
@@ -155,9 +158,35 @@ def selector_maps(
     return maps, roles
 
 
+MEANT = {LAYER: "The layer", SPACE: "The place in the image", SCALE: "The scale"}
+
+
+def _chosen(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, PageMap]:
+    """Layer, place, scale and, where there are any, channels."""
+    layer = arrays["layer"]
+    best = np.where(np.isnan(layer).any(axis=1), -1, np.nan_to_num(layer).argmax(axis=1))
+    maps = {
+        LAYER: PageMap(best, "categorical", "The layer of the network that predicts each voxel best", labels=names,
+                       colors="ordered"),
+        SPACE: PageMap(arrays["space"], "position", "The place in the image that predicts each voxel best"),
+        SCALE: PageMap(arrays["scale"].reshape(-1), meaning="One place (0, local) or the whole image (1, global)",
+                       cmap="PuOr", unit="0 local, 1 global", vmin=0.0, vmax=1.0),
+    }  # fmt: skip
+    if "cluster" in arrays:
+        maps["Channels"] = PageMap(arrays["cluster"], "categorical", "Voxels that read alike share a color")
+    return maps
+
+
 def _numbered(names: Sequence[str]) -> list[str]:
     """Bare numbers say that they are layers."""
     return [f"layer {name}" if name.isdigit() else name for name in names]
+
+
+def planted_scene(scene: PageRun) -> PageRun | None:
+    """What a simulated subject was made with, under the names of what was found; None of another subject."""
+    names = {f"{name}, planted": name for name in MEANT}
+    maps = {names[name]: replace(one, group="", short="") for name, one in scene.maps.items() if name in names}
+    return PageRun(maps, scene.space, title="planted truth") if maps else None
 
 
 def _score_maps(r: np.ndarray, ceiling: np.ndarray | None) -> dict[str, PageMap]:

@@ -81,7 +81,7 @@ def _write_tables(
     if selectors is not None:
         batches = model.read_batches(dataset.splits["train"][:N_SHARE_IMAGES])
         share = contributions_of(model.encoder, batches)
-        write_npz(out / "selectors.npz", _selector_arrays(model, dataset.space, selectors, share), compressed=True)
+        write_npz(out / "selectors.npz", _selector_arrays(model, dataset, selectors, share), compressed=True)
         metrics["places_at_the_border"] = model.at_the_border()  # a share; a quarter and more: the training ran away
     metrics["test"] = scored.pop("test")[1]
     if scored:
@@ -103,10 +103,16 @@ def _write_tables(
     return metrics
 
 
-def _selector_arrays(model: PLModel, space: BrainSpace, selectors: Selectors, share: Any) -> dict[str, np.ndarray]:
-    """Selectors with what else is known of each voxel's reading, and where each voxel is ("at:...")."""
+def _selector_arrays(
+    model: PLModel, dataset: ResponseDataset, selectors: Selectors, share: Any
+) -> dict[str, np.ndarray]:
+    """Selectors with what else is known of each voxel's reading, and where each voxel is ("at:...").
+
+    Of a simulated subject also the selectors that were planted ("planted:...").
+    """
     from brainnet.model import cluster_channels
 
+    space = dataset.space
     arrays = {name: getattr(selectors, name) for name in selectors._fields}
     width, weight = width_of(model.encoder), weight_of(model.encoder, space.n_voxels)
     if width is not None:
@@ -117,6 +123,9 @@ def _selector_arrays(model: PLModel, space: BrainSpace, selectors: Selectors, sh
         arrays |= {"layer_share": share.layer, "scale_share": share.scale}
     if weight is not None:
         arrays["cluster"] = cluster_channels(weight, n_clusters=min(MOST_CLUSTERS, len(weight)))
+    truth = getattr(dataset, "truth", None)
+    if truth is not None:
+        arrays |= {f"planted:{name}": part for name, part in truth.selectors._asdict().items()}
     place = {f"at:{key}": value for key, value in space.to_arrays().items()}
     return {name: array.numpy() for name, array in arrays.items()} | {"layer_names": np.array(model.layers), **place}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from brainnet.rsa import RDMs, by_time
 from brainnet.run import training
 from brainnet.run.prediction import load_model
+from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing
 from tests.toys import toy_config, toy_dataset, toys_registered
@@ -44,6 +47,9 @@ def mapped_dataset():
     data.preprocessing = Preprocessing(size=(24, 24))
     data.responses[data.splits["train"], 4] = 2.0
     gains = {}
+    place = torch.linspace(-0.8, 0.8, 14).reshape(7, 2)
+    planted = Selectors(place, torch.eye(3)[torch.arange(7) % 3], torch.linspace(0, 1, 7)[:, None])
+    data.truth = SimpleNamespace(selectors=planted)
     data.recovery = lambda selectors, **given: gains.update(given, selectors=selectors) or {"not_identifiable": "-"}
     return data, gains
 

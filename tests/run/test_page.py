@@ -31,6 +31,7 @@ def test_images_are_predicted_and_the_best_of_each_voxel_kept(mapped, tmp_path, 
     with monkey.context():
         page.write_page([out], tmp_path / "a.html", images=tmp_path, progress=False)
     monkey.undo()
+    assert [one.title for one in seen] == ["mapped", "planted truth"]
     assert len(seen[0].images) == 6
     assert seen[0].best.shape == (7, 4)
     known = seen[0].best[seen[0].best[:, 0] >= 0]

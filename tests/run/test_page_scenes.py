@@ -1,5 +1,7 @@
 """What a page is told of run folders: maps by name, their roles, and where the voxels are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from brainnet._files import write_json
 from brainnet.plot import page
 from brainnet.rsa import SearchlightMaps
 from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.page_scenes import CONTRIBUTIONS, WEIGHTS, scenes_of, selector_maps
+from brainnet.run.page_scenes import CONTRIBUTIONS, WEIGHTS, planted_scene, scenes_of, selector_maps
 from brainnet.scores import VoxelTest
 from brainnet.space import surface_space
 from tests.run.encodings import run_grid, save_subject
@@ -33,6 +35,23 @@ def test_a_fit_shows_its_selectors_and_scores(mapped):
     assert page(scene).startswith("<!doctype html>")
 
 
+def test_what_was_planted_stands_beside_what_was_found(mapped):
+    out, _, data, _, _ = mapped
+    (scene,) = scenes_of(out)
+    planted = data.truth.selectors
+    expected = {"Layer": planted.layer.argmax(1), "Space": planted.space, "Scale": planted.scale[:, 0]}
+    truth = planted_scene(scene)
+    assert set(truth.maps) == set(expected)
+    for name, values in expected.items():
+        beside = scene.maps[f"{name}, planted"]
+        assert beside.group == "Planted"
+        np.testing.assert_allclose(beside.values, values)
+        np.testing.assert_allclose(truth.maps[name].values, values)
+        for word in ("kind", "labels", "colors", "cmap", "vmin", "vmax"):
+            assert getattr(truth.maps[name], word) == getattr(scene.maps[name], word)
+    assert planted_scene(replace(scene, maps={"Layer": scene.maps["Layer"]})) is None
+
+
 def test_what_means_nothing_is_left_out():
     arrays = {
         "space": np.zeros((3, 2)), "layer": np.full((3, 2), 0.5), "scale": np.zeros((3, 1)), "layer_names": ["1", "b"],
@@ -41,6 +60,7 @@ def test_what_means_nothing_is_left_out():
     maps, roles = selector_maps(arrays)
     assert list(roles["bars"]) == [WEIGHTS, CONTRIBUTIONS]
     assert list(maps["Layer"].labels) == ["layer 1", "b"]
+    np.testing.assert_allclose(maps["Layer entropy"].values, 1)
     assert roles["window"] == ("Space", "Window width")
     maps, roles = selector_maps(arrays, only_places=True)
     assert set(maps) == {"Space", "Window width"}
