@@ -107,7 +107,7 @@ def _about_run(run: Run, card: Mapping[str, Any], number: int | None) -> str:
     metrics = metrics_of(folder) if run.kind == "fit" else {}
     scores = {"fit": lambda: scores_of_fit(metrics), "encode": lambda: scores_of_encoding(folder),
               "rsa": lambda: scores_of_rsa(folder)}.get(run.kind, lambda: scores_of_searchlight(folder))()  # fmt: skip
-    truth = truth_of(card, metrics, folder)
+    truth = truth_of(metrics, folder)
     figures = _figures(folder)
     name = folder.resolve().name
     heading = ('<h2 id="scores">Scores</h2>' if number is None

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from brainnet._files import read_json, reading
-from brainnet.dataset.simulation.planting import RADIUS, patch_coordinates, planted_selectors
 from brainnet.dataset.simulation.recovery import LOCAL
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING
 from brainnet.plot._colors import DIVERGING, layer_colors
@@ -79,30 +78,32 @@ def _regions(means: Mapping[str, Any], caption: str) -> Html:
 # ---------------------------------------------------------------------- the planted beside the found
 
 
-def truth_of(card: Mapping[str, Any], metrics: Mapping[str, Any], folder: Path) -> Html | None:
+def truth_of(metrics: Mapping[str, Any], folder: Path) -> Html | None:
     """Maps of a simulated subject as they were planted and as they were found; None of any other run."""
-    simulated = (card.get("data") or {}).get("name") == "simulated"
-    if not simulated or "recovery" not in metrics or not (folder / "selectors.npz").is_file():
+    path = folder / "selectors.npz"
+    if "recovery" not in metrics or not path.is_file():
         return None
-    check_files(folder, "selectors.npz")
-    given = read_selectors(folder / "selectors.npz")
+    check_files(folder, path.name)
+    given = read_selectors(path)
     space, found, names = given["space"], given["chosen"], given["layer_names"]
-    if space.vertices is None or space.mesh != "fsaverage5":
+    with reading(path, "file of selectors"), np.load(path, allow_pickle=False) as arrays:
+        truth = [arrays[f"planted:{name}"] for name in Selectors._fields if f"planted:{name}" in arrays]
+    if len(truth) < len(Selectors._fields) or space.mesh is None:
         return None
-    planted = planted_selectors(patch_coordinates(space.vertices, RADIUS), len(names))
+    planted = Selectors(*map(torch.from_numpy, truth))
     caption = (
         "Above: what was planted. Below: what the run found, in the same colors. Places are shown where the planted "
-        "scale "
-        f"is below {LOCAL}: other voxels hardly depend on them."
+        f"scale is below {LOCAL}: other voxels hardly depend on them."
     )
     recovery = metrics["recovery"]
     rows = [[words, recovery[key]["raw"], recovery[key]["constant_guess"]]
             for key, words in RECOVERED.items() if key in recovery]  # fmt: skip
+    n_local = int((planted.scale < LOCAL).sum())
+    counted = f"Over {len(planted.scale):,} voxels; places over the {n_local:,} that read local tokens."
     return paragraphs([
         "The subject is simulated, so the truth is known. Where the two rows look alike, the run found it.",
         picture(_drawn(planted, found, names, space), ".png", caption),
-        table(["agreement", "found", "a constant guess"], rows,
-              f"Over {recovery['n_voxels']:,} voxels; places over the {recovery['n_local']:,} that read local tokens."),
+        table(["agreement", "found", "a constant guess"], rows, counted),
         str(recovery.get("not_identifiable", "")),
     ])  # fmt: skip
 

@@ -2,11 +2,11 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from brainnet.dataset.simulation.planting import RADIUS, patch_coordinates, planted_selectors
 from brainnet.run import report_scores
 from brainnet.run.report_scores import (
     metrics_of,
@@ -15,9 +15,6 @@ from brainnet.run.report_scores import (
     scores_of_rsa,
     scores_of_searchlight,
 )
-from brainnet.run.runs import read_run
-from brainnet.selection import Selectors
-from brainnet.space import occipital_vertices, surface_space
 from tests.run.encodings import run_grid, save_subject
 from tests.run.test_page_scenes import searched
 
@@ -36,7 +33,6 @@ def test_a_fit_has_a_row_for_each_region(mapped):
     assert float(rows[0][6]) == pytest.approx(metrics["test"]["all"]["ceiling"]["mean"], abs=6e-4)
     assert float(rows[0][7]) == pytest.approx(metrics["test"]["all"]["ceiling_share"], abs=6e-4)
     assert rows[-1][3] == "–"  # the region without voxels
-    assert report_scores.truth_of(read_run(out)[1], metrics, out) is None  # not simulated
 
 
 def test_an_encoding_has_a_row_for_each_method_and_region(tmp_path):
@@ -72,24 +68,27 @@ def test_a_searchlight_and_rdms_have_a_row_for_each_model(tmp_path):
     assert row[6] == "–"
 
 
-def test_planted_maps_are_those_of_the_subject(tmp_path, monkeypatch):
-    vertices = occipital_vertices(RADIUS)[::40]
-    planted = planted_selectors(patch_coordinates(vertices, RADIUS), 3)
-    found = Selectors(planted.space + 0.01, planted.layer, planted.scale)
-    given = {"space": surface_space(vertices), "chosen": found, "layer_names": ["1", "2", "3"]}
-    monkeypatch.setattr(report_scores, "read_selectors", lambda path: given)
+def test_planted_maps_are_those_of_the_subject(mapped, tmp_path, monkeypatch):
+    out, metrics, data, _, _ = mapped
+    assert "data:image/png" in report_scores.truth_of(metrics, out)
     drawn = {}
     monkeypatch.setattr("brainnet.plot.cortex_maps", lambda maps, *_, **__: drawn.update(maps) or Figure())
-    (tmp_path / "selectors.npz").write_bytes(b"")
-    recovery = {"layer_accuracy": {"raw": 1.0, "constant_guess": 0.4}, "n_voxels": 60, "n_local": 20}
-    html = report_scores.truth_of({"data": {"name": "simulated"}}, {"recovery": recovery}, tmp_path)
-    assert "data:image/png" in html
+    recovery = {"layer_accuracy": {"raw": 1.0, "constant_guess": 0.4}}
+    html = report_scores.truth_of({"recovery": recovery}, out)
     assert cells(html)[0][1:] == ["1.000", "0.400"]
+    planted = data.truth.selectors
     torch.testing.assert_close(drawn["layer, planted"], planted.layer.argmax(1))
-    known = ~drawn["place x, planted"].isnan()
-    assert 0 < known.sum() < len(vertices)
-    moved = (drawn["place x, found"] - drawn["place x, planted"])[known]
-    torch.testing.assert_close(moved, torch.full_like(moved, 0.01))
+    torch.testing.assert_close(drawn["scale, planted"], planted.scale[:, 0])
+    known = planted.scale[:, 0] < 0.3
+    torch.testing.assert_close(drawn["place x, planted"][known], planted.space[known, 0])
+    for word, axis in (("planted", "x"), ("found", "y")):
+        torch.testing.assert_close(~drawn[f"place {axis}, {word}"].isnan(), known)
+    with np.load(out / "selectors.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(drawn["layer, found"], arrays["layer"].argmax(1))
+        others = {name: arrays[name] for name in arrays.files if not name.startswith("planted:")}
+    assert report_scores.truth_of({}, out) is None
+    np.savez(tmp_path / "selectors.npz", **others)
+    assert report_scores.truth_of(metrics, tmp_path) is None
 
 
 class Figure:

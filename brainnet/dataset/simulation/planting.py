@@ -20,7 +20,6 @@ from brainnet.tokens import Tokens
 
 N_COMPONENTS = 24  # with fewer, neighbouring layers share more of the variance planted
 N_CLUSTERS = 8
-RADIUS = 40.0  # degrees on the sphere from the most posterior vertex to the end of the patch
 ROI_BANDS = {"V1": (0, 0.35), "V2": (0.35, 0.5), "V3": (0.5, 0.65), "V4": (0.65, 0.8), "IT": (0.8, 1.01)}
 _IMAGES_AT_ONCE = 128
 

@@ -19,7 +19,6 @@ from brainnet._work import progress as progress_bar
 from brainnet.backbone import BACKBONES
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.simulation.planting import (
-    RADIUS,
     ROI_BANDS,
     Patch,
     PlantedTruth,
@@ -104,7 +103,7 @@ class SimulatedSubject(ResponseDataset):
         *,
         snr: float = 0.6,
         n_repeats: int = 3,
-        radius: float = RADIUS,
+        radius: float = 40.0,
         n_voxels: int | None = None,
         progress: bool = True,
     ):
