@@ -67,6 +67,7 @@ _C.MODEL.WIDTH_INIT = 0.35  # starting SD of the Gaussian window, in half image 
 _C.MODEL.HEAD = "mean"  # "mean" over channels (the original), or "sum", which learns D times faster
 _C.MODEL.START = "random"  # "random", or "ridge": closed form, from a ridge regression over Gaussian windows
 _C.MODEL.FIELD = "none"  # "ridge": beside the read-out, ridge on the whole image, mixed with its predictions
+_C.MODEL.CV_GROUPS = "none"  # "dataset": START and FIELD choose penalties leaving out one run or session of the data
 _C.MODEL.IMPLEMENTATION = "auto"  # of the selection: "auto", "reference", "cells", ...
 _C.MODEL.PRECISION = "fp32"  # of tokens and products in the selection: "fp32", "bf16", or "auto" as of BACKBONE
 
@@ -112,6 +113,7 @@ _CHOICES = {
     "MODEL.HEAD": ("mean", "sum"),
     "MODEL.START": ("random", "ridge"),
     "MODEL.FIELD": ("none", "ridge"),
+    "MODEL.CV_GROUPS": ("none", "dataset"),
     "MODEL.IMPLEMENTATION": ("auto", "reference", "cells", "triton"),
     "MODEL.PRECISION": ("fp32", "bf16", "auto"),
     "BACKBONE.PRECISION": ("fp32", "bf16", "auto"),

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from brainnet._registry import check_options, options_of
@@ -89,6 +90,7 @@ class ReadoutSettings:
     options: Mapping[str, Any]
     start: str
     field: str
+    leaves_groups_out: bool
     seed: int
 
 
@@ -131,6 +133,11 @@ def settings_of(cfg: CfgNode) -> FitSettings:
         raise ValueError("TOKENS.PCA needs TOKENS.STANDARDIZE true: components of unscaled channels mean little.")
     if cfg.MODEL.START == "ridge" and cfg.MODEL.WINDOW != "gaussian":
         raise ValueError("MODEL.START ridge fits Gaussian windows: it needs MODEL.WINDOW gaussian.")
+    if cfg.MODEL.CV_GROUPS != "none" and "ridge" not in (cfg.MODEL.START, cfg.MODEL.FIELD):
+        raise ValueError(
+            f"MODEL.CV_GROUPS {cfg.MODEL.CV_GROUPS} is for penalties that are chosen by cross-validation: it needs "
+            "MODEL.START ridge or MODEL.FIELD ridge."
+        )
     return FitSettings(
         DataSettings(cfg.DATASET.BATCH_SIZE, cfg.SEED, cfg.TRAINER.FIT_ON, cfg.DATASET.SHUFFLED),
         TokenSettings(
@@ -144,7 +151,14 @@ def settings_of(cfg: CfgNode) -> FitSettings:
             pca=cfg.TOKENS.PCA or None,
             whiten=cfg.TOKENS.WHITEN,
         ),
-        ReadoutSettings(cfg.MODEL.READOUT, _readout_options(cfg), cfg.MODEL.START, cfg.MODEL.FIELD, cfg.SEED),
+        ReadoutSettings(
+            name=cfg.MODEL.READOUT,
+            options=_readout_options(cfg),
+            start=cfg.MODEL.START,
+            field=cfg.MODEL.FIELD,
+            leaves_groups_out=cfg.MODEL.CV_GROUPS == "dataset",
+            seed=cfg.SEED,
+        ),
         StepSettings(
             beta=cfg.LOSS.BETA,
             lr=cfg.OPTIMIZER.LR,
@@ -304,6 +318,31 @@ def _of_setting(setting: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{setting}: {error}") from error
+
+
+def training_groups(dataset: ResponseDataset, index: Tensor) -> np.ndarray:
+    """The run or session of each training image, (n_train,), for ``MODEL.CV_GROUPS dataset``.
+
+    Args:
+        dataset: whose own labels they are.
+        index: its training images.
+
+    Raises:
+        ValueError: a data set without labels, or whose training images are all of one group.
+    """
+    if dataset.groups is None:
+        raise ValueError(
+            f"MODEL.CV_GROUPS dataset leaves out one run or session at a time, and {type(dataset).__name__} knows none "
+            "of its images: set MODEL.CV_GROUPS none."
+        )
+    groups = np.asarray(dataset.groups)[index.numpy()]
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise ValueError(
+            f"MODEL.CV_GROUPS dataset leaves out one run or session at a time, and all {len(groups)} training images "
+            f"are of one, {str(names[0])!r}: set MODEL.CV_GROUPS none."
+        )
+    return groups
 
 
 def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:

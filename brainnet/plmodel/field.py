@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,6 +84,7 @@ def fit_field(
     index: Tensor,
     target: Tensor,
     progress: bool = True,
+    groups: np.ndarray | None = None,
 ) -> FieldRidge:
     """The field of training images, and its share.
 
@@ -92,6 +94,7 @@ def fit_field(
         index: training images.
         target: what to fit, (n_train, n_voxels), finite.
         progress: show a progress bar.
+        groups: (n_train,) labels; penalties and the share are chosen leaving out one group at a time, None: one image.
 
     Raises:
         ValueError: a field that would take more than ``LARGEST`` bytes.
@@ -107,8 +110,8 @@ def fit_field(
         )
     mean = target.mean(0)
     target = target - mean
-    window = MixedWindowRidgeCV(shares=(1.0,), n_windows=1, progress=progress).fit(read, target)
-    whole = MixedWindowRidgeCV(shares=(0.0,), n_windows=1, progress=progress).fit(read, target)
+    window = MixedWindowRidgeCV(shares=(1.0,), n_windows=1, progress=progress).fit(read, target, groups)
+    whole = MixedWindowRidgeCV(shares=(0.0,), n_windows=1, progress=progress).fit(read, target, groups)
     more = (whole.left_out_ - window.left_out_).double()
     missed = target.double() - window.left_out_.double()
     share = ((missed * more).sum() / more.square().sum().clamp(min=1e-30)).clamp(0, 1)

@@ -25,7 +25,7 @@ from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import ResponseDataset
 from brainnet.model.readout import selector_parameters_of, selectors_of
 from brainnet.plmodel.base import BasePLModel
-from brainnet.plmodel.build import build_backbone_of, other_forward, settings_of
+from brainnet.plmodel.build import build_backbone_of, other_forward, settings_of, training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, packed, read_checkpoint, saved_in, unpacked, weights_digest
 from brainnet.plmodel.field import FieldRidge, fit_field
 from brainnet.plmodel.graph import GraphedObjective
@@ -125,13 +125,14 @@ class PLModel(BasePLModel):
         if wanted.start != "ridge" and wanted.field != "ridge":
             return
         index, show = data.train_index, self.show_progress
+        groups = training_groups(data.dataset, index) if wanted.leaves_groups_out else None
         target = (self._here(data.dataset.responses[index]) - self.response_mean) / self.response_sd
         # a missing response is none of the ridge's: at the voxel's mean it asks nothing of it
         target = torch.where(self.usable & torch.isfinite(target), target, 0.0)
         if wanted.start == "ridge":
-            start_from_ridge(self.encoder, self.layers, self.read_batches, index, target, show)
+            start_from_ridge(self.encoder, self.layers, self.read_batches, index, target, show, groups)
         if wanted.field == "ridge":
-            self.field = fit_field(self.layers, self.read_batches, index, target, show)
+            self.field = fit_field(self.layers, self.read_batches, index, target, show, groups)
 
     def _transform_tokens(self, data: BrainDataModule) -> None:
         """Fits the transform where it is not fitted yet, and passes all tokens through it once, where they fit."""

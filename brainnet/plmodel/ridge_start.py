@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
 from torch import Tensor, nn
 
 from brainnet.model.readout import contributions_of
@@ -25,6 +26,7 @@ def start_from_ridge(
     index: Tensor,
     target: Tensor,
     progress: bool = True,
+    groups: np.ndarray | None = None,
 ) -> None:
     """Sets positions, widths, bottlenecks and heads by a ridge regression, without a step of training.
 
@@ -35,9 +37,10 @@ def start_from_ridge(
         index: training images.
         target: what to fit, (n_train, n_voxels), finite.
         progress: show a progress bar.
+        groups: (n_train,) labels; window and penalty are chosen leaving out one group at a time, None: one image.
     """
     ridge = WindowRidgeCV(progress=progress)
-    ridge.fit(lambda: batches(index), target)
+    ridge.fit(lambda: batches(index), target, groups)
     start = partial(
         readout.closed_form_start,
         [ridge.coef_[layer] for layer in layers],

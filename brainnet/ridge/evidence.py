@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -35,29 +36,38 @@ class LeftOut(NamedTuple):
 class KernelFit:
     """Ridge with one kernel at any penalty: dual weights, and what is predicted of images left out."""
 
-    def __init__(self, kernel: Tensor, whole: Tensor | None, share: float, y: Tensor):
-        self.share, self._whole, self._y = share, whole, y
+    def __init__(
+        self, kernel: Tensor, whole: Tensor | None, share: float, y: Tensor, groups: Sequence[Tensor] | None = None
+    ):
+        self.share, self._whole, self._y, self._groups = share, whole, y, groups
         self._spectrum = spectrum_of_kernel(kernel, centred=True)
         self._coordinates = self._spectrum.vectors.T @ y
-        self._own = None if share == 1 else (whole @ self._spectrum.vectors).mul_(self._spectrum.vectors)
+        self._own = None if share == 1 else whole @ self._spectrum.vectors
+        if self._own is not None and groups is None:
+            self._own.mul_(self._spectrum.vectors)
 
     def solve(self, alpha: float, voxels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Dual weights, left-out prediction and the whole-image part of it, (n_images, n_voxels) each.
 
         Leaving image i out changes the dual weights c to ``c - G[:, i] c_i / G_ii``, with G the inverse of the centred
-        kernel and its penalty; so its part of the prediction loses ``(K G)_ii c_i / G_ii``.
+        kernel and its penalty; so its part of the prediction loses ``(K G)_ii c_i / G_ii``. Of images that are left out
+        together, i stands for all of them, and the division for the inverse of a block.
         """
         vectors, values = self._spectrum
         coordinates, y = self._coordinates[:, voxels], self._y[:, voxels]
         dual = vectors @ (coordinates / (values + alpha)[:, None])
-        [residual] = leave_one_out(self._spectrum, coordinates, y, [alpha], intercept=True)
+        [residual] = leave_one_out(self._spectrum, coordinates, y, [alpha], True, self._groups)
         predicted = y - residual
         if self._own is None:
             return dual, predicted, torch.zeros_like(y)
         # c_i / G_ii is the residual left out: with it, the part needs no inverse
-        own = self._own @ (1 / (values + alpha))
-        field = (1 - self.share) * (self._whole @ dual - own[:, None] * residual)
-        return dual, predicted, field
+        if self._groups is None:
+            lost = (self._own @ (1 / (values + alpha)))[:, None] * residual
+        else:
+            lost = torch.empty_like(residual)
+            for rows in self._groups:
+                lost[rows] = (self._own[rows] / (values + alpha)) @ (vectors[rows].T @ residual[rows])
+        return dual, predicted, (1 - self.share) * (self._whole @ dual - lost)
 
 
 def weigh(r2: Tensor, n_images: int, temper: float, n_kept: int) -> tuple[Tensor, Tensor]:

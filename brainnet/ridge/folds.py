@@ -57,3 +57,21 @@ def make_folds(cv: Any, n_images: int, groups: Any = None) -> list[tuple[Tensor,
     if not folds:
         raise ValueError("cv gave no folds.")
     return folds
+
+
+def left_out_together(groups: Any, like: Tensor) -> list[Tensor] | None:
+    """Indices of the images of each group, on the device of ``like``; None where there are no groups.
+
+    Args:
+        groups: (n_images,) labels, or None.
+        like: (n_images, ...).
+
+    Raises:
+        ValueError: fewer than two groups, or labels that do not match the images.
+
+    >>> left_out_together(["a", "b", "a"], torch.zeros(3, 1))
+    [tensor([0, 2]), tensor([1])]
+    """
+    if groups is None:
+        return None
+    return [held_out.to(like.device) for _, held_out in make_folds("groups", len(like), groups)]

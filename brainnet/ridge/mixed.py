@@ -20,6 +20,7 @@ from torch import Tensor
 from brainnet._work import progress as show_progress
 from brainnet.ridge.estimator import VoxelwiseRegressor
 from brainnet.ridge.evidence import Evidence, KernelFit, LeftOut, weigh
+from brainnet.ridge.folds import left_out_together
 from brainnet.ridge.spectrum import best_penalty, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, window_grid
 from brainnet.ridge.window import ALPHAS, CENTRES, WIDTHS, centred_responses, check_grids
@@ -134,7 +135,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         self.dtype = dtype
         self.progress = progress
 
-    def fit(self, tokens: Any, responses: Any) -> MixedWindowRidgeCV:
+    def fit(self, tokens: Any, responses: Any, groups: Any = None) -> MixedWindowRidgeCV:
         """Judges windows, shares and penalties per voxel and fits the weights.
 
         Args:
@@ -142,13 +143,16 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
                 batches of ``Tokens`` in the order of the responses, for instance ``lambda: store.batches(train)``. A
                 callable is called once per pass.
             responses: (n_images, n_voxels).
+            groups: (n_images,) labels, for instance runs: what is left out, everywhere, is then one group at a time and
+                not one image.
 
         Raises:
-            ValueError: a penalty, a width, a share or a number of windows out of its range, fewer than three images, or
-                images of tokens and responses that differ in number.
+            ValueError: a penalty, a width, a share or a number of windows out of its range, fewer than three images or
+                two groups, or images of tokens and responses that differ in number.
         """
         self._check()
         y, self._mean, usable = centred_responses(responses, self.dtype)
+        self._groups = left_out_together(groups, y)
         self.windows_ = window_grid(self.centres, self.widths).to(y)
         self._shares = sorted({float(share) for share in self.shares}, reverse=True)
         kernels = self._kernels = WindowKernels(TokenMaps(tokens), len(y), self.windows_, self.memory)
@@ -163,6 +167,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         self._describe(y, evidence, counts, left_out, usable)
         self.left_out_ = left_out.prediction
         kernels.forget()
+        del self._groups
         self.widths_in_, self.grid_ = dict(kernels.maps.widths), kernels.maps.grid
         self.n_features_in_ = sum(self.widths_in_.values())  # channels of all layers
         return self
@@ -305,7 +310,8 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
     def _best_penalty(self, kernel: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The best leave-one-out R2 over penalties, NaN where there is none, and the index of that penalty."""
         spectrum = spectrum_of_kernel(kernel, centred=True)
-        best, at = best_penalty(spectrum, spectrum.vectors.T @ y, y, self.alphas, residual_score("r2", y))
+        score = residual_score("r2", y)
+        best, at = best_penalty(spectrum, spectrum.vectors.T @ y, y, self.alphas, score, self._groups)
         return best.masked_fill(best.isneginf(), torch.nan), at
 
     def _solve(
@@ -317,7 +323,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         left_out = LeftOut(torch.zeros_like(y), torch.zeros_like(y))
 
         def add(i: int, kernel: Tensor, rank: Tensor, voxels: Tensor) -> None:
-            fit = KernelFit(kernel, whole, self._shares[i], y)
+            fit = KernelFit(kernel, whole, self._shares[i], y, self._groups)
             chosen = evidence.alpha[i, rank, voxels]
             for index in chosen.unique().tolist():
                 ranks, some = rank[chosen == index], voxels[chosen == index]
@@ -355,8 +361,14 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         self.best_alphas_ = y.new_tensor(self.alphas)[evidence.alpha.flatten(0, 1).gather(0, heaviest)[0]]
         score = residual_score("r2", y)(y - left_out.prediction)
         self.loo_scores_ = score.masked_fill(~usable, torch.nan).to(y)
-        # both parts without the mean response of the other images, which is -y / (n - 1) of centred ones
-        parts = left_out.prediction - (left_out.prediction - y) / len(y)
+        # both parts without the mean response of the images that are not left out
+        missed = left_out.prediction - y
+        for rows in self._groups or ():
+            missed[rows] = missed[rows].sum(0)
+        parts = left_out.prediction - missed / len(y)
+        for rows in self._groups or ():
+            for part in (parts, left_out.field):
+                part[rows] += part[rows].sum(0) / (len(y) - len(rows))
         explained, field = ((x * y).sum(0, dtype=torch.float64) for x in (parts, left_out.field))
         self.window_share_ = (1 - field / explained).masked_fill(~usable | (explained <= 0), torch.nan).to(y)
 

@@ -8,7 +8,7 @@ leverages at small penalties.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -44,7 +44,12 @@ def spectrum_of_kernel(kernel: Tensor, centred: bool, *, overwrite: bool = False
 
 
 def leave_one_out(
-    spectrum: Spectrum, coordinates: Tensor, response: Tensor, alphas: Iterable[float], intercept: bool
+    spectrum: Spectrum,
+    coordinates: Tensor,
+    response: Tensor,
+    alphas: Iterable[float],
+    intercept: bool,
+    groups: Sequence[Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """Exact leave-one-out residuals of ridge, (n_images, n_voxels) for each penalty, without refitting.
 
@@ -58,11 +63,15 @@ def leave_one_out(
         response: (n_images, n_voxels), centred if there is an intercept.
         alphas: penalties on the scale of ``spectrum.values``.
         intercept: whether features and responses were centred.
+        groups: indices of the images that are left out together, each image once; None leaves out one at a time.
 
     Yields:
         Response minus prediction, NaN for an image that cannot be predicted from the others (alone in a direction,
         no penalty).
     """
+    if groups is not None:
+        yield from _leave_groups_out(spectrum, coordinates, response, alphas, intercept, groups)
+        return
     vectors, values = spectrum
     squares = vectors.square()
     outside, outside_share, floor = None, 0.0, 0.0
@@ -78,6 +87,35 @@ def leave_one_out(
         if outside is not None:
             residual += outside
         yield residual.div_(left[:, None])
+
+
+def _leave_groups_out(
+    spectrum: Spectrum,
+    coordinates: Tensor,
+    response: Tensor,
+    alphas: Iterable[float],
+    intercept: bool,
+    groups: Sequence[Tensor],
+) -> Iterator[Tensor]:
+    """The same for images that are left out together: (I - H)^-1 e within each group, with H the hat matrix."""
+    vectors, values = (part.double() for part in spectrum)
+    coordinates, n = coordinates.double(), len(response)
+    outside, beyond = 0.0, [0.0] * len(groups)
+    if vectors.shape[1] < n - intercept:  # directions no feature reaches
+        outside = response.double() - vectors @ coordinates
+        beyond = [
+            torch.eye(len(rows), dtype=vectors.dtype, device=vectors.device)
+            - vectors[rows] @ vectors[rows].T
+            - intercept / n
+            for rows in groups
+        ]
+    for alpha in alphas:
+        kept = alpha / (values + alpha)
+        residual = vectors @ (kept[:, None] * coordinates) + outside
+        for rows, rest in zip(groups, beyond, strict=True):
+            part = vectors[rows]
+            residual[rows] = torch.linalg.solve((part * kept) @ part.T + rest, residual[rows])
+        yield residual.to(response)
 
 
 def residual_score(scoring: str, response: Tensor) -> Callable[[Tensor], Tensor]:
@@ -109,17 +147,23 @@ def residual_score(scoring: str, response: Tensor) -> Callable[[Tensor], Tensor]
 
 
 def best_penalty(
-    spectrum: Spectrum, coordinates: Tensor, response: Tensor, penalties: Iterable[float], score: Callable
+    spectrum: Spectrum,
+    coordinates: Tensor,
+    response: Tensor,
+    penalties: Iterable[float],
+    score: Callable,
+    groups: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The best leave-one-out score over penalties, minus infinity where there is none, and the index of its penalty.
 
     Args:
         spectrum, coordinates, response, penalties: of centred features, as for :func:`leave_one_out`.
         score: of residuals, see :func:`residual_score`.
+        groups: images that are left out together, as for :func:`leave_one_out`.
     """
     best = torch.full_like(response[0], -torch.inf)
     at = torch.zeros(response.shape[1], dtype=torch.long, device=response.device)
-    for index, residual in enumerate(leave_one_out(spectrum, coordinates, response, penalties, intercept=True)):
+    for index, residual in enumerate(leave_one_out(spectrum, coordinates, response, penalties, True, groups)):
         found = score(residual).to(response.dtype).nan_to_num(nan=-torch.inf)
         better = found > best
         best, at = torch.where(better, found, best), at.masked_fill(better, index)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from brainnet._work import progress as show_progress
 from brainnet.ridge.estimator import VoxelwiseRegressor
+from brainnet.ridge.folds import left_out_together
 from brainnet.ridge.spectrum import best_penalty, residual_score, spectrum_of_kernel
 from brainnet.ridge.token_maps import TokenMaps, pool, window_grid
 from brainnet.ridge.window_kernels import unit_gains
@@ -92,7 +93,7 @@ class WindowRidgeCV(VoxelwiseRegressor):
         self.dtype = dtype
         self.progress = progress
 
-    def fit(self, tokens: Any, responses: Any) -> WindowRidgeCV:
+    def fit(self, tokens: Any, responses: Any, groups: Any = None) -> WindowRidgeCV:
         """Chooses window and penalty per voxel and fits the weights.
 
         Args:
@@ -100,13 +101,17 @@ class WindowRidgeCV(VoxelwiseRegressor):
                 batches of ``Tokens`` in the order of the responses, for instance ``lambda: store.batches(train)``. A
                 callable is called once per pass.
             responses: (n_images, n_voxels).
+            groups: (n_images,) labels, for instance runs: window and penalty are then chosen by exact predictions of
+                one group at a time from all others, and not by leave-one-out.
 
         Raises:
-            ValueError: unknown selection, a penalty or width that is not positive, fewer than three images, images of
-                tokens and responses that differ in number, or global tokens missing at a scale above 0.
+            ValueError: unknown selection, a penalty or width that is not positive, fewer than three images or two
+                groups, images of tokens and responses that differ in number, or global tokens missing at a scale above
+                0.
         """
         self._check()
         y, self._mean, _ = centred_responses(responses, self.dtype)
+        self._groups = left_out_together(groups, y)
         maps = TokenMaps(tokens)
         self._score_of = residual_score(self.selection, y)
         n_channels = sum(maps.widths.values())
@@ -126,7 +131,7 @@ class WindowRidgeCV(VoxelwiseRegressor):
         self.loo_scores_ = self._score.masked_fill(constant, torch.nan)
         self.coef_ = dict(zip(maps.widths, self._coef.split(list(maps.widths.values()), 1), strict=True))
         self.n_features_in_ = n_channels  # of all layers
-        del self._score, self._score_of, self._coef, self._mean
+        del self._score, self._score_of, self._coef, self._mean, self._groups
         return self
 
     def predict(self, tokens: Any) -> Tensor:
@@ -169,7 +174,7 @@ class WindowRidgeCV(VoxelwiseRegressor):
         coordinates = spectrum.vectors.T @ y
         mean_eigenvalue = kernel.trace() / len(y)
         penalties = [alpha * mean_eigenvalue for alpha in self.alphas]
-        best, alpha_of = best_penalty(spectrum, coordinates, y, penalties, self._score_of)
+        best, alpha_of = best_penalty(spectrum, coordinates, y, penalties, self._score_of, self._groups)
         won = best > self._score
         if won.any():
             alphas = torch.tensor(self.alphas, dtype=y.dtype, device=y.device)[alpha_of[won]]

@@ -16,6 +16,7 @@ from brainnet.config import config_keys, load_config
 from brainnet.dataset import ResponseDataset
 from brainnet.model.readout import contributions_of, selectors_of, weight_of, width_of
 from brainnet.plmodel import PLModel
+from brainnet.plmodel.build import training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.run.card import Clock, check_files, opening, put_card
 from brainnet.run.names import check_names, with_regions
@@ -224,11 +225,23 @@ def _write_card(
         "config": config_keys(model.cfg),
         **data,
         "backbone": model.identity,
+        **_how_penalties_were_chosen(model),
         "test": metrics["test"][ALL],
         "further_splits": {split: means[ALL] for split, means in metrics.get("further_splits", {}).items()},
         "forecast": forecast,
     }
     put_card(out, card, clock, ("model.ckpt", "selectors.npz", "scores.csv", "metrics.json"))
+
+
+def _how_penalties_were_chosen(model: PLModel) -> dict[str, Any]:
+    """What was left out at a time where penalties were chosen in closed form; nothing where none were."""
+    wanted = model.settings.readout
+    if "ridge" not in (wanted.start, wanted.field):
+        return {}
+    if not wanted.leaves_groups_out:
+        return {"penalties_chosen_by": {"left_out": "image"}}
+    groups = training_groups(model.data.dataset, model.data.train_index)
+    return {"penalties_chosen_by": {"left_out": "group", "n_groups": len(np.unique(groups))}}
 
 
 def redraw(

@@ -31,7 +31,7 @@ from brainnet._files import read_json, write_json, write_text
 from brainnet.config import checked_config, config_keys, load_config, parse_config
 from brainnet.dataset import ResponseDataset
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
-from brainnet.plmodel.build import planted, with_full_paths
+from brainnet.plmodel.build import planted, training_groups, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, data_card
 from brainnet.run.folder import claimed, clear, is_first_process, speaking_of_the_store, stoppable
@@ -111,6 +111,8 @@ def _fit(
         dataset = build_dataset(cfg, None)
         backbone = build_backbone_of(cfg)
     check_data(dataset, cfg.TRAINER.FIT_ON)
+    if cfg.MODEL.CV_GROUPS == "dataset":  # refused now, and not after the tokens
+        training_groups(dataset, torch.cat([dataset.splits[name] for name in cfg.TRAINER.FIT_ON.split("+")]))
     if writes:
         warn_of_copies(dataset, ("train",) if cfg.TRAINER.FIT_ON == "train" else ("train", "val"))
     data = data_card(cfg.DATASET.NAME, dataset)

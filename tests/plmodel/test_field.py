@@ -46,6 +46,20 @@ def test_it_is_whole_image_ridge_in_the_share_that_left_out_images_ask_for(surro
     assert 0.5 < field.window_share.mean() < 0.95  # of what is explained, which of the surround is less
 
 
+def test_its_share_is_that_of_the_runs_left_out(surround):
+    batches, response = surround
+    train, runs = torch.arange(120), np.arange(120) // 30
+    field = fit_field(["a", "b"], batches, train, response[train], False, runs)
+    parts = [
+        MixedWindowRidgeCV(shares=(share,), n_windows=1).fit(lambda: batches(train), response[train], runs).left_out_
+        for share in (1.0, 0.0)
+    ]
+    y = response[train] - response[train].mean(0)
+    more = parts[1] - parts[0]
+    torch.testing.assert_close(field.share, ((y - parts[0]) * more).sum() / more.square().sum(), rtol=1e-3, atol=1e-3)
+    assert field.share != fit_field(["a", "b"], batches, train, response[train], False).share
+
+
 def test_a_voxel_that_reads_a_window_only_takes_little_of_it(rng):
     local = {"a": torch.randn(200, 4, 6, 6, generator=rng)}
     window = gaussian_windows(torch.tensor([[0.35, 0.0, 0.28]]), (6, 6))[0]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
+from brainnet.dataset import ArrayDataset
 from brainnet.model import FactorTopy
 from brainnet.plmodel.ridge_start import start_from_ridge
 from brainnet.ridge import WindowRidgeCV
@@ -37,6 +39,45 @@ def test_the_closed_form_start_is_a_window_ridge(tmp_path):
     found = model.get_selectors().layer
     torch.testing.assert_close(found, part / part.sum(1, keepdim=True), atol=0.05, rtol=0)  # its images were others
     assert (found.std(0) > 0.05).all()
+
+
+def shown_twice():
+    """Each image and its noise twice in a run: who leaves out one image only learns the noise by heart."""
+    half = toy_dataset(30, coords=False, noise=2.0)
+    pixels = np.stack([np.array(half.load_image(i)) for i in range(30)]).transpose(0, 3, 1, 2) / np.float32(255)
+    twice = np.concatenate([pixels, pixels])
+    data = ArrayDataset(torch.from_numpy(twice), half.responses.repeat(2, 1), test=0.25, val=0.2)
+    data.groups = np.arange(60) % 30 // 6
+    return data
+
+
+def test_the_ridge_start_leaves_out_the_runs_of_the_data(tmp_path):
+    """It left out one image, whatever the data set knew of its runs."""
+    words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
+    data = shown_twice()
+    usual = fitted(tmp_path, *words, data=data, max_epochs=1)
+    model = fitted(tmp_path, *words, "MODEL.CV_GROUPS", "dataset", data=data, max_epochs=1)
+    train = data.splits["train"]
+    tokens = [model.transform(t) for t in model.token_batches(train)]
+    response = (data.responses[train] - model.response_mean) / model.response_sd
+    ridge = WindowRidgeCV().fit(tokens, response, data.groups[train])
+    assert (ridge.best_alphas_ / WindowRidgeCV().fit(tokens, response).best_alphas_).log10().mean() > 0.5
+    test = [model.transform(t) for t in model.token_batches(data.splits["test"])]
+    expected = ridge.predict(test) * model.response_sd + model.response_mean
+    found = model.predict_index(data.splits["test"])
+    assert (found - expected).norm() < 0.01 * expected.norm()
+    assert (found - expected).norm() < 0.1 * (usual.predict_index(data.splits["test"]) - expected).norm()
+
+
+@pytest.mark.parametrize(("groups", "words"), [(None, "ArrayDataset knows none"), (np.full(60, "run-1"), "'run-1'")])
+def test_runs_that_cannot_be_left_out_are_one_line(tmp_path, groups, words):
+    data = toy_dataset()
+    data.groups = groups
+    with pytest.raises(ValueError, match=words) as refused:
+        fitted(tmp_path, "MODEL.FIELD", "ridge", "MODEL.CV_GROUPS", "dataset", data=data)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match="MODEL.START ridge or MODEL.FIELD ridge"):
+        fitted(tmp_path, "MODEL.CV_GROUPS", "dataset")
 
 
 def test_the_ridge_start_needs_windows(tmp_path):

@@ -44,10 +44,11 @@ def kernel_by_hand(local, place, images):
     return torch.cat(columns, 1)
 
 
-def test_the_window_alone_is_window_ridge(data):
+@pytest.mark.parametrize("groups", [None, [1] * 12 + [2] * 18])
+def test_the_window_alone_is_window_ridge(data, groups):
     local, response = data
-    mixed = MixedWindowRidgeCV(**SETTINGS, shares=(1.0,), n_windows=1).fit(local, response)
-    window = WindowRidgeCV(**SETTINGS).fit(local, response)
+    mixed = MixedWindowRidgeCV(**SETTINGS, shares=(1.0,), n_windows=1).fit(local, response, groups)
+    window = WindowRidgeCV(**SETTINGS).fit(local, response, groups)
     torch.testing.assert_close(mixed.predict(local), window.predict(local), rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(mixed.intercept_, window.intercept_, rtol=1e-8, atol=1e-8)
     for name in ("position_", "width_", "best_alphas_", "window_scores_", "loo_scores_"):
@@ -72,12 +73,13 @@ def test_the_whole_image_alone_is_kernel_ridge(data, alpha):
     assert (model.share_ == 0).all()
 
 
+@pytest.mark.parametrize("groups", [None, np.repeat(["run 1", "run 2", "run 3"], [7, 13, 10])])
 @pytest.mark.parametrize("share", [0.7, 0.2])
-def test_leave_one_out_equals_refits(data, share):
+def test_leaving_out_equals_refits(data, share, groups):
     """The score of every window and penalty, the prediction, and the split into window and whole image."""
     local, response = data
     settings = SETTINGS | {"centres": (0.5,), "widths": (0.3,), "alphas": (0.05,)}
-    model = MixedWindowRidgeCV(**settings, shares=(share,), n_windows=1).fit(local, response)
+    model = MixedWindowRidgeCV(**settings, shares=(share,), n_windows=1).fit(local, response, groups)
     images = torch.arange(30)
     features = [
         part * scale**0.5
@@ -87,14 +89,15 @@ def test_leave_one_out_equals_refits(data, share):
         )
     ]
     left_out = torch.empty(2, 30, 6, dtype=torch.float64)
+    means = torch.empty_like(left_out[0])
     for i in range(30):
-        rest = images[images != i]
-        means = [x[rest].mean(0) for x in features]
-        kernel = sum((x[rest] - m) @ (x[rest] - m).T for x, m in zip(features, means, strict=True))
-        dual = torch.linalg.solve(kernel + 0.05 * torch.eye(29), response[rest] - response[rest].mean(0))
-        for part, (x, m) in enumerate(zip(features, means, strict=True)):
+        rest = images[images != i] if groups is None else images[groups != groups[i]]
+        means[i] = response[rest].mean(0)
+        centers = [x[rest].mean(0) for x in features]
+        kernel = sum((x[rest] - m) @ (x[rest] - m).T for x, m in zip(features, centers, strict=True))
+        dual = torch.linalg.solve(kernel + 0.05 * torch.eye(len(rest)), response[rest] - response[rest].mean(0))
+        for part, (x, m) in enumerate(zip(features, centers, strict=True)):
             left_out[part, i] = (x[i] - m) @ ((x[rest] - m).T @ dual)
-    means = (response.sum(0) - response) / 29
     predicted = means + left_out.sum(0)
     y = response - response.mean(0)
     torch.testing.assert_close(model.loo_scores_, 1 - (response - predicted).square().sum(0) / y.square().sum(0))

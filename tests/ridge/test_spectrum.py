@@ -28,17 +28,19 @@ def test_a_constant_prediction_scores_zero(rng):
     assert (residual_score("pearson_r", response)(response.clone()).abs() < 1e-3).all()
 
 
+@pytest.mark.parametrize("groups", [None, [[0, 5, 2, 3], [1], [4, 6, 7, 8, 9, 10, 11]]])
 @pytest.mark.parametrize("n_features", [3, 30])
-def test_left_out_residuals_are_those_of_refits(rng, n_features):
+def test_left_out_residuals_are_those_of_refits(rng, n_features, groups):
     """Also where features are fewer than images, and leave directions that nothing fits."""
     x = torch.randn(12, n_features, generator=rng, dtype=torch.float64)
     y = torch.randn(12, 2, generator=rng, dtype=torch.float64)
     centred, response = x - x.mean(0), y - y.mean(0)
     spectrum = spectrum_of_kernel(centred @ centred.T, centred=True)
-    found = leave_one_out(spectrum, spectrum.vectors.T @ response, response, [0.5, 20.0], True)
+    together = None if groups is None else [torch.tensor(rows) for rows in groups]
+    found = leave_one_out(spectrum, spectrum.vectors.T @ response, response, [0.5, 20.0], True, together)
     for alpha, residuals in zip([0.5, 20.0], found, strict=True):
-        for image in range(12):
-            others = torch.arange(12) != image
+        for image in groups or range(12):
+            others = ~torch.isin(torch.arange(12), torch.tensor(image))
             a, b = x[others] - x[others].mean(0), y[others] - y[others].mean(0)
             weights = torch.linalg.solve(a.T @ a + alpha * torch.eye(n_features), a.T @ b)
             expected = y[image] - y[others].mean(0) - (x[image] - x[others].mean(0)) @ weights

@@ -103,8 +103,25 @@ def test_the_share_of_the_window_is_drawn_beside_a_field(toys, tmp_path):
     assert share.shape == (7,)
     picture = (tmp_path / "run" / "window_share.svg").read_text()
     assert f"median {np.nanmedian(share):.2f}".replace("0.", ".") in picture
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["penalties_chosen_by"] == {"left_out": "image"}
     fit(toy_config("TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", overwrite=True, progress=False)
     assert not list((tmp_path / "run").glob("window_share.*"))  # of another run
+
+
+def test_the_card_says_that_runs_were_left_out(tmp_path):
+    def with_runs():
+        data = toy_dataset()
+        data.groups = np.arange(len(data)) % 5
+        return data
+
+    cfg = toy_config("MODEL.FIELD", "ridge", "MODEL.CV_GROUPS", "dataset", "TRAINER.MAX_EPOCHS", "1")
+    with toys_registered(with_runs):
+        fit(cfg, tmp_path / "run", progress=False)
+    card = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert card["penalties_chosen_by"] == {"left_out": "group", "n_groups": 5}
+    with toys_registered(), pytest.raises(ValueError, match="MODEL.CV_GROUPS dataset"):
+        fit(cfg, tmp_path / "other", progress=False)
+    assert not (tmp_path / "other" / "config.yaml").exists()
 
 
 def test_the_table_is_of_the_test_images(mapped):
