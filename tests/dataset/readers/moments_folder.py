@@ -36,16 +36,27 @@ def folder_of(root: Path, subject: int = 1, space: str = "MNI152") -> Path:
 
 
 def write_moments(
-    root: Path, subject: int = 1, n_train: int = 12, n_test: int = 4, carry_mask: bool = True, seed: int = 0
+    root: Path,
+    subject: int = 1,
+    n_train: int = 12,
+    n_test: int = 4,
+    carry_mask: bool = True,
+    seed: int = 0,
+    signal: np.ndarray | None = None,
+    patterned: bool = False,
 ) -> Moments:
-    """One subject in MNI152. The file of betas may carry its mask as a nibabel image, as the published ones do."""
+    """One subject in MNI152. The file of betas may carry its mask as a nibabel image, as the published ones do.
+
+    Videos are gray, or ``patterned``; ``signal`` is (n_train + n_test, n_voxels), drawn where there is none.
+    """
     generator = np.random.default_rng(seed)
     mask = np.zeros(GRID, bool)
     mask[1:3, 1:4, :2] = True
     n_voxels = int(mask.sum())
     numbers = [*range(1, n_train + 1), *range(1001, 1001 + n_test)]
     ids = [f"vid{number:04d}" for number in numbers]
-    signal = generator.normal(size=(len(ids), 1, n_voxels))
+    signal = generator.normal(size=(len(ids), n_voxels)) if signal is None else signal
+    signal = signal[:, None]
     train = signal[:n_train] + 0.5 * generator.normal(size=(n_train, 3, n_voxels))
     test = signal[n_train:] + 0.5 * generator.normal(size=(n_test, 10, n_voxels))
     rois = {"lEBA": [0, 1, 4], "rEBA": [7], "lV1v": [2, 3], "rV1v": [], "BMDgeneral": [0, 1, 2, 3, 7, 9]}
@@ -62,7 +73,7 @@ def write_moments(
     masks.mkdir(exist_ok=True)
     nibabel.save(image, masks / "groupMask_space-MNI152.nii")
     for number in numbers:
-        write_video(root / "stimuli" / ("test" if number > 1000 else "train") / f"{number:04d}.mp4", number)
+        write_video(root / "stimuli" / ("test" if number > 1000 else "train") / f"{number:04d}.mp4", number, patterned)
     flags = {name: np.isin(np.arange(n_voxels), places) for name, places in rois.items()}
     return Moments(root, train, test, ids, mask, flags)
 
@@ -72,7 +83,7 @@ def level(number: int, frame: int) -> int:
     return (number * 7) % 100 + 20 * frame
 
 
-def write_video(path: Path, number: int) -> None:
+def write_video(path: Path, number: int, patterned: bool = False) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,5 +93,8 @@ def write_video(path: Path, number: int) -> None:
         stream.pix_fmt = "yuv420p"
         for frame in range(N_FRAMES):
             pixels = np.full((32, 32, 3), level(number, frame), np.uint8)
+            if patterned:
+                cells = np.random.default_rng([number, frame]).integers(0, 256, (8, 8, 3), np.uint8)
+                pixels = cells.repeat(4, 0).repeat(4, 1)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())

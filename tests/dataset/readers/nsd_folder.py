@@ -61,8 +61,12 @@ def write_volume(
     version: str = "betas_fithrf",
     seed: int = 0,
     n_places: int = 400,
+    signal: np.ndarray | None = None,
 ) -> Planted:
-    """Betas of a volume of 6 x 5 x 4 voxels, their masks and regions; voxel 3 of the mask is lost in session 2."""
+    """Betas of a volume of 6 x 5 x 4 voxels, their masks and regions; voxel 3 of the mask is lost in session 2.
+
+    ``signal`` is (10000, 24) by place, drawn where there is none.
+    """
     import h5py
     import nibabel
 
@@ -71,7 +75,7 @@ def write_volume(
     inside = np.zeros(GRID, bool)
     inside[1:5, 1:4, 1:3] = True
     n_voxels = int(inside.sum())
-    signal = generator.normal(size=(10_000, n_voxels))
+    signal = generator.normal(size=(10_000, n_voxels)) if signal is None else signal
     betas = np.empty((n_sessions, TRIALS, n_voxels))
     folder = root / f"nsddata_betas/ppdata/subj{subject:02d}/func1pt8mm/{version}"
     folder.mkdir(parents=True)

@@ -10,9 +10,12 @@ pytest.importorskip("av", reason="frames of videos are read by av")
 
 from brainnet.config import load_config
 from brainnet.dataset.readers.boldmoments import BoldMoments
+from brainnet.encode import encode
 from brainnet.plmodel import build_dataset
 from brainnet.scores import ncsnr
+from brainnet.store import TokenStore
 from tests.dataset.readers.moments_folder import AFFINE, GRID, N_FRAMES, dump, folder_of, level, write_moments
+from tests.dataset.readers.test_things_fmri import TwoLayers
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +142,25 @@ def test_wrong_options_are_one_line(planted, options, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words) as refused:
         BoldMoments(planted.root, **options)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("frame", ["middle", "mean"])
+def test_a_planted_layer_map_is_found_again(tmp_path, frame):
+    options = {"n_train": 60, "n_test": 16, "patterned": True}
+    made = write_moments(tmp_path, **options)
+    data = BoldMoments(made.root, region="", frame=frame)
+    store = TokenStore.build(TwoLayers(), data, progress=False)
+    n_voxels = made.train.shape[2]
+    is_late, generator = np.arange(n_voxels) % 3 == 0, torch.Generator().manual_seed(1)
+    drive = {}
+    for layer in ("early", "late"):
+        features = store.features(layer).flatten(1)
+        features = (features - features.mean(0)) / features.std(0)
+        weights = torch.randn(features.shape[1], n_voxels, generator=generator)
+        drive[layer] = (features @ weights / features.shape[1] ** 0.5).numpy()
+    write_moments(tmp_path, signal=np.where(is_late, drive["late"], drive["early"]), **options)
+    data = BoldMoments(made.root, region="", frame=frame)
+    found = encode(store, data, n_resamples=5, progress=False)
+    best, layers = found.best_layers("model", "subject")
+    assert np.array_equal(np.array(layers)[best.numpy()] == "late", is_late)
+    assert found.layer_scores("model", "subject")["early"][torch.from_numpy(~is_late)].mean() > 0.7

@@ -22,6 +22,7 @@ from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.nsd_folder import GRID, TRIALS, write_design, write_images, write_surface, write_volume
+from tests.dataset.readers.test_things_fmri import TwoLayers
 
 VOLUME = {"space": "func1pt8mm", "version": "betas_fithrf", "progress": False}
 BETAS = "nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf"
@@ -312,6 +313,39 @@ def test_eight_subjects_share_one_store_of_tokens():
     for layer in ("early", "late"):
         torch.testing.assert_close(store.select(data.image_ids).features(layer, "flatten"),
                                    alone.features(layer, "flatten"))  # fmt: skip
+
+
+def write_patterns(planted):
+    """A picture of colored squares for every image that was shown."""
+    shown = np.unique(planted.rows[0][planted.order[: len(planted.betas) * TRIALS]])
+    with h5py.File(planted.root / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5", "r+") as file:
+        for row in shown:
+            cells = np.random.default_rng(row).integers(0, 256, (17, 17, 3), np.uint8)
+            file["imgBrick"][row] = cells.repeat(25, 0).repeat(25, 1)
+
+
+@pytest.mark.filterwarnings("ignore:NSD. of 24 voxels")
+def test_a_planted_layer_map_is_found_again(tmp_path):
+    planted = write_volume(tmp_path / "nsd", n_places=160)
+    write_patterns(planted)
+    data = NSD(planted.root, 1, **VOLUME)
+    store = TokenStore.build(TwoLayers(), data, progress=False)
+    is_late, generator = np.arange(24) % 3 == 0, torch.Generator().manual_seed(1)
+    drive = {}
+    for layer in ("early", "late"):
+        features = store.features(layer).flatten(1)
+        features = (features - features.mean(0)) / features.std(0)
+        weights = torch.randn(features.shape[1], 24, generator=generator)
+        drive[layer] = (features @ weights / features.shape[1] ** 0.5).numpy()
+    signal, place = np.zeros((10_000, 24)), {f"nsd-{row:05d}": n for n, row in enumerate(planted.rows[0])}
+    signal[[place[name] for name in data.image_ids]] = np.where(is_late, drive["late"], drive["early"])
+    again = write_volume(tmp_path / "again", n_places=160, signal=signal)
+    shutil.copytree(again.root / BETAS, planted.root / BETAS, dirs_exist_ok=True)
+    data = NSD(planted.root, 1, **VOLUME)
+    found = encode(store, data, n_resamples=5, progress=False)
+    best, layers = found.best_layers("model", "subject")
+    assert np.array_equal(np.array(layers)[best.numpy()] == "late", is_late)
+    assert found.layer_scores("model", "subject")["early"][torch.from_numpy(~is_late)].nanmean() > 0.7
 
 
 SIZE = """
