@@ -11,6 +11,7 @@ from rich.table import Table
 from brainnet.cli.page import page_beside
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
+    Atlas,
     Device,
     FigureFormat,
     Force,
@@ -24,6 +25,7 @@ from brainnet.cli.shared import (
     app,
     out_console,
     renames,
+    with_atlases,
 )
 
 
@@ -103,6 +105,7 @@ def encode(
         int, typer.Option(min=20, help="Number of resamples of the images, for intervals and p-values.")
     ] = 1000,
     rename: Rename = None,
+    atlas: Atlas = None,
     force: Force = False,
     figure_format: FigureFormat = "png,svg",
     with_page: WithPage = False,
@@ -126,7 +129,7 @@ def encode(
     """
     from brainnet.config import load_config
 
-    cfg = load_config(config, overrides or [])
+    cfg = with_atlases(load_config(config, overrides or []), atlas)
     with loading():
         from brainnet.run.encoding import encode_subjects
         from brainnet.run.encoding_choices import read_alphas

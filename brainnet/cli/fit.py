@@ -13,6 +13,7 @@ from rich.text import Text
 from brainnet.cli.page import page_beside
 from brainnet.cli.process import loading
 from brainnet.cli.shared import (
+    Atlas,
     Classes,
     DataSet,
     Device,
@@ -33,6 +34,7 @@ from brainnet.cli.shared import (
     app,
     images_of,
     out_console,
+    with_atlases,
 )
 
 
@@ -87,6 +89,7 @@ def fit(
         str | None, typer.Option(help="Arithmetic of the network: fp32, bf16 or auto. The same as BACKBONE.PRECISION.")
     ] = None,
     image_size: ImageSize = None,
+    atlas: Atlas = None,
     figure_format: FigureFormat = "png,svg",
     with_page: WithPage = False,
     quiet: Quiet = False,
@@ -99,6 +102,7 @@ def fit(
 
     cfg = load_config(config, overrides or [])
     cfg = changed(cfg, _settings_of(cfg.DATASET.NAME, seed, device, precision, image_size))
+    cfg = with_atlases(cfg, atlas)
     if keys:
         table, meaning = Table("setting", "value", "meaning", box=None), config_help()
         for key, value in config_keys(cfg).items():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from yacs.config import CfgNode
 
 app = typer.Typer(
     add_completion=False,
@@ -44,6 +47,13 @@ Force = Annotated[
 ]
 
 
+def with_atlases(cfg: CfgNode, atlases: list[str] | None) -> CfgNode:
+    """The settings with the atlases of ``--atlas`` behind those of ``DATASET.ATLASES``."""
+    from brainnet.config import changed
+
+    return changed(cfg, ["DATASET.ATLASES", repr([*cfg.DATASET.ATLASES, *atlases])]) if atlases else cfg
+
+
 def renames(words: list[str] | None) -> dict[str, str]:
     """Old name -> new name of the words of ``--rename``."""
     from brainnet.run.names import read_renames
@@ -72,6 +82,15 @@ FigureFormat = Annotated[
         "--format",
         help="Formats of the figures: png, svg or pdf, several with commas between them.",
         callback=_draw_as,
+    ),
+]
+Atlas = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--atlas",
+        help="File of an atlas whose areas become regions too: .annot, .mgz, .label.gii, .dlabel.nii or a volume. "
+        "Behind =, patterns of the areas that are wanted. Repeat the option for several. Added to DATASET.ATLASES.",
+        metavar="FILE[=PATTERNS]",
     ),
 ]
 Device = Annotated[

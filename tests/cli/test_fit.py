@@ -69,6 +69,13 @@ def test_options_of_fit_stand_for_settings(calls):
     assert not calls
 
 
+def test_atlases_join_those_of_the_settings(calls):
+    said("fit", "DATASET.ATLASES", "['a.annot']", "--atlas", "lh.wang's 15.mgz=V1*,hV4", "--atlas", "b.label.gii")
+    assert calls.pop()[0].DATASET.ATLASES == ["a.annot", "lh.wang's 15.mgz=V1*,hV4", "b.label.gii"]
+    said("fit", "DATASET.ATLASES", "['a.annot']")
+    assert calls.pop()[0].DATASET.ATLASES == ["a.annot"]
+
+
 def test_the_demo_passes_its_options_on(calls, tmp_path):
     said("demo", "--seed", "3", "--shuffled", "--out", str(tmp_path), "OPTIMIZER.LR", "0.5")
     cfg, out, _ = calls.pop()
