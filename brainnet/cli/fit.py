@@ -160,6 +160,10 @@ def predict(
     subject: Annotated[str | None, typer.Option(help="Subject of the encoding, where it has several.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     device: Device = None,
+    figure_format: FigureFormat = "png,svg",
+    with_page: Annotated[
+        bool, typer.Option("--page", help="Leave predicted.html too: the maps of the first 48 images, by a slider.")
+    ] = False,
     quiet: Quiet = False,
     layout: Layout = "auto",
     skip_bad: SkipBad = False,
@@ -169,7 +173,7 @@ def predict(
     fps: Fps = None,
     every: Every = None,
 ) -> None:
-    """Predict every voxel's response to new images.
+    """Predict every voxel's response to new images, and draw the maps of the first ones.
 
     brainnet predict run new_images/ --out predictions
 
@@ -181,9 +185,11 @@ def predict(
     pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
     path = predict_run(
         run, pictures, out, skip_bad=skip_bad, batch_size=batch_size, device=device, progress=not quiet,
-        subject=subject, network=network, method=method, layer=layer,
+        with_page=with_page, subject=subject, network=network, method=method, layer=layer,
     )  # fmt: skip
-    out_console.print(f"{path}\n{path.parent / 'images.txt'}", highlight=False)
+    for name in (path.name, "images.txt", "predicted.png", "predicted.html"):
+        if (path.parent / name).is_file():
+            out_console.print(str(path.parent / name), highlight=False)
 
 
 def _report(metrics: dict, out: Path, page: Path | None) -> None:

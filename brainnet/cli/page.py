@@ -24,8 +24,8 @@ def page(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Images on which windows are drawn, a folder or a list. Of a fit they are also predicted, and each "
-            "voxel shows those that drive it most. The first 48 are taken."
+            help="Images on which windows are drawn, a folder or a list. Of a fit they are also predicted: a "
+            "slider shows the map of each, and each voxel those that drive it most. The first 48 are taken."
         ),
     ] = None,
     atlas: Annotated[

@@ -27,6 +27,7 @@ _TOPICS = {
     "courses": ("rsa_layers", "rsa_time", "time_by_time"),
     "search": ("searchlight",),
     "interactive": ("page", "PageMap", "PageRun"),
+    "predicted": ("predicted_maps", "predicted_limit"),
     "saving": ("save", "saved_as"),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _TOPICS)

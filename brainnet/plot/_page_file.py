@@ -17,8 +17,8 @@ import numpy as np
 
 FOLDER = Path(__file__).parent / "page"
 SCRIPTS = (
-    "data.js", "shaders.js", "camera.js", "brain.js", "view.js", "legend.js", "labels.js", "panel.js", "search.js",
-    "controls.js", "main.js",
+    "data.js", "shaders.js", "camera.js", "brain.js", "view.js", "legend.js", "labels.js", "panel.js", "reel.js",
+    "search.js", "controls.js", "main.js",
 )  # fmt: skip
 THREE_VERSION = "0.187.0"
 THREE_BUILD = (

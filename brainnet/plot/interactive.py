@@ -22,7 +22,7 @@ from brainnet.plot._page_file import Planes, assemble
 from brainnet.plot._page_geometry import PAGE_SURFACES, Drawn, drawn
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 
-KINDS = ("scalar", "categorical", "position", "rgba")
+KINDS = ("scalar", "categorical", "position", "rgba", "images")
 FADE = (0.0, 0.2)  # colors are all but transparent where the score is at the first, opaque from the second on
 FEW = 40  # categories that readers tell apart
 NONE = 65535  # no value, in 16 bits
@@ -36,8 +36,9 @@ class PageMap:
 
     Args:
         values: (n_voxels,) numbers; (n_voxels,) integers from 0 on, -1 for none; (n_voxels, 2) places in the image in
-            [-1, 1], x to the right and y down; or (n_voxels, 3) or (n_voxels, 4) colors in 0..1. NaN is no value.
-        kind: "scalar", "categorical", "position" or "rgba", in this order.
+            [-1, 1], x to the right and y down; (n_voxels, 3) or (n_voxels, 4) colors in 0..1; or (n_voxels, n_images)
+            numbers, one for each of the run's ``images``, among which a slider chooses. NaN is no value.
+        kind: "scalar", "categorical", "position", "rgba" or "images", in this order.
         meaning: one line under the name of the map.
         unit: what the numbers are, at the color bar.
         cmap: matplotlib color map of numbers.
@@ -176,7 +177,7 @@ def _scene(scene: PageRun, where: Drawn, planes: Planes) -> dict[str, Any]:
         "n_shown": len(used),
         "voxels": planes.add(used.astype(np.uint32)),
         "column": planes.add((place[where.column] + 1).astype(np.uint32)),
-        "maps": [_map(name, one, scene.space, used, planes) for name, one in maps.items()],
+        "maps": [_map(name, one, scene, used, planes) for name, one in maps.items()],
         "rois": _rois(scene.space, used, planes),
         "fade": list(FADE),
         **_roles(scene, maps),
@@ -212,10 +213,10 @@ def _roles(scene: PageRun, maps: Mapping[str, PageMap]) -> dict[str, Any]:
     }
 
 
-def _map(name: str, one: PageMap, space: BrainSpace, used: np.ndarray, planes: Planes) -> dict[str, Any]:
+def _map(name: str, one: PageMap, scene: PageRun, used: np.ndarray, planes: Planes) -> dict[str, Any]:
     check_word("kind of map", one.kind, KINDS)
     values = to_numpy(one.values)
-    _check_length(name, values, one.kind, space)
+    _check_length(name, values, one.kind, scene)
     words = {key: getattr(one, key) for key in ("kind", "meaning", "unit", "group", "short", "fades")}
     said = {"name": name, **words}
     if one.kind == "categorical":
@@ -238,7 +239,11 @@ def _map(name: str, one: PageMap, space: BrainSpace, used: np.ndarray, planes: P
     for word in ("vmin", "vmax"):
         if getattr(one, word) is not None and not np.isfinite(getattr(one, word)):
             raise ValueError(f"{word} of map {name!r} is {getattr(one, word)}; give a finite number, or None.")
-    values = values.reshape(len(values))
+    frames = {}
+    if one.kind == "images":
+        frames = {"kind": "scalar", "frames": values.shape[1]}
+    else:
+        values = values.reshape(len(values))
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     return said | {
@@ -249,12 +254,16 @@ def _map(name: str, one: PageMap, space: BrainSpace, used: np.ndarray, planes: P
         "vmax": high if one.vmax is None else float(one.vmax),
         "n_known": len(known),
         "lut": planes.add(_bytes(colormaps[one.cmap](np.arange(256))[:, :3])),
+        **frames,
     }
 
 
-def _check_length(name: str, values: np.ndarray, kind: str, space: BrainSpace) -> None:
+def _check_length(name: str, values: np.ndarray, kind: str, scene: PageRun) -> None:
     """Refuses values of another shape, and says which mesh they would fit."""
-    widths = {"scalar": (), "categorical": (), "position": (2,), "rgba": (3, 4)}[kind]
+    space = scene.space
+    widths = {"scalar": (), "categorical": (), "position": (2,), "rgba": (3, 4), "images": (len(scene.images),)}[kind]
+    if widths == (0,):
+        raise ValueError(f"map {name!r} has a value for each image, but the run has no images.")
     fits = values.shape[1:] in ([(), (1,)] if not widths else [(width,) for width in widths])
     if len(values.shape) and len(values) == space.n_voxels and fits:
         return

@@ -14,11 +14,11 @@ import torch
 from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
 from brainnet.run.page_scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, scenes_of
+from brainnet.run.predicted_maps import MOST_IMAGES, with_predicted
 from brainnet.space import Atlas, read_atlas
+from brainnet.stimuli import Images
 
 NAME = "page.html"  # beside the results of a run
-MOST_IMAGES = 48
-BEST_IMAGES = 4
 COMPARED = (SCORE, SHARE, SCALE)
 
 
@@ -55,8 +55,8 @@ def page_text(
     Args:
         runs: folders of finished `brainnet fit`, `encode` or `searchlight`.
         surface: "pial", "inflated" or "flat", what is shown first.
-        images: pictures on which windows are drawn; of a fit they are predicted as well, and each voxel shows those of
-            its highest predicted responses. The first 48 are taken.
+        images: pictures on which windows are drawn; of a fit they are predicted as well: a slider shows the predicted
+            map of each, and each voxel those of its highest predicted responses. The first 48 are taken.
         atlases: files of further regions to outline, see :func:`brainnet.space.read_atlas`.
         progress: show a progress bar over the images.
 
@@ -120,16 +120,14 @@ def _same_place(one: Any, other: Any) -> bool:
 def _with_images(scene: PageRun, run: str | Path, source: str | Path, progress: bool) -> PageRun:
     """The scene with pictures, and with the best ones of each voxel where the run is a trained map."""
     from brainnet.run.prediction import load_model, predicted_by_map
-    from brainnet.stimuli import Images
 
     pictures = Images.of(source)
     pictures = pictures if len(pictures) <= MOST_IMAGES else Images(source, rows=slice(MOST_IMAGES))
-    thumbnails = {name: np.asarray(pictures[k].convert("RGB")) for k, name in enumerate(pictures.ids)}
     if not (Path(run) / "model.ckpt").is_file():
-        return replace(scene, images=thumbnails)
+        return replace(
+            scene, images={name: np.asarray(pictures[k].convert("RGB")) for k, name in enumerate(pictures.ids)}
+        )
     predicted = torch.cat(
         [part for _, part in predicted_by_map(load_model(run), pictures, 16, torch.device("cpu"), progress)]
     )
-    best = predicted.nan_to_num(-torch.inf).topk(min(BEST_IMAGES, len(predicted)), dim=0).indices.T
-    best = best.masked_fill(predicted.isnan().any(0)[:, None], -1)
-    return replace(scene, images=thumbnails, best=best)
+    return with_predicted(scene, pictures, predicted)

@@ -34,8 +34,12 @@ PLANTED = "Planted"  # the group of the maps that a simulated subject was made w
 WEIGHTS, CONTRIBUTIONS = "Weight of each layer", "Contribution of each layer"
 
 
-def scenes_of(run: str | Path) -> list[PageRun]:
+def scenes_of(run: str | Path, subject: str | None = None) -> list[PageRun]:
     """The scenes of a finished run: one of a fit or a searchlight, one for each subject of an encoding.
+
+    Args:
+        run: the folder.
+        subject: of an encoding, the only one.
 
     Raises:
         FileNotFoundError: no finished run, or one without its files.
@@ -46,16 +50,15 @@ def scenes_of(run: str | Path) -> list[PageRun]:
     folder = found.folder
     makers = {
         "fit": _of_fit,
-        "encode": _of_encoding,
         "searchlight": _of_searchlight,
         "searchlight --group": _of_searchlight,
     }
-    if found.kind not in makers:
+    if found.kind not in {*makers, "encode"}:
         raise ValueError(
             f"{folder} was filled by `brainnet {found.kind}`, which makes no maps; a page shows the folder of fit, "
             "encode or searchlight."
         )
-    return makers[found.kind](folder, card)
+    return makers[found.kind](folder, card) if found.kind != "encode" else _of_encoding(folder, card, subject)
 
 
 # ---------------------------------------------------------------------- a trained map
@@ -206,7 +209,7 @@ def _score_maps(r: np.ndarray, ceiling: np.ndarray | None) -> dict[str, PageMap]
 # ---------------------------------------------------------------------- an encoding
 
 
-def _of_encoding(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
+def _of_encoding(folder: Path, card: Mapping[str, Any], only: str | None) -> list[PageRun]:
     import pandas as pd
 
     with reading(folder / "encoding.csv", "table of scores"):
@@ -220,6 +223,7 @@ def _of_encoding(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
             facts=_facts(card),
         )
         for subject in subjects
+        if only in (None, subject)
     ]
 
 
@@ -260,7 +264,7 @@ def _encoded(folder: Path, table: DataFrame) -> dict[str, Any]:
     layered = [name for name, one in maps.items() if one.group == WEIGHTS_OF_TRAINING]
     if layered:
         roles["bars"] = {WEIGHTS_OF_TRAINING: layered}
-    return {"maps": maps, "space": _space_of(folder, subject, first), **roles}
+    return {"maps": maps, "space": encoding_space(folder, subject, first), **roles}
 
 
 WEIGHTS_OF_TRAINING = "Training score of each layer"
@@ -292,7 +296,7 @@ def _voxels(folder: Path, key: FitKey) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def _space_of(folder: Path, subject: str, key: FitKey) -> BrainSpace:
+def encoding_space(folder: Path, subject: str, key: FitKey) -> BrainSpace:
     """Where the voxels of a subject are: as the run kept it."""
     path = folder / "spaces" / f"{slug(subject)}.npz"
     if not path.is_file():

@@ -21,7 +21,9 @@ from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, add_files, check_files, kind_of, opening, put_card, refuse_others
 from brainnet.run.encoding_weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
 from brainnet.run.folder import claimed
+from brainnet.run.page_scenes import encoding_space
 from brainnet.run.pictures import card_of_pictures, readable_pictures
+from brainnet.run.predicted_maps import draw_predicted
 from brainnet.stimuli import Images
 
 KIND = "predict"
@@ -37,6 +39,7 @@ def predict(
     device: str | None = None,
     skip_bad: bool = False,
     progress: bool = True,
+    with_page: bool = False,
     **fit: str | None,
 ) -> Path:
     """Predicted responses of every voxel to new images, by a finished run.
@@ -46,12 +49,14 @@ def predict(
         images: whatever :class:`~brainnet.stimuli.Images` reads, or such a set.
         out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, NaN for voxels
             that could not be trained, and ``images.txt``, one image id per row; a file that is there is replaced
-            once the new one is whole. A folder of another command's results is refused.
+            once the new one is whole; and ``predicted.png`` and ``.svg``, the first images beside their maps, where the
+            voxels have a place on a brain. A folder of another command's results is refused.
         batch_size: images per forward pass, at least 1.
         device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
         skip_bad: leave out images that cannot be read; a line says so, and the run card lists them, each with its
             reason. By default the first one ends the call.
         progress: show a progress bar.
+        with_page: also leave ``predicted.html``, which shows the maps of the first 48 images.
         fit: of an encoding that kept several fits: ``subject``, ``network``, ``method``, ``layer``; by default the best
             one, which a line names. See :func:`brainnet.run.encoding_weights.choose_fit`.
 
@@ -77,6 +82,7 @@ def predict(
             says_progress.info("%d fits are kept; predicting by %s, mean test r %.3f.", len(fits), chosen, chosen.r)
         predictor = KeptPredictor(run, chosen)
         photographs = readable_pictures(photographs, skip_bad, progress=progress)
+        known, space_of = chosen.key.subject, lambda: encoding_space(Path(run), chosen.key.subject, chosen.key)
         n_voxels, parts = predictor.n_voxels, predictor.predict(photographs, batch_size, device, progress)
     else:
         asked = next((name for name, value in fit.items() if value is not None), None)
@@ -84,21 +90,16 @@ def predict(
             raise ValueError(f"--{asked} chooses among the fits of `brainnet encode`, and {run} is no such folder.")
         model = load_model(run)
         photographs = readable_pictures(photographs, skip_bad, progress=progress)
+        known, space_of = None, lambda: model.space
         n_voxels, parts = model.space.n_voxels, predicted_by_map(model, photographs, batch_size, place, progress)
     target = out / "predictions.npy"
     clock = Clock()
     with claimed(out, kind_of(out) or KIND):
-        with writing(target) as unfinished:
-            table = np.lib.format.open_memmap(
-                unfinished, mode="w+", dtype=np.float32, shape=(len(photographs), n_voxels)
-            )
-            with closing(parts):
-                for rows, predicted in parts:
-                    table[rows] = predicted.numpy()
-            table.flush()
-            del table  # closes the file, which Windows asks for before it is renamed
+        _write_table(target, (len(photographs), n_voxels), parts)
         write_text(out / "images.txt", "".join(f"{name}\n" for name in photographs.ids))
         clock.lap("predictions")
+        draw_predicted(run, photographs, target, space_of, subject=known, with_page=with_page)
+        clock.lap("pictures")
         kind, source = kind_of(out), {**card_of_pictures(photographs), "signature": photographs.signature()}
         if kind not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
             add_files(out, target.name, "images.txt", predicted=source)
@@ -108,6 +109,17 @@ def predict(
                     "n_voxels": n_voxels}  # fmt: skip
             put_card(out, card, clock, [target.name, "images.txt"])
     return target
+
+
+def _write_table(target: Path, shape: tuple[int, int], parts: Iterator[tuple[slice, Tensor]]) -> None:
+    """Writes (n_images, n_voxels) predictions as they come; the file is whole or absent."""
+    with writing(target) as unfinished:
+        table = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
+        with closing(parts):
+            for rows, predicted in parts:
+                table[rows] = predicted.numpy()
+        table.flush()
+        del table  # closes the file, which Windows asks for before it is renamed
 
 
 def predicted_by_map(

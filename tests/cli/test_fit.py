@@ -100,7 +100,7 @@ def test_predict_passes_its_options_on(calls, tmp_path):
     (folder, images, out), options = calls.pop()
     assert (str(folder), str(images), out) == ("there", "images", tmp_path)
     fit = {"method": "ridge", "network": "n", "layer": "a", "subject": "s"}
-    assert options == {"batch_size": 3, "progress": True, "device": "cpu", "skip_bad": False, **fit}
+    assert options == {"batch_size": 3, "progress": True, "device": "cpu", "skip_bad": False, "with_page": False, **fit}
 
 
 def test_a_page_is_left_where_it_is_asked_for(calls, tmp_path):

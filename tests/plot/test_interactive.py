@@ -1,6 +1,7 @@
 """The page in a browser: what it shows, answers and survives. Chromium draws in software, so pixels are exact."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -323,6 +324,38 @@ def test_a_region_tells_its_means_and_its_images(browser, planted_page):
 
 
 @needs_chromium
+def test_a_slider_shows_the_map_of_each_image(browser, tmp_path):
+    number = torch.arange(2 * N)
+    values = torch.stack([number / N, 2 - number / N], 1)
+    scene = planted()
+    path = tmp_path / "page.html"
+    maps = {"activity": PageMap(values, "images", vmin=0.0, vmax=2.0), **scene.maps}
+    path.write_text(page(replace(scene, maps=maps)), encoding="utf-8")
+    browser.open(path)
+    said = "document.querySelector('.reel').innerText"
+    at = "brainnet.views[0].shown.at(5000)"
+    assert "1 of 2: zebra.png" in browser.js(said)
+    assert browser.js(at) == pytest.approx(5000 / N, abs=1e-3)
+    before = browser.screenshot()
+    browser.js("brainnet.choose(brainnet.views[0], brainnet.views[0].scene.shown[5000])")
+    browser.js("(() => { const s = document.querySelector('.reel input'); s.value = 1;"
+               " s.dispatchEvent(new Event('input')); })()")  # fmt: skip
+    assert "2 of 2: cup.png" in browser.js(said)
+    assert browser.js(at) == pytest.approx(2 - 5000 / N, abs=1e-3)
+    assert browser.js("document.getElementById('panel').innerText").count(f"{2 - 5000 / N:.3f}")
+    browser.js("brainnet.choose(null, -1)")
+    assert not np.array_equal(browser.screenshot(), before)
+    browser.until("location.hash.includes('image=1')")
+    browser.open(path, browser.js("location.hash"))
+    assert browser.js("brainnet.frame") == 1
+    browser.key(".")
+    assert browser.js("brainnet.frame") == 0
+    browser.js("brainnet.showMap(1)")
+    assert browser.js("document.querySelector('.reel').hidden")
+    assert browser.complaints() == []
+
+
+@needs_chromium
 def test_the_address_keeps_the_state(browser, planted_page):
     browser.open(planted_page)
     browser.js(
@@ -527,6 +560,7 @@ def test_values_of_another_length_name_the_mesh_they_would_fit(length, says):
         ({"maps": {"r": PageMap(torch.arange(9), "categorical", labels=["a"])}}, "labels"),
         ({"maps": {"r": PageMap(torch.arange(9), "categorical", colors=[[0, 0, 0]])}}, "colors"),
         ({"maps": {"r": PageMap(torch.zeros(9, 2), "rgba")}}, "3 or 4"),
+        ({"maps": {"r": PageMap(torch.zeros(9, 2), "images")}}, "no images"),
         ({"maps": {"r": PageMap(torch.zeros(9), vmax=float("nan"))}}, "vmax"),
         ({"space": BrainSpace.free(9)}, "no place"),
     ],

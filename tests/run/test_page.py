@@ -34,6 +34,13 @@ def test_images_are_predicted_and_the_best_of_each_voxel_kept(mapped, tmp_path, 
     assert [one.title for one in seen] == ["mapped", "planted truth"]
     assert len(seen[0].images) == 6
     assert seen[0].best.shape == (7, 4)
+    activity = seen[0].maps["Predicted activity"]
+    assert (activity.kind, activity.values.shape) == ("images", (7, 6))
+    with Image.open(tmp_path / "image2.png") as photo, torch.no_grad():
+        expected = model(model.preprocessing(photo)[None])[0][0]
+    usable = model.usable.numpy()
+    np.testing.assert_allclose(activity.values[usable, 2], expected[usable], atol=1e-5)
+    assert np.isnan(activity.values[~usable]).all()
     known = seen[0].best[seen[0].best[:, 0] >= 0]
     assert len(known)
     assert all(len(set(row.tolist())) == 4 for row in known)

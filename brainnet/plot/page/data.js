@@ -79,11 +79,11 @@ function readScene(scene, brain, read) {
 function readMap(map, read) {
   const values = map.values === undefined ? null : read(map.values);
   const read255 = (number) => (number === undefined ? null : read(number));
-  const decoded = { ...map, values, colors: read255(map.colors), wheel: read255(map.wheel), lut: read255(map.lut) };
+  const decoded = { ...map, frame: 0, values, colors: read255(map.colors), wheel: read255(map.wheel), lut: read255(map.lut) };
   const step = (map.high - map.low) / (NONE - 1);
   const number = (at) => (values[at] === NONE ? NaN : map.low + values[at] * step);
   decoded.at = {
-    scalar: (voxel) => number(voxel),
+    scalar: map.frames ? (voxel) => number(map.frames * voxel + decoded.frame) : number,
     categorical: (voxel) => (values[voxel] === NONE ? -1 : values[voxel]),
     position: (voxel) => [number(2 * voxel), number(2 * voxel + 1)],
     rgba: (voxel) => [...decoded.colors.subarray(4 * voxel, 4 * voxel + 4)],

@@ -32,6 +32,7 @@ class App {
     this.views = page.scenes.map((scene, number) => new View(scene, brains[scene.brain], number));
     this.options = { lines: true, light: true, fade: true, atlas: 0 };
     this.atlases = [...new Set(this.views.flatMap((view) => view.scene.rois.map((roi) => roi.atlas)))];
+    this.frame = 0; // image of maps that have one value for each
     this.hovered = { view: null, vertex: -1 };
     this.chosen = { view: null, vertex: -1 };
     this.frames = 0;
@@ -83,10 +84,12 @@ class App {
     document.body.classList.toggle("many", this.views.length > 2);
     this.listMaps();
     this.overlays = this.views.map((view) => {
-      const caption = el("div", { className: "caption" });
+      const words = el("div");
+      const reel = new Reel(this, view);
+      const caption = el("div", { className: "caption" }, words, reel.box);
       const layer = el("div", { className: "layer" });
       const box = byId("views").appendChild(el("div", { className: "view" }, layer, caption));
-      return { box, caption, labels: new Labels(view, layer) };
+      return { box, caption, words, reel, labels: new Labels(view, layer) };
     });
   }
 
@@ -129,7 +132,8 @@ class App {
       : el("h2", { textContent: map.name });
     const score = scene.score === null ? null : scene.maps[scene.score];
     const faded = this.options.fade && view.fadesNow ? `Paler where ${score.unit || score.name} is below ${tick(scene.fade[1])}.` : "";
-    const box = this.overlays[view.number].caption;
+    const { words: box, reel } = this.overlays[view.number];
+    reel.show(this.frame);
     box.replaceChildren(
       ...(several ? [el("p", { className: "run", textContent: scene.title || `run ${view.number + 1}` })] : []),
       title, el("p", { textContent: map.meaning }), legendOf(map, faded),
@@ -160,12 +164,26 @@ class App {
   repaint() {
     this.hover(null, 0, 0);
     for (const view of this.views) {
+      this.overlays[view.number].reel.show(this.frame);
       view.paint(this.options.fade, view.scene.fade[1]);
       this.caption(view);
     }
     this.mapButtons.forEach((button, number) => button.setAttribute("aria-current", String(number === this.views[0].map)));
     for (const [button, view, number] of this.furtherButtons) button.setAttribute("aria-current", String(number === view.map));
     this.draw();
+  }
+
+  // Shows image k in every map that has values for each image, and in the panel.
+  showImage(k) {
+    const count = Math.max(...this.overlays.map(({ reel }) => reel.count));
+    if (!count) return;
+    this.frame = ((k % count) + count) % count;
+    this.repaint();
+    const top = byId("panel").scrollTop;
+    if (this.chosen.view) this.panel.vertex(this.chosen.view, this.chosen.vertex);
+    else if (this.roi) this.panel.roi(this.roi.view, this.roi.number);
+    byId("panel").scrollTop = top;
+    this.remember();
   }
 
   toggle(name, value = !this.options[name]) {
@@ -540,6 +558,7 @@ class App {
     const state = { map: this.views.map((view) => view.map).join(","), unfold: n(camera.unfold, 2), turn: n(camera.turn), tilt: n(camera.tilt), side: camera.side, folded: frame(camera.folded), flat: frame(camera.flat) };
     for (const name of ["lines", "light", "fade"]) if (!this.options[name]) state[name] = 0;
     if (this.options.atlas) state.atlas = this.options.atlas;
+    if (this.frame) state.image = this.frame;
     if (this.theme) state.theme = this.theme;
     if (this.chosen.view) state.vertex = `${this.chosen.view.number},${this.chosen.view.brain.data.ids[this.chosen.vertex]}`;
     if (this.roi) state.roi = `${this.roi.view.number},${this.roi.number}`;
@@ -569,6 +588,7 @@ class App {
     (said.get("map") ?? "").split(",").forEach((text, k) => {
       if (/^\d+$/.test(text) && this.views[k]?.scene.maps[Number(text)]) this.views[k].map = Number(text);
     });
+    this.frame = Math.round(number("image", 0, Math.max(0, ...this.overlays.map(({ reel }) => reel.count - 1)), 0));
     camera.unfold = number("unfold", 0, 2, camera.unfold);
     camera.turn = number("turn", -180, 180, camera.turn);
     camera.tilt = number("tilt", -90, 90, camera.tilt);
@@ -596,6 +616,8 @@ function drawWords(pen, box, origin) {
     const [x, y] = [rect.left - origin.left, rect.top - origin.top];
     const css = getComputedStyle(node);
     if (node.tagName === "CANVAS") return void pen.drawImage(node, x, y, rect.width, rect.height);
+    if (node.tagName === "IMG") return void (node.naturalWidth && drawWhole(pen, node, x, y, rect));
+    if (/^(INPUT|BUTTON)$/.test(node.tagName)) return;
     if (node.tagName === "I") {
       pen.fillStyle = css.backgroundColor;
       pen.fillRect(x, y, rect.width, rect.height);
@@ -612,6 +634,12 @@ function drawWords(pen, box, origin) {
     if (node.tagName !== "SELECT") for (const child of node.children) walk(child);
   };
   walk(box);
+}
+
+// An image as the page shows it: whole, in the left of its box.
+function drawWhole(pen, image, x, y, box) {
+  const scale = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);
+  pen.drawImage(image, x, y, image.naturalWidth * scale, image.naturalHeight * scale);
 }
 
 function wrappedLines(pen, text, width) {
