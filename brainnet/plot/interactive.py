@@ -27,6 +27,7 @@ FADE = (0.0, 0.2)  # colors are all but transparent where the score is at the fi
 FEW = 40  # categories that readers tell apart
 NONE = 65535  # no value, in 16 bits
 THUMBNAIL = 224  # pixels of the longer side of an image
+PICTURE = 1000  # of the longer side of a picture of a region
 WHEEL = 33  # pixels of a side of the legend of positions
 
 
@@ -79,6 +80,7 @@ class PageRun:
         window: the map of positions and, where there is one, the map of widths (image half-width = 1).
         scale: the map of scales, 0 local to 1 global.
         images: name -> (height, width, 3) uint8; the first one stands for all where a window is drawn.
+        pictures: name of a ROI -> (height, width, 3) uint8, what its panel shows of its channels.
         best: (n_voxels, k) integers, the images that drive each voxel most, best first; -1 for none.
     """
 
@@ -93,6 +95,7 @@ class PageRun:
     scale: str | None = None
     images: Mapping[str, np.ndarray] = field(default_factory=dict)
     best: Any = None
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def page(*scenes: PageRun, surface: str = "inflated", title: str | None = None) -> str:
@@ -178,7 +181,7 @@ def _scene(scene: PageRun, where: Drawn, planes: Planes) -> dict[str, Any]:
         "voxels": planes.add(used.astype(np.uint32)),
         "column": planes.add((place[where.column] + 1).astype(np.uint32)),
         "maps": [_map(name, one, scene, used, planes) for name, one in maps.items()],
-        "rois": _rois(scene.space, used, planes),
+        "rois": _rois(scene, used, planes),
         "fade": list(FADE),
         **_roles(scene, maps),
     }
@@ -307,16 +310,17 @@ def _category_colors(count: int) -> np.ndarray:
     return hsv_to_rgb(np.stack([k * 0.618034 % 1, 0.35 + 0.25 * (k % 3) / 2, 0.9 - 0.3 * (k % 4) / 3], axis=1))
 
 
-def _rois(space: BrainSpace, used: np.ndarray, planes: Planes) -> list[dict[str, Any]]:
+def _rois(scene: PageRun, used: np.ndarray, planes: Planes) -> list[dict[str, Any]]:
     """Name, atlas and mask of every ROI that has a voxel on the page, eight voxels in a byte."""
     found = []
-    for name, mask in space.rois.items():
+    for name, mask in scene.space.rois.items():
         inside = mask.numpy()[used]
         if inside.any():
             packed = planes.add(np.packbits(inside, bitorder="little"))
             of_atlas = re.fullmatch(r"(?P<atlas>[A-Za-z][\w-]*)\.(?P<name>.+)", str(name))
             words = of_atlas.groupdict() if of_atlas else {"atlas": "", "name": str(name)}
-            found.append({**words, "mask": packed, "n": int(mask.sum())})
+            picture = {"picture": _thumbnail(scene.pictures[name], PICTURE)} if name in scene.pictures else {}
+            found.append({**words, "mask": packed, "n": int(mask.sum()), **picture})
     return found
 
 
@@ -339,11 +343,11 @@ def _bytes(colors: np.ndarray) -> np.ndarray:
     return (255 * np.clip(np.nan_to_num(np.asarray(colors, dtype=np.float64)), 0, 1)).round().astype(np.uint8)
 
 
-def _thumbnail(image: Any) -> str:
+def _thumbnail(image: Any, side: int = THUMBNAIL) -> str:
     from PIL import Image
 
     picture = Image.fromarray(np.asarray(to_numpy(image), dtype=np.uint8)).convert("RGB")
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    picture.thumbnail((side, side))
     file = BytesIO()
     picture.save(file, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -321,6 +321,22 @@ def test_a_region_tells_its_means_and_its_images(browser, planted_page):
     assert float(shown["score"]) == pytest.approx((inside % 7 / 10).mean(), abs=1e-3)
     assert float(shown["number"]) == pytest.approx((inside % N / 1000).mean(), abs=1e-3)
     assert browser.js("document.querySelectorAll('#panel .thumbs img').length") == 2
+    assert browser.js("document.querySelectorAll('#panel .enlarge').length") == 0
+
+
+@needs_chromium
+def test_a_region_shows_its_channels_large(browser, tmp_path):
+    path = tmp_path / "page.html"
+    picture = np.full((30, 60, 3), 90, np.uint8)
+    path.write_text(page(replace(planted(), pictures={"Toy.FFA": picture})), encoding="utf-8")
+    browser.open(path)
+    browser.js("brainnet.chooseRoi(brainnet.views[0], 0)")
+    assert browser.js("document.querySelectorAll('#panel .enlarge').length") == 0
+    browser.js("brainnet.chooseRoi(brainnet.views[0], 1); document.querySelector('#panel .enlarge').click()")
+    browser.until("document.querySelector('#keys[open] img')?.naturalWidth === 60")
+    browser.js("document.querySelector('#keys button').click(); brainnet.help()")
+    assert browser.js("document.querySelectorAll('#keys img').length") == 0
+    assert browser.complaints() == []
 
 
 @needs_chromium

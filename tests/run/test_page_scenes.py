@@ -1,11 +1,13 @@
 """What a page is told of run folders: maps by name, their roles, and where the voxels are."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from brainnet._files import write_json
 from brainnet.plot import page
@@ -50,6 +52,20 @@ def test_what_was_planted_stands_beside_what_was_found(mapped):
         for word in ("kind", "labels", "colors", "cmap", "vmin", "vmax"):
             assert getattr(truth.maps[name], word) == getattr(scene.maps[name], word)
     assert planted_scene(replace(scene, maps={"Layer": scene.maps["Layer"]})) is None
+
+
+def test_a_region_has_what_was_drawn_of_its_channels(mapped, tmp_path):
+    run = shutil.copytree(mapped[0], tmp_path / "run")
+    assert not scenes_of(run)[0].pictures
+    for place, source, color in (("channels_a", run, 10), ("channels_b", tmp_path / "other", 20), ("channels_c", 0, 0)):
+        (tmp_path / place).mkdir()
+        for name in ("early", "unknown"):
+            Image.new("RGB", (8, 4), (color, 0, 0)).save(tmp_path / place / f"channels_{name}.png")
+        write_json(tmp_path / place / "run.json", {"kind": "channels", "source": {"run": str(source)}})
+    (tmp_path / "channels_c" / "run.json").write_text("{")
+    (scene,) = scenes_of(run)
+    assert list(scene.pictures) == ["early"]
+    assert scene.pictures["early"][0, 0].tolist() == [10, 0, 0]
 
 
 def test_what_means_nothing_is_left_out():

@@ -545,9 +545,14 @@ class App {
   }
 
   help() {
-    const dialog = byId("keys");
     const rows = KEYS.flatMap(([key, text]) => [el("dt", { textContent: key }), el("dd", { textContent: text })]);
-    dialog.replaceChildren(el("h2", { textContent: "Keys and gestures" }), el("dl", {}, ...rows), el("button", { textContent: "Close", onclick: () => dialog.close() }));
+    this.showDialog("Keys and gestures", el("dl", {}, ...rows));
+  }
+
+  showDialog(title, content) {
+    const dialog = byId("keys");
+    dialog.classList.toggle("wide", content.tagName === "IMG");
+    dialog.replaceChildren(el("h2", { textContent: title }), content, el("button", { textContent: "Close", onclick: () => dialog.close() }));
     dialog.showModal();
   }
 

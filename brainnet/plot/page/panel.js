@@ -133,7 +133,7 @@ class Panel {
     }
     content.push(...this.windowOf(scene, roi.voxels, "Windows in the image"));
     content.push(...this.scaleOf(scene, mean));
-    content.push(...this.bestOfRoi(scene, roi));
+    content.push(...this.pictureOf(roi), ...this.bestOfRoi(scene, roi));
     for (const map of scene.maps.filter((one) => one.kind === "categorical")) content.push(...this.shares(map, roi));
     const numbers = scene.maps.filter((map) => map.kind === "scalar");
     if (numbers.length) content.push(el("h3", { textContent: "Means of all maps" }), this.facts(numbers.filter((_, i) => !inBars(scene).has(scene.maps.indexOf(numbers[i]))).map((map) => [map.name, short(mean(map))])));
@@ -200,6 +200,14 @@ class Panel {
     for (const voxel of roi.voxels) for (const number of this.bestImages(scene, voxel)) counts.set(number, (counts.get(number) ?? 0) + 1);
     const most = [...counts].sort((one, other) => other[1] - one[1] || one[0] - other[0]).slice(0, 4);
     return this.thumbnails(scene, most.map(([number]) => number), "Images that are among the best of most voxels");
+  }
+
+  // What was drawn of the channels of a region; a click shows it large.
+  pictureOf(roi) {
+    if (!roi.picture) return [];
+    const picture = () => el("img", { src: roi.picture, alt: `Top channels of ${roi.name}` });
+    const open = el("button", { className: "enlarge", title: "Show it large", onclick: () => this.app.showDialog(`Top channels of ${roi.name}`, picture()) }, picture());
+    return [el("h3", { textContent: "Top channels, in images" }), open];
   }
 
   thumbnails(scene, numbers, heading) {
