@@ -249,25 +249,21 @@ def _zarr(path: Path, table: Table) -> None:
         ".zgroup": {"zarr_format": 2}, ".zattrs": {"images": list(table.ids)}, "features/.zarray": array,
     }.items():  # fmt: skip
         (path / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    for chunk, block in enumerate(_regrouped(table.blocks(), rows)):
-        with (path / "features" / f"{chunk}.0").open("wb") as file:
-            file.write(block.data)
-            file.write(bytes(4 * width * (rows - len(block))))  # the last chunk is as long as the others
+    for chunk, piece in _within_chunks(table.blocks(), rows):
+        with (path / "features" / f"{chunk}.0").open("ab") as file:
+            file.write(piece.data)
+    with (path / "features" / f"{chunk}.0").open("ab") as file:
+        file.write(bytes(4 * width * (-n % rows)))  # the last chunk is as long as the others
 
 
-def _regrouped(blocks: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """The rows of some blocks, so many at a time."""
-    waiting: list[np.ndarray] = []
+def _within_chunks(blocks: Iterable[np.ndarray], rows: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The number of a chunk of so many rows, with some of its rows, in order and without a copy."""
+    done = 0
     for block in blocks:
         while len(block):
-            some = block[: rows - sum(map(len, waiting))]
-            waiting.append(some)
-            block = block[len(some) :]
-            if sum(map(len, waiting)) == rows:
-                yield np.concatenate(waiting)
-                waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
+            piece = np.ascontiguousarray(block[: rows - done % rows])
+            yield done // rows, piece
+            done, block = done + len(piece), block[len(piece) :]
 
 
 # ---------------------------------------------------------------------- text
