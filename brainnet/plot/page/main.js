@@ -86,7 +86,7 @@ class App {
     this.overlays = this.views.map((view) => {
       const words = el("div");
       const reel = new Reel(this, view);
-      const caption = el("div", { className: "caption" }, words, reel.box);
+      const caption = el("div", { className: "caption" }, words, reel.count ? reel.box : null);
       const layer = el("div", { className: "layer" });
       const box = byId("views").appendChild(el("div", { className: "view" }, layer, caption));
       return { box, caption, words, reel, labels: new Labels(view, layer) };
