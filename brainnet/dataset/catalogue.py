@@ -140,8 +140,8 @@ def find_datasets(like: str = "", kind: str | None = None) -> pd.DataFrame:
     Returns:
         ``fetched`` is whether files of it may be fetched without a form; of data of one's own ``kind`` is empty.
 
-    >>> find_datasets("algonauts", kind="fMRI")["name"].tolist()
-    ['algonauts']
+    >>> find_datasets("Cowley", kind="spikes")["name"].tolist()
+    ['cowley_v4']
     """
     import pandas as pd
 
