@@ -198,8 +198,9 @@ def _of_encoding(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[st
     said.append(f"{R} {' '.join(dict.fromkeys(ceilings))} {BOOTSTRAP.format(times=times)}")
     said.append("A voxel is above chance by a one-sided permutation test: the images of the responses are shuffled "
                 "against the predictions, alike for all voxels. FDR .05 is a false discovery rate (Benjamini and "
-                "Hochberg 1995), FWE .05 a family-wise error by the largest score of each permutation (Nichols and "
-                "Holmes 2002). Differences are paired: both fits are scored on the same resamples of the "
+                "Hochberg 1995) of p-values against the permutations of all voxels, none where no voxel passes FWE .05; "
+                "that is a family-wise error by the largest score of each permutation, each voxel's scores less "
+                "their mean and over their SD (Nichols and Holmes 2002). Differences are paired: both fits are scored on the same resamples of the "
                 "images.")  # fmt: skip
     return said
 

@@ -2,7 +2,7 @@
 
 Resampling n images R times is a matrix of multiplicities (R, n), so all resamples of all voxels are a few matrix
 products and no copy of the data is made. Tests draw the same resample for every voxel, which keeps the correlation
-between voxels: the largest statistic over voxels then corrects for their number (max-stat). Every draw comes from a
+between voxels: the largest z-score over voxels then corrects for their number (max-stat). Every draw comes from a
 generator the caller seeds.
 """
 
