@@ -105,6 +105,14 @@ R = (
     "no fit has seen; R2 is its coefficient of determination there. A score of a region is the mean over its voxels."
 )
 
+TESTS = (
+    "A voxel is above chance by a one-sided permutation test: the images of the responses are shuffled against the "
+    "predictions, alike for all voxels. FWE .05 is a family-wise error by the largest score of each permutation, each "
+    "voxel's scores less their mean and over their SD (Nichols and Holmes 2002). FDR .05 is a false discovery rate "
+    "(Benjamini and Hochberg 1995) of p-values against the permutations of all voxels; there is none where no voxel "
+    "passes FWE .05. Differences are paired: both fits are scored on the same resamples of the images."
+)
+
 
 def methods_of(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     """The paragraphs that say how a run was made.
@@ -196,12 +204,7 @@ def _of_encoding(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[st
     ceilings = [_ceiling(one, "The share of a region is the mean over its voxels of r divided by the ceiling.")
                 for one in card["subjects"].values()]  # fmt: skip
     said.append(f"{R} {' '.join(dict.fromkeys(ceilings))} {BOOTSTRAP.format(times=times)}")
-    said.append("A voxel is above chance by a one-sided permutation test: the images of the responses are shuffled "
-                "against the predictions, alike for all voxels. FDR .05 is a false discovery rate (Benjamini and "
-                "Hochberg 1995) of p-values against the permutations of all voxels, none where no voxel passes FWE .05; "
-                "that is a family-wise error by the largest score of each permutation, each voxel's scores less "
-                "their mean and over their SD (Nichols and Holmes 2002). Differences are paired: both fits are scored on the same resamples of the "
-                "images.")  # fmt: skip
+    said.append(TESTS)
     return said
 
 
