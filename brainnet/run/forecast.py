@@ -274,11 +274,11 @@ def _as_text(n_rows: int, n_columns: int, n_names: int = 0) -> str:
 
 def _text_seconds(n_rows: int, n_columns: int, n_names: int = 0) -> float:
     """Seconds that a table of that shape takes to be written, by a part of it."""
-    columns = min(n_columns, 5000)
-    if not (rows := min(n_rows, 100_000 // (columns + n_names + 1))):
+    columns = min(n_columns, 100_000)  # the wider a table, the longer each of its numbers takes
+    if not (rows := min(n_rows, max(8, 100_000 // (columns + n_names + 1)))):
         return 0.0  # nothing to write, which is refused later in words of its own
     share = (rows / n_rows) * (columns + n_names) / (n_columns + n_names)
-    return min(timed(lambda: _as_text(rows, columns, n_names)) for _ in range(3)) / share  # other work only adds
+    return min(timed(lambda: _as_text(rows, columns, n_names)) for _ in range(2)) / share  # other work only adds
 
 
 # ---------------------------------------------------------------------- geometry
@@ -315,13 +315,13 @@ def of_rdms(probe: Probe | None, widths: Mapping[str, int], n: int, metric: str,
 
 def rdm_seconds(n: int, widths: Sequence[int], metric: str) -> float:
     """Seconds of RDMs of some layers: what grows with conditions and what grows with pairs, timed on a few."""
-    some = max(2, min(max(widths), 20_000))
-    patterns = torch.randn(400, some, generator=torch.Generator().manual_seed(0))
-    rdm(patterns[:3], metric)
-    few, more = min(max(n // 4, 3), 100), min(max(n, 4), 400)
-    of_few, of_more = (min(timed(lambda m=m: rdm(patterns[:m], metric)) for _ in range(3)) / m for m in (few, more))
-    of_pairs = max(0.0, (of_more - of_few) / (more - few))
-    return (max(0.0, of_few - few * of_pairs) + n * of_pairs) * n * sum(widths) / some
+    from scipy.optimize import nnls
+
+    some, sizes = max(2, min(max(widths), 20_000)), (50, 200, 600)
+    patterns = torch.randn(sizes[-1], some, generator=torch.Generator().manual_seed(0))
+    took = [min(timed(lambda m=m: rdm(patterns[:m], metric)) for _ in range(3)) for m in sizes]
+    always, of_rows, of_pairs = nnls(np.array([(1.0, m, m * m) for m in sizes]), np.array(took))[0]
+    return always * len(widths) + (of_rows + n * of_pairs) * n * sum(widths) / some
 
 
 # ---------------------------------------------------------------------- encoding
