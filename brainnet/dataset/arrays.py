@@ -169,14 +169,6 @@ class ArrayDataset(ResponseDataset):
 
     trials: Conditions | None = None  # of a data set made by :meth:`from_trials`
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``.
-
-        Raises:
-            ValueError: the file cannot be decoded; the message names it.
-        """
-        return self.images[index]
-
     @classmethod
     def from_trials(
         cls, images: Any, trials: Any, responses: Any = None, *, standardize: bool = True, splits: Any = None,

@@ -42,7 +42,8 @@ _ALSO_CALLED = {"train": {"training"}, "val": {"valid", "validation"}, "test": {
 class ResponseDataset(Dataset):
     """Images with the brain responses to them; item ``i`` is (image (3, H, W), response (n_voxels,)).
 
-    Subclasses call this constructor and define :meth:`load_image`. Everything below is then an attribute.
+    Subclasses call this constructor, and set ``images`` or define :meth:`load_image`. Everything below is then an
+    attribute.
 
     Args:
         image_ids: one unique name per image, in the order of the rows of ``responses``.
@@ -164,6 +165,9 @@ class ResponseDataset(Dataset):
 
     def load_image(self, index: int):
         """Image ``index`` as it is stored: an RGB ``PIL.Image``, decoded now and not kept."""
+        images = getattr(self, "images", None)
+        if images is not None:
+            return images[index]
         raise NotImplementedError(f"{type(self).__name__} must define load_image(index) -> PIL.Image in RGB.")
 
     def image(self, index: int, preprocessing: Preprocessing | None = None) -> Tensor:

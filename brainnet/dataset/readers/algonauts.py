@@ -153,14 +153,6 @@ class BrainDataset(ResponseDataset):
                              f"expected {n_columns[0]} and {n_columns[1]}.")  # fmt: skip
         return further, {CHALLENGE: torch.cat(shares).sqrt()}
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``.
-
-        Raises:
-            ValueError: the file cannot be decoded; the message names it.
-        """
-        return self.images[index]
-
     def test_images(self) -> Images:
         """The challenge's own test photographs, whose responses are not public.
 

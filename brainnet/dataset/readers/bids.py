@@ -157,10 +157,6 @@ class BIDS(ResponseDataset):
         return cls(data_dir, subject, task=task, space=space, derivatives=derivatives, stimuli=stimuli, column=column,
                    glm=glm, splits=splits, test=test, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _series(
         self, folder: Path, task: str, space: str, column: str, ids: list[str]
     ) -> tuple[Conditions, BrainSpace]:

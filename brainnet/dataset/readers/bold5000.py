@@ -159,10 +159,6 @@ class BOLD5000(ResponseDataset):
         return cls(data_dir, subject, betas=betas, version=version, region=region, standardize=standardize,
                    images=images, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _read_regions(self, version: str, region: str, n_trials: int, standardize: bool, progress: bool) -> _Read:
         folder = self.root / "BOLD5000_GLMsingle_ROI_betas/py"
         stem = f"CSI{self.subject}_GLMbetas-{version}_allses_"

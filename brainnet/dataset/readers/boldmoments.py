@@ -153,10 +153,6 @@ class BoldMoments(ResponseDataset):
         """The subject in ``data_dir``; the options are those of :class:`BoldMoments`."""
         return cls(data_dir, subject, space=space, region=region, frame=frame, videos=videos, val=val, seed=seed)
 
-    def load_image(self, index: int):
-        """The picture of video ``index``: an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _read(self, region: str) -> _Read:
         glm = self.root / f"derivatives/versionB/{self.space_name}/GLM"
         folder = glm / f"sub-{self.subject:02d}"

@@ -149,10 +149,6 @@ class BrainScore(ResponseDataset):
         return cls(data_dir, file=file, stimuli=stimuli, where=where, window=window, over_time=over_time,
                    average=average, test=test, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored, an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _find(self, file: str) -> list[Path]:
         """The assemblies to read: the one named, or the one there is."""
         if file:

@@ -150,10 +150,6 @@ class GOD(ResponseDataset):
         return cls(data_dir, subject, study=study, region=region, standardize=standardize, images=images, val=val,
                    seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _parts(self, study: str) -> list[_Part]:
         """The training and the test samples, from one file or from two."""
         if study == "god":

@@ -180,10 +180,6 @@ class LaionFMRI(ResponseDataset):
         return cls(data_dir, subject, region=region, sessions=sessions, standardize=standardize, split=split, fold=fold,
                    pool=pool, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _voxels(self, region: str) -> tuple[np.ndarray, np.ndarray, dict[str, Tensor]]:
         """Which voxels are read, the affine of the volume, and the regions of these voxels."""
         found = files.read_mask(self.root, self.subject)

@@ -146,10 +146,6 @@ class NeuralSet(ResponseDataset):
         return cls(data_dir, study, subject, recording=recording, window=window, query=query, extractor=extractor,
                    standardize=standardize, test=test, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``."""
-        return self.images[index]
-
 
 def _file_of(text: str) -> str:
     """The path of an image's event.

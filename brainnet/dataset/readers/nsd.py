@@ -180,10 +180,6 @@ class NSD(ResponseDataset):
         return cls(data_dir, subject, space=space, version=version, region=region, sessions=sessions,
                    standardize=standardize, split=split, test=test, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index``, 425 x 425 pixels, an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _image_file(self) -> Path:
         path = self.root / IMAGES
         if not path.is_file():

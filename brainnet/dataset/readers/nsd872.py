@@ -98,10 +98,6 @@ class NSD872(ResponseDataset):
         """The subject in ``data_dir``; the options are those of :class:`NSD872`."""
         return cls(data_dir, subject, test=test, val=val, seed=seed)
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``."""
-        return self.images[index]
-
 
 def _of_side(folder: Path, side: str) -> Path:
     found = sorted(folder.glob(f"{side}*.npy"))

@@ -152,10 +152,6 @@ class ThingsEEG(ResponseDataset):
         return cls(data_dir, subject, version=version, sensors=sensors, window=window, average=average, images=images,
                    val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored, an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def test_trials(self) -> np.ndarray:
         """Every presentation of the test images, read again: (n_images, n_repeats, n_sensors, n_times) float32.
 

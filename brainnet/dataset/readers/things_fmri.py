@@ -165,10 +165,6 @@ class ThingsFMRI(ResponseDataset):
         return cls(data_dir, subject, betas=betas, region=region, standardize=standardize, within=within,
                    images=images, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored: an RGB ``PIL.Image``."""
-        return self.images[index]
-
     def _read_tables(
         self, region: str, progress: bool
     ) -> tuple[files.Trials, Iterator[np.ndarray], BrainSpace, Tensor | None]:

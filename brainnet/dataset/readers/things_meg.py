@@ -168,10 +168,6 @@ class ThingsMEG(ResponseDataset):
         return cls(data_dir, subject, sensors=sensors, window=window, average=average, zero_shot=zero_shot,
                    images=images, val=val, seed=seed)  # fmt: skip
 
-    def load_image(self, index: int):
-        """Image ``index`` as it is stored, an RGB ``PIL.Image``."""
-        return self.images[index]
-
 
 def _open(path: Path, table: Path, shown: Sequence[str]) -> Any:
     """The epochs, their samples not read yet, once they are those that the table lists."""

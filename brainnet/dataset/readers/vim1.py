@@ -103,10 +103,6 @@ class Vim1(ResponseDataset):
         """The subject in ``data_dir``; the options are those of :class:`Vim1`."""
         return cls(data_dir, subject, region=region, val=val, seed=seed)
 
-    def load_image(self, index: int):
-        """Image ``index``, 128 x 128 pixels, an RGB ``PIL.Image`` whose channels are equal."""
-        return self.images[index]
-
     def _pixels(self, name: str) -> np.ndarray:
         """(n_images, height, width) of the photographs."""
         path = there(self.root / "Stimuli.mat", "the photographs")
