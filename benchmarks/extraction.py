@@ -26,7 +26,7 @@ from benchmarks import measure, ratio, report, seconds, table
 from benchmarks.store import photographs
 from brainnet.backbone import build_backbone
 from brainnet.cli.process import keep_freed_memory
-from brainnet.run.extraction import FORMATS
+from brainnet.run.extraction.extraction import FORMATS
 from brainnet.tokens import Preprocessing
 
 BATCH = 16

@@ -4,6 +4,4 @@ from brainnet._registry import lazy_face
 
 __version__ = "0.1.0"
 
-__all__, __getattr__, __dir__ = lazy_face(
-    __name__, {"run.extraction": ("extract",), "run.comparison": ("compare_models",)}
-)
+__all__, __getattr__, __dir__ = lazy_face(__name__, {"run": ("extract", "compare_models")})

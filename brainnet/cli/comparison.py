@@ -95,7 +95,7 @@ def compare(
     The same line goes on where an interrupted one stopped: networks that were done are not asked again.
     """
     with loading():
-        from brainnet.run.comparison import write_comparison
+        from brainnet.run.extraction.comparison import write_comparison
 
     pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
     table = write_comparison(

@@ -131,8 +131,8 @@ def encode(
 
     cfg = with_atlases(load_config(config, overrides or []), atlas)
     with loading():
-        from brainnet.run.encoding import encode_subjects
-        from brainnet.run.encoding_choices import read_alphas
+        from brainnet.run.encoding.choices import read_alphas
+        from brainnet.run.encoding.encoding import encode_subjects
 
     encoding = encode_subjects(
         cfg, out, methods=method or ("ridge",), backbones=backbone or (),

@@ -31,7 +31,7 @@ def merge(
     brainnet features merge first/ second/ --out both
     """
     with loading():
-        from brainnet.run.feature_parts import merge_features
+        from brainnet.run.extraction.feature_parts import merge_features
 
     written = merge_features(sources, out, format=file_format, overwrite=overwrite)
     out_console.print("\n".join(map(str, written.values())), highlight=False)
@@ -50,7 +50,7 @@ def split(
     brainnet features split both/ --parts 10 --out parts
     """
     with loading():
-        from brainnet.run.feature_parts import split_features
+        from brainnet.run.extraction.feature_parts import split_features
 
     folders = split_features(source, out, parts, format=file_format, overwrite=overwrite)
     out_console.print("\n".join(map(str, folders)), highlight=False)

@@ -33,7 +33,7 @@ def layers(
     is built with random weights, since shapes do not depend on them.
     """
     with loading():
-        from brainnet.run.layers import list_layers
+        from brainnet.run.extraction.layers import list_layers
 
     defaults, rows = list_layers(backbone, like=like, image_size=image_size or None)
     rows = [row for row in rows if depth is None or row.name.count(".") < depth]

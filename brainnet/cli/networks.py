@@ -150,7 +150,7 @@ def classify(
     brainnet classify images/ --backbone torchvision:resnet50 --out classes.json
     """
     with loading():
-        from brainnet.run.classes import classify as classes_of
+        from brainnet.run.extraction.classes import classify as classes_of
 
     pictures = images_of(images, skip_bad, rows, layout=layout, key=key, fps=fps, every=every)
     found = classes_of(

@@ -26,7 +26,7 @@ def report(
     The file needs no server and no network. It can be sent by mail and attached to a paper.
     """
     with loading():
-        from brainnet.run.report import write_report
+        from brainnet.run.report.report import write_report
 
     path = write_report(runs, out)
     out_console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False)

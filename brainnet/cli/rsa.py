@@ -201,7 +201,7 @@ def rdm(
     A distance of your own is a function in a file: brainnet rdm features.npy --metric mine.py:chebyshev
     """
     with loading():
-        from brainnet.run.rdms import write_rdms
+        from brainnet.run.rsa.rdms import write_rdms
 
     how = {"layout": layout, "classes": classes, "rows": rows, "key": key, "fps": fps, "every": every}
     asked = next((name for name, value in how.items() if value not in (None, "auto")), None)
@@ -254,7 +254,7 @@ def compare(
     The noise ceilings of the Algonauts challenge 2019: brainnet rsa compare fmri_rdms/ --squared --pooling mean
     """
     with loading():
-        from brainnet.run.rsa import compare_rdms
+        from brainnet.run.rsa.rsa import compare_rdms
 
     tables = compare_rdms(
         subjects, out, models=model or (), method=method, generalise=generalise, test=test, correction=correction,
@@ -303,7 +303,7 @@ def time(
     brainnet rsa time meg.npz --span -0.1 0.9 --model rdms/rdms.npz --correction fdr
     """
     with loading():
-        from brainnet.run.rsa import compare_over_time
+        from brainnet.run.rsa.rsa import compare_over_time
 
     tables = compare_over_time(
         subjects, out, models=model or (), method=method, span=span, pooled=fusion, generalise=generalise, test=test,
@@ -339,7 +339,7 @@ def fit(
     brainnet rsa fit brain/ --weights nonnegative --model rdms/rdms.npz
     """
     with loading():
-        from brainnet.run.rsa_fits import fit_rdms
+        from brainnet.run.rsa.fits import fit_rdms
 
     tables = fit_rdms(
         subjects, out, models=model or (), weights=weights, method=method, n_folds=folds, n_permutations=permutations,
@@ -373,7 +373,7 @@ def partition(
     brainnet rsa partition brain/ --model a.npz --model b.npz
     """
     with loading():
-        from brainnet.run.rsa_fits import partition_rdms
+        from brainnet.run.rsa.fits import partition_rdms
 
     tables = partition_rdms(
         subjects, out, models=model or (), method=method, n_folds=folds, n_permutations=permutations, key=key,
@@ -434,7 +434,7 @@ def run(
     A run that was stopped goes on where it was when the same command is given again.
     """
     with loading():
-        from brainnet.run.searchlight import search
+        from brainnet.run.rsa.searchlight import search
 
     maps = search(
         patterns, model or (), out, mask=mask, mesh=mesh, radius=radius, unit=unit, k=k, min_size=min_size,
@@ -470,7 +470,7 @@ def group(
     brainnet searchlight group maps/sub-01 maps/sub-02 maps/sub-03 maps/sub-04 maps/sub-05 maps/sub-06 --out group
     """
     with loading():
-        from brainnet.run.searchlight import search_group
+        from brainnet.run.rsa.searchlight import search_group
 
     found = search_group(folders, out, contrast=contrast, n_permutations=permutations, seed=seed, progress=not quiet)
     out_console.print(f"{found!r}\nmaps, figure and run card in {out}", highlight=False)

@@ -37,7 +37,7 @@ def rdms(
     brainnet searchlight rdms all_sub_slrdms.npy --model taskonomy/ --out lights
     """
     with loading():
-        from brainnet.run.searchlight_rdms import search_rdms
+        from brainnet.run.rsa.searchlight_rdms import search_rdms
 
     found = search_rdms(file, model or (), out, axes=axes, method=method, n_permutations=permutations, seed=seed,
                         key=key, progress=not quiet)  # fmt: skip

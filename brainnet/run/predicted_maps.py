@@ -13,7 +13,7 @@ from brainnet import plot
 from brainnet._files import write_text
 from brainnet._work import says_progress
 from brainnet.plot import PageMap, PageRun, predicted_limit
-from brainnet.run.page_scenes import scenes_of
+from brainnet.run.page.scenes import scenes_of
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 

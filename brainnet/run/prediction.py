@@ -19,9 +19,9 @@ from brainnet.plmodel import PLModel, build_backbone_of
 from brainnet.plmodel.build import NAMES_A_FILE
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.card import Clock, add_files, check_files, kind_of, opening, put_card, refuse_others
-from brainnet.run.encoding_weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
+from brainnet.run.encoding.weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
 from brainnet.run.folder import claimed
-from brainnet.run.page_scenes import encoding_space
+from brainnet.run.page.scenes import encoding_space
 from brainnet.run.pictures import card_of_pictures, readable_pictures
 from brainnet.run.predicted_maps import draw_predicted
 from brainnet.stimuli import Images
@@ -58,7 +58,7 @@ def predict(
         progress: show a progress bar.
         with_page: also leave ``predicted.html``, which shows the maps of the first 48 images.
         fit: of an encoding that kept several fits: ``subject``, ``network``, ``method``, ``layer``; by default the best
-            one, which a line names. See :func:`brainnet.run.encoding_weights.choose_fit`.
+            one, which a line names. See :func:`brainnet.run.encoding.weights.choose_fit`.
 
     Returns:
         The path of ``predictions.npy``.

@@ -7,7 +7,7 @@ from brainnet.cli import app as cli
 
 def test_help_of_encode_shows_a_line_that_works(monkeypatch):
     """The example in the help: its options are parsed and reach the function behind the command."""
-    from brainnet.run import encoding as run_encode
+    from brainnet.run.encoding import encoding as run_encode
 
     shown = " ".join(CliRunner().invoke(cli.app, ["encode", "--help"]).output.replace("│", " ").split())
     words = shown.partition("and a control: brainnet encode")[2].partition("Training and")[0].split()

@@ -6,7 +6,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from brainnet.cli.app import app
-from brainnet.run.feature_files import read_features
+from brainnet.run.extraction.feature_files import read_features
 
 
 def test_split_and_merge(tmp_path):

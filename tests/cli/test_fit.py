@@ -25,7 +25,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(
         prediction, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy"
     )
-    monkeypatch.setattr("brainnet.run.page.write_page", lambda runs, out, **_: out)
+    monkeypatch.setattr("brainnet.run.page.page.write_page", lambda runs, out, **_: out)
     return noted
 
 

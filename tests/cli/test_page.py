@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from brainnet.cli import app as cli
 from brainnet.cli import page
-from tests.run.test_page_scenes import searched
+from tests.run.page.test_scenes import searched
 
 
 def said(*words: str) -> tuple[int, str]:

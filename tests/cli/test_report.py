@@ -3,7 +3,7 @@ from __future__ import annotations
 from typer.testing import CliRunner
 
 from brainnet.cli import app as cli
-from tests.run.test_page_scenes import searched
+from tests.run.page.test_scenes import searched
 
 
 def test_the_report_of_a_folder_is_written_and_opened(tmp_path, monkeypatch):

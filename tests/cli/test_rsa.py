@@ -143,7 +143,7 @@ def test_the_choices_of_pictures_reach_an_rdm_and_are_refused_for_features(tmp_p
         given.update(how, ids=source.ids)
         return RDMs(torch.zeros(1, 3), "euclidean", names=("1",))
 
-    monkeypatch.setattr("brainnet.run.rdms.write_rdms", fake)
+    monkeypatch.setattr("brainnet.run.rsa.rdms.write_rdms", fake)
     words = ["rdm", str(tmp_path), "--rows", "2,0", "--skip-bad"]
     result = CliRunner().invoke(app, [*words, "-b", "expansion:small"])
     assert result.exit_code == 0, result.output

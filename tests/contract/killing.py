@@ -17,9 +17,9 @@ from pathlib import Path
 NURSERY = """
 import json, os, shutil, signal, sys
 import brainnet.cli.app, brainnet.cli.process
-import brainnet.run.comparison, brainnet.run.encoding, brainnet.run.extraction, brainnet.run.prediction
-import brainnet.run.rdms, brainnet.run.results
-import brainnet.run.rsa, brainnet.run.rsa_fits, brainnet.run.searchlight, brainnet.run.training
+import brainnet.run.encoding.encoding, brainnet.run.prediction, brainnet.run.results, brainnet.run.training
+import brainnet.run.extraction.comparison, brainnet.run.extraction.extraction
+import brainnet.run.rsa.fits, brainnet.run.rsa.rdms, brainnet.run.rsa.rsa, brainnet.run.rsa.searchlight
 
 def count_and_kill(kill_at):
     real, done = os.replace, 0

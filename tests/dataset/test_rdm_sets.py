@@ -15,8 +15,8 @@ from brainnet.dataset.checking import check_folder, summary_of
 from brainnet.dataset.rdm_sets import holds_rdms
 from brainnet.plmodel import build_dataset
 from brainnet.rsa import RDMs, noise_ceiling
-from brainnet.run.encoding import encode_subjects
-from brainnet.run.rsa import compare_rdms
+from brainnet.run.encoding.encoding import encode_subjects
+from brainnet.run.rsa.rsa import compare_rdms
 from brainnet.stimuli import Images
 
 IDS = [f"im{n}" for n in range(12)]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from brainnet.config import load_config
-from brainnet.run.encoding import encode_subjects
+from brainnet.run.encoding.encoding import encode_subjects
 from brainnet.tokens import Preprocessing
 from tests.toys import ToyBackbone
 

@@ -15,9 +15,9 @@ from tests.toys import toy_config
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_is_not_written_over_by_another_command(finished, tmp_path, begun):
-    from brainnet.run.extraction import extract_features
-    from brainnet.run.rdms import write_rdms
-    from brainnet.run.rsa import compare_rdms
+    from brainnet.run.extraction.extraction import extract_features
+    from brainnet.run.rsa.rdms import write_rdms
+    from brainnet.run.rsa.rsa import compare_rdms
 
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)

@@ -11,11 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from brainnet.run import encoding, extraction, forecast
-from brainnet.run.encoding_pilot import Plan
-from brainnet.run.extraction import extract_features
+from brainnet.run import forecast
+from brainnet.run.encoding import encoding
+from brainnet.run.encoding.pilot import Plan
+from brainnet.run.extraction import extraction
+from brainnet.run.extraction.extraction import extract_features
 from brainnet.run.forecast import Forecast, announced, of_rdms, probe_tokens, say_tokens
-from brainnet.run.rdms import write_rdms
+from brainnet.run.rsa.rdms import write_rdms
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from tests.toys import ToyBackbone, toy_config, toys_registered
@@ -99,7 +101,7 @@ def test_too_small_a_disk_is_told_before_any_token_is_computed(pictures, tmp_pat
 
 
 def test_the_disk_of_rdms_follows_from_shapes(tmp_path, monkeypatch):
-    from brainnet.run import rdms
+    from brainnet.run.rsa import rdms
 
     found = []
     monkeypatch.setattr(rdms, "announced", lambda *given: found.append(given[0]) or announced(*given))

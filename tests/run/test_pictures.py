@@ -40,7 +40,8 @@ def test_a_test_image_that_is_a_copy_of_a_training_image_is_named(folder):
 
 
 def test_fit_and_encode_say_so(folder, tmp_path, monkeypatch):
-    from brainnet.run import encoding, training
+    from brainnet.run import training
+    from brainnet.run.encoding import encoding
 
     seen = []
     for module in (encoding, training):

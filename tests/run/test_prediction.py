@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from brainnet.plmodel import PLModel
-from brainnet.run.feature_files import read_features
+from brainnet.run.extraction.feature_files import read_features
 from brainnet.run.prediction import load_model, predict
 from brainnet.run.runs import read_run
 

@@ -8,7 +8,7 @@ import torch
 from brainnet.dataset import DATASETS
 from brainnet.dataset.readers.images92 import Images92
 from brainnet.rsa import rdm
-from brainnet.run.rsa import compare_rdms
+from brainnet.run.rsa.rsa import compare_rdms
 from brainnet.tokens import Preprocessing
 
 

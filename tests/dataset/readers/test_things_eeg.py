@@ -15,7 +15,7 @@ from brainnet.dataset.readers.things_eeg import ThingsEEG
 from brainnet.encode import encode
 from brainnet.plmodel import build_dataset
 from brainnet.rsa import RDMs, rdm
-from brainnet.run.rsa import compare_over_time
+from brainnet.run.rsa.rsa import compare_over_time
 from brainnet.scores import ceiling_from_ncsnr, ncsnr
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing

@@ -1,0 +1,193 @@
+"""Models fitted to brain RDMs: ``brainnet rsa fit`` mixes layers, ``brainnet rsa partition`` parts the variance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainnet.rsa import WeightedRSA, rdm_regression, weighted_rsa
+from brainnet.rsa.inference.significance import holm
+from brainnet.run.card import Clock
+from brainnet.run.folder import claimed
+from brainnet.run.names import renamed
+from brainnet.run.rsa.rdm_files import as_read, read_models, read_regions
+from brainnet.run.rsa.results import Results, card_of, clear, finish, save_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def fit_rdms(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    models: Sequence[str | Path],
+    weights: str = "nonnegative",
+    method: str = "pearson",
+    n_folds: int = 3,
+    n_permutations: int = 1000,
+    key: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Results:
+    """Weighted RSA: how well the best mixture of each model's RDMs does on held-out conditions, and its weights.
+
+    Args:
+        subjects: files, or folders of files, each a region with one RDM per subject. Several subjects are fitted on
+            the others, a single one on its own training conditions.
+        out: folder of the results.
+        models: files, or folders of files: the RDMs of a file (its layers) are mixed.
+        weights, method, n_folds, n_permutations: see ``weighted_rsa``.
+        key: entry of files that hold several arrays.
+        rename: old name -> new name of regions and models, in tables and figures.
+        seed: of splits and permutations, alike for every region and model.
+        progress: show progress bars.
+
+    Returns:
+        "scores", one row per region and model (p by permutation, corrected over rows after Holm); "weights", one row
+        per component.
+    """
+    import pandas as pd
+
+    clock = Clock()
+    with claimed(out, "rsa") as out:
+        regions, networks = renamed(rename or {}, read_regions(subjects, key), read_models(models, key))
+        clock.lap("reading")
+        scores, mixtures = [], []
+        for roi, brain in regions.items():
+            for name, components in networks.items():
+                found = weighted_rsa(
+                    components, brain, weights=weights, method=method, over_subjects=len(brain) > 1, n_folds=n_folds,
+                    n_permutations=n_permutations, generator=torch.Generator().manual_seed(seed), progress=progress,
+                )  # fmt: skip
+                scores.append({"roi": roi, "model": name, **_score_row(found)})
+                mixtures += [
+                    {"roi": roi, "model": name, "component": component, "weight": weight, "spread": spread}
+                    for component, weight, spread in zip(
+                        found.components, found.weights.tolist(), found.weights_spread.tolist(), strict=True
+                    )
+                ]
+        tables = {"scores": _corrected(pd.DataFrame(scores)), "weights": pd.DataFrame(mixtures)}
+        clock.lap("fits")
+        clear(out)
+        _draw_fits(tables, [name for name, rdms in networks.items() if len(rdms) > 1], method, out)
+        settings = {"weights": weights, "method": method, "n_folds": n_folds, "n_permutations": n_permutations,
+                    "seed": seed, "correction": "holm",
+                    "ceiling_share": "score / lower noise ceiling on the held-out conditions"}  # fmt: skip
+        card = card_of(regions, networks, settings, scores=tables["scores"])
+        return finish(out, tables, card, clock, as_read("brain", regions) + as_read("model", networks))
+
+
+def _score_row(found: WeightedRSA) -> dict[str, float | int | None]:
+    ceiling = found.ceiling
+    return {
+        "n_components": len(found.components), "score": found.mean, "sem": _sem(found.score),
+        "unweighted": found.unweighted.mean().item(), "unweighted_sem": _sem(found.unweighted), "p": found.p,
+        "ceiling": ceiling.lower, "ceiling_low": ceiling.lower, "ceiling_high": ceiling.upper,
+        "ceiling_share": found.mean / ceiling.lower if ceiling.lower > 0 else float("nan"),
+        "n_subjects": len(found.score),
+    }  # fmt: skip
+
+
+def _draw_fits(tables: dict[str, pd.DataFrame], mixed: list[str], method: str, out: Path) -> None:
+    """Bars of weighted and plain scores, and of the weights of every model that is a mixture."""
+    import pandas as pd
+
+    from brainnet import plot
+
+    scores = tables["scores"]
+    plain = {"score": scores["unweighted"], "sem": scores["unweighted_sem"], "p_corrected": np.nan}
+    both = pd.concat([scores.assign(layer="weighted"), scores.assign(layer="plain mean", **plain)])
+    both = both.sort_index(kind="stable")
+    both = both.assign(low=both["score"] - both["sem"], high=both["score"] + both["sem"])
+    name = f"{method} similarity, held-out conditions"
+    figure = plot.rsa_bars(both, score_name=name, interval_name="standard error over subjects")
+    save_figure(figure, out / "bars.png")
+    weights = tables["weights"].rename(columns={"component": "layer", "weight": "score"})
+    low = weights["score"] - weights["spread"]
+    # no weight that must not be negative is drawn below 0
+    low = low.clip(lower=0) if (weights["score"] >= 0).all() else low
+    weights = weights.assign(low=low, high=weights["score"] + weights["spread"])
+    for name in mixed:
+        rows = weights[weights["model"] == name]
+        figure = plot.rsa_layers(rows, score_name="weight", interval_name="SD over splits", ordered=False)
+        save_figure(figure, out / f"weights_{name.replace('/', '_')}.png")
+
+
+def partition_rdms(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    models: Sequence[str | Path],
+    method: str = "spearman",
+    weights: str = "ols",
+    n_folds: int = 3,
+    n_permutations: int = 1000,
+    key: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Results:
+    """RDM regression: the share of each region's RDM that sets of model RDMs explain together, alone and uniquely.
+
+    Args:
+        subjects: files, or folders of files, each a region with one RDM per subject.
+        out: folder of the results.
+        models: files, each a set: its RDMs enter and leave the regression together.
+        method: "spearman" ranks all RDMs first, "pearson" takes them as they are.
+        weights, n_folds, n_permutations: see ``rdm_regression``.
+        key: entry of files that hold several arrays.
+        rename: old name -> new name of regions and models, in tables and figures.
+        seed: of splits and permutations, alike for every region.
+        progress: show progress bars.
+
+    Returns:
+        "parts", one row per region and part: R2 on held-out conditions, its standard error over subjects, p of a part
+        above 0 and p corrected over all tested parts of all regions after Holm, which the stars of the figure follow.
+    """
+    import pandas as pd
+
+    from brainnet import plot
+
+    if method not in ("spearman", "pearson"):
+        raise ValueError(f"a partition takes method 'spearman' (of ranks) or 'pearson', got {method!r}.")
+    clock = Clock()
+    with claimed(out, "rsa") as out:
+        regions, sets = renamed(rename or {}, read_regions(subjects, key), read_models(models, key))
+        clock.lap("reading")
+        parts = []
+        for roi, brain in regions.items():
+            found = rdm_regression(
+                sets, brain, weights=weights, ranked=method == "spearman", n_folds=n_folds,
+                n_permutations=n_permutations, generator=torch.Generator().manual_seed(seed), progress=progress,
+            )  # fmt: skip
+            table = found.table()
+            table.insert(0, "roi", roi)
+            parts.append(table)
+        table = _corrected(pd.concat(parts, ignore_index=True))
+        clock.lap("regression")
+        clear(out)
+        save_figure(plot.rsa_parts(table.assign(p=table["p_corrected"])), out / "parts.png")
+        settings = {"method": method, "weights": weights, "n_folds": n_folds, "n_permutations": n_permutations,
+                    "seed": seed, "score": "R2 on pairs of held-out conditions, against their training mean",
+                    "tested": "a part above 0 that permuted condition labels do not reach; one not above 0 has p = 1",
+                    "correction": "holm, over all tested parts of all regions"}  # fmt: skip
+        card = card_of(regions, sets, settings, parts=table)
+        return finish(out, {"parts": table}, card, clock, as_read("brain", regions) + as_read("model", sets))
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with p after Holm over all of its rows, in a column behind p."""
+    corrected = holm(table["p"].astype(float).to_numpy(copy=True)).numpy()
+    table.insert(table.columns.get_loc("p") + 1, "p_corrected", corrected)
+    return table
+
+
+def _sem(values: Tensor) -> float:
+    return (values.std() / len(values) ** 0.5).item() if len(values) > 1 else float("nan")
