@@ -65,8 +65,8 @@ MANY_PARAMETERS = {
     "dataset/arrays:__init__": "each is one thing a person may know of data of their own; flat, as examples give them",
     "encode/grid:encode": "the documented call, by keywords; a settings object would be one more thing to learn",
     "model/factortopy:__init__": "published names",
-    "plot/folded:cortex": "what a person may set of a picture, by keywords, as for the other maps",
-    "plot/maps:selectors": "what is known of a voxel, by keywords, as the README and the first example give it",
+    "plot/brain/folded:cortex": "what a person may set of a picture, by keywords, as for the other maps",
+    "plot/selector/maps:selectors": "what is known of a voxel, by keywords, as the README gives it",
     "rsa/search/subject:searchlight": "the documented call; what workers need of it is one object, Work",
     "store/store:build": "the documented call, by keywords; each is independent of the others",
 }

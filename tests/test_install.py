@@ -68,8 +68,8 @@ def test_the_wheel_holds_the_package_its_configs_and_nothing_else(wheel):
     }
     configs = {Path(name).name for name in names if name.startswith("brainnet/configs/")}
     assert configs == {path.name for path in (ROOT / "configs").glob("*.yaml")}
-    page = {Path(name).name for name in names if name.startswith("brainnet/plot/page/")}
-    assert page == {path.name for path in (ROOT / "brainnet" / "plot" / "page").iterdir()}
+    page = {Path(name).name for name in names if name.startswith("brainnet/plot/interactive/web/")}
+    assert page == {path.name for path in (ROOT / "brainnet" / "plot" / "interactive" / "web").iterdir()}
     sources = {name for name in names if name.endswith(".py")}
     assert sources == {path.relative_to(ROOT).as_posix() for path in (ROOT / "brainnet").rglob("*.py")}
 

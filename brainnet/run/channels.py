@@ -19,7 +19,7 @@ from brainnet.model import as_colours, matched_clusters, project, top_channels
 from brainnet.model.readout import selectors_of, weight_of
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.build import build_dataset
-from brainnet.plot.channels import Ranking
+from brainnet.plot.selector.channels import Ranking
 from brainnet.run.card import Clock, opening, put_card
 from brainnet.run.folder import claimed
 from brainnet.run.prediction import load_model

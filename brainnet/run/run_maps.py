@@ -17,7 +17,7 @@ from brainnet._files import reading, write_csv
 from brainnet.model import matched_clusters
 from brainnet.plot._colors import DIVERGING, cluster_colors, layer_colors, layer_entropy
 from brainnet.plot.scene import Scene
-from brainnet.plot.selector_figures import certainty_maps, depth_of
+from brainnet.plot.selector.figures import certainty_maps, depth_of
 from brainnet.run.card import Clock, check_files, opening, put_card
 from brainnet.run.folder import claimed
 from brainnet.run.results import ALL, read_selectors
@@ -170,7 +170,7 @@ def draw_map(
         ValueError: a map that the run has not, or an option that cannot be drawn.
     """
     from brainnet._files import slug
-    from brainnet.plot._drawing import inches
+    from brainnet.plot.brain.drawing import inches
 
     found = RunMaps.read(run)
     check_word("map", name, found.maps)

@@ -1,0 +1,1 @@
+"""Maps drawn on a brain: flat, folded, in slices, predicted to an image."""

@@ -1,0 +1,1 @@
+"""Figures of representational similarity: RDMs, scores of models, courses, searchlight maps."""

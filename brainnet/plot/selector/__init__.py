@@ -1,0 +1,1 @@
+"""Figures of a trained read-out: its selectors, its windows, its channels."""
