@@ -59,19 +59,27 @@ def make_folds(cv: Any, n_images: int, groups: Any = None) -> list[tuple[Tensor,
     return folds
 
 
-def left_out_together(groups: Any, like: Tensor) -> list[Tensor] | None:
-    """Indices of the images of each group, on the device of ``like``; None where there are no groups.
+def left_out_together(cv: Any, groups: Any, like: Tensor) -> list[Tensor] | None:
+    """Indices of the images that are left out together, on the device of ``like``; None: one image at a time.
 
     Args:
+        cv: "loo" (one image), or what :func:`make_folds` takes, of which every image is held out by one fold and fitted
+            by all others. None is "groups" where there are groups, else "loo".
         groups: (n_images,) labels, or None.
         like: (n_images, ...).
 
     Raises:
-        ValueError: fewer than two groups, or labels that do not match the images.
+        ValueError: fewer than two groups, labels that do not match the images, or folds that are no partition.
 
-    >>> left_out_together(["a", "b", "a"], torch.zeros(3, 1))
+    >>> left_out_together("groups", ["a", "b", "a"], torch.zeros(3, 1))
     [tensor([0, 2]), tensor([1])]
     """
-    if groups is None:
+    if cv is None:
+        cv = "loo" if groups is None else "groups"
+    if isinstance(cv, str) and cv == "loo":
         return None
-    return [held_out.to(like.device) for _, held_out in make_folds("groups", len(like), groups)]
+    folds = make_folds(cv, len(like), groups)
+    held_out = torch.cat([held for _, held in folds]).sort().values
+    if not torch.equal(held_out, torch.arange(len(like))) or any(len(a) + len(b) < len(like) for a, b in folds):
+        raise ValueError("this method needs a cv whose folds hold every image out once and train on all other images.")
+    return [held.to(like.device) for _, held in folds]

@@ -62,6 +62,8 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         centres: along each axis, in image half-widths from the image's centre; all pairs are tried.
         widths: standard deviations of the Gaussian, in half-widths.
         alphas: penalties, as multiples of the mean eigenvalue (trace / n_images) of the kernel.
+        cv: what is left out together: "loo" (one image), "groups" (for instance a run), a number of folds, or a
+            splitter that holds every image out once. None is "groups" where ``fit`` is given groups, else "loo".
         shares: of the window kernel in the mix, each in [0, 1]; 1 alone is window ridge, 0 alone is ridge on the whole
             token maps.
         n_windows: how many windows of a voxel are tried with every share, and how many fits are averaged.
@@ -118,6 +120,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         widths: Sequence[float] = WIDTHS,
         alphas: Sequence[float] = ALPHAS,
         *,
+        cv: Any = None,
         shares: Sequence[float] = SHARES,
         n_windows: int = 8,
         temper: float = TEMPER,
@@ -128,6 +131,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         self.centres = centres
         self.widths = widths
         self.alphas = alphas
+        self.cv = cv
         self.shares = shares
         self.n_windows = n_windows
         self.temper = temper
@@ -144,7 +148,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
                 callable is called once per pass.
             responses: (n_images, n_voxels).
             groups: (n_images,) labels, for instance runs: what is left out, everywhere, is then one group at a time and
-                not one image.
+                not one image, see ``cv``.
 
         Raises:
             ValueError: a penalty, a width, a share or a number of windows out of its range, fewer than three images or
@@ -152,7 +156,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
         """
         self._check()
         y, self._mean, usable = centred_responses(responses, self.dtype)
-        self._groups = left_out_together(groups, y)
+        self._groups = left_out_together(self.cv, groups, y)
         self.windows_ = window_grid(self.centres, self.widths).to(y)
         self._shares = sorted({float(share) for share in self.shares}, reverse=True)
         kernels = self._kernels = WindowKernels(TokenMaps(tokens), len(y), self.windows_, self.memory)

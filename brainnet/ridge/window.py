@@ -40,6 +40,8 @@ class WindowRidgeCV(VoxelwiseRegressor):
         centres: along each axis, in image half-widths from the image's centre; all pairs are tried.
         widths: standard deviations of the Gaussian, in half-widths.
         alphas: penalties, as multiples of the mean eigenvalue (trace / n_images) of the kernel.
+        cv: what is left out together: "loo" (one image), "groups" (for instance a run), a number of folds, or a
+            splitter that holds every image out once. None is "groups" where ``fit`` is given groups, else "loo".
         scale: share of the global token in the pooled vector, in [0, 1]; 0 needs no global tokens.
         selection: "r2" or "pearson_r" between leave-one-out predictions and responses.
         memory: bytes that pooled features may take; smaller means more passes over the tokens.
@@ -78,6 +80,7 @@ class WindowRidgeCV(VoxelwiseRegressor):
         widths: Sequence[float] = WIDTHS,
         alphas: Sequence[float] = ALPHAS,
         *,
+        cv: Any = None,
         scale: float = 0.0,
         selection: str = "r2",
         memory: int = 1 << 30,
@@ -87,6 +90,7 @@ class WindowRidgeCV(VoxelwiseRegressor):
         self.centres = centres
         self.widths = widths
         self.alphas = alphas
+        self.cv = cv
         self.scale = scale
         self.selection = selection
         self.memory = memory
@@ -102,7 +106,7 @@ class WindowRidgeCV(VoxelwiseRegressor):
                 callable is called once per pass.
             responses: (n_images, n_voxels).
             groups: (n_images,) labels, for instance runs: window and penalty are then chosen by exact predictions of
-                one group at a time from all others, and not by leave-one-out.
+                one group at a time from all others, and not by leave-one-out, see ``cv``.
 
         Raises:
             ValueError: unknown selection, a penalty or width that is not positive, fewer than three images or two
@@ -111,7 +115,7 @@ class WindowRidgeCV(VoxelwiseRegressor):
         """
         self._check()
         y, self._mean, _ = centred_responses(responses, self.dtype)
-        self._groups = left_out_together(groups, y)
+        self._groups = left_out_together(self.cv, groups, y)
         maps = TokenMaps(tokens)
         self._score_of = residual_score(self.selection, y)
         n_channels = sum(maps.widths.values())

@@ -117,8 +117,8 @@ def test_groups_are_left_out_by_every_method(reading):
     runs = np.repeat(["a", "b", "c"], 20)
     model = found.fit(images, response, groups=runs)
     assert model.predict(images).shape == (60, 3)
-    with pytest.raises(ValueError, match="window"):
-        find_estimators(["stacked:window+banded"], cv="groups")
+    mix = find_estimators(["stacked:window+mixed"], cv="groups")["stacked:window+mixed"]
+    assert (mix.cv, {part.cv for part in mix.methods.values()}) == ("groups", {"groups"})
 
 
 def test_a_grid_takes_a_mix_and_keeps_its_weights(reading, tmp_path):

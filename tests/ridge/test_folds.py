@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from sklearn.model_selection import KFold, LeaveOneGroupOut
+import torch
+from sklearn.model_selection import KFold, LeaveOneGroupOut, ShuffleSplit
 
-from brainnet.ridge.folds import make_folds
+from brainnet.ridge.folds import left_out_together, make_folds
 
 
 @pytest.mark.parametrize("k", [2, 3, 7])
@@ -35,3 +36,14 @@ def test_two_groups_are_enough():
 def test_impossible_folds_are_refused(cv, groups):
     with pytest.raises((ValueError, IndexError)):
         make_folds(cv, 6, groups)
+
+
+def test_what_is_left_out_together_is_a_partition_of_the_images():
+    images, runs = torch.zeros(4, 1), [1, 2, 1, 2]
+    listed = lambda cv, groups: [part.tolist() for part in left_out_together(cv, groups, images)]  # noqa: E731
+    assert listed(None, runs) == listed("groups", runs) == listed(LeaveOneGroupOut(), runs) == [[0, 2], [1, 3]]
+    assert listed(2, runs) == listed(2, None) == [[0, 1], [2, 3]]
+    assert left_out_together("loo", runs, images) is left_out_together(None, None, images) is None
+    for cv in ([([0, 1], [2])], [([0], [2, 3]), ([2, 3], [0, 1])], ShuffleSplit(3, random_state=0)):
+        with pytest.raises(ValueError, match="every image"):
+            left_out_together(cv, None, images)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut
 
 from brainnet import scores
 from brainnet.ridge import MixedWindowRidgeCV, WindowRidgeCV, gaussian_windows
@@ -45,10 +46,15 @@ def pooled_by_hand(tokens, place, scale):
     return torch.cat(columns, 1).numpy(), torch.stack(gains)
 
 
-@pytest.mark.parametrize(("scale", "selection"), [(0.0, "r2"), (0.12, "pearson_r")])
-def test_everything_equals_a_loop_over_refits(data, scale, selection):
+@pytest.mark.parametrize(
+    ("scale", "selection", "runs"),
+    [(0.0, "r2", None), (0.12, "pearson_r", None), (0.0, "r2", np.repeat(["a", "b", "c", "a"], [7, 9, 10, 4]))],
+)
+def test_everything_equals_a_loop_over_refits(data, scale, selection, runs):
     tokens, response = data
-    model = WindowRidgeCV(**SETTINGS, scale=scale, selection=selection).fit(tokens, response)
+    settings = {"scale": scale, "selection": selection, "cv": "loo" if runs is None else "groups"}
+    model = WindowRidgeCV(**SETTINGS, **settings).fit(tokens, response, groups=runs)
+    folds = LeaveOneOut() if runs is None else LeaveOneGroupOut()
     score = {"r2": scores.r2, "pearson_r": scores.pearson_r}[selection]
     table = []  # (windows, alphas, voxels)
     for place in model.windows_.tolist():
@@ -57,10 +63,9 @@ def test_everything_equals_a_loop_over_refits(data, scale, selection):
         table.append([])
         for alpha in SETTINGS["alphas"]:
             predicted = np.empty((30, 6))
-            for i in range(30):
-                rest = np.arange(30) != i
+            for rest, held_out in folds.split(x, groups=runs):
                 fit = Ridge(alpha * mean_eigenvalue, solver="svd").fit(x[rest], response.numpy()[rest])
-                predicted[i] = fit.predict(x[i : i + 1])
+                predicted[held_out] = fit.predict(x[held_out])
             table[-1].append(score(predicted, response))
     table = torch.stack([torch.stack(row) for row in table])
     torch.testing.assert_close(model.window_scores_, table.max(1).values, rtol=0, atol=1e-8)

@@ -21,7 +21,7 @@ from brainnet.cli import app as cli
 from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
 from brainnet.encode import FitKey, encode
-from brainnet.ridge import RidgeCV
+from brainnet.ridge import MixedWindowRidgeCV, RidgeCV, WindowRidgeCV
 from brainnet.run import training as runs
 from brainnet.run.encoding import encoding as run_encode
 from brainnet.run.encoding.encoding import encode_subjects
@@ -465,8 +465,14 @@ def test_penalties_are_chosen_leaving_one_run_out(folders, tmp_path, monkeypatch
     key = FitKey("toy", "subj01", "ridge", "b")
     assert torch.equal(encoding.fits[key].selection, expected.fits[key._replace(subject="subject")].selection)
     monkeypatch.setattr(ArrayDataset, "groups", np.array(runs))
-    own = run_grid(folders[0], tmp_path / "own", layers=["b"], groups="runs")
+    methods = ["ridge", "window", "mixed"]
+    own = run_grid(folders[0], tmp_path / "own", layers=["b"], groups="runs", methods=methods)
     assert torch.equal(own.fits[key].selection, encoding.fits[key].selection)
+    train = torch.cat([data.splits["train"], data.splits["val"]])
+    for name, kind in {"window": WindowRidgeCV, "mixed": MixedWindowRidgeCV}.items():
+        fit = kind(cv="groups").fit({"b": store.tokens(train).local["b"]}, data.responses[train], np.array(runs)[train])
+        selection = own.fits[FitKey("toy", "subj01", name, "all")].selection
+        torch.testing.assert_close(selection, fit.loo_scores_.double(), rtol=0, atol=1e-5)
     monkeypatch.undo()
     with pytest.raises(ValueError, match="ArrayDataset knows none"):
         run_grid(folders[0], tmp_path / "none", layers=["b"], groups="sessions")
@@ -475,8 +481,6 @@ def test_penalties_are_chosen_leaving_one_run_out(folders, tmp_path, monkeypatch
     (tmp_path / "runs.csv").write_text("\n".join(["image,group", *lines[1:]]))
     with pytest.raises(ValueError, match=data.image_ids[0]):
         run_grid(folders[0], tmp_path / "out", layers=["b"], groups=tmp_path / "runs.csv")
-    with pytest.raises(ValueError, match="'window'"):
-        run_grid(folders[0], tmp_path / "out", methods=["window"], groups=tmp_path / "runs.csv")
 
 
 def test_tokens_of_other_images_are_refused(folders, tmp_path):
