@@ -1,4 +1,9 @@
-"""A map from start to end: a simulated subject, a network that never learned, and what was planted found again."""
+"""
+Which layer, place and scale does each voxel read?
+==================================================
+
+A map from start to end: a simulated subject, a network that never learned, and what was planted found again.
+"""
 
 import pytorch_lightning as pl
 
@@ -11,30 +16,38 @@ from brainnet.plmodel import PLModel
 from brainnet.scores import pearson_r
 from brainnet.store import TokenStore
 
-# 1. Images and responses: half the patch of cortex, and half the images, that `brainnet demo` takes.
+# %%
+# Images and responses: half the patch of cortex, and half the images, that ``brainnet demo`` takes.
 subject = SimulatedSubject(seed=0, n_train=528, radius=20)
 print(subject)
 
-# 2. Images to tokens, once. The network's layers become (channels, 8, 8) maps and one global token each.
+# %%
+# Images to tokens, once. The network's layers become (channels, 8, 8) maps and one global token each.
 backbone = build_backbone("expansion:small")
-store = TokenStore.build(backbone, subject)
+store = TokenStore.build(backbone, subject, progress=False)
 print(store)
 
-# 3. Tokens to selectors: for every voxel a layer mix, a place, a scale and channel weights, trained together.
+# %%
+# Tokens to selectors: for every voxel a layer mix, a place, a scale and channel weights, trained together.
 model = PLModel(load_config("demo"), backbone, data=BrainDataModule(subject, store, batch_size=96))
-pl.Trainer(max_epochs=25, logger=False, enable_checkpointing=False).fit(model)
+pl.Trainer(max_epochs=25, logger=False, enable_checkpointing=False, enable_progress_bar=False).fit(model)
 
-# 4. Selectors to cortex, beside the score on images the model never saw and the noise ceiling.
+# %%
+# What was planted, found again: each number stands beside what a constant guess would get.
+selectors = model.get_selectors()
+found = subject.recovery(selectors)
+for name in ("layer_centre_mae", "scale_r", "position_rms"):
+    print(f"{name:17s} {found[name]['raw']:.3f}   constant guess {found[name]['constant_guess']:.3f}")
+
+# %%
+# Selectors to cortex, beside the score on images that the model never saw, and the noise ceiling.
 test = subject.splits["test"]
 r = pearson_r(model.eval().predict_index(test), subject.responses[test])
-selectors = model.get_selectors()
+print(f"mean test r {r.nanmean():.3f}, noise ceiling {subject.noise_ceiling.mean():.3f}")
 figure = plot.selectors(
     selectors, subject.space, scores=r, noise_ceiling=subject.noise_ceiling, layer_names=store.layers
 )
 figure.savefig("planted_maps.png", dpi=110)
 
-# 5. What was planted, found again: each number beside what a constant guess would get.
-found = subject.recovery(selectors)
-for name in ("layer_centre_mae", "scale_r", "position_rms"):
-    print(f"{name:17s} {found[name]['raw']:.3f}   constant guess {found[name]['constant_guess']:.3f}")
-print(f"mean test r {r.nanmean():.3f}, noise ceiling {subject.noise_ceiling.mean():.3f}")
+# %%
+# Early layers stand where they were planted, at the back of the cortex, and late layers in front.

@@ -181,7 +181,7 @@ class ArrayDataset(ResponseDataset):
             trials: a .csv or .tsv file with a line per trial, see :func:`~brainnet.dataset.trial_tables.read_trials`.
             responses: (n_trials, n_voxels), an array or a file; None where the table holds them.
             standardize: z-score each voxel within its session or run, before averaging.
-            splits, test, val, seed, **kwargs: as of the constructor.
+            splits, test, val, seed, kwargs: as of the constructor.
 
         The attribute ``trials`` keeps what is known of single trials, ``groups`` the session or run of each image.
         """

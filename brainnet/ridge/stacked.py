@@ -103,7 +103,7 @@ def convex_weights(error_products: Tensor) -> Tensor:
     """The convex weights s that minimise s'Ps, one set per voxel: (n_voxels, n_spaces).
 
     The nearest point to the origin of a convex hull is a non-negative least-squares problem: with A'A = P + 11', the
-    solution of min |A s - A^-T 1| over s >= 0, scaled to sum 1, is exact.
+    solution of ``min |A s - A^-T 1|`` over ``s >= 0``, scaled to sum 1, is exact.
 
     Args:
         error_products: P, (n_voxels, n_spaces, n_spaces), products of out-of-fold errors.

@@ -74,14 +74,14 @@ class NSD(ResponseDataset):
     """One subject of the Natural Scenes Dataset.
 
     Image ids are "nsd-00013", the row of the image in ``imgBrick`` from 0, so subjects who saw the same image share its
-    tokens. Splits:
+    tokens. There are five splits:
 
-        shared1000  test: the shared images that the subject saw; "val" is drawn from the others
-        shared872   test: the 872 shared images in the challenge of 2023 for all subjects, those that came in the
-                    first 27 sessions; val: the other shared images
-        shared515   test: the 515 images that all subjects saw three times; val: the other shared images
-        algonauts   test: images shown in the last three sessions only; "val" is drawn from the others
-        random      test and val are drawn
+    * ``shared1000``: "test" are the shared images that the subject saw; "val" is drawn from the others.
+    * ``shared872``: "test" are the 872 shared images in the challenge of 2023 for all subjects, those that came in the
+      first 27 sessions; "val" are the other shared images.
+    * ``shared515``: "test" are the 515 images that all subjects saw three times; "val" are the other shared images.
+    * ``algonauts``: "test" are the images shown in the last three sessions only; "val" is drawn from the others.
+    * ``random``: "test" and "val" are drawn.
 
     Args:
         root: folder with the bucket's ``nsddata``, ``nsddata_betas`` and ``nsddata_stimuli``.

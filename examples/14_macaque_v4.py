@@ -1,4 +1,9 @@
-"""Spikes in macaque V4: which layer, and which place in the image, does each unit read?"""
+"""
+Which layer, and which place in the image, does a unit of V4 read?
+==================================================================
+
+Spikes in macaque V4, in the layout of Cowley et al. (2023).
+"""
 
 import os
 import zipfile
@@ -15,7 +20,8 @@ from brainnet.encode import encode
 from brainnet.ridge import MixedWindowRidgeCV
 from brainnet.store import TokenStore
 
-# 1. A session as it is published (`brainnet datasets cowley_v4` says where): images_<session>.zip in the order of the
+# %%
+# A session as it is published (`brainnet datasets cowley_v4` says where): images_<session>.zip in the order of the
 # responses, and raw_<session>.npy (units, images, repeats). Without it, a simulated subject writes one of 40 units.
 folder, session = Path(os.environ.get("COWLEY_V4", "cowley_v4")), "210325"
 if not (folder / f"avg_{session}.npy").exists():
@@ -33,11 +39,13 @@ if not (folder / f"avg_{session}.npy").exists():
     np.save(folder / f"raw_{session}.npy", raw.transpose(1, 0, 2))
     np.save(folder / f"avg_{session}.npy", np.nanmean(raw, 2).T)
 
-# 2. The reader: a response column is a unit, the mean over its repeats; the ceiling is that of split halves.
+# %%
+# The reader: a response column is a unit, the mean over its repeats; the ceiling is that of split halves.
 data = DATASETS["cowley_v4"](folder, session)
 print(data, data.noise_ceiling_definition, f"mean ceiling {data.noise_ceiling.nanmean():.3f}", sep="\n")
 
-# 3. Layer by layer, beside the null of shuffled responses.
+# %%
+# Layer by layer, beside the null of shuffled responses.
 backbone = build_backbone("expansion:small")
 store = TokenStore.build(backbone, data, grid=(8, 8), progress=False)
 encoding = encode(store, data, controls=["shuffled"], progress=False)
@@ -46,7 +54,8 @@ rows = rows[(rows.score == "r") & (rows.roi == "all")]
 print(rows[["layer", "control", "mean", "low", "high", "ceiling", "ceiling_share"]].round(3).to_string(index=False))
 plot.layers(encoding.table).savefig("v4_layers.png", dpi=110)
 
-# 4. Each unit reads a window of the image: where it lies, and how much of what is explained it explains.
+# %%
+# Each unit reads a window of the image: where it lies, and how much of what is explained it explains.
 train, test = torch.cat([data.splits["train"], data.splits["val"]]), data.splits["test"]
 model = MixedWindowRidgeCV().fit(store.tokens(train).local, data.responses[train])
 found = model.predict(store.tokens(test).local)
@@ -54,4 +63,6 @@ r = torch.tensor([np.corrcoef(a, b)[0, 1] for a, b in zip(found.T, data.response
 print(f"windows: mean test r {r.nanmean():.3f}")
 figure = plot.window_share(model.window_share_, data.space, position=model.position_, width=model.width_)
 figure.savefig("v4_windows.png", dpi=110)
+
+# %%
 # A unit of V4 reads a part of the image; a model of the whole image spends its weights on what the unit cannot see.

@@ -1,4 +1,9 @@
-"""EEG to photographs: when does the brain look like an early layer of a network, and when like a late one?"""
+"""
+When does the brain look like an early layer, and when like a late one?
+=======================================================================
+
+EEG to photographs: encoding and geometry over time, in the layout of THINGS-EEG2.
+"""
 
 import os
 from pathlib import Path
@@ -25,7 +30,8 @@ def standardised(values: torch.Tensor) -> torch.Tensor:
     return (values - values.mean(0)) / values.std(0).clamp(min=1e-6)
 
 
-# 1. THINGS-EEG2 as it is published (`brainnet datasets things_eeg` says where). Without it, four people are planted:
+# %%
+# THINGS-EEG2 as it is published (`brainnet datasets things_eeg` says where). Without it, four people are planted:
 # at 17 sensors layer 1 drives the responses about 100 ms after the photograph appeared, and layer 5 about 300 ms after.
 if not (root / "sub-01").is_dir():
     root, rng, described, paths = Path("planted_eeg"), np.random.default_rng(0), {}, []
@@ -58,19 +64,22 @@ if not (root / "sub-01").is_dir():
             content = {"preprocessed_eeg_data": trials, "ch_names": sensors, "times": times}
             np.save(folder / f"preprocessed_eeg_{part}.npy", content)
 
-# 2. The reader: the mean over presentations; a response column is a sensor at a time.
+# %%
+# The reader: the mean over presentations; a response column is a sensor at a time.
 data = {f"sub-{person:02d}": DATASETS["things_eeg"](root, person) for person in people}
 first = data["sub-01"]
 print(first, first.space, first.noise_ceiling_definition, sep="\n")
 
-# 3. Encoding: each column predicted from a layer, and the course of the scores over time.
+# %%
+# Encoding: each column predicted from a layer, and the course of the scores over time.
 store = TokenStore.build(backbone, first, progress=False)
 encoding = encode(store, first, pool="mean", progress=False)
 best = encoding.fits[next(key for key in encoding.fits if key.layer == "best")]
 r = pearson_r(best.predictions["test"], first.responses[first.splits["test"]])
 plot.time_course(r, first.space, noise_ceiling=first.noise_ceiling).savefig("eeg_encoding.png", dpi=110)
 
-# 4. Geometry over time: an RDM of the test photographs at each time, of each person, beside those of two layers.
+# %%
+# Geometry over time: an RDM of the test photographs at each time, of each person, beside those of two layers.
 test = first.splits["test"]
 layers = RDMs.stack([
     rdm(standardised(store.features(layer, "mean", test)), "correlation", names=[f"layer {layer}"],
@@ -85,3 +94,6 @@ plot.rsa_time(evaluation).savefig("eeg_geometry.png", dpi=110)
 for name, rows in evaluation.table.groupby("model"):
     peak = rows.loc[rows.score.idxmax()]
     print(f"{name}: most alike {1000 * float(peak.time):.0f} ms after the photograph, Spearman {peak.score:.3f}")
+
+# %%
+# The early layer has its peak first and the late layer later, as they were planted.

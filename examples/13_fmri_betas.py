@@ -1,4 +1,9 @@
-"""fMRI betas in the layout of the Natural Scenes Dataset: from the publisher's folder to a map of layers."""
+"""
+How do I map an NSD subject?
+============================
+
+fMRI betas in the layout of the Natural Scenes Dataset: from the publisher's folder to a map of layers.
+"""
 
 from pathlib import Path
 
@@ -18,7 +23,8 @@ from brainnet.plmodel import PLModel
 from brainnet.scores import pearson_r
 from brainnet.store import TokenStore
 
-# 1. A folder as the bucket of NSD holds it. With the real one (`brainnet datasets nsd` says how to get it) leave this
+# %%
+# A folder as the bucket of NSD holds it. With the real one (`brainnet datasets nsd` says how to get it) leave this
 # part out. Here a simulated subject writes one session: 375 images, two trials each, in a slab of 600 voxels whose
 # planted layer rises from left to right. The first 50 images are those that all subjects of NSD share.
 subject = SimulatedSubject(seed=0, n_train=300, n_val=25, n_test=50, radius=20, n_voxels=600)
@@ -50,17 +56,20 @@ for name, labels in {"nsdgeneral": np.ones(600), "prf-visualrois": 1 + np.arange
     image = nibabel.Nifti1Image(labels.reshape(30, 5, 4).astype(np.float32), np.diag([1.8, 1.8, 1.8, 1]))
     nibabel.save(image, root / regions / f"{name}.nii.gz")
 
-# 2. The reader: trials z-scored within their session and averaged, the published split, a ceiling from the repeats.
+# %%
+# The reader: trials z-scored within their session and averaged, the published split, a ceiling from the repeats.
 data = NSD(root, subject=1, space="func1pt8mm", progress=False)
 print(data, data.space, data.noise_ceiling_definition, sep="\n")
 
-# 3. Selectors are trained on the tokens of all layers: a mix of layers, a place and a scale for each voxel.
+# %%
+# Selectors are trained on the tokens of all layers: a mix of layers, a place and a scale for each voxel.
 backbone = build_backbone("expansion:small")
 store = TokenStore.build(backbone, data, progress=False)
 model = PLModel(load_config("demo"), backbone, data=BrainDataModule(data, store, batch_size=96))
-pl.Trainer(max_epochs=25, logger=False, enable_checkpointing=False).fit(model)
+pl.Trainer(max_epochs=25, logger=False, enable_checkpointing=False, enable_progress_bar=False).fit(model)
 
-# 4. The map: layers rise from left to right, as they were planted.
+# %%
+# The map: layers rise from left to right, as they were planted.
 test = data.splits["test"]
 r = pearson_r(model.eval().predict_index(test), data.responses[test])
 selectors = model.get_selectors()
@@ -70,3 +79,6 @@ plot.selectors(selectors, data.space, scores=r, noise_ceiling=data.noise_ceiling
 found = (selectors.layer @ torch.arange(float(len(store.layers)))).numpy()
 print(f"mean test r {r.nanmean():.3f}, noise ceiling {data.noise_ceiling.nanmean():.3f}")
 print(f"planted and found layers agree with r = {np.corrcoef(layer[column], found)[0, 1]:.2f}")
+
+# %%
+# The folder of the publisher is all that the reader needs: the same lines map a real subject.

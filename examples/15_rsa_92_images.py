@@ -1,4 +1,9 @@
-"""RSA with published RDMs: 15 people who saw 92 objects, and which layer of a network has their geometry."""
+"""
+Which layer has the geometry that people share?
+===============================================
+
+RSA with published RDMs: 15 people who saw 92 objects.
+"""
 
 import os
 from pathlib import Path
@@ -13,7 +18,8 @@ from brainnet.dataset import DATASETS
 from brainnet.rsa import RDMs, rdm
 from brainnet.store import TokenStore
 
-# 1. The set as the Algonauts challenge of 2019 publishes it (`brainnet datasets images92` says where): images_92 and
+# %%
+# The set as the Algonauts challenge of 2019 publishes it (`brainnet datasets images92` says where): images_92 and
 # rdms_92. Without it, 15 people are planted whose regions mix the places and channels of an early and of a late layer.
 backbone = build_backbone("expansion:small")
 
@@ -44,14 +50,16 @@ if not (root / "rdms_92").is_dir():
             people.append(rdm(patterns, "correlation").to_square()[0].numpy())
         np.savez(root / f"rdms_92/fmri_{region}_RDMs.npz", Net_RDM=np.stack(people))
 
-# 2. The reader: pictures, and for each region an RDM per person, named by picture.
+# %%
+# The reader: pictures, and for each region an RDM per person, named by picture.
 data = DATASETS["images92"](root)
 print(data)
 for region in data.rdms:
     bounds = data.noise_ceiling(region, "spearman")
     print(f"{region}: noise ceiling, Spearman {bounds.lower:.3f} to {bounds.upper:.3f}")
 
-# 3. One RDM per layer, compared with every person's, with intervals over people and images and corrected p-values.
+# %%
+# One RDM per layer, compared with every person's, with intervals over people and images and corrected p-values.
 store = TokenStore.build(backbone, data.images, progress=False)
 network = RDMs.stack([
     rdm(standardised(store.features(layer, "flatten")), "correlation", names=[layer], conditions=data.image_ids)
@@ -61,4 +69,6 @@ evaluation = data.compare({"expansion": network}, n_permutations=1000)
 columns = ["roi", "layer", "score", "low", "high", "p_corrected", "ceiling_lower", "ceiling_upper"]
 print(evaluation.table[[name for name in columns if name in evaluation.table]].round(3).to_string(index=False))
 plot.rsa_layers(evaluation).savefig("rsa_92.png", dpi=110)
+
+# %%
 # An early layer resembles early visual cortex where it was planted; real objects on white tell early layers little.
