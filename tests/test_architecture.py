@@ -20,7 +20,7 @@ PACKAGE = ROOT / "brainnet"
 # Row by room. A room imports from rows strictly below its own, and from within itself.
 ROWS = {
     "tools": 0,  # the private files at the top: _registry, _checks, _files, _work, _download
-    "tokens": 1, "stimuli": 1, "space": 1, "scores": 1, "selection": 1, "config": 1,
+    "tokens": 1, "stimuli": 1, "space": 1, "scores": 1, "selection": 1, "config": 1, "series": 1,
     "backbone": 2, "store": 2, "model": 2, "ridge": 2, "rsa": 2,
     "features": 3,
     "dataset": 3,  # above backbone: a simulated subject is planted in one

@@ -68,6 +68,8 @@ class ResponseDataset(Dataset):
     settings: Mapping[str, Any] | None = None  # how responses were made of recordings, for the run card
     groups: np.ndarray | None = None
     """(n_images,) the run or session in which each image was shown (first), to leave one out; None where unknown."""
+    blocks: np.ndarray | None = None
+    """(n_images,) the block of each image that a resample draws whole, of a time series; None draws single images."""
 
     def __init__(
         self,
@@ -154,6 +156,23 @@ class ResponseDataset(Dataset):
     def ceiling_of(self, split: str) -> Tensor | None:
         """(n_voxels,) the noise ceiling of a split's images: of "test", or of a further split; None if unknown."""
         return self.noise_ceiling if split == "test" else self.further_ceilings.get(split)
+
+    def blocks_of(self, split: str) -> np.ndarray | None:
+        """(n_images of the split,) the block of each of its images; None draws single images.
+
+        A split of less than two blocks leaves nothing to draw, and single images are drawn, with a warning.
+        """
+        if self.blocks is None or not len(self.splits[split]):
+            return None
+        blocks = self.blocks[self.splits[split].numpy()]
+        if len(np.unique(blocks)) > 1:
+            return blocks
+        warn_once(
+            f"one block {type(self).__name__} {split}",
+            f"{type(self).__name__}: the split {split!r} is a single block of {len(blocks)} images, so that intervals "
+            "and tests draw single images, and are too narrow. Make shorter blocks, or hold out more.",
+        )
+        return None
 
     @property
     def n_voxels(self) -> int:

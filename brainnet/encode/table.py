@@ -29,6 +29,7 @@ from brainnet.scores import (
     summarise,
     versa,
 )
+from brainnet.scores.blocks import block_numbers, multiplicities
 from brainnet.space.maps import save_map
 
 if TYPE_CHECKING:
@@ -175,7 +176,10 @@ class Encoding:
         known = None if start.control == "shuffled" else dataset.ceiling_of(start.split)
         for name, kind in VOXEL_SCORES.items():
             score = SCORES[kind](prediction, response)
-            samples = bootstrap_scores(prediction, response, kind, self.n_resamples, masks, generator=self._generator())
+            samples = bootstrap_scores(
+                prediction, response, kind, self.n_resamples, masks,
+                blocks=dataset.blocks_of(start.split), generator=self._generator(),
+            )  # fmt: skip
             ceiling, floor = self._on_scale(name, torch.full_like(score, torch.nan) if known is None else known)
             share = normalise(score, ceiling, floor).values
             for roi, mask, sample in zip(regions, masks, samples.T, strict=True):
@@ -192,7 +196,8 @@ class Encoding:
         mean, sd = response.double().mean(0), response.double().std(0, correction=0)
         known = response.isfinite().all(0) & prediction.isfinite().all(0) & (sd > 1e-12 * mean.abs())
         p, y = ((x.double() - mean) / sd for x in (prediction, response))
-        draws = torch.randint(len(y), (self.n_resamples, len(y)), generator=self._generator())
+        blocks = block_numbers(self.subjects[start.subject].blocks_of(start.split), len(y))
+        counts = multiplicities(len(y), self.n_resamples, self._generator(), blocks)
         for roi, mask in self.regions(start.subject).items():
             kept = mask & known
             n = int(kept.sum())
@@ -208,7 +213,9 @@ class Encoding:
                     yield replace(row, score=name, mean=versa(*pair))
                     continue
                 whole = summarise(by_image[name])
-                _, low, high = interval(whole.mean, by_image[name][draws].nanmean(1))
+                scored = ~by_image[name].isnan()
+                drawn = counts[:, scored]
+                _, low, high = interval(whole.mean, drawn @ by_image[name][scored].double() / drawn.sum(1))
                 yield replace(row, score=name, mean=whole.mean, low=low, high=high, median=whole.median)
 
     def _on_scale(self, score: str, ceiling: Tensor) -> tuple[Tensor, float]:
@@ -227,6 +234,7 @@ class Encoding:
             self._responses(a, split),
             VOXEL_SCORES[score],
             n_resamples or self.n_resamples,
+            blocks=self.subjects[a.subject].blocks_of(split),
             generator=self._generator(),
         )
 
@@ -234,7 +242,10 @@ class Encoding:
         """Whether each voxel scores above chance, see :func:`brainnet.scores.above_chance`."""
         prediction = self._prediction(key, split, score)
         response = self._responses(key, split)
-        test = above_chance(prediction, response, VOXEL_SCORES[score], n_permutations, generator=self._generator())
+        test = above_chance(
+            prediction, response, VOXEL_SCORES[score], n_permutations,
+            blocks=self.subjects[key.subject].blocks_of(split), generator=self._generator(),
+        )  # fmt: skip
         self.tests[key, split, score] = test
         return test
 

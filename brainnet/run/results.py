@@ -158,6 +158,7 @@ def _score_split(model: PLModel, dataset: ResponseDataset, split: str) -> tuple[
         response.masked_fill(~model.usable, torch.nan),
         n_resamples=1000,
         groups=torch.stack(list(groups.values())),
+        blocks=dataset.blocks_of(split),
         generator=torch.Generator().manual_seed(0),
     )
     for row, samples in zip(means.values(), draws.T, strict=True):

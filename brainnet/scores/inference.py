@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from brainnet.scores.agreement import check_pair, pearson_r, r2
+from brainnet.scores.blocks import block_numbers, multiplicities, orders, swaps
 
 SCORES = {"pearson_r": pearson_r, "r2": r2}
 _ELEMENTS_AT_ONCE = 1 << 22
@@ -51,6 +52,7 @@ def bootstrap_scores(
     n_resamples: int = 1000,
     groups: Any = None,
     *,
+    blocks: Any = None,
     generator: torch.Generator,
 ) -> Tensor:
     """The mean score over voxels in resamples of the images, drawn with replacement; voxels stay as they are.
@@ -61,12 +63,15 @@ def bootstrap_scores(
         n_resamples: number of resamples R.
         groups: (n_groups, n_voxels) bool, for instance ROIs; None is one group of all voxels. Voxels without a score
             (constant, NaN) are left out.
+        blocks: (n_images,) label of the block of each image, for volumes of a time series: whole blocks are drawn, as
+            :func:`brainnet.series.block_labels` makes them. None draws each image on its own.
         generator: a seeded CPU generator; two models get paired intervals from two generators with the same seed.
 
     Returns:
         (n_resamples, n_groups) float64; see :func:`interval`.
 
-    Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    Reference: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13; Kuensch (1989), Annals of
+    Statistics 17, 1217-1241 (blocks).
 
     >>> seeded = torch.Generator().manual_seed(0)
     >>> response = torch.randn(50, 3, generator=seeded)
@@ -81,7 +86,7 @@ def bootstrap_scores(
     if groups.ndim != 2 or groups.shape[1] != n_voxels:
         raise ValueError(f"groups must be (n_groups, {n_voxels}) bool, got {tuple(groups.shape)}.")
     groups = (groups.to(scored.device) & scored).double()
-    weights = _multiplicities(n_images, n_resamples, generator).to(response.device)
+    weights = multiplicities(n_images, n_resamples, generator, block_numbers(blocks, n_images)).to(response.device)
     total, count = (response.new_zeros(n_resamples, len(groups), dtype=torch.float64) for _ in range(2))
     for voxels in _batches(n_voxels, n_images + n_resamples):
         value = _weighted_score(score, prediction[:, voxels], response[:, voxels], weights)
@@ -117,18 +122,23 @@ def above_chance(
     score: str = "pearson_r",
     n_permutations: int = 1000,
     *,
+    blocks: Any = None,
     generator: torch.Generator,
 ) -> VoxelTest:
     """Whether each voxel scores above chance: one-sided permutation test over images.
 
     The images of the responses are shuffled against the predictions, alike for all voxels. Valid for images that are
-    exchangeable (separate stimuli); a time series needs blocks instead.
+    exchangeable (separate stimuli). Volumes of a time series are not: neighbours are alike, and without ``blocks`` a
+    fifth and more of pure noise is called significant at .05.
 
     Args:
         prediction, response: (n_images, n_voxels), of images the model was not trained on.
         score: "pearson_r" or "r2".
         n_permutations: ``p`` and ``p_max`` are at least 1 / (n_permutations + 1): below 19 no voxel can reach .05.
             ``p_fdr`` compares voxels with the permutations of all voxels, so 1,000 are enough for a whole brain.
+        blocks: (n_images,) label of the block of each image, see :func:`brainnet.series.block_labels`: whole blocks are
+            laid in a new order. They should be several times as long as responses stay alike, and seven or more: five
+            blocks have 120 orders. None shuffles single images.
         generator: a seeded CPU generator.
 
     Reference: Nichols and Holmes (2002), Human Brain Mapping 15, 1-25 (max-stat); Storey and Tibshirani (2003), PNAS
@@ -148,13 +158,13 @@ def above_chance(
             "decides that no voxel is significant at .05. Take 19 or more.",
             stacklevel=2,
         )
-    orders = torch.stack([torch.randperm(len(response), generator=generator) for _ in range(n_permutations)])
-    orders = orders.to(response.device)
+    shuffled = orders(len(response), n_permutations, generator, block_numbers(blocks, len(response)))
+    shuffled = shuffled.to(response.device)
 
     def null(voxels: slice) -> Tensor:
         p, y = prediction[:, voxels].double(), response[:, voxels].double()
         p, y = p - p.mean(0), y - y.mean(0)
-        product = torch.stack([(p * y[order]).sum(0) for order in orders])
+        product = torch.stack([(p * y[order]).sum(0) for order in shuffled])
         if score == "pearson_r":
             norm = (p.square().sum(0) * y.square().sum(0)).sqrt()
             return torch.where(norm > 0, product / norm, 0.0)
@@ -180,6 +190,7 @@ def paired_difference(
     n_resamples: int = 1000,
     level: float = 0.95,
     *,
+    blocks: Any = None,
     generator: torch.Generator,
 ) -> PairedDifference:
     """Whether model a scores better than model b on the same images, per voxel and on average.
@@ -194,6 +205,8 @@ def paired_difference(
         score: "pearson_r" or "r2".
         n_resamples: swaps, and bootstrap resamples.
         level: of the interval.
+        blocks: (n_images,) label of the block of each image, for volumes of a time series: predictions of a whole block
+            are swapped, and whole blocks resampled. None takes each image on its own.
         generator: a seeded CPU generator.
 
     >>> seeded = torch.Generator().manual_seed(0)
@@ -207,7 +220,8 @@ def paired_difference(
     _check_score(score)
     n_images = len(response)
     score_a, score_b = SCORES[score](a, response), SCORES[score](b, response)
-    swaps = torch.randint(0, 2, (n_resamples, n_images), generator=generator).to(response.device).double()
+    numbers = block_numbers(blocks, n_images)
+    swapped_at = swaps(n_images, n_resamples, generator, numbers).to(response.device).double()
 
     def null(voxels: slice) -> Tensor:
         y = response[:, voxels].double()
@@ -216,12 +230,12 @@ def paired_difference(
         if score == "r2":
             # errors against the raw response: offsets count
             errors = [(response[:, voxels].double() - p).square() for p in pair]
-            gap = (errors[0] - errors[1]).sum(0) - 2 * swaps @ (errors[0] - errors[1])
+            gap = (errors[0] - errors[1]).sum(0) - 2 * swapped_at @ (errors[0] - errors[1])
             return -gap / y.square().sum(0)
         first, second = (_standardise(p) for p in pair)
         sums = []
         for value in (second - first, second.square() - first.square(), (second - first) * y):
-            sums.append(swaps @ value)
+            sums.append(swapped_at @ value)
         both = ((first + second).sum(0), (first.square() + second.square()).sum(0), ((first + second) * y).sum(0))
         ones = (first.sum(0), first.square().sum(0), (first * y).sum(0))
         swapped = [start + moved for start, moved in zip(ones, sums, strict=True)]
@@ -236,7 +250,9 @@ def paired_difference(
     seed = int(torch.randint(0, 2**62, (1,), generator=generator))
     both_scored = ~(score_a - score_b).isnan()[None]  # the interval is of the mean over the same voxels
     samples = [
-        bootstrap_scores(p, response, score, n_resamples, both_scored, generator=torch.Generator().manual_seed(seed))
+        bootstrap_scores(
+            p, response, score, n_resamples, both_scored, blocks=blocks, generator=torch.Generator().manual_seed(seed)
+        )
         for p in (a, b)
     ]
     mean = (score_a - score_b).nanmean().item()
@@ -368,14 +384,6 @@ def _weighted_score(score: str, prediction: Tensor, response: Tensor, weights: T
 def _standardise(x: Tensor) -> Tensor:
     centred = x - x.mean(0)
     return torch.nan_to_num(centred / centred.square().mean(0).sqrt())
-
-
-def _multiplicities(n_images: int, n_resamples: int, generator: torch.Generator) -> Tensor:
-    """(n_resamples, n_images) float64: how often each image is drawn; rows sum to n_images."""
-    drawn = torch.randint(0, n_images, (n_resamples, n_images), generator=generator)
-    return torch.zeros(n_resamples, n_images, dtype=torch.float64).scatter_add_(
-        1, drawn, torch.ones(1, dtype=torch.float64).expand_as(drawn)
-    )
 
 
 def _batches(n_voxels: int, rows_per_voxel: int):

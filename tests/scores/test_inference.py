@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from brainnet import scores
-from brainnet.scores.inference import _multiplicities
+from brainnet.scores.blocks import multiplicities
 
 
 def noise(rng, *shape):
@@ -20,7 +20,7 @@ def test_bootstrap_equals_a_loop_over_resampled_images(rng, score):
     response[:, 4] = 1.0  # no score: in no mean
     groups = torch.tensor([[1, 1, 0, 0, 0], [0, 1, 1, 1, 1]], dtype=torch.bool)
     found = scores.bootstrap_scores(prediction, response, score, 30, groups, generator=torch.Generator().manual_seed(5))
-    weights = _multiplicities(20, 30, torch.Generator().manual_seed(5))
+    weights = multiplicities(20, 30, torch.Generator().manual_seed(5))
     for resample, counts in enumerate(weights):
         drawn = torch.arange(20).repeat_interleave(counts.long())
         value = scores.SCORES[score](prediction[drawn], response[drawn])
