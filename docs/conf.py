@@ -60,7 +60,6 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("brainnet",),
-    "reference_url": {"brainnet": None},
     "log_level": {"backreference_missing": "info"},
     "remove_config_comments": True,
     "show_signature": False,

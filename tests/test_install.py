@@ -1,4 +1,4 @@
-"""An installed wheel does what a checkout does: every command line of the README, in a folder far from any checkout.
+"""An installed wheel does what a checkout does: the README's command lines and more, in a folder far from any checkout.
 
 Packages that brainnet needs are those of the running environment; only brainnet itself is built and installed anew.
 """
@@ -20,7 +20,11 @@ from tests.toy_files import N_SUBJECTS, shell_lines, smaller, write_toy_files
 ROOT = Path(__file__).resolve().parents[1]
 FURTHER = ["brainnet demo --out demo", "brainnet demo --shuffled", "brainnet plot run", "brainnet fit --keys",
            "brainnet page demo demo_shuffled --out both.html", "brainnet report demo encoding",
-           "brainnet backbones", "brainnet backbones timm --like dinov2", "brainnet datasets"]  # fmt: skip
+           "brainnet backbones timm --like dinov2",
+           "brainnet extract images/ --backbone expansion:small --out features",
+           "brainnet rsa time meg.npz --span -0.1 0.9 --model rdms/rdms.npz",
+           "brainnet searchlight group maps/sub-* --out group", "brainnet runs rerun rdms --out rdms_again",
+]  # fmt: skip
 
 pytestmark = pytest.mark.slow
 

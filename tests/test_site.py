@@ -1,0 +1,94 @@
+"""The site's pages: each has an example, links lead somewhere, and what is made from the package says all of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.toy_pages import DOCS, blocks_of, run_page, written_pages
+
+ROOT = DOCS.parent
+PAGES = written_pages()
+NAMES = [path.relative_to(DOCS).as_posix() for path in PAGES]
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The modules that make pages."""
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    import api_pages
+    import made_pages
+
+    return api_pages, made_pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_page_has_an_example(page):
+    text = page.read_text()
+    assert blocks_of(text) or "```{include}" in text
+    for kind, code in blocks_of(text):
+        if kind == "python":
+            compile(code, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_to_a_file(page):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text()):
+        name = os.path.normpath(page.parent.relative_to(DOCS) / target)
+        if name.startswith("gallery/"):
+            assert (ROOT / "examples" / Path(name).name).with_suffix(".py").exists() or name.endswith("index.rst"), (
+                target
+            )
+        elif not name.startswith("generated/"):
+            assert (DOCS / name).exists(), target
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = {"index.md"}
+    for page in PAGES:
+        for toc in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            for line in toc.splitlines():
+                if line and not line.startswith(":"):
+                    listed.add((page.parent.relative_to(DOCS) / f"{line.strip()}.md").as_posix())
+    assert [name for name in NAMES if name not in listed] == []
+
+
+def test_every_command_has_a_page_with_its_options(made):
+    texts = made[1].command_texts()
+    assert {"brainnet fit", "brainnet rsa compare", "brainnet searchlight group"} <= set(texts)
+    for option in ("--config", "--resume", "--page"):
+        assert f"`{option}`" in texts["brainnet fit"]
+    assert "[cyan]" not in "".join(texts.values())  # markup of the terminal
+
+
+def test_every_setting_is_listed(made):
+    from brainnet.config import config_keys
+
+    text = made[1].settings()
+    assert [key for key in config_keys() if f"`{key}`" not in text] == []
+
+
+def test_every_public_name_has_a_page_that_files_can_tell_apart(made):
+    import brainnet.rsa
+
+    pages = made[0].pages()
+    assert {f"api/brainnet.rsa.{name}.rst" for name in brainnet.rsa.__all__ if name != "RDMs"} <= set(pages)
+    assert len({name.lower() for name in pages}) == len(pages)
+    assert "brainnet.rsa.noise_ceiling" in made[0].aliases().values()
+
+
+def test_names_of_two_things_stand_for_neither(made):
+    assert "NoiseCeiling" not in made[0].aliases()  # of voxels in scores, of RDMs in rsa
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_page_runs(page, tmp_path):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "BRAINNET_HOME": str(tmp_path / "home"), "MPLBACKEND": "agg"}
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    run_page(page, folder, sys.executable, env)
