@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -360,4 +360,7 @@ def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:
     taken = options_of(BACKBONES.factory(cfg.BACKBONE.NAME)) or ()
     if cfg.BACKBONE.PRECISION != "fp32" and (cfg.BACKBONE.PRECISION != "auto" or "precision" in taken):
         options["precision"] = cfg.BACKBONE.PRECISION
-    return build_adjusted(cfg.BACKBONE.NAME, **options)
+    backbone = build_adjusted(cfg.BACKBONE.NAME, **options)
+    with suppress(AttributeError):  # an object that has no room for it
+        backbone.built_from = cfg.BACKBONE.NAME
+    return backbone

@@ -31,6 +31,7 @@ from brainnet.plmodel.field import FieldRidge, fit_field
 from brainnet.plmodel.graph import GraphedObjective
 from brainnet.plmodel.ridge_start import start_from_ridge
 from brainnet.plmodel.scoring import VoxelScores, share_of_ceiling
+from brainnet.plmodel.travelling import Travels
 from brainnet.scores import normalise
 from brainnet.tokens import Preprocessing, Tokens, TokenTransform
 
@@ -40,7 +41,7 @@ LAST_LR = 0.1  # of the step size, at the end of OPTIMIZER.DECAY_LAST
 STUCK = 0.25  # share of voxels at the border that is no map: trainings that find anything have a percent or none
 
 
-class PLModel(BasePLModel):
+class PLModel(Travels, BasePLModel):
     """A read-out over a backbone's tokens, ready for ``pl.Trainer().fit``.
 
     Args:
