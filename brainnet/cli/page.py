@@ -29,10 +29,11 @@ def page(
         ),
     ] = None,
     atlas: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             help="File of an atlas whose regions are outlined as well: .annot, .mgz, .label.gii, .dlabel.nii or a "
-            "volume. Repeat the option for several."
+            "volume. Behind =, patterns of the regions that are wanted. Repeat the option for several.",
+            metavar="FILE[=PATTERNS]",
         ),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,

@@ -68,9 +68,12 @@ Method = Annotated[
     str | None, typer.Option(help="Method of an encoding. Default: the first one.", rich_help_panel=MODELS)
 ]
 AtlasFile = Annotated[
-    Path | None,
-    typer.Option(help="Of an RSA: surface atlas whose areas are called as its regions.", rich_help_panel=MODELS),
-]
+    str | None,
+    typer.Option(
+        help="Of an RSA: surface atlas whose areas are called as its regions.", rich_help_panel=MODELS,
+        metavar="FILE[=PATTERNS]",
+    ),
+]  # fmt: skip
 Alpha = Annotated[
     float, typer.Option(min=0, max=1, help="Level of the corrected p of a best model.", rich_help_panel=MODELS)
 ]

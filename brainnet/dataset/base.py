@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from brainnet._checks import check_word, warn_once
+from brainnet._checks import warn_once
 from brainnet._registry import Registry, options_of
 from brainnet.dataset.about import About
 from brainnet.dataset.rdm_sets import RDMSet
-from brainnet.rsa.create import rdm
 from brainnet.rsa.rdms import RDMs
 from brainnet.scores import usable_voxels
 from brainnet.space import BrainSpace
@@ -229,27 +228,45 @@ class ResponseDataset(Dataset):
         Saved as a file of a subject, in a folder with those of the others, it is what ``brainnet rsa time`` reads.
 
         Args:
-            metric: a distance, see ``rsa.DISTANCES``.
+            metric: a distance, see ``rsa.DISTANCES``. "decoding" and "crossnobis" are of single trials, see
+                :meth:`single_trials`, left out by their runs; where runs are not known, the presentations of each image
+                are dealt into five parts.
             rows: the images: a split, or rows.
             sensors: names of those that make the pattern; None takes all.
             **options: of the distance.
 
         Raises:
-            ValueError: columns that are no sensors at times, an unknown split or sensor, a response that is missing.
+            ValueError: columns that are no sensors at times, an unknown split or sensor, a response that is missing, or
+                single trials that are asked for and not there.
         """
-        if isinstance(rows, str):
-            check_word("split", rows, self.splits)
-            rows = self.splits[rows]
-        rows = torch.as_tensor(rows)
-        values = self.space.to_sensors(self.responses[rows])  # (n_images, n_sensors, n_times)
-        if sensors is not None:
-            for name in sensors:
-                check_word("sensor", name, self.space.sensor_names)
-            values = values[:, [self.space.sensor_names.index(name) for name in sensors]]
-        conditions = [self.image_ids[row] for row in rows.tolist()]
-        found = rdm(values.movedim(2, 0), metric, conditions=conditions, **options)
-        times = tuple(f"{round(second, 6):g}" for second in self.space.time_points.tolist())
-        return RDMs(found.values, metric, times, found.conditions, {"time": times})
+        from brainnet.dataset.over_time import rdms_over_time
+
+        return rdms_over_time(self, metric, rows, sensors, **options)
+
+    def single_trials(self, rows: Tensor) -> tuple[Tensor, list[str], Sequence[Any] | None]:
+        """Every presentation of some images, for distances that need them.
+
+        Args:
+            rows: of the images.
+
+        Returns:
+            values: (n_trials, n_voxels).
+            labels: the image id of each trial.
+            runs: the session or run of each, None where these are not known.
+
+        Raises:
+            ValueError: single trials were not kept, and cannot be read again.
+        """
+        trials = getattr(self, "trials", None)
+        if getattr(trials, "repeats", None) is None:
+            raise ValueError(
+                f"{type(self).__name__} keeps no single trials, which decoding and crossnobis need. Of the means over "
+                'trials there is "correlation", for instance.'
+            )
+        values, labels, runs = trials.single_trials()
+        wanted = {self.image_ids[row] for row in rows.tolist()}
+        place = [i for i, label in enumerate(labels) if label in wanted]
+        return values[place], [labels[i] for i in place], None if runs is None else [runs[i] for i in place]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not -len(self) <= index < len(self):

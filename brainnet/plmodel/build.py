@@ -25,7 +25,7 @@ from brainnet.config import config_keys, get_cfg_defaults, parse_config
 from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.dataset.rdm_sets import holds_rdms
 from brainnet.model import READOUTS
-from brainnet.space import Atlas, BrainSpace, read_atlas
+from brainnet.space import BrainSpace, read_areas
 from brainnet.tokens import TokenTransform
 
 log = logging.getLogger(__name__)
@@ -292,23 +292,15 @@ def build_dataset(cfg: CfgNode, backbone: Any = None) -> ResponseDataset:
             raise ValueError(f"{what} takes no DATASET.{key}; leave it out.")
     if planted(cfg) and "backbone" not in options:
         options["backbone"] = build_backbone_of(cfg) if backbone is None else backbone
-    atlases = [_read_atlas(str(given)) for given in cfg.DATASET.ATLASES]  # before the data, which may take long
+    atlases = []
+    for given in cfg.DATASET.ATLASES:  # before the data, which may take long
+        with _of_setting(f"DATASET.ATLASES {given!r}"):
+            atlases.append(read_areas(given))
     dataset = make(cfg.DATASET.DATA_DIR, cfg.SEED, **options)
     for given, (atlas, areas) in zip(cfg.DATASET.ATLASES, atlases, strict=True):
         with _of_setting(f"DATASET.ATLASES {given!r}"):
             dataset.space = dataset.space.with_atlas(atlas, areas)
     return dataset.shuffled(seed=cfg.SEED) if cfg.DATASET.SHUFFLED else dataset
-
-
-def _read_atlas(given: str) -> tuple[Atlas, list[str]]:
-    """The atlas of one entry of ``DATASET.ATLASES``, a file, and the patterns of names after its "="."""
-    file, _, areas = given.partition("=")
-    patterns = areas.split(",") if areas else ["*"]
-    with _of_setting(f"DATASET.ATLASES {given!r}"):
-        atlas = read_atlas(file)
-        for pattern in patterns:
-            atlas.find(pattern)  # refuses a name that no area has
-    return atlas, patterns
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from brainnet._files import reading, slug
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, FitKey
 from brainnet.plot.scene import Scene
 from brainnet.rsa import SearchlightMaps
-from brainnet.space import BrainSpace, read_atlas, surface_space
+from brainnet.space import BrainSpace, read_areas, surface_space
 
 R = "r_test"
 
@@ -70,7 +70,8 @@ def draw_best_models(
         out: folder of the figures; by default ``folder``.
         groups: model -> group.
         scene: a surface by its name, or a :class:`~brainnet.plot.scene.Scene`; None is the flat map, or slices.
-        atlas: of an RSA: a file whose areas are called as its regions, on which ``best_model`` is painted.
+        atlas: of an RSA: a file, or "FILE=PATTERNS", whose areas are called as its regions, on which ``best_model`` is
+            painted.
         method: of an encoding: the method by which networks are compared; by default the first of its table.
         alpha: level of the corrected p.
         least_ceiling: noise ceiling below which a voxel has no best model.
@@ -181,11 +182,11 @@ def voxel_scores(folder: Path, keys: Sequence[FitKey]) -> Scored | None:
 
 def _space_of(atlas: str | Path) -> BrainSpace:
     """The mesh of an atlas, with its areas as regions."""
-    found = read_atlas(atlas)
+    found, areas = read_areas(atlas)
     if found.labels.mesh is None:
         raise ValueError(f"{atlas} is no atlas of a mesh: give one of a surface.")
     n = len(found.labels.values)
-    masks = found.masks(surface_space(torch.arange(n), found.labels.mesh))
+    masks = found.masks(surface_space(torch.arange(n), found.labels.mesh), areas)
     return surface_space(
         torch.arange(n), found.labels.mesh, {name.rpartition(".")[2]: mask for name, mask in masks.items()}
     )

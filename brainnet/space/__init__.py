@@ -4,7 +4,7 @@
 NIfTI and GIfTI files; ``read_atlas`` and ``read_map`` read what others have published on the same places.
 """
 
-from brainnet.space.atlases import Atlas, read_atlas
+from brainnet.space.atlases import Atlas, read_areas, read_atlas
 from brainnet.space.brain_maps import BrainMap, read_map
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.space.exchange import read_maps, save_maps
@@ -50,6 +50,7 @@ __all__ = [
     "load_maps",
     "Atlas",
     "BrainMap",
+    "read_areas",
     "read_atlas",
     "read_map",
     "load_patterns",

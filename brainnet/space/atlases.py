@@ -140,6 +140,25 @@ def read_atlas(
     return Atlas(name, placed(labels, len(halves[0][0]), mesh, path.name), areas)
 
 
+def read_areas(given: str | os.PathLike) -> tuple[Atlas, list[str]]:
+    """The atlas that "FILE" or "FILE=PATTERNS" names, and the patterns of areas that are wanted, "*" for all.
+
+    Args:
+        given: as ``--atlas`` is written, "lh.wang15_mplbl.mgz=V1*,hV4" for instance.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_atlas`, or a pattern that no area is like.
+    """
+    file, _, patterns = str(given).rpartition("=")
+    if not file or len(Path(patterns).parts) > 1 or Path(given).is_file():  # the sign is part of a name
+        file, patterns = str(given), ""
+    atlas = read_atlas(file)
+    areas = [pattern.strip() for pattern in patterns.split(",")] if patterns else ["*"]
+    for pattern in areas:
+        atlas.find(pattern)  # refuses a name that no area has
+    return atlas, areas
+
+
 def _half(path: Path, side: str) -> tuple[np.ndarray, dict[int, str]]:
     if path.suffix == ".annot":
         return read_annot(path)

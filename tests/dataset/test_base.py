@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from brainnet import _checks
+from brainnet.dataset import conditions
 from brainnet.dataset.base import ResponseDataset, random_splits
+from brainnet.rsa import rdm
 from brainnet.space import BrainSpace, sensor_space
 from brainnet.tokens import Preprocessing
 
@@ -182,3 +184,26 @@ def test_rdms_over_time_are_of_the_pattern_over_sensors():
         data.rdms_over_time(rows="tset")
     with pytest.raises(ValueError, match="'Qz'.*Known: Oz"):
         data.rdms_over_time(sensors=["Qz"])
+
+
+def test_rdms_over_time_by_decoding_and_crossnobis_are_of_single_trials(rng):
+    n_trials, times = 60, [0.0, 0.1]
+    ids, runs = [f"i{k % 4}" for k in range(n_trials)], [k // 12 for k in range(n_trials)]
+    trials = torch.randn(n_trials, 3, 2, generator=rng)
+    trials[torch.arange(n_trials) % 4 == 1, :, 1] += 6  # image i1 differs at the second time only
+    found = conditions(trials.reshape(n_trials, 6), ids, runs=runs, standardize=False, keep=True)
+    data = ResponseDataset(found.ids, found.responses, sensor_space(["Oz", "Pz", "Cz"], times), {"train": range(4)})
+    with pytest.raises(ValueError, match="single trials"):
+        data.rdms_over_time("decoding", rows="train")
+    data.trials = found
+    for metric in ("decoding", "crossnobis"):
+        course = data.rdms_over_time(metric, rows=[3, 1, 0])
+        assert (course.conditions, course.axes) == (("i3", "i1", "i0"), {"time": ("0", "0.1")})
+        of_images = [k for k in range(n_trials) if k % 4 in (0, 1, 3)]
+        labels, of_runs = [ids[k] for k in of_images], [runs[k] for k in of_images]
+        expected = rdm(trials[of_images].movedim(2, 0), metric, labels=labels, runs=of_runs)  # i0, i1, i3
+        square = expected.to_square()[:, [2, 1, 0]][:, :, [2, 1, 0]]
+        torch.testing.assert_close(course.to_square(), square)
+    accuracy = data.rdms_over_time("decoding", rows="train").to_square()
+    assert accuracy[1, 1, 0] > 0.95
+    assert accuracy[0, 1, 0] < 0.75

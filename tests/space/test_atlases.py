@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.space import BrainSpace, read_atlas, surface_space
+from brainnet.space import BrainSpace, read_areas, read_atlas, surface_space
 from brainnet.space.atlases import read_names
 from tests.space.test_brain_maps import write_cifti, write_gifti, write_mgz
 
@@ -180,3 +180,17 @@ def test_the_published_maps_have_the_known_areas(test_data):
     assert bool((torch.stack(list(coarse.rois.values())).sum(0) <= 1).all())
     v1 = space.rois["Benson2014.V1"]
     assert float((v1 & space.roi("Wang2015.V1*")).sum() / v1.sum()) > 0.5
+
+
+def test_a_file_and_patterns_in_one_text_also_where_its_folder_has_the_sign(tmp_path):
+    folder = tmp_path / "run=1, a"
+    folder.mkdir()
+    for side in ("lh", "rh"):
+        write_mgz(folder / f"{side}.wang15_mplbl.v1_0.mgz", labels(_1=[4], _2=[5]))
+    file = folder / "lh.wang15_mplbl.v1_0.mgz"
+    for given, areas in ((file, ["*"]), (f"{file}=V1*", ["V1*"]), (f"{file}=V1v, V1d", ["V1v", "V1d"])):
+        assert read_areas(given)[1] == areas
+    with pytest.raises(ValueError, match="'V9'"):
+        read_areas(f"{file}=V1*,V9")
+    with pytest.raises(FileNotFoundError, match=r"lh\.other\.mgz"):
+        read_areas(folder / "lh.other.mgz")

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from brainnet._checks import check_word
 from brainnet.dataset.about import About, Download
@@ -151,6 +153,19 @@ class ThingsEEG(ResponseDataset):
         """The person in ``data_dir``; the options are those of :class:`ThingsEEG`."""
         return cls(data_dir, subject, version=version, sensors=sensors, window=window, average=average, images=images,
                    val=val, seed=seed)  # fmt: skip
+
+    def single_trials(self, rows: Tensor) -> tuple[Tensor, list[str], None]:
+        """Every presentation of some of the test images, read again, see :meth:`ResponseDataset.single_trials`.
+
+        The published trials of version 2 say nothing of the sessions that they are from.
+        """
+        tested = {row: place for place, row in enumerate(self.splits["test"].tolist())}
+        other = next((row for row in rows.tolist() if row not in tested), None)
+        if other is not None:
+            raise ValueError(f"single trials are of the test images; {self.image_ids[other]!r} is none of them.")
+        trials = self.test_trials()[[tested[row] for row in rows.tolist()]]
+        labels = [self.image_ids[row] for row in rows.tolist() for _ in range(trials.shape[1])]
+        return torch.from_numpy(trials.reshape(len(labels), -1)), labels, None
 
     def test_trials(self) -> np.ndarray:
         """Every presentation of the test images, read again: (n_images, n_repeats, n_sensors, n_times) float32.

@@ -14,6 +14,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from brainnet._files import reading
 from brainnet._work import progress as show_progress
@@ -122,7 +124,8 @@ class ThingsMEG(ResponseDataset):
             raise ValueError(f"{table} has trials of type {odd[0]!r}; expected {', '.join(KINDS)}.")
         path = self.root / f"derivatives/preprocessed/preprocessed_P{subject}-epo.fif"
         epochs = _open(path, table, columns["image_path"])
-        kept = Kept.of(epochs.ch_names, epochs.times, sensors, window, average)
+        self._epochs, self._columns = (path, table), columns
+        kept = self._kept = Kept.of(epochs.ch_names, epochs.times, sensors, window, average)
         file_of = {Path(file).stem: file for file in (PureWindowsPath(one).name for one in columns["image_path"])}
         names = [PureWindowsPath(one).stem for one in columns["image_path"]]
         shown = kinds != "catch"
@@ -167,6 +170,23 @@ class ThingsMEG(ResponseDataset):
         """The person in ``data_dir``; the options are those of :class:`ThingsMEG`."""
         return cls(data_dir, subject, sensors=sensors, window=window, average=average, zero_shot=zero_shot,
                    images=images, val=val, seed=seed)  # fmt: skip
+
+    def single_trials(self, rows: Tensor) -> tuple[Tensor, list[str], list[str] | None]:
+        """Every epoch of some pictures, read again, see :meth:`ResponseDataset.single_trials`.
+
+        The runs are the sessions, where the table names two or more.
+        """
+        (path, table), columns = self._epochs, self._columns
+        wanted = {self.image_ids[row] for row in rows.tolist()}
+        names = [PureWindowsPath(one).stem for one in columns["image_path"]]
+        real = [kind != "catch" for kind in columns["trial_type"]]
+        shown = np.array([name in wanted and is_real for name, is_real in zip(names, real, strict=True)])
+        check_memory(0, self.n_voxels, int(shown.sum()))
+        epochs = _open(path, table, columns["image_path"])
+        values = np.concatenate(list(_blocks(epochs, path, shown, self._kept, progress=False)))
+        sessions = columns.get("session_nr", [])
+        runs = [sessions[trial] for trial in np.flatnonzero(shown)] if len(set(sessions)) > 1 else None
+        return torch.from_numpy(values), [names[trial] for trial in np.flatnonzero(shown)], runs
 
 
 def _open(path: Path, table: Path, shown: Sequence[str]) -> Any:

@@ -15,7 +15,7 @@ from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
 from brainnet.run.page.scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, scenes_of
 from brainnet.run.predicted_maps import MOST_IMAGES, with_predicted
-from brainnet.space import Atlas, read_atlas
+from brainnet.space import Atlas, read_areas
 from brainnet.stimuli import Images
 
 NAME = "page.html"  # beside the results of a run
@@ -57,7 +57,8 @@ def page_text(
         surface: "pial", "inflated" or "flat", what is shown first.
         images: pictures on which windows are drawn; of a fit they are predicted as well: a slider shows the predicted
             map of each, and each voxel those of its highest predicted responses. The first 48 are taken.
-        atlases: files of further regions to outline, see :func:`brainnet.space.read_atlas`.
+        atlases: files of further regions to outline, "FILE" or "FILE=V1*,hV4" for some of its areas, see
+            :func:`brainnet.space.read_areas`.
         progress: show a progress bar over the images.
 
     Raises:
@@ -66,7 +67,7 @@ def page_text(
     """
     from brainnet import plot
 
-    read = [read_atlas(path) for path in atlases]
+    read = [read_areas(given) for given in atlases]
     scenes = []
     for run in runs:
         of_run = scenes_of(run)
@@ -80,8 +81,8 @@ def page_text(
     return plot.page(*scenes, surface=surface)
 
 
-def _with_atlas(scene: PageRun, atlas: Atlas) -> PageRun:
-    return replace(scene, space=scene.space.with_atlas(atlas))
+def _with_atlas(scene: PageRun, given: tuple[Atlas, list[str]]) -> PageRun:
+    return replace(scene, space=scene.space.with_atlas(*given))
 
 
 def _with_differences(first: PageRun, second: PageRun) -> PageRun:

@@ -226,6 +226,25 @@ def test_a_planted_map_of_layers_over_time_is_found_again(course):
     assert agrees.float().mean() >= 0.9  # 20 test images: a sensor may be unsure
 
 
+def test_geometry_by_crossnobis_is_of_the_presentations_read_again(course):
+    data, _ = course
+    found = data.rdms_over_time("crossnobis")
+    trials = torch.from_numpy(data.test_trials())  # (n_images, n_repeats, n_sensors, n_times)
+    n = min(5, trials.shape[1])
+    parts = torch.stack([trials[:, k::n].mean(1) for k in range(n)])  # (n, n_images, n_sensors, n_times)
+    expected = torch.zeros(len(trials), len(trials), trials.shape[3])
+    for a in range(n):
+        for b in range(n):
+            if a != b:
+                one, other = (x[:, None] - x[None] for x in (parts[a], parts[b]))
+                expected += (one * other).mean(2) / (n * (n - 1))
+    got = found.to_square().movedim(0, 2)
+    scale = (got.flatten() @ expected.flatten()) / expected.square().sum()  # whatever the convention of the mean
+    torch.testing.assert_close(got, scale * expected, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="test images"):
+        data.rdms_over_time("crossnobis", rows="train")
+
+
 def test_geometry_over_time_follows_the_planted_layers(course, tmp_path):
     data, store = course
     data.rdms_over_time().save(tmp_path / "sub-01.npz")

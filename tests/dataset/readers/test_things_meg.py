@@ -98,6 +98,22 @@ def test_sensors_by_pattern_windows_and_means_of_samples(planted):
         read(root, sensors=["MLF*"])
 
 
+def test_single_epochs_are_read_again(planted):
+    root, shown, epochs = planted
+    data = read(root)
+    rows = data.splits["test"][:2]
+    values, labels, runs = data.single_trials(rows)
+    ours = np.isin(shown, [f"{data.image_ids[row]}.jpg" for row in rows])
+    assert labels == [name.removesuffix(".jpg") for name in shown[ours]]
+    np.testing.assert_allclose(values, epochs[ours].reshape(2 * REPEATS, -1), atol=1e-6)
+    assert runs is None  # one session
+    assert data.rdms_over_time("decoding", rows=rows).values.shape == (len(TIMES), 1)
+    table = root / "sourcedata/sample_attributes_P1.csv"
+    first, *lines = table.read_text().splitlines()
+    table.write_text("\n".join([first, *(f"{1 + k % 2}{line[1:]}" for k, line in enumerate(lines))]))
+    assert read(root).single_trials(rows)[2] == [str(1 + trial % 2) for trial in np.flatnonzero(ours)]
+
+
 def test_objects_of_test_pictures_can_be_left_out(planted):
     data = read(planted[0], zero_shot=True, val=2)
     used = np.concatenate([data.splits["train"], data.splits["val"]])

@@ -1,5 +1,6 @@
 """Pages of run folders, one and two."""
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -73,3 +74,20 @@ def test_runs_of_two_kinds_stand_side_by_side(mapped, tmp_path):
     text = page.write_page([mapped[0], tmp_path / "light"], tmp_path / "a.html").read_text(encoding="utf-8")
     assert "Best model" in text
     assert "Channels" in text
+
+
+def test_an_atlas_gives_the_areas_that_its_patterns_name(tmp_path, monkeypatch):
+    values = np.zeros(10_242, np.float32)
+    values[:10], values[10:20] = 1, 2
+    for side in ("lh", "rh"):
+        nibabel.save(nibabel.MGHImage(values[:, None, None], np.eye(4)), tmp_path / f"{side}.wang15_mplbl.mgz")
+    space = surface_space(torch.arange(30), "fsaverage5")
+    monkeypatch.setattr(page, "scenes_of", lambda run: [PageRun({"Score": PageMap(np.zeros(30))}, space, "A")])
+    monkeypatch.setattr(page, "planted_scene", lambda scene: None)
+    seen = []
+    monkeypatch.setattr("brainnet.plot.page", lambda *scenes, **_: seen.append(scenes[0].space.roi_names) or "")
+    for given in (tmp_path / "lh.wang15_mplbl.mgz", f"{tmp_path}/lh.wang15_mplbl.mgz=V1d*"):
+        page.write_page(["a"], tmp_path / "p.html", atlases=[given])
+    assert seen == [("Wang2015.V1v", "Wang2015.V1d"), ("Wang2015.V1d",)]
+    with pytest.raises(ValueError, match="'V9'"):
+        page.write_page(["a"], tmp_path / "p.html", atlases=[f"{tmp_path}/lh.wang15_mplbl.mgz=V9"])
