@@ -27,7 +27,8 @@ class Conditions:
     Attributes:
         ids: one name per condition, in the order of their first trial.
         responses: (n_conditions, n_voxels) float32, the mean over trials; NaN where none was measured.
-        counts: (n_conditions, n_voxels) uint8, how many trials that is a mean of.
+        counts: (n_conditions, n_voxels) uint8, how many trials that is a mean of; a view of one column where none is
+            missing.
         ncsnr: (n_voxels,) float64, SD of the signal over SD of the noise of one trial, as
             :func:`brainnet.scores.ncsnr`; NaN where no condition has two trials.
         n_missing: trials x voxels without a response.
@@ -85,7 +86,8 @@ class Conditions:
             rows: which conditions.
             ncsnr: (n_voxels,) of a published map, in place of the one that these trials give.
         """
-        counts = self.counts[torch.as_tensor(rows, dtype=torch.long)]
+        counts = self.counts if self.counts.stride(1) else self.counts[:, :1]  # the same for all voxels
+        counts = counts[torch.as_tensor(rows, dtype=torch.long)]
         n_of = {k: (counts == k).sum(0).double() for k in range(1, int(counts.max()) + 1)}  # conditions of k trials
         known = sum(n_of.values(), torch.zeros(counts.shape[1], dtype=torch.float64))
         noise_left = sum((n / k for k, n in n_of.items()), torch.zeros_like(known)) / known  # mean of 1 / k
@@ -145,13 +147,14 @@ def conditions(
         sizes = sums.add(index[start:stop], block, groups, standardize)
         outliers += [start + rows.start + int(i) for rows in groups for i in _outliers(sizes[rows])]
         start = stop
+        del block  # before the next one is read
     if start != len(names):
         raise ValueError(f"there are {len(names)} ids but {start} trials.")
     found: list[list[Any]] = [[] for _ in place]
     for row, label in zip(index.tolist(), labels, strict=True):
         found[row].append(label if sessions is None or runs is None else label[1])
     means, ratio = sums.finish()
-    return Conditions(list(place), means, sums.counts, ratio, sums.n_missing, len(names), outliers, sums.repeats,
+    return Conditions(list(place), means, sums.all_counts(), ratio, sums.n_missing, len(names), outliers, sums.repeats,
                       None if sessions is None and runs is None else found)  # fmt: skip
 
 
@@ -160,7 +163,7 @@ class _Sums:
 
     def __init__(self, n_conditions: int, n_voxels: int, most: int):
         self.sums = torch.zeros(n_conditions, n_voxels)
-        self.counts = torch.zeros(n_conditions, n_voxels, dtype=torch.uint8)
+        self.lost: Tensor | None = None  # (n_conditions, n_voxels) trials without a response, once there is one
         self.squares = torch.zeros(n_voxels, dtype=torch.float64)
         self.offset = torch.zeros(n_voxels)
         self.repeats = torch.full((n_conditions, most, n_voxels), torch.nan) if most else None
@@ -186,19 +189,31 @@ class _Sums:
             squares += torch.where(present, values, 0.0).square().sum(1, dtype=torch.float64)
             values = torch.where(present, values - self.offset[part], 0.0)
             self.sums[:, part].index_add_(0, index, values)
-            self.counts[:, part].index_add_(0, index, present.to(torch.uint8))
+            if not present.all():
+                self.lost = torch.zeros(self.sums.shape, dtype=torch.uint8) if self.lost is None else self.lost
+                self.lost[:, part].index_add_(0, index, (~present).to(torch.uint8))
             self.squares[part] += values.square().sum(0, dtype=torch.float64)
         self.n_missing += block.numel() - int(known.sum())
         self.n_kept += index.bincount(minlength=len(self.n_kept))
         self.begun = True
         return (squares / known).sqrt()
 
-    def finish(self, at_once: int = VOXELS_AT_ONCE // 4) -> tuple[Tensor, Tensor]:
+    def counts(self, part: slice) -> Tensor:
+        """(n_conditions, n) float64, how many trials of each condition have a response of some voxels."""
+        count = self.n_kept.double()[:, None].expand(-1, len(self.squares[part]))
+        return count if self.lost is None else count - self.lost[:, part]
+
+    def all_counts(self) -> Tensor:
+        """(n_conditions, n_voxels) uint8, in the memory of what is missing."""
+        shown = self.n_kept.to(torch.uint8)[:, None]
+        return shown.expand(-1, len(self.squares)) if self.lost is None else torch.sub(shown, self.lost, out=self.lost)
+
+    def finish(self, at_once: int = VOXELS_AT_ONCE // 16) -> tuple[Tensor, Tensor]:
         """The means, in the memory of the sums, and the ncsnr; some voxels at a time."""
         ratio = torch.empty(len(self.squares), dtype=torch.float64)
         for start in range(0, len(ratio), at_once):
             part = slice(start, start + at_once)
-            count, total = self.counts[:, part].double(), self.sums[:, part].double()
+            count, total = self.counts(part), self.sums[:, part].double()
             seen = count > 0
             mean = torch.where(seen, total / count, torch.nan)
             within = self.squares[part] - torch.where(seen, total * mean, 0.0).sum(0)
@@ -222,6 +237,7 @@ def _blocks(trials: Any) -> Iterator[Tensor]:
             raise ValueError(f"trials must be {expected}, got shape {tuple(block.shape)}.")
         n_voxels = block.shape[1]
         yield block
+        del block
     if n_voxels is None:
         raise ValueError("there are no trials.")
 

@@ -68,6 +68,13 @@ def test_blocks_of_sessions_change_nothing(recording):
     assert torch.equal(whole.ncsnr, blocks.ncsnr)
 
 
+def test_counts_take_no_memory_where_nothing_is_missing(rng):
+    ids = ["a", "b", "a", "c", "a", "b"]
+    found = conditions(torch.randn(6, 50, generator=rng), ids, keep=True)
+    assert found.counts.tolist() == [[3] * 50, [2] * 50, [1] * 50]
+    assert found.counts.untyped_storage().nbytes() == 3
+
+
 def test_gains_and_offsets_of_sessions_are_no_noise(recording):
     trials, ids, sessions = recording
     with_them = conditions(trials, ids, sessions=sessions, standardize=False).ncsnr

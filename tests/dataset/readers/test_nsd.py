@@ -349,16 +349,18 @@ def test_a_planted_layer_map_is_found_again(tmp_path):
 
 
 SIZE = """
-import resource, sys
+import sys
 from brainnet.dataset.readers.nsd import NSD
+peak = lambda: next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")) / 1e6
+before = peak()
 data = NSD(sys.argv[1], 1, space="func1pt8mm", version="betas_fithrf", progress=False)
-print(len(data), data.n_voxels, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+print(len(data), data.n_voxels, before, peak())
 """
 
 
 @pytest.mark.slow
 def test_a_whole_subject_is_read_within_three_gigabytes(tmp_path):
-    """30,000 trials of 40,000 voxels, 2.4 GB of whole numbers on disk."""
+    """30,000 trials of 40,000 voxels, 2.4 GB of whole numbers on disk; the means of 10,000 images alone are 1.6 GB."""
     import subprocess
     import sys
 
@@ -379,10 +381,11 @@ def test_a_whole_subject_is_read_within_three_gigabytes(tmp_path):
     write_images(tmp_path, rows[0, :1])
     done = subprocess.run([sys.executable, "-c", SIZE, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    n_images, n_voxels, peak = done.stdout.split()
+    n_images, n_voxels, before, peak = done.stdout.split()
     assert (n_images, n_voxels) == ("10000", "40000")
-    print(f"peak {peak} GB")
-    assert float(peak) < 3
+    said = f"a peak of {float(peak):.2f} GB, of which {float(before):.2f} GB are the libraries and 1.6 GB the responses"
+    print(said)
+    assert float(peak) < 2.7, said
     shutil.rmtree(tmp_path / "nsddata_betas")
 
 
