@@ -35,9 +35,11 @@ def _words(what: str, example: str) -> Any:
 @app.command()
 def backbones(
     family: Annotated[
-        str | None, typer.Argument(help="A family, whose networks are listed.", show_default=False)
+        str | None, typer.Argument(help="Name of a family. Its networks are listed.", show_default=False)
     ] = None,
-    like: Annotated[str, typer.Option(help="Only names that contain this, or fit it as a pattern with * and ?.")] = "",
+    like: Annotated[
+        str, typer.Option(help="Part of a name, or a pattern with * and ?. Only such names are listed.")
+    ] = "",
     task: Annotated[list[str] | None, _words("What it was trained to do", "'object detection', classification")] = None,
     trained_on: Annotated[list[str] | None, _words("A data set it was trained on", "imagenet-1k, coco, none")] = None,
     method: Annotated[
@@ -47,13 +49,13 @@ def backbones(
         list[str] | None, _words("Its kind, its series or the architecture", "transformer, resnet, convnext_base")
     ] = None,
     min_params: Annotated[
-        str | None, typer.Option(help="At least this many parameters: 5M.", show_default=False)
+        str | None, typer.Option(help="Smallest number of parameters, such as 5M.", show_default=False)
     ] = None,
     max_params: Annotated[
-        str | None, typer.Option(help="At most this many parameters: 30M.", show_default=False)
+        str | None, typer.Option(help="Largest number of parameters, such as 30M.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known, as a JSON list.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print all that is known, as CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known as a JSON list.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all that is known as CSV.")] = False,
 ) -> None:
     """List the families of networks, the networks of one, or those for which something holds.
 
@@ -61,7 +63,7 @@ def backbones(
 
     brainnet backbones --task classification --trained-on ecoset --max-params 30M
 
-    Repeat an option for alternatives; 'a + b' asks for both. Every name is what --backbone takes.
+    Repeat an option for alternatives. 'a + b' asks for both. The option --backbone takes every name of the list.
     """
     filters = {"task": task, "trained_on": trained_on, "method": method, "architecture": architecture,
                "min_params": min_params, "max_params": max_params}  # fmt: skip

@@ -16,27 +16,36 @@ def channels(
     run: Annotated[Path, typer.Argument(help="Folder of a finished `brainnet fit`.")],
     roi: Annotated[
         list[str] | None,
-        typer.Option("--roi", help="Region by its name or a pattern such as 'V1*'. Repeat for several. Default: all."),
+        typer.Option(
+            "--roi",
+            help="Name of a region, or a pattern such as 'V1*'. Repeat the option for several "
+            "regions. The default is all regions.",
+        ),
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="Images to show and to rank: a folder, a zip or a list. Default: those of the run's data."),
+        typer.Option(
+            help="Images to show and to rank: a folder, a zip or a list. The default is the images of the run's data."
+        ),
     ] = None,
-    n_images: Annotated[int, typer.Option(min=1, help="Images in a figure.")] = 8,
+    n_images: Annotated[int, typer.Option(min=1, help="Number of images in a figure.")] = 8,
     like: Annotated[
-        Path | None, typer.Option(help="Another run over the same voxels, whose cluster colors are taken over.")
+        Path | None,
+        typer.Option(help="Folder of another run over the same voxels. Clusters get the colors that they have there."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of images on which channels are shown.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the random choice of images on which channels are shown.")
+    ] = 0,
     out: Out = Path("channels"),
     device: Device = None,
     figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
-    """Show the top channels of a region in images, and the images it answers to most and least.
+    """Show the top channels of a region in images, and the images to which the region answers most and least.
 
     brainnet channels run --roi FFA --out channels
 
-    The channels are those of a trained map: another training may find others that predict as well.
+    The channels are those of one trained map. Another training may find other channels that predict as well.
     """
     with loading():
         from brainnet.run.channels import channels as draw_channels

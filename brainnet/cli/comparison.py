@@ -50,7 +50,8 @@ LayersOf = Annotated[
 ComparedBy = Annotated[
     str,
     typer.Option(
-        help="How two layers are compared: rdm (correlation of their dissimilarity matrices), cka (centred kernel "
+        help="How two layers are compared: rdm (correlation of their dissimilarity "
+        "matrices), cka (centered kernel"
         "alignment) or procrustes (how well one can be turned onto the other)."
     ),
 ]
@@ -64,10 +65,17 @@ def compare(
     layer: LayersOf = None,
     metric: ComparedBy = "rdm",
     dissimilarity: Annotated[
-        str, typer.Option(help="With rdm: distance between the patterns of two images, such as correlation.")
+        str,
+        typer.Option(
+            help="Distance between the patterns of two images, such as correlation. It is used with --metric rdm."
+        ),
     ] = "correlation",
     correlation: Annotated[
-        str, typer.Option(help="With rdm: how two dissimilarity matrices are compared, such as spearman or pearson.")
+        str,
+        typer.Option(
+            help="How two dissimilarity matrices are compared, such as spearman or pearson. It "
+            "is used with --metric rdm."
+        ),
     ] = "spearman",
     pool: Annotated[str, typer.Option(help="How tokens become features: flatten, mean, global or both.")] = "flatten",
     grid: Grid = None,

@@ -47,15 +47,20 @@ datasets = typer.Typer(
 )
 app.add_typer(datasets, name="datasets")
 
-Name = Annotated[str, typer.Argument(help="A data set, as `brainnet datasets` lists it, or FILE.py:NAME.")]
+Name = Annotated[
+    str,
+    typer.Argument(help="Name of a data set, as `brainnet datasets` lists it, or FILE.py:NAME for one of your own."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print all that is known, as JSON.")]
 Chosen = Annotated[
     list[str] | None,
-    typer.Option("--option", help="An option of the reader; repeat it for several.", metavar="NAME=VALUE"),
+    typer.Option("--option", help="An option of the reader. Repeat it for several options.", metavar="NAME=VALUE"),
 ]
 Pairs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY VALUE]...", help="Options again, such as `subject 2`.", show_default=False),
+    typer.Argument(
+        metavar="[KEY VALUE]...", help="Options of the reader as pairs, such as `subject 2`.", show_default=False
+    ),
 ]
 
 
@@ -175,9 +180,9 @@ def _print_options(options: Sequence[dict[str, Any]]) -> None:
 
 
 @datasets.command("check")
-def check_dataset(name: Name, folder: Annotated[Path, typer.Argument(help="Where its files are.")],
+def check_dataset(name: Name, folder: Annotated[Path, typer.Argument(help="Folder of the files.")],
                   pairs: Pairs = None, option: Chosen = None) -> None:  # fmt: skip
-    """Say which files of a data set are in a folder, open it, and say what was found or what is wrong.
+    """Say which files of a data set are in a folder. Then open it, and say what was found or what is wrong.
 
     brainnet datasets check nsd /data/nsd subject 2
 
@@ -209,15 +214,15 @@ def get_files(
     pairs: Pairs = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder of its files. Default: datasets/NAME in brainnet's cache."),
+        typer.Option("--out", "-o", help="Folder of the files. The default is datasets/NAME in brainnet's cache."),
     ] = None,
     option: Chosen = None,
     accept_terms: Annotated[
-        bool, typer.Option("--accept-terms", help="You have read the terms and agree: do not ask.")
+        bool, typer.Option("--accept-terms", help="Do not ask: you have read the terms, and you agree.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Fetch the files of a data set that need no form, after showing its terms; print the other steps.
+    """Fetch the files of a data set that need no form, after showing its terms. Print the steps for the other files.
 
     brainnet datasets get things_fmri --out /data/things subject 2
 
@@ -258,15 +263,21 @@ def get_files(
 def write_coco(
     nsd: Annotated[Path, typer.Argument(help="Folder of NSD, or its nsd_stim_info_merged.csv.")],
     ids: Annotated[
-        list[str], typer.Argument(help="Photographs of NSD, counted from 0: 2950 or nsd-02950; or a folder of them.")
+        list[str],
+        typer.Argument(
+            help="Numbers of photographs of NSD, counted from 0, such as 2950 or nsd-02950. A "
+            "folder of such photographs is possible too."
+        ),
     ],
-    coco: Annotated[Path, typer.Option(help="Folder of COCO: annotations, train2017 and val2017.")],
+    coco: Annotated[Path, typer.Option(help="Folder of COCO, which holds annotations, train2017 and val2017.")],
     out: Out = Path("photographs"),
     download: Annotated[
         bool, typer.Option("--download", help="Fetch photographs that are not there from COCO's server.")
     ] = False,
-    whole: Annotated[bool, typer.Option("--whole", help="As COCO has them, not cut as NSD shows them.")] = False,
-    figures: Annotated[bool, typer.Option(help="Draw each with its masks and captions.")] = True,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Write the photographs as COCO has them, and not cut as NSD shows them.")
+    ] = False,
+    figures: Annotated[bool, typer.Option(help="Draw each photograph with its masks and captions.")] = True,
     quiet: Quiet = False,
 ) -> None:
     """Write what COCO knows of photographs of NSD: pictures, masks by category and by thing, captions, figures.

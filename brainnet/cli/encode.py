@@ -33,7 +33,10 @@ from brainnet.cli.shared import (
 def encode(
     overrides: Overrides = None,
     config: Annotated[
-        str | None, typer.Option("--config", "-c", help="YAML file, or the name of one that comes with brainnet.")
+        str | None,
+        typer.Option(
+            "--config", "-c", help="YAML file with settings, or the name of a preset of brainnet, such as folder."
+        ),
     ] = None,
     out: Out = Path("encoding"),
     method: Annotated[
@@ -41,13 +44,18 @@ def encode(
         typer.Option(
             "--method",
             "-m",
-            help="ridge, banded, stacked, window, mixed, FILE.py:NAME of your own, or a mix of several as "
-            "stacked:window+banded, where FactorTopy stands for the maps of --run; repeat for more. Default: ridge.",
+            help="Method: ridge, banded, stacked, window, mixed, or FILE.py:NAME of your own. stacked:window+banded "
+            "mixes several; there, FactorTopy stands for the maps of --run. Repeat the option for several methods. The "
+            "default is ridge.",
         ),
     ] = None,
     backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights; repeat for more networks."),
+        typer.Option(
+            "--backbone",
+            "-b",
+            help="Network: family:variant, or family:variant=weights. Repeat the option for several networks.",
+        ),
     ] = None,
     features: Annotated[
         list[Path] | None,
@@ -59,36 +67,51 @@ def encode(
     ] = None,
     subjects: Annotated[
         str | None,
-        typer.Option(help="KEY=v1,v2: one setting of the data, a subject for each value.", metavar="KEY=v1,v2,..."),
+        typer.Option(
+            help="One setting of the data with several values, KEY=v1,v2. Each value is a subject.",
+            metavar="KEY=v1,v2,...",
+        ),
     ] = None,
-    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="A layer to fit; repeat for more.")] = None,
-    pool: Annotated[str, typer.Option(help="Tokens to features: flatten, mean, max, global, both or all.")] = "flatten",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            "-l",
+            help="Name of a layer that is fitted. Repeat the option for several layers. The default is all layers.",
+        ),
+    ] = None,
+    pool: Annotated[
+        str, typer.Option(help="How tokens become features: flatten, mean, max, global, both or all.")
+    ] = "flatten",
     controls: Annotated[
         str | None,
         typer.Option(
-            help="shuffled (responses permuted per voxel), random (same networks, random weights), or both.",
+            help="Controls: shuffled (the responses of each voxel are permuted), random (the "
+            "same networks with random weights), or both with a comma.",
             metavar="shuffled,random",
         ),
     ] = None,
     run: Annotated[
-        list[Path] | None, typer.Option("--run", help="Folder of a finished `brainnet fit` on the same data.")
+        list[Path] | None,
+        typer.Option("--run", help="Folder of a finished `brainnet fit` on the same data. Its map joins the table."),
     ] = None,
     cv: Annotated[
-        str | None, typer.Option("--cv", help="How penalties are chosen: a number of folds, loo, or groups.")
+        str | None,
+        typer.Option("--cv", help="How penalties are chosen: a number of folds, loo (leave one image out), or groups."),
     ] = None,
     cv_groups: Annotated[
         str | None,
         typer.Option(
-            help="Penalties are chosen leaving one group out: runs or sessions (the data set's own), or a CSV file "
-            "with the columns image and group.",
+            help="Groups of images, of which one is left out to choose a penalty: runs or sessions of the data set, "
+            "or a CSV file with the columns image and group.",
             metavar="runs|FILE",
         ),
     ] = None,
     alphas: Annotated[
         str | None,
         typer.Option(
-            help="Penalties to choose from: a list, 1,10,100, or a range of powers, 0.01:10000:7. Of ridge they are "
-            "absolute. Of banded and window they are multiples of the mean eigenvalue of a kernel.",
+            help="Penalties to choose from: a list such as 1,10,100, or a range of powers such as 0.01:10000:7. For "
+            "ridge they are absolute. For banded and window they are multiples of the mean eigenvalue of a kernel.",
             metavar="LIST",
         ),
     ] = None,
@@ -99,8 +122,8 @@ def encode(
     device: Device = None,
     precision: Precision = None,
     image_size: ImageSize = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of controls, resampling and random weights.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the controls, the resampling and the random weights.")] = 0,
     resamples: Annotated[
         int, typer.Option(min=20, help="Number of resamples of the images, for intervals and p-values.")
     ] = 1000,
@@ -111,7 +134,7 @@ def encode(
     with_page: WithPage = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict every voxel by ridge and its kin, beside controls and noise ceilings.
+    """Predict every voxel linearly, by ridge and other methods, beside controls and noise ceilings.
 
     brainnet encode --config folder DATASET.DATA_DIR my_folder --out encoding
 
@@ -121,8 +144,8 @@ def encode(
     --subjects DATASET.SESSION=201025,210325
     --method ridge --method banded --method window --controls shuffled
 
-    Training and validation images are fitted on, all others are scored.
-    Penalty, layer and window are chosen on training images.
+    Training and validation images are fitted. All other images are scored.
+    The penalty, the layer and the window are chosen on training images.
     The same line goes on where an interrupted one stopped.
     Features in files take the place of a network: --features features
     A map that was trained on the same images joins the table: --run run

@@ -17,11 +17,16 @@ def export(
     form: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", "-f", help="gifti, nifti, cifti, csv or pycortex. Repeat for several. Default: gifti or nifti."
+            "--format",
+            "-f",
+            help="Format of the files: gifti, nifti, cifti, csv or pycortex. Repeat the option "
+            "for several formats. The default is gifti for surfaces and nifti for "
+            "volumes.",
         ),
     ] = None,
     one_map: Annotated[
-        list[str] | None, typer.Option("--map", help="Only this map. Repeat for several. Default: all.")
+        list[str] | None,
+        typer.Option("--map", help="Name of a map. Repeat the option for several maps. The default is all maps."),
     ] = None,
     out: Out = Path("maps"),
 ) -> None:

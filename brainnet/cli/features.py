@@ -12,7 +12,11 @@ from brainnet.cli.shared import Out, Overwrite, app, out_console
 
 Format = Annotated[
     str,
-    typer.Option("--format", "-f", help="As of `brainnet extract`: npy, npz, h5, mat, csv, pt, net2brain, ..."),
+    typer.Option(
+        "--format",
+        "-f",
+        help="Format of the files, as of `brainnet extract`: npy, npz, h5, mat, csv, pt, net2brain, ...",
+    ),
 ]
 
 features_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
@@ -40,7 +44,7 @@ def merge(
 @features_app.command()
 def split(
     source: Annotated[Path, typer.Argument(help="Folder or file of features.")],
-    parts: Annotated[int, typer.Option("--parts", "-n", min=2, help="How many folders.")],
+    parts: Annotated[int, typer.Option("--parts", "-n", min=2, help="Number of folders.")],
     out: Out = Path("features"),
     file_format: Format = "npy",
     overwrite: Overwrite = False,

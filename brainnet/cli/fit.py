@@ -42,16 +42,22 @@ from brainnet.cli.shared import (
 def demo(
     overrides: Overrides = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the results: demo, or demo_shuffled.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder of the results. The default is demo, or demo_shuffled with --shuffled."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of subject, backbone, noise and training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the subject, the network, the noise and the training.")] = 0,
     shuffled: Annotated[
-        bool, typer.Option("--shuffled", help="Negative control: responses permuted per voxel.")
+        bool,
+        typer.Option(
+            "--shuffled", help="Permute the responses of each voxel over images. This is the negative control."
+        ),
     ] = False,
     figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
-    """Find planted maps again: a simulated subject and an untrained network, half a minute on two free cores."""
+    """Find planted maps again: a simulated subject, an untrained network, half a minute on two free cores."""
     from brainnet.config import load_config
 
     out = out or Path("demo_shuffled" if shuffled else "demo")
@@ -71,22 +77,29 @@ def demo(
 def fit(
     overrides: Overrides = None,
     config: Annotated[
-        str | None, typer.Option("--config", "-c", help="YAML file, or the name of one that comes with brainnet.")
+        str | None,
+        typer.Option(
+            "--config", "-c", help="YAML file with settings, or the name of a preset of brainnet, such as folder."
+        ),
     ] = None,
     out: Out = Path("run"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run in --out stopped.")] = False,
     overwrite: Overwrite = False,
     draw: Annotated[bool, typer.Option("--draw", help="Save a picture of the maps at every validation.")] = False,
     keys: Annotated[
-        bool, typer.Option("--keys", help="List every setting with its value and meaning, and stop.")
+        bool, typer.Option("--keys", help="List every setting with its value and its meaning, and stop.")
     ] = False,
     force: Force = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the weights, the order of the images and random splits: SEED.")
+        int | None,
+        typer.Option(
+            min=0, help="Seed of the weights, the order of the images and the random splits. It is the setting SEED."
+        ),
     ] = None,
     device: Device = None,
     precision: Annotated[
-        str | None, typer.Option(help="Arithmetic of the network: fp32, bf16 or auto. The same as BACKBONE.PRECISION.")
+        str | None,
+        typer.Option(help="Arithmetic of the network: fp32, bf16 or auto. It is the setting BACKBONE.PRECISION."),
     ] = None,
     image_size: ImageSize = None,
     atlas: Atlas = None,
@@ -142,7 +155,7 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Folder of a finished `brainnet fit`, or its model.ckpt; or of `brainnet encode --keep-weights`."
+            help="Folder of a finished `brainnet fit` or `brainnet encode --keep-weights`, or a model.ckpt."
         ),
     ],
     images: ImageSource,
@@ -157,12 +170,15 @@ def predict(
     layer: Annotated[
         str | None, typer.Option("--layer", "-l", help="Layer of the encoding to predict by. The default is the best.")
     ] = None,
-    subject: Annotated[str | None, typer.Option(help="Subject of the encoding, where it has several.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    subject: Annotated[str | None, typer.Option(help="Name of the subject, if the encoding has several.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of images that the network sees at a time.")] = 16,
     device: Device = None,
     figure_format: FigureFormat = "png,svg",
     with_page: Annotated[
-        bool, typer.Option("--page", help="Leave predicted.html too: the maps of the first 48 images, by a slider.")
+        bool,
+        typer.Option(
+            "--page", help="Write predicted.html too. It shows the maps of the first 48 images, with a slider."
+        ),
     ] = False,
     quiet: Quiet = False,
     layout: Layout = "auto",
@@ -177,7 +193,7 @@ def predict(
 
     brainnet predict run new_images/ --out predictions
 
-    Of an encoding, --method, --network and --layer choose among the fits whose weights were kept.
+    If the run is an encoding, --method, --network and --layer choose among the fits whose weights were kept.
     """
     with loading():
         from brainnet.run.prediction import predict as predict_run

@@ -16,14 +16,23 @@ from brainnet.cli.shared import app, out_console
 
 @app.command()
 def layers(
-    backbone: Annotated[str, typer.Argument(help="family:variant, or family:variant=weights. `brainnet backbones`.")],
-    like: Annotated[str, typer.Option(help="Only modules whose name or class contains this.")] = "",
-    depth: Annotated[int | None, typer.Option(min=1, help="Levels of the tree. Default: all.")] = None,
+    backbone: Annotated[
+        str, typer.Argument(help="Network: family:variant, or family:variant=weights. `brainnet backbones` lists all.")
+    ],
+    like: Annotated[
+        str, typer.Option(help="Part of the name or of the class of a module. Only such modules are shown.")
+    ] = "",
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Number of levels of the tree. The default is all levels.")
+    ] = None,
     image_size: Annotated[
         tuple[int, int] | None,
-        typer.Option(help="Height and width in pixels. Default: what the weights were trained with.", metavar="H W"),
+        typer.Option(
+            help="Height and width of the images in pixels. The default is what the weights were trained with.",
+            metavar="H W",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, a module each.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with one entry for each module.")] = False,
 ) -> None:
     """Draw the modules of a network, with the tokens that each gives: channels x height x width.
 

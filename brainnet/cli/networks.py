@@ -31,30 +31,39 @@ from brainnet.cli.shared import (
 )
 
 Network = Annotated[
-    str, typer.Option("--backbone", "-b", help="family:variant, or family:variant=weights. `brainnet backbones`.")
+    str,
+    typer.Option(
+        "--backbone", "-b", help="Network: family:variant, or family:variant=weights. `brainnet backbones` lists all."
+    ),
 ]
 Layers = Annotated[
     list[str] | None,
-    typer.Option("--layer", "-l", help="A layer, a pattern, conv_ensemble or maxpool_ensemble; repeat for more."),
+    typer.Option(
+        "--layer",
+        "-l",
+        help="Name of a layer, a pattern, conv_ensemble or maxpool_ensemble. Repeat the option for several layers.",
+    ),
 ]
 Steps = Annotated[
     str | None,
     typer.Option(
         help="Steps on the features, with plus signs between them: srp:2000 (random projection), pca:100, center, "
-        "normalize, glocal:FILE. Or a folder of features, whose steps are taken again for new images."
+        "normalize, glocal:FILE. If a folder of features is given, its steps are taken again for new images."
     ),
 ]
 Train = Annotated[
     Path | None,
-    typer.Option(help="A list of image names, one a line, from which components and means are learned."),
+    typer.Option(
+        help="File with names of images, one on each line. Components and means are learned from these images alone."
+    ),
 ]
 Format = Annotated[
     str,
     typer.Option(
         "--format",
         "-f",
-        help="npy, npz, h5, hdf5, mat, csv, txt, pt, safetensors or zarr; or a layout of another tool: net2brain, "
-        "net2brain-separate or thingsvision.",
+        help="Format of the files: npy, npz, h5, hdf5, mat, csv, txt, pt, safetensors or zarr. Or the layout of "
+        "another tool: net2brain, net2brain-separate or thingsvision.",
     ),
 ]
 
@@ -68,23 +77,27 @@ def extract(
     pool: Annotated[
         str,
         typer.Option(
-            help="Tokens to features: native, grid, mean (of places or patches), max, class (token), both, all, "
-            "registers (their mean), or attention: what the network's own "
-            "attention pool makes of its last map, where it has one (CLIP's ResNets, SigLIP, CoCa)."
+            help="How tokens become features: native, grid, mean (of places or patches), max, class (token), both, "
+            "all, registers (their mean), or attention. The last is the output of the network's own attention pool, "
+            "if it has one (CLIP's ResNets, SigLIP, CoCa)."
         ),
     ] = "native",
     grid: Grid = None,
     reduce: Steps = None,
     train: Train = None,
     file_format: Format = "npy",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of images that the network sees at a time.")] = 16,
     device: Device = None,
-    devices: Annotated[int, typer.Option(min=1, help="Processes on each machine, each with a device.")] = 1,
-    num_nodes: Annotated[int, typer.Option(min=1, help="Machines, which see the same folder.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Number of processes on each machine. Each has a device of its own.")
+    ] = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Number of machines. All of them see the same folder.")] = 1,
     precision: Precision = None,
     image_size: ImageSize = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of random weights.")] = None,
-    keep_tokens: Annotated[bool, typer.Option("--keep-tokens", help="Leave the token store, tokens.bin.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of the weights of a network with random weights.")] = None,
+    keep_tokens: Annotated[
+        bool, typer.Option("--keep-tokens", help="Keep the token store, tokens.bin, beside the features.")
+    ] = False,
     overwrite: Overwrite = False,
     force: Force = False,
     quiet: Quiet = False,
@@ -96,7 +109,7 @@ def extract(
     fps: Fps = None,
     every: Every = None,
 ) -> None:
-    """Write a network's features of images, a file per layer.
+    """Write a network's features of images, one file for each layer.
 
     brainnet extract images/ --backbone torchvision:squeezenet1_0 --pool mean --out features
 
@@ -130,11 +143,15 @@ def classify(
     images: ImageSource,
     backbone: Network,
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the results.")] = Path("classes.json"),
-    top_k: Annotated[int, typer.Option(min=1, help="Classes of each image.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, help="Number of classes of each image.")] = 5,
     names: Annotated[
-        Path | None, typer.Option(help="Names of the classes, one a line. The default is ImageNet's, where they fit.")
+        Path | None,
+        typer.Option(
+            help="File with the names of the classes, one on each line. The default is the "
+            "names of ImageNet, if their number fits."
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of images that the network sees at a time.")] = 16,
     device: Device = None,
     precision: Precision = None,
     quiet: Quiet = False,

@@ -17,15 +17,15 @@ Surface = Annotated[str, typer.Option(help="Surface that is shown first: pial, i
 def page(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Folders of finished runs of fit, encode or searchlight, side by side."),
+        typer.Argument(help="Folders of finished runs of fit, encode or searchlight. Several runs stand side by side."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("page.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file that is written.")] = Path("page.html"),
     surface: Surface = "inflated",
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Images on which windows are drawn, a folder or a list. Of a fit they are also predicted: a "
-            "slider shows the map of each, and each voxel those that drive it most. The first 48 are taken."
+            help="Images on which windows are drawn: a folder or a list. If the run is a fit, its responses to them "
+            "are predicted: a slider shows the map of each image. The first 48 images are taken."
         ),
     ] = None,
     atlas: Annotated[
@@ -39,7 +39,7 @@ def page(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write one HTML file that shows all maps of a run on a brain that one can turn, unfold and ask.
+    """Write one HTML file that shows all maps of a run on a brain that you can turn, unfold and ask.
 
     brainnet page demo --out demo.html --open
 

@@ -16,82 +16,107 @@ MODELS = "Which model is best"
 
 
 Surface = Annotated[
-    str | None, typer.Option(help="flat (the default), inflated, pial, white or sphere.", rich_help_panel=SURFACE)
+    str | None,
+    typer.Option(help="Surface: flat (the default), inflated, pial, white or sphere.", rich_help_panel=SURFACE),
 ]
 Views = Annotated[
     list[str] | None,
     typer.Option(
         "--view",
-        help="lateral, medial, ventral, dorsal, anterior or posterior. Repeat for several. Default: the first two.",
+        help="View: lateral, medial, ventral, dorsal, anterior or posterior. Repeat the "
+        "option for several views. The default is lateral and medial.",
         rich_help_panel=SURFACE,
     ),
 ]
-Hemisphere = Annotated[str | None, typer.Option(help="left or right. Default: both.", rich_help_panel=SURFACE)]
+Hemisphere = Annotated[
+    str | None, typer.Option(help="Hemisphere: left or right. The default is both.", rich_help_panel=SURFACE)
+]
 Relief = Annotated[
-    float, typer.Option(min=0, max=1, help="How far light on the folds darkens colors.", rich_help_panel=SURFACE)
+    float,
+    typer.Option(
+        min=0, max=1, help="Share by which light on the folds darkens colors, from 0 to 1.", rich_help_panel=SURFACE
+    ),
 ]
 Maps = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
-        help="Draw this map alone: r, ceiling_share, layer, depth, scale, entropy, x, y, cluster, layer:NAME. "
-        "Repeat for several. With several runs: the maps that are compared.",
+        help="Name of a map that is drawn alone: r, ceiling_share, layer, depth, scale, entropy, x, y, cluster or "
+        "layer:NAME. Repeat the option for several maps. If there are several runs, these maps are compared.",
         rich_help_panel=SINGLE,
     ),
 ]
 Regions = Annotated[
-    list[str] | None, typer.Option("--roi", help="Regions to outline. Default: all.", rich_help_panel=SINGLE)
+    list[str] | None,
+    typer.Option(
+        "--roi",
+        help="Name of a region that is outlined. Repeat the option for several regions. The default is all regions.",
+        rich_help_panel=SINGLE,
+    ),
 ]
-NoFade = Annotated[bool, typer.Option("--no-fade", help="Do not fade where the score is low.", rich_help_panel=SINGLE)]
-ColorMap = Annotated[str | None, typer.Option("--cmap", help="Color map of matplotlib.", rich_help_panel=SINGLE)]
+NoFade = Annotated[
+    bool, typer.Option("--no-fade", help="Do not fade colors where the score is low.", rich_help_panel=SINGLE)
+]
+ColorMap = Annotated[
+    str | None, typer.Option("--cmap", help="Name of a color map of matplotlib.", rich_help_panel=SINGLE)
+]
 Lowest = Annotated[float | None, typer.Option(help="Value of the lowest color.", rich_help_panel=SINGLE)]
 Highest = Annotated[float | None, typer.Option(help="Value of the highest color.", rich_help_panel=SINGLE)]
 Threshold = Annotated[
-    float | None, typer.Option(help="Leave out values nearer to 0 than this.", rich_help_panel=SINGLE)
+    float | None,
+    typer.Option(help="Smallest distance from 0. Values nearer to 0 are left out.", rich_help_panel=SINGLE),
 ]
 BestModel = Annotated[
     bool,
     typer.Option(
         "--best-model",
-        help="Of a searchlight, an encoding or an RSA: which model is best where.",
+        help="Draw which model is best where. The run is a searchlight, an encoding or an RSA.",
         rich_help_panel=MODELS,
     ),
 ]
 Groups = Annotated[
     list[str] | None,
     typer.Option(
-        "--group", help="Models of one hue, as 2D=edges,inpainting. Repeat for several.", rich_help_panel=MODELS,
+        "--group", help=
+"Models that share a hue, such as 2D=edges,inpainting. Repeat the option for "
+"several groups.", rich_help_panel=MODELS,
         metavar="GROUP=MODEL,MODEL",
     ),
 ]  # fmt: skip
 Method = Annotated[
-    str | None, typer.Option(help="Method of an encoding. Default: the first one.", rich_help_panel=MODELS)
+    str | None, typer.Option(help="Method of an encoding. The default is the first one.", rich_help_panel=MODELS)
 ]
 AtlasFile = Annotated[
     str | None,
     typer.Option(
-        help="Of an RSA: surface atlas whose areas are called as its regions.", rich_help_panel=MODELS,
+        help="Surface atlas whose areas have the names of the regions of an RSA.", rich_help_panel=MODELS,
         metavar="FILE[=PATTERNS]",
     ),
 ]  # fmt: skip
 Alpha = Annotated[
-    float, typer.Option(min=0, max=1, help="Level of the corrected p of a best model.", rich_help_panel=MODELS)
+    float, typer.Option(min=0, max=1, help="Level of the corrected p-value of a best model.", rich_help_panel=MODELS)
 ]
 LeastCeiling = Annotated[
     float, typer.Option(help="Noise ceiling below which a voxel has no best model.", rich_help_panel=MODELS)
 ]
 Width = Annotated[str, typer.Option(help="Width of the figure: 85mm, 17.4cm or 6.5in.", rich_help_panel=SINGLE)]
-Dpi = Annotated[float, typer.Option(min=20, help="Pixels an inch.", rich_help_panel=SINGLE)]
+Dpi = Annotated[float, typer.Option(min=20, help="Resolution in pixels per inch.", rich_help_panel=SINGLE)]
+
+
+FiguresFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Folder of the figures. The default is the run itself, and 'comparison' for several runs."
+    ),
+]
 
 
 @app.command()
 def plot(
-    run: Annotated[list[Path], typer.Argument(help="Folder of a finished run, or several, to be compared.")],
+    run: Annotated[list[Path], typer.Argument(help="Folder of a finished run. Several folders are compared.")],
     rename: Rename = None,
     figure_format: FigureFormat = "png,svg",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the figures: the run itself, or 'comparison'.")
-    ] = None,
+    out: FiguresFolder = None,
     surface: Surface = None,
     view: Views = None,
     hemisphere: Hemisphere = None,
@@ -112,7 +137,7 @@ def plot(
     alpha: Alpha = 0.05,
     least_ceiling: LeastCeiling = 0.1,
 ) -> None:
-    """Draw the maps of a finished run again, one of them for a paper, or several runs side by side.
+    """Draw the maps of a finished run again. Draw one of them for a paper, or several runs side by side.
 
     brainnet plot run --format pdf --rename "V1v=ventral V1"
 

@@ -16,7 +16,7 @@ def report(
     runs: Annotated[
         list[Path], typer.Argument(help="Folders of finished runs of fit, encode, searchlight or rsa compare.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file that is written.")] = Path("report.html"),
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Write one HTML file about runs: scores, figures, interactive maps, methods, citations, limits and run card.

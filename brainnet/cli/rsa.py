@@ -79,7 +79,7 @@ Nan = Annotated[
         "conditions that have none defined."
     ),
 ]
-Permutations = Annotated[int, typer.Option(min=1, help="Number of permutations, or of sign flips.")]
+Permutations = Annotated[int, typer.Option(min=1, help="Number of permutations or sign flips.")]
 FitPermutations = Annotated[int, typer.Option(min=0, help="Number of permutations. With 0 nothing is tested.")]
 Folds = Annotated[
     int, typer.Option(min=2, help="Number of parts of the conditions. Each part needs at least four conditions.")

@@ -29,7 +29,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 @runs.command("list")
 def list_runs(
-    folder: Annotated[Path, typer.Argument(help="Folder that is searched, with all below it.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder that is searched, with all folders below it.")] = Path(),
 ) -> None:
     """List every finished run in a folder and below it, the oldest first.
 
@@ -47,7 +47,7 @@ def list_runs(
 @runs.command("show")
 def show_run(
     run: RunFolder,
-    like: Annotated[str, typer.Option(help="Only entries whose name contains this, such as versions.")] = "",
+    like: Annotated[str, typer.Option(help="Part of a name, such as versions. Only such entries are shown.")] = "",
 ) -> None:
     """Show what the card of a run says: its command, data, versions, settings and scores.
 
@@ -94,9 +94,10 @@ def list_cache() -> None:
 
 @cache.command("clear")
 def clear_cache(
-    names: Annotated[list[str], typer.Argument(help="Names as `brainnet cache list` shows them.")], yes: Yes = False
+    names: Annotated[list[str], typer.Argument(help="Names of files, as `brainnet cache list` shows them.")],
+    yes: Yes = False,
 ) -> None:
-    """Delete kept downloads by name; they are downloaded again when they are needed.
+    """Delete kept downloads by name. They are downloaded again when they are needed.
 
     brainnet cache clear alexnet.npz
     """

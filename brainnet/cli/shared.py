@@ -28,22 +28,27 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY VALUE]...",
-        help="Settings that differ, such as [cyan]OPTIMIZER.LR 0.003[/]. `brainnet fit --keys` lists all.",
+        help="Settings that differ from the defaults, such as [cyan]OPTIMIZER.LR 0.003[/]. "
+        "`brainnet fit --keys` lists all settings.",
         show_default=False,
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
 Grid = Annotated[
     tuple[int, int] | None,
-    typer.Option(help="Average larger token maps down to this grid. Default: each layer's own.", metavar="H W"),
+    typer.Option(
+        help="Height and width of a grid. Larger token maps are averaged down to it. The "
+        "default is each layer's own grid.",
+        metavar="H W",
+    ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder of the results holds.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 WithPage = Annotated[
-    bool, typer.Option("--page", help="Leave an interactive page of the maps, page.html, beside the results.")
+    bool, typer.Option("--page", help="Write an interactive page of the maps, page.html, beside the results.")
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Begin also where the forecast says that memory or disk will not be enough.")
+    bool, typer.Option("--force", help="Begin even if the forecast says that memory or disk will not be enough.")
 ]
 
 
@@ -80,7 +85,7 @@ FigureFormat = Annotated[
     str,
     typer.Option(
         "--format",
-        help="Formats of the figures: png, svg or pdf, several with commas between them.",
+        help="Format of the figures: png, svg or pdf. Give several with commas between them.",
         callback=_draw_as,
     ),
 ]
@@ -89,7 +94,8 @@ Atlas = Annotated[
     typer.Option(
         "--atlas",
         help="File of an atlas whose areas become regions too: .annot, .mgz, .label.gii, .dlabel.nii or a volume. "
-        "Behind =, patterns of the areas that are wanted. Repeat the option for several. Added to DATASET.ATLASES.",
+        "Patterns of the areas that are wanted stand behind =. Repeat the option for several atlases. They are added "
+        "to DATASET.ATLASES.",
         metavar="FILE[=PATTERNS]",
     ),
 ]
@@ -144,7 +150,8 @@ Classes = Annotated[
 Rows = Annotated[
     str | None,
     typer.Option(
-        help="Some of the pictures, counted from 0: 0:1000, or 3,5,8, or a file of numbers.",
+        help="Numbers of the pictures that are read, counted from 0: 0:1000, or 3,5,8, or "
+        "a file of numbers. The default is all pictures.",
         rich_help_panel=PICTURES,
     ),
 ]
@@ -153,10 +160,16 @@ DataSet = Annotated[
     typer.Option("--key", help="Name of the data set in an HDF5 file.", rich_help_panel=PICTURES),
 ]
 Fps = Annotated[
-    float | None, typer.Option(help="Frames of a video for each second. Default: all.", rich_help_panel=PICTURES)
+    float | None,
+    typer.Option(
+        help="Number of frames of a video for each second. The default is all frames.", rich_help_panel=PICTURES
+    ),
 ]
 Every = Annotated[
-    int | None, typer.Option(min=1, help="Take each N-th frame of a video.", metavar="N", rich_help_panel=PICTURES)
+    int | None,
+    typer.Option(
+        min=1, help="Step between frames of a video: each N-th frame is read.", metavar="N", rich_help_panel=PICTURES
+    ),
 ]
 
 
