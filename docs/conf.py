@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "download_all_examples": False,
     "min_reported_time": 0,
+    "write_computation_times": False,  # that page asks other servers for scripts
     "plot_gallery": "True",
 }
 

@@ -12,16 +12,16 @@ from brainnet.encode import encode
 from brainnet.scores import pearson_r
 from brainnet.store import TokenStore
 
-subject = SimulatedSubject(seed=0, n_train=300, radius=15, progress=False)
+subject = SimulatedSubject(seed=0, n_train=200, n_test=60, radius=12, progress=False)
 
 # %%
 # Four architectures with random weights: convolutions with many channels, a small model of the ventral stream, a
-# transformer, and a fully connected network. None of them has ever been trained.
+# network that is small by design, and a transformer. None of them has ever been trained.
 networks = {
     "expansion": build_backbone("expansion:small", seed=3),  # other weights than those that made the subject
     "CORnet-Z": build_backbone("cornet:z", weights="random"),
-    "transformer": build_backbone("untrained:vit"),
-    "fully connected": build_backbone("untrained:fully_connected"),
+    "SqueezeNet": build_backbone("torchvision:squeezenet1_0", weights="random"),
+    "transformer": build_backbone("timm:vit_tiny_patch16_224", weights="random"),
 }
 stores = {name: TokenStore.build(network, subject, progress=False) for name, network in networks.items()}
 

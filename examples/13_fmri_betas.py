@@ -66,7 +66,8 @@ print(data, data.space, data.noise_ceiling_definition, sep="\n")
 backbone = build_backbone("expansion:small")
 store = TokenStore.build(backbone, data, progress=False)
 model = PLModel(load_config("demo"), backbone, data=BrainDataModule(data, store, batch_size=96))
-pl.Trainer(max_epochs=25, logger=False, enable_checkpointing=False, enable_progress_bar=False).fit(model)
+quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+pl.Trainer(max_epochs=25, enable_checkpointing=False, **quiet).fit(model)
 
 # %%
 # The map: layers rise from left to right, as they were planted.

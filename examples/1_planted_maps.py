@@ -30,7 +30,8 @@ print(store)
 # %%
 # Tokens to selectors: for every voxel a layer mix, a place, a scale and channel weights, trained together.
 model = PLModel(load_config("demo"), backbone, data=BrainDataModule(subject, store, batch_size=96))
-pl.Trainer(max_epochs=25, logger=False, enable_checkpointing=False, enable_progress_bar=False).fit(model)
+quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+pl.Trainer(max_epochs=25, enable_checkpointing=False, **quiet).fit(model)
 
 # %%
 # What was planted, found again: each number stands beside what a constant guess would get.

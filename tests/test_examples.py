@@ -14,6 +14,7 @@ SMALLER = {
     "n_train=528, radius=20": "n_train=40, n_val=10, n_test=12, radius=8, progress=False",
     "max_epochs=25": "max_epochs=1, accelerator='cpu'",
     "n_train=300, radius=15": "n_train=40, n_val=10, n_test=20, radius=6",
+    "n_train=200, n_test=60, radius=12": "n_train=20, n_val=4, n_test=12, radius=6",
     "n_train=200, radius=12": "n_train=40, n_val=10, n_test=20, radius=6",
     "n_train=300, radius=12": "n_train=60, n_val=10, n_test=20, radius=6",
     "n_train=60, n_test=40": "n_train=60, n_val=10, n_test=4, radius=12",

@@ -85,6 +85,16 @@ def test_names_of_two_things_stand_for_neither(made):
     assert "NoiseCeiling" not in made[0].aliases()  # of voxels in scores, of RDMs in rsa
 
 
+def test_dead_links_are_found(tmp_path, made):
+    import check_links
+
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">1</a><a href="b.html#not">2</a><img src="c.png"><p id="x">'
+    )
+    (tmp_path / "b.html").write_text('<p id="there"><a href="https://example.org/">3</a><a href="a.html">4</a>')
+    assert check_links.dead_links(tmp_path) == ["a.html -> b.html#not", "a.html -> c.png"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_page_runs(page, tmp_path):
