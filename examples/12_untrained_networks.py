@@ -30,9 +30,8 @@ stores = {name: TokenStore.build(network, subject, progress=False) for name, net
 encoding = encode(stores, subject, pool="mean", controls=["shuffled"], progress=False)
 table = encoding.table
 rows = table[(table.layer == "best") & (table.score == "r") & (table.roi == "all")]
-print(
-    rows[["model", "control", "chosen_layer", "mean", "low", "high", "ceiling_share"]].round(3).to_string(index=False)
-)
+columns = ["model", "control", "chosen_layer", "mean", "low", "high", "ceiling_share"]
+print(rows[columns].round(3).to_string(index=False))
 
 # %%
 # All of them beside the noise ceiling, in every region, with 95 % intervals over images.

@@ -32,33 +32,33 @@ _C.DATASET.NAME = "algonauts"  # one of `brainnet datasets`
 _C.DATASET.DATA_DIR = "/data/alg23/subj01"  # folder of the data; unused by "simulated"
 _C.DATASET.SESSION = ""  # which recording of a folder that holds several, e.g. "201025"; "" where there is one
 _C.DATASET.RESOLUTION = (224, 224)  # pixels, height and width, of the images of "algonauts"
-_C.DATASET.BATCH_SIZE = 8  # images per optimiser step
-_C.DATASET.N_TRAIN = 1056  # images; "simulated" only
-_C.DATASET.N_TEST = 100  # images; "simulated" only
-_C.DATASET.N_VOXELS = 0  # evenly spaced vertices kept, 0 keeps all 2,364; "simulated" only
-_C.DATASET.OPTIONS = CfgNode(new_allowed=True)  # what the data set named takes beyond these, e.g. OPTIONS.test 0.1
+_C.DATASET.BATCH_SIZE = 8  # number of images per step of the optimizer
+_C.DATASET.N_TRAIN = 1056  # number of training images; "simulated" only
+_C.DATASET.N_TEST = 100  # number of test images; "simulated" only
+_C.DATASET.N_VOXELS = 0  # number of evenly spaced vertices that are kept; 0 keeps all 2,364; "simulated" only
+_C.DATASET.OPTIONS = CfgNode(new_allowed=True)  # further options of the data set, such as OPTIONS.test 0.1
 _C.DATASET.ATLASES = []  # label maps whose areas become regions too: "FILE", or "FILE=V1*,hV4" for some of them
 _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own
 
 _C.BACKBONE = CfgNode()
 _C.BACKBONE.NAME = "original:clip"  # "family:variant", see `brainnet backbones`; unused where a backbone is passed
 _C.BACKBONE.WEIGHTS = ""  # a file, "random", or a published name; "" takes the family's default
-_C.BACKBONE.PRECISION = "fp32"  # of "expansion": "fp32", "bf16", or "auto": bf16 where the processor has it
-_C.BACKBONE.OPTIONS = CfgNode(new_allowed=True)  # what the family named takes beyond these, e.g. OPTIONS.seed 3
+_C.BACKBONE.PRECISION = "fp32"  # arithmetic of "expansion": "fp32", "bf16", or "auto" (bf16 where the processor has it)
+_C.BACKBONE.OPTIONS = CfgNode(new_allowed=True)  # further options of the family of networks, such as OPTIONS.seed 3
 
 _C.TOKENS = CfgNode()
 _C.TOKENS.STORE = ""  # file that keeps tokens between runs; "" keeps them in memory (`encode`: several in --out)
-_C.TOKENS.BATCH_SIZE = 16  # images per forward pass of the backbone; memory and speed only
-_C.TOKENS.STANDARDIZE = False  # each channel of each layer to mean 0, SD 1 over the training images
-_C.TOKENS.PCA = 0  # principal components kept per layer; 0 keeps the channels. Needs STANDARDIZE
-_C.TOKENS.WHITEN = False  # every kept component to SD 1; otherwise each layer as a whole
+_C.TOKENS.BATCH_SIZE = 16  # number of images that the network sees at a time; it changes memory and speed only
+_C.TOKENS.STANDARDIZE = False  # z-score each channel of each layer over the training images
+_C.TOKENS.PCA = 0  # number of principal components kept per layer; 0 keeps the channels. It needs STANDARDIZE
+_C.TOKENS.WHITEN = False  # scale every kept component to SD 1; otherwise each layer is scaled as a whole
 
 _C.MODEL = CfgNode()
 _C.MODEL.READOUT = "factortopy"  # what reads the tokens: a registered name, or a class of your own, "mine.py:Class"
-_C.MODEL.OPTIONS = CfgNode(new_allowed=True)  # what the read-out named takes beyond these, e.g. OPTIONS.depth 2
-_C.MODEL.LAYERS = []  # layers to choose from; empty asks the backbone
-_C.MODEL.LAYER_WIDTHS = []  # channels of each of them; empty asks the backbone
-_C.MODEL.BOTTLENECK_DIM = 128  # channels every layer is reduced to
+_C.MODEL.OPTIONS = CfgNode(new_allowed=True)  # further options of the read-out, such as OPTIONS.depth 2
+_C.MODEL.LAYERS = []  # names of the layers to choose from; an empty list asks the network
+_C.MODEL.LAYER_WIDTHS = []  # number of channels of each of these layers; an empty list asks the network
+_C.MODEL.BOTTLENECK_DIM = 128  # number of channels to which every layer is reduced
 _C.MODEL.GRID = (8, 8)  # tokens per image, height and width, that the space selector reads from
 _C.MODEL.RESIZE = "mean"  # tokens to that grid: "mean" reads every token, "bilinear" is the original's sampling
 _C.MODEL.TOPOLOGY = "auto"  # "coords": selectors are functions of place; "free": one set per voxel; "auto": by the data
@@ -68,37 +68,37 @@ _C.MODEL.HEAD = "mean"  # "mean" over channels (the original), or "sum", which l
 _C.MODEL.START = "random"  # "random", or "ridge": closed form, from a ridge regression over Gaussian windows
 _C.MODEL.FIELD = "none"  # "ridge": beside the read-out, ridge on the whole image, mixed with its predictions
 _C.MODEL.CV_GROUPS = "none"  # "dataset": START and FIELD choose penalties leaving out one run or session of the data
-_C.MODEL.IMPLEMENTATION = "auto"  # of the selection: "auto", "reference", "cells", ...
-_C.MODEL.PRECISION = "fp32"  # of tokens and products in the selection: "fp32", "bf16", or "auto" as of BACKBONE
+_C.MODEL.IMPLEMENTATION = "auto"  # implementation of the selection: "auto", "reference", "cells", ...
+_C.MODEL.PRECISION = "fp32"  # arithmetic of the selection: "fp32", "bf16", or "auto" as of BACKBONE
 
 _C.RESPONSES = CfgNode()
 _C.RESPONSES.STANDARDIZE = False  # fit z-scored responses (training images); predictions come back in response units
 
 _C.LOSS = CfgNode()
-_C.LOSS.BETA = 0.1  # where smooth L1 turns from square to absolute, in response units (SDs if standardised)
+_C.LOSS.BETA = 0.1  # error at which smooth L1 turns from square to absolute, in response units (SDs if standardised)
 
 _C.OPTIMIZER = CfgNode()
-_C.OPTIMIZER.LR = 1e-3  # AdamW step size
-_C.OPTIMIZER.WARMUP = 0  # steps over which LR rises to its value; a large one at once may drive selectors to their ends
-_C.OPTIMIZER.DECAY_LAST = 0.0  # share of all steps, the last ones, over which LR falls to a tenth; 0 keeps it constant
-_C.OPTIMIZER.WEIGHT_DECAY = 1e-2  # what trained the original, whose written 3e-4 never reached its optimiser
-_C.OPTIMIZER.SELECTOR_LR_SCALE = 1.0  # times LR, for the space, layer, scale and width selectors
-_C.OPTIMIZER.SELECTOR_WEIGHT_DECAY = 1e-2  # for the same; 0 where a start must not be pulled to the centre
+_C.OPTIMIZER.LR = 1e-3  # step size of AdamW
+_C.OPTIMIZER.WARMUP = 0  # number of steps over which LR rises to its value; it keeps selectors off their ends
+_C.OPTIMIZER.DECAY_LAST = 0.0  # share of the steps, at the end, over which LR falls to a tenth; 0 keeps it constant
+_C.OPTIMIZER.WEIGHT_DECAY = 1e-2  # weight decay; the original trained with this, although it wrote 3e-4
+_C.OPTIMIZER.SELECTOR_LR_SCALE = 1.0  # factor on LR for the space, layer, scale and width selectors
+_C.OPTIMIZER.SELECTOR_WEIGHT_DECAY = 1e-2  # weight decay of these selectors; 0 does not pull a start to the center
 
 _C.REGULARIZATION = CfgNode()
 _C.REGULARIZATION.LAMBDA = 0.1  # weight of the pull towards even layers and scales
-_C.REGULARIZATION.DECAY_TOTAL_STEPS = 2000  # optimiser steps over which that weight falls to 0, linearly
+_C.REGULARIZATION.DECAY_TOTAL_STEPS = 2000  # number of steps over which that weight falls to 0, linearly
 
 _C.TRAINER = CfgNode()
-_C.TRAINER.MAX_EPOCHS = 20  # passes over the training images
-_C.TRAINER.PATIENCE = 0  # epochs without a better validation r before stopping; 0 never stops early
+_C.TRAINER.MAX_EPOCHS = 20  # number of passes over the training images
+_C.TRAINER.PATIENCE = 0  # number of epochs without a better validation r before training stops; 0 never stops early
 _C.TRAINER.CLIP_NORM = 0.5  # largest norm of the gradient; 0 does not clip
 _C.TRAINER.FIT_ON = "train"  # "train", or "train+val": no image is left to validate on, the last epoch is kept
-_C.TRAINER.VAL_EVERY = 1  # epochs between validations
-_C.TRAINER.ACCELERATOR = "auto"  # Lightning's: "auto", "cpu", "gpu", ...
-_C.TRAINER.DEVICES = 1  # processes or GPUs
-_C.TRAINER.STRATEGY = "auto"  # Lightning's: "auto", "ddp", ...
-_C.TRAINER.CUDA_GRAPH = False  # replay one captured training step; on a single GPU
+_C.TRAINER.VAL_EVERY = 1  # number of epochs between validations
+_C.TRAINER.ACCELERATOR = "auto"  # accelerator of Lightning: "auto", "cpu", "gpu", ...
+_C.TRAINER.DEVICES = 1  # number of processes or GPUs
+_C.TRAINER.STRATEGY = "auto"  # strategy of Lightning: "auto", "ddp", ...
+_C.TRAINER.CUDA_GRAPH = False  # replay one captured training step, on a single GPU
 
 OPEN_SECTIONS = (
     "DATASET.OPTIONS",

@@ -13,7 +13,7 @@ from brainnet.run import training as run
 def test_every_setting_is_listed():
     result = CliRunner().invoke(cli.app, ["fit", "--keys"])
     assert "OPTIMIZER.WEIGHT_DECAY" in result.output
-    assert "AdamW step size" in result.output
+    assert "step size of AdamW" in result.output
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_shipped_files_hold_differences_only(name):
 def test_every_setting_says_what_it_means():
     meaning = config_help()
     assert [key for key in meaning if key not in OPEN_SECTIONS] == list(config_keys())
-    assert meaning["DATASET.BATCH_SIZE"] == "images per optimiser step"
+    assert meaning["DATASET.BATCH_SIZE"] == "number of images per step of the optimizer"
 
 
 def test_every_key_is_read_somewhere():
