@@ -130,7 +130,8 @@ def _name_page(room: str, name: str) -> str:
     else:
         body = _value(full, thing)
     gallery = f".. minigallery:: {full}\n   :add-heading: Examples that use it\n   :heading-level: -\n"
-    return f"{_title(name)}.. code-block:: python\n\n   from {room} import {name}\n\n.. currentmodule:: {room}\n\n{body}\n{gallery}"
+    line = f".. code-block:: python\n\n   from {room} import {name}\n"
+    return f"{_title(name)}{line}\n.. currentmodule:: {room}\n\n{body}\n{gallery}"
 
 
 def _value(full: str, thing: Any) -> str:
