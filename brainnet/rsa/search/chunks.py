@@ -30,6 +30,7 @@ from brainnet.rsa.search.neighbourhoods import Neighbourhoods
 
 CENTRES_PER_CHUNK = 2000
 MEMORY = 2**28  # bytes of temporaries in each process
+PILOT = 500  # permutations that tell the mean and SD by which a centre's scores become z-scores
 PER_RUN = ("crossnobis",)  # metrics whose patterns carry an axis of runs
 PER_TRIAL = ("decoding",)
 
@@ -116,7 +117,8 @@ class Work:
             residuals = as_float_tensor(residuals, "residuals").to(patterns)
             if residuals.ndim != 2 or residuals.shape[1] != n_voxels or not bool(residuals.isfinite().all()):
                 raise ValueError(f"residuals must be finite (n_residuals, {n_voxels}), got {tuple(residuals.shape)}.")
-        fits = how.memory // (2 * values.shape[1] * values.element_size())
+        n_pilot = (len(values) + 1) * min(n_permutations, PILOT)
+        fits = how.memory // (2 * (values.shape[1] + n_pilot) * values.element_size())
         return cls(
             patterns=patterns, residuals=residuals, models=values, names=names, neighbourhoods=neighbourhoods,
             orders=orders.long(), order_of_centres=np.argsort(neighbourhoods.sizes, kind="stable"),
@@ -143,12 +145,14 @@ def _model_values(
 class Chunk(NamedTuple):
     """Results of one chunk, in its order: ``score`` (n, m), ``exceeded`` (n, m + 1) counts, ``largest`` (m + 1, P).
 
-    ``moments`` (n, m + 1, 3) are sums over permutations of the scores, their squares and their cubes. The last row or
-    column belongs to the best of the m models.
+    ``z`` (n, m + 1) are the scores less the mean of a centre's chance scores, over their SD. ``largest`` holds the
+    largest z-score over centres of each permutation. ``moments`` (n, m + 1, 3) are sums over permutations of the
+    scores, their squares and their cubes. The last row or column belongs to the best of the m models.
     """
 
     score: np.ndarray
     exceeded: np.ndarray
+    z: np.ndarray
     largest: np.ndarray
     moments: np.ndarray
 
@@ -207,12 +211,12 @@ def _compare(work: Work, brain: Tensor) -> Chunk:
     """Scores of embedded RDMs with every model, and with the models of every permutation."""
     models = embed(work.models, work.how.method, work.how.options)
     score = similarities(brain, models, work.how.method, work.how.options)
-    strength = torch.cat([score, score.amax(1, keepdim=True)], 1) - TIE.get(score.dtype, 1e-6)  # NaN stays NaN
-    defined = ~score.isnan().any(1)
+    strength = torch.cat([score, score.amax(1, keepdim=True)], 1)  # NaN stays NaN
+    least = strength - TIE.get(score.dtype, 1e-6)
     n_centres, n_models = score.shape
+    scale = _Scale(strength, min(PILOT, len(work.orders)))
     exceeded = torch.zeros(n_centres, n_models + 1, dtype=torch.int64, device=score.device)
     moments = torch.zeros(n_centres, n_models + 1, 3, dtype=torch.float64, device=score.device)
-    largest = []
     for orders in work.orders.split(_permutations_at_once(work, n_centres)):
         if is_product(work.how.method, work.how.options):
             moved = permuted(models, orders)
@@ -221,12 +225,52 @@ def _compare(work: Work, brain: Tensor) -> Chunk:
         null = similarities(brain, moved.flatten(0, 1), work.how.method, work.how.options)
         null = null.view(n_centres, n_models, len(orders))
         null = torch.cat([null, null.amax(1, keepdim=True)], 1)
-        exceeded += (null >= strength[:, :, None]).sum(2)
+        exceeded += (null >= least[:, :, None]).sum(2)
         moments += torch.stack([null.double().pow(power).sum(2) for power in (1, 2, 3)], dim=2)
-        null = null.masked_fill(~defined[:, None, None], -torch.inf)
-        largest.append(null.amax(0))
-    tops = torch.cat(largest, 1) if largest else score.new_empty(n_models + 1, 0)
-    return Chunk(*(part.cpu().numpy() for part in (score, exceeded, tops, moments)))
+        scale.add(null)
+    return Chunk(*(part.cpu().numpy() for part in (score, exceeded, scale.z(), scale.largest(), moments)))
+
+
+class _Scale:
+    """Z-scores of each centre, by the mean and SD of its own chance scores.
+
+    Chance scores of some centres spread more than those of others: such as those of few voxels, or of one odd
+    condition. The largest score would be that of these centres, and decide for all others. Mean and SD are those of the
+    first permutations and the observed score, which is one of them where there is no effect.
+
+    Args:
+        observed: (n, m) scores.
+        n_pilot: permutations that tell mean and SD.
+    """
+
+    def __init__(self, observed: Tensor, n_pilot: int):
+        self.observed, self.n_pilot = observed, n_pilot
+        self.waiting: list[Tensor] = []
+        self.tops: list[Tensor] = []
+        self.mean = self.sd = None
+
+    def add(self, null: Tensor) -> None:
+        """Takes up chance scores (n, m, some permutations)."""
+        if self.mean is None:
+            self.waiting.append(null)
+            if sum(part.shape[2] for part in self.waiting) < self.n_pilot:
+                return
+            null = torch.cat(self.waiting, 2)
+            self.waiting = []
+            pilot, n = null[:, :, : self.n_pilot], self.n_pilot + 1
+            self.mean = (pilot.sum(2) + self.observed) / n
+            squares = (pilot - self.mean[:, :, None]).square_().sum(2) + (self.observed - self.mean).square()
+            self.sd = torch.where(squares > 0, (squares / n).sqrt(), torch.inf)
+        z = (null - self.mean[:, :, None]) / self.sd[:, :, None]
+        self.tops.append(z.nan_to_num(nan=-torch.inf).amax(0))
+
+    def z(self) -> Tensor:
+        """(n, m) of the observed scores; NaN where these are."""
+        return torch.full_like(self.observed, torch.nan) if self.mean is None else (self.observed - self.mean) / self.sd
+
+    def largest(self) -> Tensor:
+        """(m, n_permutations) over centres."""
+        return torch.cat(self.tops, 1) if self.tops else self.observed.new_empty(self.observed.shape[1], 0)
 
 
 def _permutations_at_once(work: Work, n_centres: int) -> int:
@@ -244,7 +288,7 @@ class ChunkFolder:
 
     def __init__(self, folder: Path, work: Work):
         self.folder, self.fingerprint, self.n_chunks = folder, work.fingerprint, work.n_chunks
-        manifest = {"format": 2, "fingerprint": work.fingerprint, "n_chunks": work.n_chunks}
+        manifest = {"format": 3, "fingerprint": work.fingerprint, "n_chunks": work.n_chunks}
         path = folder / "manifest.json"
         if path.is_file():
             if _read_manifest(path) not in (None, manifest):

@@ -1,8 +1,9 @@
 """Second level of a searchlight: where, over subjects, a model's RDM is that of the brain.
 
 Each subject's map of scores is one observation. Chance is what the maps would be if every subject's could as well have
-had the other sign, alike at every centre, so the largest statistic over centres corrects for their number. Subjects
-meet where all of them have a defined score; they must lie in one space already.
+had the other sign, alike at every centre, so the largest statistic over centres corrects for their number. The
+statistic is Student's t, whose chance is nearly the same at every centre, so it needs no further z-score. Subjects meet
+where all of them have a defined score; they must lie in one space already.
 """
 
 from __future__ import annotations

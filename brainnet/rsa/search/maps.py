@@ -131,7 +131,12 @@ def best_of(score: Tensor) -> Tensor:
 
 
 def p_from_counts(
-    score: Tensor, exceeded: Tensor, largest: Tensor, moments: Tensor | None = None, tail: Tensor | None = None
+    score: Tensor,
+    exceeded: Tensor,
+    largest: Tensor,
+    moments: Tensor | None = None,
+    tail: Tensor | None = None,
+    z: Tensor | None = None,
 ) -> VoxelTest:
     """P-values (rows, n_centres) of scores from what permutations gave.
 
@@ -142,15 +147,19 @@ def p_from_counts(
     Args:
         score: (rows, n_centres).
         exceeded: (rows, n_centres) number of permutations that reach each score.
-        largest: (rows, n_permutations) largest score of each permutation.
+        largest: (rows, n_permutations) largest score, or z-score, of each permutation.
         moments: (rows, n_centres, 3) sums of the permuted scores, of their squares and of their cubes. The tail is then
             that of the gamma distribution with a centre's own mean, variance and skewness (Winkler et al. 2016,
             NeuroImage 141, 502-516).
         tail: (rows, n_centres) tail p of the caller's own, instead.
+        z: (rows, n_centres) z-scores, where ``largest`` are of these. None compares the scores themselves, which suits
+            a statistic whose chance is alike at all centres, such as Student's t.
     """
     n, undefined = largest.shape[1], score.isnan()
     p = ((exceeded + 1) / (n + 1)).double().masked_fill(undefined, torch.nan)
-    below = torch.searchsorted(largest.sort(1).values, (score - TIE.get(score.dtype, 1e-6)).contiguous())
+    compared = score if z is None else z
+    tie = TIE.get(score.dtype, 1e-6) * (1 if z is None else 10)  # a z-score is of the order of ten
+    below = torch.searchsorted(largest.sort(1).values, (compared - tie).contiguous())
     p_max = ((n - below + 1) / (n + 1)).double().masked_fill(undefined, torch.nan)
     smooth = p
     if n >= ENOUGH_FOR_A_TAIL and (moments is not None or tail is not None):

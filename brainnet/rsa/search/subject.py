@@ -2,7 +2,7 @@
 
 At each centre the patterns of its neighbourhood give one RDM, which is compared with all models and forgotten; never
 are all RDMs in memory. Chance comes from permuting the condition labels of the models, rows and columns together and
-alike at every centre, so the largest score over centres corrects for their number. The permuted models of a chunk are
+alike at every centre, so the largest z-score over centres corrects for their number. The permuted models of a chunk are
 one matrix, and its product with the chunk's RDMs is the whole permutation test.
 
 Chunks of centres are the unit of work: they run in this process or in joblib's workers, and with a folder each is
@@ -106,9 +106,9 @@ def searchlight(
 def _assemble(work: Work, chunks: list[Chunk]) -> SearchlightMaps:
     """Chunks back in the order of the centres, counts turned into p-values."""
     back = torch.from_numpy(np.argsort(work.order_of_centres, kind="stable"))
-    score, exceeded, moments = (
+    score, exceeded, z, moments = (
         torch.from_numpy(np.concatenate([getattr(chunk, name) for chunk in chunks]))[back].movedim(0, 1)
-        for name in ("score", "exceeded", "moments")
+        for name in ("score", "exceeded", "z", "moments")
     )
     undefined = score.isnan().any(0)
     if bool(undefined.any()):
@@ -125,7 +125,7 @@ def _assemble(work: Work, chunks: list[Chunk]) -> SearchlightMaps:
     n_permutations = len(work.orders)
     if n_permutations:
         largest = torch.from_numpy(np.stack([c.largest for c in chunks])).amax(0)  # (models + 1, permutations)
-        tested = p_from_counts(torch.cat([score, top[None]]), exceeded, largest, moments)
+        tested = p_from_counts(torch.cat([score, top[None]]), exceeded, largest, moments, z=z)
         test = VoxelTest(*(part[:-1] for part in tested))
         best_test = VoxelTest(*(part[-1] for part in tested))
     nb, how = work.neighbourhoods, work.how

@@ -214,10 +214,9 @@ def _of_searchlight(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list
     return [
         "A searchlight (Kriegeskorte, Goebel and Bandettini 2006) moved over the brain. At each centre the RDM of the "
         "patterns around it was compared with the RDM of each model. The score is the similarity of the two. "
-        "Family-wise "
-        "p-values compare a score with the largest score anywhere in each permutation of the conditions (or, for a "
-        "group, "
-        "each flip of signs of the subjects), FDR-adjusted ones hold over the centres of a model.",
+        "Family-wise p-values compare a score, less the mean of its chance scores and over their SD, with the largest "
+        "such number anywhere in each permutation of the conditions. For a group they compare Student's t with the "
+        "largest t anywhere in each flip of signs of the subjects. FDR-adjusted ones hold over the centres of a model.",
         f"Settings: {'; '.join(f'{name}: {value}' for name, value in known.items())}.",
     ]
 
