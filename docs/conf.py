@@ -21,6 +21,7 @@ extensions = [
     "sphinx_copybutton",
     "myst_parser",
     "brainnet_site",
+    "formulas",
 ]
 exclude_patterns = ["_build", "_examples", "_ext", "gallery/*.py", "gallery/*.ipynb", "releases/[0-9]*", "README.md"]
 suppress_warnings = ["config.cache"]  # the settings of the gallery hold functions
@@ -31,6 +32,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_math_renderer = "mathtext"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 

@@ -331,7 +331,7 @@ class KernelRidgeCV(_PenaltySearch):
             kernel is centred within each fold.
 
     Attributes:
-        best_alphas_, cv_scores_, alphas_: as for :class:`RidgeCV`.
+        best_alphas_: as for :class:`RidgeCV`, and so are ``cv_scores_`` and ``alphas_``.
         dual_coef_: (n_images, n_voxels).
 
     >>> X = np.linspace(-2, 2, 60)[:, None]

@@ -251,7 +251,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
 
     @property
     def coef_(self) -> dict[str, Tensor]:
-        """Layer -> (k, n_voxels, C): weights of the tokens pooled in each of a voxel's windows, ``chosen_windows_``.
+        """Layer -> weights (k, n_voxels, C) of the tokens pooled in each of a voxel's windows, ``chosen_windows_``.
 
         Worked out at each call. The whole-image part is not in it, see :meth:`weights`.
         """

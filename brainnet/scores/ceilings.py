@@ -36,7 +36,7 @@ class NoiseCeiling:
 
     @property
     def r2(self) -> Tensor:
-        """(n_voxels,) float64, the largest R2: the reliable share of the variance, ``r`` squared."""
+        """(n_voxels,) float64, the largest R2, which is the reliable share of the variance, ``r`` squared."""
         return self.r.square()
 
     def __repr__(self) -> str:

@@ -355,7 +355,7 @@ class TokenStore(torch.utils.data.Dataset):
 
     @property
     def lies_ready(self) -> bool:
-        """Whether a batch is one gather in memory: reading it ahead in a thread gains nothing."""
+        """Whether a batch is one gather in memory, so that reading it ahead in a thread gains nothing."""
         return self.is_resident and (self.path is None or self.device.type != "cpu")
 
     def tokens(self, index: Any = None, dtype: torch.dtype = torch.float32) -> Tokens:

@@ -126,7 +126,7 @@ class TokenTransform(nn.Module):
 
     @property
     def layer_widths(self) -> tuple[tuple[int, int], ...]:
-        """Channels (local, global) per layer of what comes out: FactorTopy's ``layer_widths``."""
+        """Channels (local, global) that come out of each layer, FactorTopy's ``layer_widths``."""
         return tuple(tuple(len(self.linear_map(name, kind)[1]) for kind in ("local", "global")) for name in self.layers)
 
     def linear_map(self, layer: str, kind: str = "local") -> tuple[Tensor, Tensor]:

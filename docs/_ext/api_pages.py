@@ -128,27 +128,27 @@ def _name_page(room: str, name: str) -> str:
     elif callable(thing) and not isinstance(thing, Registry):
         body = f".. autofunction:: {full}\n"
     else:
-        body = _value(full, thing)
+        body = _value(name, thing)
     gallery = f".. minigallery:: {full}\n   :add-heading: Examples that use it\n   :heading-level: -\n"
     line = f".. code-block:: python\n\n   from {room} import {name}\n"
     return f"{_title(name)}{line}\n.. currentmodule:: {room}\n\n{body}\n{gallery}"
 
 
-def _value(full: str, thing: Any) -> str:
+def _value(name: str, thing: Any) -> str:
     """A registry as a table of its entries, another constant as its value."""
     if isinstance(thing, Registry):
         rows = "".join(f"      * - ``{key}``\n        - {_first_line(_entry(thing, key))}\n" for key in sorted(thing))
         table = f"   .. list-table::\n      :widths: 25 75\n\n{rows}"
         lead = "   What can be named, from brainnet and from packages that are installed."
-        return f".. py:data:: {full}\n\n{lead}\n\n{table}"
+        return f".. py:data:: {name}\n\n{lead}\n\n{table}"
     if isinstance(thing, dict) and any(callable(value) for value in thing.values()):
         rows = "".join(f"      * - ``{key}``\n        - {_first_line(value)}\n" for key, value in thing.items())
-        return f".. py:data:: {full}\n\n   .. list-table::\n      :widths: 25 75\n\n{rows}"
+        return f".. py:data:: {name}\n\n   .. list-table::\n      :widths: 25 75\n\n{rows}"
     text = pprint.pformat(thing, width=88)
     if " at 0x" in text or len(text) > 3000:
         text = f"{type(thing).__name__} of {len(thing)} entries"
     shown = "".join(f"      {line}\n" for line in text.splitlines())
-    return f".. py:data:: {full}\n\n   ::\n\n{shown}"
+    return f".. py:data:: {name}\n\n   ::\n\n{shown}"
 
 
 def _entry(registry: Registry, key: str) -> Any:

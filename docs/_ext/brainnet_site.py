@@ -71,12 +71,7 @@ def _skip_member(app: Sphinx, what: str, name: str, obj, skip: bool, options) ->
 
 
 def _list_returned_values(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -> None:
-    """Several values with names under Returns become a list, as arguments do; napoleon reads a single one.
-
-    Of an attribute or a property it reads "type: meaning" in the first line, which is plain text here.
-    """
-    if what in ("attribute", "property") and lines and lines[0]:
-        lines.insert(0, "")
+    """Several values with names under Returns become a list, as arguments do; napoleon reads a single one."""
     for i, line in enumerate(lines):
         if line.strip() == "Returns:":
             indent = len(line) - len(line.lstrip()) + 4

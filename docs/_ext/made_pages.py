@@ -110,9 +110,9 @@ def _plain(text: str | None) -> str:
 
 
 def _cell(text: str | None) -> str:
-    return re.sub(
-        r"(?<![\w`])(--[\w-]+)", r"`\1`", _plain(text).replace("|", "\\|").replace("\n", " ").replace("*", "\\*")
-    )
+    parts = _plain(text).replace("|", "\\|").replace("\n", " ").split("`")  # every other part is code already
+    parts[::2] = [re.sub(r"(?<!\w)(--[\w-]+)", r"`\1`", part.replace("*", "\\*")) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _lead(text: str | None) -> str:
