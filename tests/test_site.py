@@ -95,6 +95,22 @@ def test_dead_links_are_found(tmp_path, made):
     assert check_links.dead_links(tmp_path) == ["a.html -> b.html#not", "a.html -> c.png"]
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if "$$" in p.read_text()], ids=lambda page: page.name)
+def test_every_formula_can_be_set(page, made):
+    from formulas import svg_of
+
+    text = page.read_text()
+    formulas = re.findall(r"\$\$(.*?)\$\$", text, flags=re.DOTALL)
+    formulas += re.findall(r"(?<!\$)\$([^$\n]+)\$(?!\$)", text)
+    assert len(formulas) > 3
+    for formula in formulas:
+        svg = svg_of(formula)
+        assert "currentColor" in svg  # of the text around it, in the light and in the dark
+        assert "<metadata" not in svg  # a date would change the page at every build
+    with pytest.raises(ValueError, match="nonsense"):
+        svg_of(r"\nonsense{")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_page_runs(page, tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 import re
 from io import StringIO
+from typing import TYPE_CHECKING
 
-from docutils import nodes
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from docutils import nodes
+    from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -42,10 +44,14 @@ def svg_of(formula: str, size: float = 12) -> str:
 
 
 def _inline(translator, node: nodes.math) -> None:
+    from docutils.nodes import SkipNode
+
     translator.body.append(svg_of(node.astext()))
-    raise nodes.SkipNode
+    raise SkipNode
 
 
 def _display(translator, node: nodes.math_block) -> None:
+    from docutils.nodes import SkipNode
+
     translator.body.append(f'<div class="formula">{svg_of(node.astext(), 14)}</div>\n')
-    raise nodes.SkipNode
+    raise SkipNode

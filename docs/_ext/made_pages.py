@@ -136,13 +136,14 @@ def settings() -> str:
         "```bash\nbrainnet fit --keys\n```\n"
     )
     section = None
-    for key, value in values.items():
+    for key in meanings:
+        value = values.get(key, {})  # of an open section, what it holds is up to the part that it names
         head = key.rpartition(".")[0] or "General"
         if head != section:
             section = head
             text += f"\n## {section}\n\n| key | default | meaning |\n|---|---|---|\n"
         shown = "" if value == "" else str(value).replace("|", "\\|")
-        text += f"| `{key}` | {f'`{shown}`' if shown else ''} | {_cell(meanings.get(key, ''))} |\n"
+        text += f"| `{key}` | {f'`{shown}`' if shown else ''} | {_cell(meanings[key])} |\n"
     return text
 
 
