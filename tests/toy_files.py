@@ -18,12 +18,14 @@ SMALLER = {
     " TRAINER.MAX_EPOCHS 2",
     r"--config folder DATASET.DATA_DIR my_(folder|trials)": r"\g<0> BACKBONE.NAME expansion:small TRAINER.MAX_EPOCHS 1"
     " TOKENS.PCA 8",
-    r"--config (nsd|things_fmri|things_eeg) DATASET.DATA_DIR \w+": r"\g<0> BACKBONE.NAME expansion:small"
+    r"--config (nsd|things_eeg) DATASET.DATA_DIR \w+": r"\g<0> BACKBONE.NAME expansion:small"
     " TRAINER.MAX_EPOCHS 1",
     r"--config (\S*v4_squeezenet\S*) DATASET.DATA_DIR v4_folder": r"--config v4_squeezenet DATASET.DATA_DIR v4_folder"
     " BACKBONE.WEIGHTS weights.npz TOKENS.PCA 8 TRAINER.MAX_EPOCHS 1",
     r"^brainnet fit --config v4_squeezenet.*": r"\g<0> DATASET.SESSION 210325",
     r"torchvision:squeezenet1_0": r"\g<0>=weights.npz",
+    r"--config things_fmri DATASET.DATA_DIR \w+": r"\g<0> BACKBONE.NAME torchvision:squeezenet1_0"
+    " BACKBONE.WEIGHTS weights.npz TRAINER.MAX_EPOCHS 1",
     r"BACKBONE.NAME expansion:small(.* --controls shuffled,random)": r"BACKBONE.NAME torchvision:squeezenet1_0"
     r" BACKBONE.WEIGHTS weights.npz\1",  # the weights of expansion are random already
     r"^(brainnet classify .*)torchvision:resnet50": r"\1torchvision:squeezenet1_0=weights.npz",

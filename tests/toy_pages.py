@@ -114,13 +114,13 @@ def _write_eeg(folder: Path) -> None:
 
 
 def _write_trials(folder: Path) -> None:
-    """Pictures shown twice in each of three runs, with responses in the columns of the table."""
+    """Pictures, each shown twice in one of three runs, with responses in the columns of the table."""
     random = np.random.default_rng(0)
     (folder / "my_trials" / "images").mkdir(parents=True)
     brightness = write_pictures(folder / "my_trials" / "images", 24, random)
     rows = ["image,run,left,right"]
     for run in range(3):
-        for i in [*range(24), *range(24)]:
+        for i in [*range(run, 24, 3), *range(run, 24, 3)]:
             left, right = brightness[i] * np.array([1.0, 2.0]) + 0.1 * random.normal(size=2)
             rows.append(f"picture{i},{run},{left:.4f},{right:.4f}")
     (folder / "my_trials" / "trials.csv").write_text("\n".join(rows) + "\n")
