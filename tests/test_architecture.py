@@ -61,6 +61,7 @@ WITHOUT_SOURCE = {
 MOST_PARAMETERS = 12
 MANY_PARAMETERS = {
     "run/extraction/extraction:extract": "the public call behind a command: one for each of its options, by keywords",
+    "backbone/families/transformers:build": "the options of four kinds of networks behind one name, by keywords",
     "backbone/hooks:__init__": "one for each way in which a network's maps may lie, by keywords",
     "dataset/arrays:__init__": "each is one thing a person may know of data of their own; flat, as examples give them",
     "encode/grid:encode": "the documented call, by keywords; a settings object would be one more thing to learn",

@@ -49,6 +49,8 @@ def survey(backbone: FrozenBackbone, image_size: tuple[int, int] | None = None) 
     >>> [(row.name, row.kind, row.tokens) for row in rows]
     [('0', 'Conv2d', (4, 6, 8)), ('1', 'ReLU', (4, 6, 8))]
     """
+    if hasattr(backbone, "example"):
+        return _of_example(backbone)
     like = next((value for value in backbone.parameters() if value.is_floating_point()), torch.zeros(()))
     noise = torch.randn(2, 3, *(image_size or backbone.preprocessing.size), generator=torch.Generator().manual_seed(0))
     images = noise.to(like.device, like.dtype)
@@ -78,6 +80,31 @@ def survey(backbone: FrozenBackbone, image_size: tuple[int, int] | None = None) 
         )
         for name, module in modules.items()
     ]
+
+
+def _of_example(backbone: Any) -> list[ModuleRow]:
+    """The layers of a backbone of other stimuli than images, and its modules, with the tokens of an example."""
+    example = backbone.example()
+    local, _ = backbone.get_tokens(example)
+    rows = [
+        ModuleRow(layer, "", 0, 1, str(tuple(values.shape)), tuple(values.shape[1:])) for layer, values in local.items()
+    ]
+    if not hasattr(backbone, "outputs_of_modules"):
+        return rows
+    outputs, listed = backbone.outputs_of_modules(example), {row.name for row in rows}
+    for name, module in backbone.network.named_modules():
+        if name and name not in listed and not is_container(module):
+            runs = outputs.get(name, [])
+            note: dict[str, Any] = {"why": "never ran"}
+            if runs:
+                note = {"output": describe(part_of(runs[-1]))}
+                try:
+                    note["tokens"] = tuple(backbone.tokens_of(name, part_of(runs[-1]), example)[0][0].shape)
+                except ValueError as error:
+                    note["why"] = str(error).removeprefix(f"{backbone.name}: {name}").strip(": ").partition(". ")[0]
+            n = sum(value.numel() for value in module.parameters())
+            rows.append(ModuleRow(name, type(module).__name__, n, len(runs), **note))
+    return rows
 
 
 class _Survey(Capture):

@@ -148,7 +148,8 @@ ABSENT: tuple[Absent, ...] = (
     ),
     Absent(
         ("panns", "cnn14"),
-        "a backbone of brainnet sees images; networks of sound are not read.",
+        "their code is the authors' own. Networks of sound are in the families transformers (the Audio Spectrogram "
+        "Transformer, wav2vec 2.0, Whisper) and silero.",
         {"task": ("audio classification", "sound classification"), "trained_on": ("audioset",)},
     ),
     Absent(

@@ -31,6 +31,7 @@ from brainnet.stimuli.layouts import (
 )
 from brainnet.stimuli.lists import LIST_SUFFIXES, read_list
 from brainnet.stimuli.names import is_one_line, is_picture, natural_sort, places_of, stems
+from brainnet.stimuli.sets import StimulusSet
 from brainnet.stimuli.sources import Archive, Listed, Pixels, Source, pictures_in, pixel_digest
 from brainnet.stimuli.video import VIDEO_SUFFIXES, Video
 
@@ -84,6 +85,8 @@ class Images:
     (6, 4)
     """
 
+    kind = "image"
+
     def __init__(
         self,
         source: Any,
@@ -118,12 +121,12 @@ class Images:
             self._leave_out(unreadable(self._source, self._names(), progress=progress))
 
     @classmethod
-    def of(cls, source: Any, ids: Sequence[str] | None = None, **how: Any) -> Images:
-        """The pictures of anything the constructor takes; of a set of pictures, itself."""
-        if not isinstance(source, cls):
+    def of(cls, source: Any, ids: Sequence[str] | None = None, **how: Any) -> Any:
+        """The pictures of anything the constructor takes; of a set of pictures or of other stimuli, itself."""
+        if not isinstance(source, cls | StimulusSet):
             return cls(source, ids, **how)
         if ids is not None and list(ids) != source.ids:
-            raise ValueError("these images have ids already: give ids= where they are made.")
+            raise ValueError("these stimuli have ids already: give ids= where they are made.")
         return source
 
     def readable(

@@ -29,7 +29,8 @@ def stimuli_of(source: Any, kind: str = "image", **how: Any) -> Any:
     """
     check_word("kind of stimuli", kind, READS)
     is_set = hasattr(source, "image_ids") and hasattr(source, "image")
-    own = kind_of(source) if is_set else None
+    # a data set is of the kind of its images; what does not say its kind may be of any
+    own = (getattr(source, "kind", None) or getattr(getattr(source, "images", None), "kind", None)) if is_set else None
     if own not in (None, kind) and own in READS:
         raise ValueError(f"these are stimuli of the kind {own}, and the network reads {kind}s.")
     if is_set:

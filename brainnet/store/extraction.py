@@ -31,8 +31,9 @@ def extract(
     Where an accelerator runs out of memory, a line says so and from there on each batch comes in two halves.
 
     Args:
-        backbone: any object with ``get_tokens``; a module works in eval mode and is put back afterwards.
-        load: index to image (3, H, W).
+        backbone: any object with ``get_tokens``; a module works in eval mode and is put back afterwards. Where it has
+            ``collate``, that makes a batch of what ``load`` gives; elsewhere all are of one shape.
+        load: index to image (3, H, W), or to whatever the backbone reads.
         batches: indices, batch by batch.
         grid: height and width of the token maps; None leaves every layer the size it has.
         resize: see :meth:`Tokens.resize`.
@@ -56,20 +57,29 @@ def extract(
                 return tokens if grid is None else tokens.resize(grid, resize)
 
         within_memory = HalvedOnce(tokens_of)
-        for images in _decoded(load, batches, workers, pin=device.type == "cuda"):
+        collate = getattr(backbone, "collate", _stack)
+        for images in _decoded(load, batches, workers, collate, pin=device.type == "cuda"):
             for tokens in within_memory(images):
                 layers = tokens.layers
                 yield tokens
 
 
+def _stack(images: Sequence[Tensor]) -> Tensor:
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise ValueError(f"images of one batch differ in size: {sorted(shapes)}; let a Preprocessing resize them")
+    return torch.stack(list(images))
+
+
 def _decoded(
-    load: Callable[[int], Tensor], batches: Iterable[Sequence[int]], workers: int | None, pin: bool
+    load: Callable[[int], Tensor],
+    batches: Iterable[Sequence[int]],
+    workers: int | None,
+    collate: Callable[[Sequence[Tensor]], Tensor],
+    pin: bool,
 ) -> Iterator[Tensor]:
     def stack(images: list[Tensor]) -> Tensor:
-        shapes = {tuple(image.shape) for image in images}
-        if len(shapes) > 1:
-            raise ValueError(f"images of one batch differ in size: {sorted(shapes)}; let a Preprocessing resize them")
-        batch = torch.stack(images)
+        batch = collate(images)
         return batch.pin_memory() if pin else batch
 
     if workers is None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from brainnet._checks import warn_once
 from brainnet._files import array_digest, sha256, weights_digest
 from brainnet._work import at_work
-from brainnet.stimuli import Images, signature_of
+from brainnet.stimuli import signature_of, stimuli_of
 from brainnet.tokens import Preprocessing, Tokens, check_tokens
 
 PROBE_SIZES = (224, 128, 64, 32)  # pixels a side of the probe stimuli, where the backbone does not say its own
@@ -140,20 +140,22 @@ class Source(NamedTuple):
 
     @classmethod
     def read(cls, images: Any, backbone: Any, preprocessing: Preprocessing | None) -> Source:
-        """``images`` as a response dataset, a set of pictures or whatever makes one, or a tensor (n, 3, H, W).
+        """``images`` as a response dataset, a set of stimuli or whatever makes one, or a tensor (n, 3, H, W).
+
+        A backbone says by ``reads`` of which kind its stimuli are; those of one that does not are images.
 
         Raises:
             TypeError, ValueError, FileNotFoundError: none of these.
         """
-        if isinstance(images, Tensor):
+        kind = getattr(backbone, "reads", "image")
+        if isinstance(images, Tensor) and kind == "image":
             if images.ndim != 4 or images.shape[1] != 3:
                 raise ValueError(f"an image tensor is (n, 3, H, W), already preprocessed; got {tuple(images.shape)}")
             if preprocessing is not None:
                 raise ValueError("an image tensor is taken as preprocessed already; leave preprocessing out")
             ids = [str(i) for i in range(len(images))]
             return cls(ids, lambda i: images[i].float(), "as given", array_digest(images))
-        if not (hasattr(images, "image_ids") and hasattr(images, "image")):
-            images = Images(images)
+        images = stimuli_of(images, kind)
         chosen = choose_preprocessing(images, backbone, preprocessing)
         ids = [str(name) for name in images.image_ids]
         if callable(getattr(images, "signature", None)):

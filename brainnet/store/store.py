@@ -105,7 +105,9 @@ class TokenStore(torch.utils.data.Dataset):
         Args:
             backbone: any object with ``get_tokens``. A module is put in eval mode while it works, then put back.
             images: a response dataset; a folder, a zip or a list of paths or PIL images; or a tensor (n, 3, H, W)
-                already preprocessed. A source of images of another kind has ``image_ids``, ``load_image(i)`` and
+                already preprocessed. For a backbone that reads texts, sounds or videos, a set of such stimuli or what
+                makes one, see ``brainnet.stimuli``; a grid of sequences is (1, steps in time). A source of images of
+                another kind has ``image_ids``, ``load_image(i)`` and
                 ``image(i, preprocessing)``, and may have ``signature()``, a text that changes with any picture (else
                 all are decoded for it), and ``known_tokens(fingerprint)``, the tokens of all images in order, for
                 which the backbone is then not asked, or None where its own are not those the fingerprint asks for.

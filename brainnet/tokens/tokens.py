@@ -29,7 +29,9 @@ class Backbone(Protocol):
     """Anything that turns images into tokens.
 
     It may also carry ``preprocessing`` (a :class:`Preprocessing`), ``layers``, ``layer_widths`` and
-    ``fingerprint()``; brainnet uses them where they are there and does without where they are not.
+    ``fingerprint()``; brainnet uses them where they are there and does without where they are not. A backbone of other
+    stimuli than images says in ``reads`` which ("text", "sound", "video"); its ``preprocessing`` makes a tensor of one,
+    and its ``collate`` a batch of several.
     """
 
     def get_tokens(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -89,7 +89,7 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
     tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1",
             "cornet": "z", "untrained": "fully", "ssl": "swav", "places365": "resnet18",
             "ecoset": "resnet50", "taskonomy": "normal", "clip_text": "RN50=openai",
-            "dreamsim": "clip_vitb32"}  # fmt: skip
+            "dreamsim": "clip_vitb32", "video": "expansion", "silero": "vad"}  # fmt: skip
     if name == "transformers":  # whose names are those of the hub
         return
     variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))
@@ -98,8 +98,8 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
 
 def test_every_family_is_tested():
     # classes of the families below under the names they were published with, and further tables of places365's kind
-    # clip_text reads texts and has tests of its own
-    aliases = {"original", "ssl", "ecoset", "taskonomy", "clip_text"}
+    # clip_text, video and silero read texts, clips and sounds, and have tests of their own
+    aliases = {"original", "ssl", "ecoset", "taskonomy", "clip_text", "video", "silero"}
     assert set(BACKBONES.names()) - aliases == set(TINY)
 
 
@@ -125,6 +125,8 @@ CONFIGURED = {
     "clip_text": ["BACKBONE.NAME", "clip_text:ViT-S-32-alt", "BACKBONE.WEIGHTS", "random"],
     "taskonomy": ["BACKBONE.NAME", "taskonomy:normal", "BACKBONE.WEIGHTS", "random"],
     "dreamsim": ["BACKBONE.NAME", "dreamsim:clip_vitb32", "BACKBONE.WEIGHTS", "random"],
+    "video": ["BACKBONE.NAME", "video:expansion:small"],
+    "silero": ["BACKBONE.NAME", "silero:vad", "BACKBONE.WEIGHTS", "random"],
     "ecoset": ["BACKBONE.NAME", "ecoset:resnet50", "BACKBONE.WEIGHTS", "random"],
 }
 

@@ -28,6 +28,15 @@ def test_a_set_is_itself_and_one_of_another_kind_is_refused():
         stimuli_of(texts, "smell")
 
 
+def test_a_data_set_is_of_the_kind_of_its_stimuli():
+    class Data:
+        images, image_ids, image = Texts(["a"]), ["0"], None
+
+    assert stimuli_of(Data, "text") is Data
+    with pytest.raises(ValueError, match="kind text"):
+        stimuli_of(Data, "image")
+
+
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no texts at .*away"):
         stimuli_of(tmp_path / "away", "text")

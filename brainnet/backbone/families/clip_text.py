@@ -23,6 +23,8 @@ from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import choose_places
 from brainnet.tokens import Tokens
 
+reads = "text"  # the kind of its stimuli
+
 
 @dataclass(frozen=True)
 class WordPieces:
@@ -64,6 +66,8 @@ class CLIPTextBackbone(HookedBackbone):
     >>> local["0"].shape, whole["text"].shape
     (torch.Size([2, 256, 1, 77]), torch.Size([2, 256]))
     """
+
+    reads = "text"
 
     def __init__(
         self,
@@ -133,11 +137,15 @@ class CLIPTextBackbone(HookedBackbone):
             return local[torch.arange(len(local)), :, 0, pieces.argmax(1)].clone()
         return local.mean((2, 3))
 
+    def example(self) -> Tensor:
+        """An empty text."""
+        return torch.zeros(1, self.preprocessing.length, dtype=torch.long)
+
     @property
     def layer_widths(self) -> tuple[int, ...]:
         """Number of channels of each layer; the first look may cost one pass over an empty text."""
         if self._layer_widths is None:
-            self.get_tokens(torch.zeros(1, self.preprocessing.length, dtype=torch.long))
+            self.get_tokens(self.example())
         return self._layer_widths
 
 

@@ -94,7 +94,7 @@ class TorchvisionBackbone(HookedBackbone):
 
     def __init__(self, network: nn.Module, layers: Mapping[str, Place], *, kind: str, **options: Any):
         super().__init__(network, layers, **options)
-        self.kind = kind
+        self.kind, self.clip_frames = kind, FRAMES
         if kind == "detection":  # a photograph comes normalised, and in the size wanted
             network.transform.image_mean, network.transform.image_std = [0.0] * 3, [1.0] * 3
             network.transform.size_divisible = 1
@@ -106,6 +106,8 @@ class TorchvisionBackbone(HookedBackbone):
             return self.network(list(images))
         if self.kind == "flow":
             return self.network(images, images)
+        if self.kind == "video" and images.ndim == 5:  # a clip, as the family video gives it
+            return self.network(images)
         if self.kind == "video":
             return self.network(images[:, :, None].expand(-1, -1, FRAMES, -1, -1))
         return self.network(images)

@@ -1,17 +1,17 @@
 """``transformers:*``: networks of the transformers library, from the hub's name of a model or from a local folder.
 
-A modality is one entry of ``READERS``: what turns a model of that kind and a batch of stimuli into one forward pass.
-Images are read today; text, sound and video join as further entries.
+Networks of images are here; those of texts, sounds and videos are built by the files beside it, ``_hub_text``,
+``_hub_sound`` and ``_hub_video``, by what the settings of the network say that it reads.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,16 +20,23 @@ from torch import Tensor, nn
 
 from brainnet._checks import require
 from brainnet.backbone.facts.transformers import describe  # noqa: F401  (the table of networks asks for it)
+from brainnet.backbone.families._hub import (
+    asked,
+    check_kind,
+    chosen_options,
+    kind_of_config,
+    loaded,
+    one_number,
+    preprocessing_of,
+)
 from brainnet.backbone.hooks import HookedBackbone
 from brainnet.backbone.modules import Place, choose_places, find_blocks, part_of
-from brainnet.backbone.weights import chosen_file, fit_weights, load_weights, own_random_numbers
+from brainnet.backbone.sequences.base import without_hooks
 from brainnet.tokens import Preprocessing
 
 EXTRA = "brainnet[transformers]"
 STATES = ("hidden_states", "reshaped_hidden_states")
-INSTALLED = "_output_capturing_hooks_installed"  # where the library notes that its hooks are on
 _FIRST_BLOCK = re.compile(r"(^|\.)(layers?|stages?|blocks?)\.0(\.|$)")
-BICUBIC = 3  # PIL's number; 1 is Lanczos, the nearest to which is bicubic
 VISION = ("vision_model", "vision_encoder", "vision_tower")  # names of the image tower in a model of image and text
 KNOWN = (  # a few of thousands, for `brainnet backbones transformers`
     "facebook/dinov2-base", "facebook/dinov2-with-registers-base", "facebook/dinov3-vits16-pretrain-lvd1689m",
@@ -81,10 +88,10 @@ class TransformersBackbone(HookedBackbone):
         revision: str = "main",
     ):
         transformers = require("transformers", f"transformers:{variant}", EXTRA)
-        config = _asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
+        config = asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
         network = _network(transformers, variant, config, weights, seed, revision)
         _check_takes_images(variant, network)
-        preprocessing = preprocessing or _preprocessing(transformers, variant, revision, network.config, image_size)
+        preprocessing = preprocessing or preprocessing_of(transformers, variant, revision, network.config, image_size)
         states = _look(variant, network, preprocessing.size)
         blocks = {str(i): state.place for i, state in enumerate(states[_n_embeddings(states, network.config) :])}
         further = {"embeddings": states[0].place} if len(blocks) < len(states) else {}
@@ -95,7 +102,7 @@ class TransformersBackbone(HookedBackbone):
         if self_attention:
             network.set_attn_implementation("eager")  # the others never have the weights
         counts = {state.n_places for state in states}
-        patch = _number(getattr(network.config, "patch_size", None)) if len(counts) == 1 and all(counts) else None
+        patch = one_number(getattr(network.config, "patch_size", None)) if len(counts) == 1 and all(counts) else None
         prefix = 0
         if patch is not None:
             prefix = max(0, counts.pop() - (preprocessing.size[0] // patch) * (preprocessing.size[1] // patch))
@@ -116,17 +123,11 @@ class TransformersBackbone(HookedBackbone):
     def run_network(self, images: Tensor) -> Any:
         """One pass, which keeps hidden states and attention where they are wanted."""
         wanted = {"output_attentions": self.sees_attention, "output_hidden_states": self.keeps_states}
-        return READERS["image"](self.network, images, **{name: True for name, is_so in wanted.items() if is_so})
+        return _read_images(self.network, images, **{name: True for name, is_so in wanted.items() if is_so})
 
     def __getstate__(self) -> dict:
         """Everything but the hooks that the library has put on the network, which it puts on again."""
-        shared = {id(value): value for value in (*self.network.parameters(), *self.network.buffers())}
-        twin = copy.deepcopy(self.network, shared)
-        for module in twin.modules():
-            module._forward_hooks.clear()
-            if hasattr(module, INSTALLED):
-                setattr(module, INSTALLED, False)
-        return {**self.__dict__, "_modules": {**self._modules, "network": twin}}
+        return {**self.__dict__, "_modules": {**self._modules, "network": without_hooks(self.network)}}
 
 
 def _read_images(network: nn.Module, images: Tensor, **options: Any) -> Any:
@@ -152,9 +153,6 @@ def _patches(images: Tensor, side: int) -> tuple[Tensor, tuple[int, int]]:
     rows, columns = (n // side for n in images.shape[-2:])
     cut = images[..., : rows * side, : columns * side].unflatten(3, (columns, side)).unflatten(2, (rows, side))
     return cut.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2), (rows, columns)
-
-
-READERS: dict[str, Callable[..., Any]] = {"image": _read_images}
 
 
 class ImageTower(nn.Module):
@@ -185,16 +183,57 @@ def build(
     seed: int = 0,
     image_size: int | tuple[int, int] | None = None,
     preprocessing: Preprocessing | None = None,
-    global_token: str = "class",
+    global_token: str | None = None,
     revision: str = "main",
-) -> TransformersBackbone:
-    """A network of transformers, by the hub's name or a local folder; see :class:`TransformersBackbone`."""
+    modality: str | None = None,
+    steps: int | str | None = None,
+    length: int | None = None,
+    n_frames: int | None = None,
+    agg_frames: str | None = None,
+) -> Any:
+    """A network of transformers, by the hub's name or a local folder, of whatever it reads.
+
+    Args:
+        variant, layers, weights, seed, revision: see :class:`TransformersBackbone`.
+        image_size, preprocessing: of images and videos.
+        global_token: of images "class" (the default), "mean" or "registers". Else "mean" (the default), "last" (the
+            default of causal networks of text, and of the text side of CLIP) or "class".
+        modality: "image", "text", "sound", "video"; None takes what the network reads. A model of image and text reads
+            images by default, with "text" its text side, and with "pair" both.
+        steps: of texts and sounds: the places in time to which each stimulus is averaged (8 by default); "all" keeps
+            every place; "words" are the words of a text.
+        length: of texts: the most word pieces; by default the context length of the network.
+        n_frames: of videos: frames that are shown; by default as many as the network was trained with.
+        agg_frames: of videos: "mean" (the default) or "max" over time, or "all": a layer for every step in time.
+
+    Raises:
+        ConnectionError: the network is neither here nor can it be downloaded.
+        ValueError: an option of another kind, or a network that does not read what ``modality`` says.
+    """
     if not variant:
         raise ValueError("name a model of the hub or a folder, for example 'transformers:facebook/dinov2-base'")
-    return TransformersBackbone(
-        variant, layers=layers, weights=weights, seed=seed, image_size=image_size, preprocessing=preprocessing,
-        global_token=global_token, revision=revision,
-    )  # fmt: skip
+    transformers = require("transformers", f"transformers:{variant}", EXTRA)
+    config = asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
+    own = kind_of_config(transformers, config)
+    kind = modality or own
+    check_kind(variant, config, kind, own)
+    given = {"image_size": image_size, "preprocessing": preprocessing, "global_token": global_token, "steps": steps,
+             "length": length, "n_frames": n_frames, "agg_frames": agg_frames}  # fmt: skip
+    options = chosen_options(f"transformers:{variant}", kind, given)
+    options |= {"layers": layers, "weights": weights, "seed": seed, "revision": revision}
+    if kind == "image":
+        return TransformersBackbone(variant, **options)
+    maker = getattr(import_module(f"brainnet.backbone.families._hub_{kind}"), f"{kind}_backbone")
+    return maker(transformers, variant, config, **options)
+
+
+def reads(variant: str | None, *, modality: str | None = None, revision: str = "main") -> str:
+    """The kind of stimuli that a network reads."""
+    if modality or not variant:
+        return modality or "image"
+    transformers = require("transformers", f"transformers:{variant}", EXTRA)
+    config = asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
+    return kind_of_config(transformers, config)
 
 
 def variants() -> list[str]:
@@ -203,37 +242,10 @@ def variants() -> list[str]:
 
 
 def _network(transformers: Any, variant: str, config: Any, weights: str | Path, seed: int, revision: str) -> nn.Module:
-    """The part of a model that sees images, with its weights; AutoBackbone has what AutoModel has not."""
+    """The part of a model that sees images, with its weights."""
     if config.model_type == "vit_mae":
         config.mask_ratio = 0.0
-    auto = (
-        transformers.AutoModel if type(config) in transformers.AutoModel._model_mapping else transformers.AutoBackbone
-    )
-    if weights == "default":
-        return _image_tower(_asked(variant, lambda: auto.from_pretrained(variant, config=config, revision=revision)))
-    file = chosen_file(weights, f"transformers:{variant}", ["default"])
-    with own_random_numbers(seed):
-        network = auto.from_config(config)
-    tower = _image_tower(network)
-    if file is not None:
-        state = load_weights(file)
-        fit_weights(tower if state.keys() & tower.state_dict().keys() else network, state, file)
-    return tower
-
-
-def _asked(variant: str, get: Callable[[], Any]) -> Any:
-    """What the library gives, or one line that says where it looked."""
-    try:
-        return get()
-    except (OSError, ValueError) as error:
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if Path(variant).expanduser().is_dir() or isinstance(error, ValueError):
-            raise ValueError(f"transformers cannot read {variant}: {why}") from error
-        raise ConnectionError(
-            f"transformers:{variant} is neither a folder here nor in the hub's cache, and cannot be downloaded: {why}\n"
-            "  Elsewhere, save it with AutoModel.from_pretrained(name).save_pretrained(folder), its image processor "
-            "likewise, and name that folder: transformers:<folder>."
-        ) from error
+    return loaded(transformers, variant, config, weights, seed, revision, _image_tower)
 
 
 def _image_tower(network: nn.Module) -> nn.Module:
@@ -281,7 +293,7 @@ def _look(variant: str, network: nn.Module, size: tuple[int, int]) -> list[State
                 hooks.callback(hook.remove)
         blank = torch.zeros(1, 3, *size, dtype=like.dtype, device=like.device)
         try:
-            output = READERS["image"](network, blank, output_hidden_states=True)
+            output = _read_images(network, blank, output_hidden_states=True)
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError(
                 f"transformers:{variant} ({type(network).__name__}) cannot be run on images of {size[0]} x {size[1]} "
@@ -332,49 +344,6 @@ def _attention_maps(config: Any, states: Sequence[State], n_blocks: int) -> dict
     if not isinstance(getattr(config, "num_attention_heads", None), int) or not all(s.n_places for s in states):
         return {}
     return {f"attention.{i}": Place("", key=f"attentions.{i}", layout="BANN") for i in range(n_blocks)}
-
-
-def _preprocessing(
-    transformers: Any, variant: str, revision: str, config: Any, image_size: int | tuple[int, int] | None
-) -> Preprocessing:
-    """What the model's own image processor does to a photograph, of the whole image."""
-    try:
-        processor = transformers.AutoImageProcessor.from_pretrained(variant, revision=revision)
-    except (OSError, ValueError):  # a folder or repository without one: what its class does by default
-        processor = None
-    size = image_size or _size_of(processor) or _number(getattr(config, "image_size", None)) or 224
-    size = (size, size) if isinstance(size, int) else tuple(size)
-    if processor is None:
-        return Preprocessing(size)
-    mean, std = (0.0,) * 3, (1.0,) * 3
-    if getattr(processor, "do_normalize", True):
-        mean, std = (tuple(getattr(processor, f"image_{name}")) for name in ("mean", "std"))
-    scale = 255 * processor.rescale_factor if getattr(processor, "do_rescale", True) else 255.0
-    offset = 1.0 if getattr(processor, "rescale_offset", None) else 0.0  # pixels / 127.5 - 1, as ALIGN and EfficientNet
-    mean, std = tuple((m + offset) / scale for m in mean), tuple(s / scale for s in std)
-    resample = int(getattr(processor, "resample", BICUBIC) or 0)
-    return Preprocessing(size, mean, std, "bilinear" if resample in (0, 2) else "bicubic")
-
-
-def _size_of(processor: Any) -> tuple[int, int] | None:
-    """Height and width of what a processor gives."""
-    crops = getattr(processor, "do_center_crop", False)
-    for given in (getattr(processor, "crop_size", None) if crops else None, getattr(processor, "size", None)):
-        said = {name: getattr(given, name, None) for name in ("height", "width", "shortest_edge", "longest_edge")}
-        if isinstance(given, Mapping):
-            said = {name: given.get(name) for name in said}
-        if said["height"] and said["width"]:
-            return said["height"], said["width"]
-        if side := said["shortest_edge"] or said["longest_edge"]:
-            return side, side
-    return None
-
-
-def _number(size: Any) -> int | None:
-    """One number of a size that may be a pair."""
-    if isinstance(size, tuple | list):
-        return int(size[0]) if len(set(size)) == 1 else None
-    return None if size is None else int(size)
 
 
 def _trained_size(network: nn.Module) -> tuple[int, int] | None:

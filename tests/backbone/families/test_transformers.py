@@ -202,11 +202,11 @@ def test_a_network_without_hidden_states_gives_its_blocks(rng, tmp_path):
 
 def test_what_is_no_network_of_images_is_refused_in_one_line(tmp_path, monkeypatch):
     saved(T.BertConfig(**TEXT), tmp_path / "bert")
-    with pytest.raises(ValueError, match=r"BertModel\) takes input_ids"):
-        build_backbone(f"transformers:{tmp_path / 'bert'}")
+    with pytest.raises(ValueError, match=r"\(bert\) reads texts, and no images"):
+        build_backbone(f"transformers:{tmp_path / 'bert'}", modality="image")
     saved(T.VideoMAEConfig(**VIT, num_frames=4), tmp_path / "video")
-    with pytest.raises(ValueError, match=r"VideoMAEModel\) cannot be run on images of 32 x 32"):
-        build_backbone(f"transformers:{tmp_path / 'video'}")
+    with pytest.raises(ValueError, match=r"\(videomae\) reads videos, and no images"):
+        build_backbone(f"transformers:{tmp_path / 'video'}", modality="image")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=f"cannot read {tmp_path / 'empty'}"):
         build_backbone(f"transformers:{tmp_path / 'empty'}")

@@ -1,0 +1,56 @@
+"""``video:*``: any network of images, which sees clips frame by frame; and torchvision's networks of videos, in motion.
+
+The name of the other network follows: ``"video:torchvision:resnet50"``, ``"video:clip:ViT-B-16=openai"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from brainnet.backbone.base import backbone_of
+from brainnet.backbone.sequences.clip import FramesBackbone
+
+reads = "video"  # the kind of its stimuli
+FRAMES = 8  # of a clip that a network of images sees
+
+
+def build(
+    variant: str | None,
+    *,
+    layers: Iterable[str | int] | None = None,
+    weights: str | Path | None = None,
+    seed: int | None = None,
+    preprocessing: Any = None,
+    n_frames: int | None = None,
+    agg_frames: str = "mean",
+) -> FramesBackbone:
+    """A network that sees clips.
+
+    Args:
+        variant: the name of a network of images, or of torchvision's of videos.
+        layers, weights, seed, preprocessing: of that network.
+        n_frames: frames that are seen of every clip, evenly spaced; 8, or as many as a network of videos takes.
+        agg_frames: "mean" or "max" over frames, or "all": a layer for each frame.
+
+    >>> backbone = build("expansion:small", layers=["2"], n_frames=3, agg_frames="all")
+    >>> backbone.layers
+    ('2.t0', '2.t1', '2.t2')
+    """
+    if not variant:
+        raise ValueError("name the network that is to see clips, for example 'video:torchvision:resnet50'.")
+    backbone = backbone_of(variant, layers, weights=weights, seed=seed, preprocessing=preprocessing)
+    kind = getattr(backbone, "reads", "image")
+    if kind != "image":
+        raise ValueError(f"{variant} reads {kind}s already: name it without 'video:'.")
+    moves = getattr(backbone, "kind", "") == "video"
+    if moves and n_frames is None:
+        n_frames = backbone.clip_frames
+    return FramesBackbone(backbone, FRAMES if n_frames is None else n_frames, agg_frames, moves)
+
+
+def variants() -> list[str]:
+    """Some of what can follow "video:"; any network of images can."""
+    return ["expansion:small", "torchvision:resnet50", "timm:vit_base_patch14_dinov2", "clip:ViT-B-16=openai",
+            "torchvision:r3d_18", "torchvision:mvit_v2_s", "torchvision:swin3d_t"]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Networks of stimuli that last: texts, sounds, videos. A reader per kind, and one backbone for all of them."""
