@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import app, out_console
+from brainnet.cli.shared import FamilyOptions, app, family_options, out_console
 
 
 @app.command()
@@ -32,6 +32,7 @@ def layers(
             metavar="H W",
         ),
     ] = None,
+    option: FamilyOptions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with one entry for each module.")] = False,
 ) -> None:
     """Draw the modules of a network, with the tokens that each gives: channels x height x width.
@@ -44,7 +45,7 @@ def layers(
     with loading():
         from brainnet.run.extraction.layers import list_layers
 
-    defaults, rows = list_layers(backbone, like=like, image_size=image_size or None)
+    defaults, rows = list_layers(backbone, like=like, image_size=image_size or None, **family_options(option))
     rows = [row for row in rows if depth is None or row.name.count(".") < depth]
     if as_json:
         print(json.dumps({"default": defaults, "modules": [row._asdict() for row in rows]}, indent=1))

@@ -13,6 +13,7 @@ from brainnet.cli.shared import (
     DataSet,
     Device,
     Every,
+    FamilyOptions,
     Force,
     Fps,
     Grid,
@@ -25,9 +26,14 @@ from brainnet.cli.shared import (
     Quiet,
     Rows,
     SkipBad,
+    Step,
+    StimulusSource,
+    Window,
     app,
+    family_options,
     images_of,
     out_console,
+    stimuli_from,
 )
 
 Network = Annotated[
@@ -44,7 +50,7 @@ Layers = Annotated[
         help="Name of a layer, a pattern, conv_ensemble or maxpool_ensemble. Repeat the option for several layers.",
     ),
 ]
-Steps = Annotated[
+Reduce = Annotated[
     str | None,
     typer.Option(
         help="Steps on the features, with plus signs between them: srp:2000 (random projection), pca:100, center, "
@@ -70,7 +76,7 @@ Format = Annotated[
 
 @app.command()
 def extract(
-    images: ImageSource,
+    stimuli: StimulusSource,
     backbone: Network,
     out: Out = Path("features"),
     layer: Layers = None,
@@ -83,7 +89,7 @@ def extract(
         ),
     ] = "native",
     grid: Grid = None,
-    reduce: Steps = None,
+    reduce: Reduce = None,
     train: Train = None,
     file_format: Format = "npy",
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images that the network sees at a time.")] = 16,
@@ -95,6 +101,9 @@ def extract(
     precision: Precision = None,
     image_size: ImageSize = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights of a network with random weights.")] = None,
+    option: FamilyOptions = None,
+    window: Window = None,
+    step: Step = None,
     keep_tokens: Annotated[
         bool, typer.Option("--keep-tokens", help="Keep the token store, tokens.bin, beside the features.")
     ] = False,
@@ -109,9 +118,13 @@ def extract(
     fps: Fps = None,
     every: Every = None,
 ) -> None:
-    """Write a network's features of images, one file for each layer.
+    """Write a network's features of images, texts, sounds or videos, one file for each layer.
 
     brainnet extract images/ --backbone torchvision:squeezenet1_0 --pool mean --out features
+
+    brainnet extract story.csv --backbone transformers:gpt2 --option steps=1 --out features
+
+    The network says what is read. Any network of images sees videos frame by frame as video:NAME.
 
     Features are exact activations, C * H * W of each layer's own token map; --grid, --pool or --reduce make them fewer.
 
@@ -125,13 +138,17 @@ def extract(
         import brainnet
         from brainnet.run.pictures import TARGETS
 
-    pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
+    family = family_options(option)
+    pictures = stimuli_from(
+        stimuli, backbone, skip_bad, rows, window=window, step=step, options=family, layout=layout, classes=classes,
+        key=key, fps=fps, every=every,
+    )  # fmt: skip
     written = brainnet.extract(
         backbone, pictures, out, skip_bad=skip_bad, layers=layer, pool=pool, grid=grid or None, reduce=reduce,
         train=None if train is None else train.read_text(encoding="utf-8").splitlines(), format=file_format,
         batch_size=batch_size, device=device, devices=devices, num_nodes=num_nodes, keep_tokens=keep_tokens,
         overwrite=overwrite, force=force, progress=not quiet,
-        precision=precision, image_size=image_size or None, seed=seed,
+        precision=precision, image_size=image_size or None, seed=seed, **family,
     )  # fmt: skip
     beside = [out / "images.txt", *(out / name for name in TARGETS if (out / name).is_file())]
     if written:

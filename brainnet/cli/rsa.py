@@ -17,6 +17,7 @@ from brainnet.cli.shared import (
     DataSet,
     Device,
     Every,
+    FamilyOptions,
     FigureFormat,
     Force,
     Fps,
@@ -29,13 +30,16 @@ from brainnet.cli.shared import (
     Rename,
     Rows,
     SkipBad,
+    Step,
+    Window,
     WithPage,
     app,
     err_console,
-    images_of,
+    family_options,
     out_console,
     print_table,
     renames,
+    stimuli_from,
 )
 
 Brains = Annotated[
@@ -193,6 +197,9 @@ def rdm(
     key: DataSet = None,
     fps: Fps = None,
     every: Every = None,
+    option: FamilyOptions = None,
+    window: Window = None,
+    step: Step = None,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
 
@@ -203,15 +210,17 @@ def rdm(
     with loading():
         from brainnet.run.rsa.rdms import write_rdms
 
-    how = {"layout": layout, "classes": classes, "rows": rows, "key": key, "fps": fps, "every": every}
+    how = {"layout": layout, "classes": classes, "rows": rows, "key": key, "fps": fps, "every": every,
+           "window": window, "step": step}  # fmt: skip
+    family = family_options(option)
     asked = next((name for name, value in how.items() if value not in (None, "auto")), None)
     if backbone is None and asked is not None:
-        raise ValueError(f"--{asked} is of pictures that a network looks at: name it by --backbone.")
+        raise ValueError(f"--{asked} is of stimuli that a network reads: name it by --backbone.")
     rdms = write_rdms(
-        source if backbone is None else images_of(source, skip_bad, **how), out,
+        source if backbone is None else stimuli_from(source, backbone, skip_bad, options=family, **how), out,
         backbone=backbone, skip_bad=skip_bad, layers=layer, metric=metric, pool=pool, grid=grid or None,
         batch_size=batch_size, device=device, precision=precision, image_size=image_size or None, seed=seed,
-        force=force, progress=not quiet,
+        force=force, progress=not quiet, **family,
     )  # fmt: skip
     out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,6 +123,34 @@ ImageSize = Annotated[
 ImageSource = Annotated[
     Path, typer.Argument(help="Images: a folder, a zip, a list (.txt, .csv), an HDF5 file of pixels, or a video.")
 ]
+StimulusSource = Annotated[
+    Path,
+    typer.Argument(
+        help="What the network reads. Images: a folder, a zip, a list (.txt, .csv), an HDF5 file of pixels, or a "
+        "video. Texts: a folder of .txt files, a file with a text a line, or a table. Sounds and videos: a folder, a "
+        "list, or a file.",
+        metavar="STIMULI",
+    ),
+]
+FamilyOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="An option of the network's family, such as steps=4 or agg_frames=max. Repeat the option for several.",
+        metavar="NAME=VALUE",
+    ),
+]
+Window = Annotated[
+    float | None,
+    typer.Option(
+        help="Length of the windows into which texts with onsets, sounds and videos are cut. By default they are whole.",
+        metavar="SECONDS",
+    ),
+]
+Step = Annotated[
+    float | None,
+    typer.Option(help="Time from a window to the next. The default is the length of a window.", metavar="SECONDS"),
+]
 PICTURES = "Which pictures"  # the panel of the options below
 Layout = Annotated[
     str,
@@ -183,6 +212,66 @@ def images_of(path: Path, skip_bad: bool, rows: str | None = None, **how: Any) -
     if rows is None and all(value in (None, "auto") for value in how.values()):
         return path
     return Images(path, rows=None if rows is None else read_rows(rows), skip_bad=skip_bad, checked=False, **how)
+
+
+def stimuli_from(
+    path: Path,
+    backbone: str,
+    skip_bad: bool,
+    rows: str | None = None,
+    *,
+    window: float | None = None,
+    step: float | None = None,
+    options: dict[str, Any] | None = None,
+    **how: Any,
+) -> Any:
+    """What a network reads at a path, of whatever kind it is; the path itself where no option chooses anything.
+
+    Args:
+        path: of images, texts, sounds or videos.
+        backbone: the network.
+        skip_bad, rows, how: the options of images above.
+        window, step: of the windows that texts, sounds and videos are cut into.
+        options: of the network's family.
+    """
+    from brainnet.backbone.kinds import kind_read_by
+    from brainnet.stimuli import stimuli_of
+
+    kind = kind_read_by(backbone, **(options or {}))
+    if kind == "image":
+        if window is not None or step is not None:
+            raise ValueError(f"--window is of texts, sounds and videos, and {backbone} reads images.")
+        return images_of(path, skip_bad, rows, **how)
+    asked = next((name for name, value in how.items() if value not in (None, "auto")), None)
+    if asked is not None:
+        raise ValueError(f"--{asked} is of images, and {backbone} reads {kind}s.")
+    if step is not None and window is None:
+        raise ValueError("--step goes with --window: give the length of the windows too, in seconds.")
+    if rows is None and window is None:
+        return path
+    chosen = {} if rows is None else {"rows": read_rows(rows)}
+    if kind in ("sound", "video"):
+        return stimuli_of(path, kind, **chosen, window=window, step=step)
+    found = stimuli_of(path, kind, **chosen)
+    return found if window is None else found.windows(window, step)
+
+
+def family_options(words: list[str] | None) -> dict[str, Any]:
+    """Options of a network's family from words NAME=VALUE; whole numbers and decimals become numbers.
+
+    >>> family_options(["steps=4", "agg_frames=max"])
+    {'steps': 4, 'agg_frames': 'max'}
+    """
+    found: dict[str, Any] = {}
+    for word in words or ():
+        name, sign, value = word.partition("=")
+        if not sign or not name or not value:
+            raise ValueError(f"--option is NAME=VALUE, such as steps=4; got {word!r}.")
+        for kind in (int, float, str):
+            with contextlib.suppress(ValueError):
+                found[name] = kind(value)
+                break
+    return found
 
 
 def read_rows(text: str) -> slice | list[int]:

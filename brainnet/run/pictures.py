@@ -1,4 +1,4 @@
-"""The pictures of a command: those that can be read, their classes beside the results, and copies of each other."""
+"""The stimuli of a command: those its network reads, and of images those that can be read, their classes and copies."""
 
 from __future__ import annotations
 
@@ -9,17 +9,57 @@ from typing import Any
 
 from brainnet._files import read_json, write_csv, write_text
 from brainnet._work import says_progress
+from brainnet.backbone.kinds import kind_read_by
 from brainnet.dataset import ResponseDataset
-from brainnet.stimuli import Images, say_skipped
+from brainnet.stimuli import SUFFIXES_OF, Images, StimulusSet, kind_of, say_skipped, stimuli_of
 
 TARGETS = ("targets.csv", "classes.txt")  # class and target of each picture, and the classes in their order
 
 
-def readable_pictures(images: Images, skip_bad: bool, kept: Path | None = None, progress: bool = True) -> Images:
+def stimuli_for(backbone: Any, source: Any, skip_bad: bool = False, **network: Any) -> Any:
+    """The stimuli that a backbone reads, of whatever makes a set of them; a set is itself.
+
+    Args:
+        backbone: "family:variant", or an object with ``get_tokens``.
+        source: a folder, a file, a list, or a set of stimuli.
+        skip_bad: images that cannot be read are to be left out, see :func:`readable_pictures`.
+        network: options of a backbone named by text.
+
+    Raises:
+        ValueError: stimuli of another kind, or ``skip_bad`` for other stimuli than images.
+    """
+    kind = kind_read_by(backbone, **{name: value for name, value in network.items() if value is not None})
+    if kind == "image" and not (hasattr(source, "image_ids") and hasattr(source, "image")):
+        try:
+            return Images.of(source, skip_bad=skip_bad, checked=False)
+        except FileNotFoundError as error:
+            held = kinds_in(source)
+            if not held:
+                raise
+            raise FileNotFoundError(
+                f"{error} It holds {held}s, and {backbone} reads images"
+                + (f": video:{backbone} reads videos." if held == "video" else f": name a network that reads {held}s.")
+            ) from None
+    if kind != "image" and skip_bad:
+        raise ValueError(f"images that cannot be read can be left out, and {kind}s cannot.")
+    return stimuli_of(source, kind)
+
+
+def kinds_in(source: Any) -> str:
+    """The kind of stimuli that lie in a folder, where all of them are of one kind, and no images; else ""."""
+    if not isinstance(source, str | Path) or not Path(source).is_dir():
+        return ""
+    suffixes = {path.suffix.lower() for path in Path(source).iterdir()}
+    found = [kind for kind, known in SUFFIXES_OF.items() if suffixes & set(known)]
+    return found[0] if len(found) == 1 else ""
+
+
+def readable_pictures(images: Any, skip_bad: bool, kept: Path | None = None, progress: bool = True) -> Any:
     """The pictures, where it is wanted without those that cannot be read; a line says what is left out.
 
     Args:
-        images: made with ``skip_bad`` too, so that it may lack pictures already.
+        images: made with ``skip_bad`` too, so that it may lack pictures already. Stimuli of another kind stay as
+            they are.
         skip_bad: decode every picture first, and leave out those that cannot be read.
         kept: a file that keeps which can be read, see :meth:`~brainnet.stimuli.Images.readable`.
         progress: show a progress bar.
@@ -27,6 +67,8 @@ def readable_pictures(images: Images, skip_bad: bool, kept: Path | None = None, 
     Raises:
         ValueError: none can be read.
     """
+    if not isinstance(images, Images):
+        return images
     if skip_bad:
         images = images.readable(kept, progress=progress)
     if images.skipped:
@@ -34,8 +76,11 @@ def readable_pictures(images: Images, skip_bad: bool, kept: Path | None = None, 
     return images
 
 
-def card_of_pictures(images: Images) -> dict[str, Any]:
+def card_of_pictures(images: Any) -> dict[str, Any]:
     """What a run card says of them: where they lie, how that was read, and what was left out for which reason."""
+    if not isinstance(images, Images):
+        kind = kind_of(images)
+        return {"path": images.described, "kind": kind} if isinstance(images, StimulusSet) else {"path": repr(images)}
     classes = {} if images.classes is None else {"n_classes": len(images.classes)}
     return {"path": images.described, "layout": images.layout, **classes, "skipped": dict(images.skipped)}
 

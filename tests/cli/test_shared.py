@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainnet.cli.shared import print_table, read_rows
+from brainnet.cli.shared import family_options, print_table, read_rows
 
 
 def test_a_table_shows_no_p_as_zero_and_no_missing_value(capsys):
@@ -28,3 +28,11 @@ def test_rows_are_read_from_text_and_from_files(tmp_path):
     for text in ("all", "1:2:3:4", "", "1.5", str(tmp_path)):
         with pytest.raises(ValueError, match="--rows is 0:1000"):
             read_rows(text)
+
+
+def test_options_of_a_family_are_words_and_numbers():
+    assert family_options(["a=4", "b=0.5", "c=all", "d=x=y"]) == {"a": 4, "b": 0.5, "c": "all", "d": "x=y"}
+    assert family_options(None) == {}
+    for wrong in ("steps", "=4", "steps="):
+        with pytest.raises(ValueError, match="NAME=VALUE"):
+            family_options([wrong])

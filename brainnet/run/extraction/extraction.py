@@ -32,7 +32,7 @@ from brainnet.run.card import Clock, opening, put_card, refuse_others
 from brainnet.run.extraction.rows import ROWS, TOKENS, Chains, Rower, Work, finished, launched, processes
 from brainnet.run.folder import claimed, is_first_process
 from brainnet.run.forecast import Forecast, announced, of_extraction, probe_tokens, widths_of
-from brainnet.run.pictures import card_of_pictures, readable_pictures, remove_targets, write_targets
+from brainnet.run.pictures import card_of_pictures, readable_pictures, remove_targets, stimuli_for, write_targets
 from brainnet.stimuli import Images
 from brainnet.tokens import Backbone
 
@@ -76,7 +76,8 @@ def extract(
         backbone: "family:variant", its own weights after an equals sign: "torchvision:squeezenet1_0=weights.npz"; or
             any object with ``get_tokens``.
         stimuli: pictures: whatever :class:`~brainnet.stimuli.Images` reads (a folder, a zip, a list, an HDF5 file or a
-            video), or such a set, made with the choices it offers; or an object with ``image_ids`` and ``image``.
+            video), or such a set, made with the choices it offers; or an object with ``image_ids`` and ``image``. Of a
+            network that reads texts, sounds or videos: what ``Texts``, ``Sounds`` or ``Clips`` reads, or such a set.
         out: folder of the results; None gives the features themselves.
         layers: which, in the order given; None takes all that the backbone offers by itself. "conv_ensemble" and
             "maxpool_ensemble" are the largest values of every channel of all such modules ``features.<k>``, the last
@@ -133,7 +134,8 @@ def extract(
         if number < 1:
             raise ValueError(f"{name} is a number of at least 1, got {number}.")
     work = Work(
-        backbone, network, None if layers is None else list(layers), _pictures_of(stimuli, skip_bad),
+        backbone, network, None if layers is None else list(layers),
+        stimuli_for(backbone, stimuli, skip_bad, **network),
         pool, grid, None if reduce is None else str(reduce), reduce_seed, None if train is None else list(train),
         batch_size, device_of(device), keep_tokens, overwrite, progress,
     )  # fmt: skip
@@ -191,16 +193,8 @@ def _refuse_rows_of_others(rower: Rower, out: Path) -> None:
         rows.remove()
 
 
-def _pictures_of(stimuli: Any, skip_bad: bool) -> Any:
-    """A set of pictures, or another object that gives some by index."""
-    is_another = hasattr(stimuli, "image_ids") and hasattr(stimuli, "image") and not isinstance(stimuli, Images)
-    return stimuli if is_another else Images.of(stimuli, skip_bad=skip_bad, checked=False)
-
-
 def _readable(work: Work, skip_bad: bool, kept: Path | None = None) -> Any:
     """The pictures of some work, where it is wanted without those that cannot be read."""
-    if not isinstance(work.images, Images):
-        return work.images
     return readable_pictures(work.images, skip_bad, kept, work.progress)
 
 
@@ -274,10 +268,9 @@ def _finish(
                 "device": str(work.device), "layers": layers, "format": file_format}  # fmt: skip
     if work.reduce is not None:
         settings |= {"reduce": rower.chains.identity(), "train": None if work.train is None else len(set(work.train))}
-    seen = card_of_pictures(work.images) if isinstance(work.images, Images) else {"path": repr(work.images)}
     card = {
         **opening("extract", PACKAGES),
-        "source": {**seen, "backbone": named, "fingerprint": rower.identity},
+        "source": {**card_of_pictures(work.images), "backbone": named, "fingerprint": rower.identity},
         "settings": settings,
         "features": {layer: file_of(layer, file_format) for layer in layers},
         "n_images": len(rower.source.ids),

@@ -23,9 +23,9 @@ from brainnet.run.card import Clock, opening, put_card
 from brainnet.run.extraction.feature_files import FORMATS, read_features
 from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_rdms, probe_tokens, widths_of
-from brainnet.run.pictures import card_of_pictures, readable_pictures
+from brainnet.run.pictures import card_of_pictures, readable_pictures, stimuli_for
 from brainnet.run.rsa.results import PACKAGES, save_figure
-from brainnet.stimuli import Images, natural_sort
+from brainnet.stimuli import natural_sort
 from brainnet.store import TokenStore
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def write_rdms(
     """RDMs of a network's layers, or of features in files, as ``rdms.npz``, ``rdms.csv``, figures and a run card.
 
     Args:
-        source: with ``backbone`` pictures, whatever :class:`~brainnet.stimuli.Images` reads, or such a set. Without it
-            a token store; a feature file (``.npy``, or ``.npz`` with one entry per condition); or a folder of feature
-            files, one per layer.
+        source: with ``backbone`` pictures, whatever :class:`~brainnet.stimuli.Images` reads, or such a set, or the
+            texts, sounds or videos that the network reads. Without it a token store; a feature file (``.npy``, or
+            ``.npz`` with one entry per condition); or a folder of feature files, one per layer.
         out: folder of the results.
         backbone: name of the network that looks at the pictures, such as "torchvision:squeezenet1_0"; its own weights
             follow an equals sign, "torchvision:squeezenet1_0=weights.npz".
@@ -86,7 +86,7 @@ def write_rdms(
         wanted = None if layers is None else list(layers)
         if backbone is not None:
             named = adjusted_of(backbone, wanted, **network)
-            images = readable_pictures(Images.of(source, skip_bad=skip_bad, checked=False), skip_bad, progress=progress)
+            images = readable_pictures(stimuli_for(named, source, skip_bad), skip_bad, progress=progress)
             how = {"grid": grid, "resize": "shrink", "batch_size": batch_size}
             with at_work(named, place):
                 probe = probe_tokens(named, images, **how)
