@@ -8,6 +8,7 @@ from brainnet.model.channels import (
     project,
     top_channels,
 )
+from brainnet.model.delayed import DelayedFactorTopy
 from brainnet.model.factortopy import FactorTopy
 from brainnet.model.position_code import PositionalEncoding
 from brainnet.model.readout import READOUTS, Contributions, Readout
@@ -20,6 +21,7 @@ __all__ = [
     "project",
     "top_channels",
     "Contributions",
+    "DelayedFactorTopy",
     "FactorTopy",
     "PositionalEncoding",
     "READOUTS",

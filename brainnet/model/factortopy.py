@@ -126,13 +126,17 @@ class FactorTopy(nn.Module):
         self.register_buffer("coords", None, persistent=False)
         self._code: Tensor | None = None
         n_axes = n_axes if coords is None else coords.shape[-1]
-        for name, size in self._outputs.items():
-            if topology == "coords":
-                setattr(self, f"{name}_selector_mlp", SelectorNetwork(64 * n_axes, size))
-            else:
-                setattr(self, f"{name}_selector", nn.Parameter(torch.zeros(n_vertices, size)))
+        for name, size in list(self._outputs.items()):
+            self._add_selector(name, size, n_axes)
         if coords is not None and topology == "coords":
             self.set_coords(coords)
+
+    def _add_selector(self, name: str, size: int, n_axes: int) -> None:
+        self._outputs[name] = size
+        if self.topology == "coords":
+            setattr(self, f"{name}_selector_mlp", SelectorNetwork(64 * n_axes, size))
+        else:
+            setattr(self, f"{name}_selector", nn.Parameter(torch.zeros(self.n_vertices, size)))
 
     def set_coords(self, coords: Tensor) -> None:
         """Gives every voxel its place and fixes the bounds of the positional code by them.
@@ -396,6 +400,9 @@ class FactorTopy(nn.Module):
             logits = {name: getattr(self, f"{name}_selector") for name in self._outputs}
         else:
             logits = self._logits(self._encode(coords))
+        return self._squash(logits)
+
+    def _squash(self, logits: Mapping[str, Tensor]) -> tuple[Selectors, Tensor | None]:
         selectors = Selectors(logits["space"].tanh(), logits["layer"].softmax(-1), logits["scale"].sigmoid())
         if self.window == "point":
             return selectors, None

@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 from brainnet._files import reading, slug, write_csv, write_json, write_npz
 from brainnet.config import config_keys, load_config
 from brainnet.dataset import ResponseDataset
+from brainnet.model.delayed import delays_of
 from brainnet.model.readout import contributions_of, selectors_of, weight_of, width_of
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.build import training_groups
@@ -118,6 +119,9 @@ def _selector_arrays(
     width, weight = width_of(model.encoder), weight_of(model.encoder, space.n_voxels)
     if width is not None:
         arrays["width"] = width
+    delay = delays_of(model.encoder)
+    if delay is not None:
+        arrays |= {"delay": delay, "delays": torch.tensor(model.encoder.delays)}
     if model.field is not None:
         arrays["window_share"] = model.field.window_share.cpu()
     if share is not None:

@@ -7,12 +7,13 @@ take the label of the run of each row as ``runs``, (n_times,), and treat all row
 
 from brainnet.series.cleaning import RunScaler, detrend, zscore
 from brainnet.series.delays import Delayer, delayed, delayed_spaces
-from brainnet.series.downsampling import downsample, lanczos
+from brainnet.series.downsampling import average_steps, delays_in_rows, downsample, downsample_windows, lanczos
 from brainnet.series.folds import block_labels, blocked_folds, leave_one_run_out
 from brainnet.series.hrf import HRF, double_gamma
 from brainnet.series.runs import run_slices
 
 __all__ = [
-    "Delayer", "delayed", "delayed_spaces", "HRF", "double_gamma", "downsample", "lanczos", "RunScaler", "detrend",
+    "Delayer", "delayed", "delayed_spaces", "HRF", "double_gamma", "downsample", "downsample_windows",
+    "average_steps", "delays_in_rows", "lanczos", "RunScaler", "detrend",
     "zscore", "block_labels", "blocked_folds", "leave_one_run_out", "run_slices",
 ]  # fmt: skip

@@ -72,6 +72,84 @@ def downsample(
     return out
 
 
+def downsample_windows(values: Any, onsets: Any, durations: Any, times: Any) -> np.ndarray:
+    """Values that hold for a while, as a row per volume: the mean of what was on during it, (n_times, n_features).
+
+    Each value counts by the seconds for which its window and the volume overlap. A volume that meets no window is zero.
+
+    Args:
+        values: (n_events, n_features).
+        onsets: (n_events,) seconds of the run, in rising order.
+        durations: (n_events,) seconds; the windows must not overlap.
+        times: (n_times,) seconds at which the volumes begin, evenly spaced.
+
+    Raises:
+        ValueError: as :func:`downsample`, a duration that is not positive, or windows that overlap.
+
+    >>> downsample_windows([[1.0], [4.0]], [0.0, 3.0], [3.0, 1.0], [0.0, 2.0, 4.0]).tolist()
+    [[1.0], [2.5], [0.0]]
+    """
+    values = as_series(values)
+    onsets, durations, times = (np.asarray(x, dtype=np.float64).reshape(-1) for x in (onsets, durations, times))
+    tr = spacing(times)
+    check_windows(onsets, durations, len(values), times[0], times[-1] + tr)
+    starts, ends = times[:, None], times[:, None] + tr
+    overlap = (np.minimum(ends, onsets + durations) - np.maximum(starts, onsets)).clip(min=0)
+    seconds = overlap.sum(1, keepdims=True)
+    mean = np.divide(overlap, seconds, out=np.zeros_like(overlap), where=seconds > 1e-9)
+    return (mean @ values.astype(np.float64)).astype(values.dtype)
+
+
+def average_steps(values: Any, step: float, tr: float) -> np.ndarray:
+    """Values at even steps, of a film's features for instance, averaged over each volume: (n_times, n_features).
+
+    Steps after the last whole volume are left out.
+
+    Args:
+        values: (n_steps, n_features), the first at the start of the run.
+        step: seconds from one value to the next.
+        tr: seconds from one volume to the next, a whole number of steps.
+
+    Raises:
+        ValueError: ``tr`` is no whole number of steps.
+
+    >>> average_steps([[1.0], [3.0], [5.0], [7.0]], step=0.5, tr=1.0).tolist()
+    [[2.0], [6.0]]
+    """
+    values = as_series(values)
+    per_volume = whole_steps(tr, step, "tr", "steps")
+    n = len(values) // per_volume
+    if not n:
+        raise ValueError(f"{len(values)} steps of {step:g} s are shorter than one volume of {tr:g} s.")
+    return values[: n * per_volume].reshape(n, per_volume, -1).mean(1)
+
+
+def delays_in_rows(seconds: Any, tr: float) -> list[int]:
+    """Delays in seconds as numbers of volumes.
+
+    Raises:
+        ValueError: a delay that is no whole number of volumes.
+
+    >>> delays_in_rows([2, 4, 6], tr=2.0)
+    [1, 2, 3]
+    """
+    return [whole_steps(delay, tr, f"the delay of {delay:g} s", "volumes", least=None) for delay in seconds]
+
+
+def whole_steps(seconds: float, step: float, what: str, of: str, least: int | None = 1) -> int:
+    """How many steps some seconds are, once it is a whole number of them, to a thousandth of a step."""
+    if not step > 0:
+        raise ValueError(f"{of} must last longer than 0 s, got {step:g} s.")
+    number = round(seconds / step)
+    if abs(seconds / step - number) > 1e-3 or (least is not None and number < least):
+        known = "" if str(what).startswith("the delay") else f" = {seconds:g} s"
+        raise ValueError(
+            f"{what}{known} is no whole number of {of} of {step:g} s each ({seconds / step:.4g}). Choose a multiple "
+            f"of {step:g} s, or bring the features to the volumes with downsample."
+        )
+    return number
+
+
 def lanczos(seconds: Any, cutoff: float, window: int = 3) -> np.ndarray:
     """Lanczos's filter: sinc(f t) sinc(f t / a) for f |t| <= a, else 0, with sinc(x) = sin(pi x) / (pi x).
 
@@ -131,4 +209,28 @@ def check_onsets(onsets: np.ndarray, n_events: int, start: float, end: float, wh
         raise ValueError(
             f"{len(outside)} of {n_events} {what} lie outside the run, which lasts from {start:g} to {end:g} s: the "
             f"first is number {at}, at {onsets[at]:g} s. Leave these events out, or check the clock of the onsets."
+        )
+
+
+def check_windows(onsets: np.ndarray, durations: np.ndarray, n_events: int, start: float, end: float) -> None:
+    """Refuses windows whose onsets :func:`check_onsets` refuses, that last no time, end after the run, or overlap."""
+    check_onsets(onsets, n_events, start, end)
+    if durations.shape != (n_events,):
+        raise ValueError(f"durations must hold one time for each of the {n_events} events, got {len(durations)}.")
+    wrong = np.flatnonzero(~(durations > 0) | ~np.isfinite(durations))
+    if len(wrong):
+        raise ValueError(f"durations must be positive, but number {int(wrong[0])} is {durations[wrong[0]]:g} s.")
+    over = np.flatnonzero(onsets[:-1] + durations[:-1] > onsets[1:] + 1e-6)
+    if len(over):
+        at = int(over[0])
+        raise ValueError(
+            f"{len(over)} windows overlap with the next one: number {at} ends at {onsets[at] + durations[at]:g} s but "
+            f"number {at + 1} begins at {onsets[at + 1]:g} s. Shorten the windows, or give the features of each "
+            "volume yourself."
+        )
+    late = np.flatnonzero(onsets + durations > end + 1e-6)
+    if len(late):
+        at = int(late[0])
+        raise ValueError(
+            f"the window number {at} ends at {onsets[at] + durations[at]:g} s, after the end of the run at {end:g} s."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainnet.series import downsample, lanczos
+from brainnet.series import average_steps, delays_in_rows, downsample, downsample_windows, lanczos
 
 TIMES = np.arange(20) * 2.0
 
@@ -94,3 +94,34 @@ def test_unknown_methods_and_filters_are_refused():
         downsample(np.ones((1, 1)), [0.0], TIMES, cutoff=0)
     with pytest.raises(ValueError, match="at least one row"):
         downsample(np.ones((0, 1)), [], TIMES)
+
+
+def test_windows_count_by_the_time_they_share_with_a_volume():
+    rng = np.random.default_rng(0)
+    ends = np.sort(rng.choice(np.arange(1, 400), 20, replace=False)) / 10
+    onsets, durations = np.concatenate([[0.0], ends[:-1]]), np.diff(np.concatenate([[0.0], ends]))
+    values = rng.normal(size=(20, 3))
+    fine = np.repeat(values, np.round(durations * 10).astype(int), axis=0)
+    expected = np.zeros((20, 3))
+    for i in range(20):
+        part = fine[i * 20 : (i + 1) * 20]
+        expected[i] = part.mean(0) if len(part) else 0
+    np.testing.assert_allclose(downsample_windows(values, onsets, durations, TIMES), expected, atol=1e-9)
+
+
+def test_even_steps_are_averaged_and_others_refused():
+    values = np.arange(12.0).reshape(6, 2)
+    np.testing.assert_array_equal(average_steps(values, 0.5, 1.0), values.reshape(3, 2, 2).mean(1))
+    np.testing.assert_array_equal(average_steps(values[:5], 0.5, 1.0), values[:4].reshape(2, 2, 2).mean(1))
+    with pytest.raises(ValueError, match="tr = 1.49 s.*steps of 0.5 s.*2.98"):
+        average_steps(values, 0.5, 1.49)
+    with pytest.raises(ValueError, match="shorter than one volume"):
+        average_steps(values[:1], 0.5, 1.0)
+    with pytest.raises(ValueError, match="longer than 0"):
+        average_steps(values, 0.0, 1.0)
+
+
+def test_delays_in_seconds_are_whole_volumes():
+    assert delays_in_rows([0, 2.98, 5.96], 1.49) == [0, 2, 4]
+    with pytest.raises(ValueError, match="delay of 5 s.*volumes of 2 s"):
+        delays_in_rows([2, 5], 2.0)
