@@ -23,7 +23,9 @@ app = typer.Typer(
     "of a network predicts each voxel best?\n\nStart with [cyan]brainnet demo[/]: it needs no data and no download.",
 )
 out_console = Console(width=None if sys.stdout.isatty() else 140)  # a file or a pipe is as wide as a table needs
-err_console = Console(stderr=True)
+err_console = Console(
+    stderr=True, width=None if sys.stderr.isatty() else 100_000
+)  # in a log file a message is one line, so that grep finds it
 
 Overrides = Annotated[
     list[str] | None,

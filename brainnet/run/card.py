@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from brainnet.dataset import ResponseDataset
 
 CARD_FORMAT = 1
+_STATUS = Path("/proc/self/status")
 
 
 class Clock:
@@ -166,7 +167,14 @@ def check_files(run: Path, *names: str) -> None:
 
 
 def peak_memory() -> int | None:
-    """The most memory this process has held so far, in bytes; None where the system does not say."""
+    """The most memory this process has held so far, in bytes; None where the system does not say.
+
+    Linux' ``ru_maxrss`` begins with what the process that started this one held, such as a notebook's 20 GB, so it is
+    read only where there is no ``/proc``.
+    """
+    for line in _STATUS.read_text().splitlines() if _STATUS.is_file() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows has no such module

@@ -72,6 +72,15 @@ def test_verbose_shows_the_traceback():
     assert "Traceback" in err
 
 
+def test_in_a_log_file_an_error_is_one_line_whatever_its_length(tmp_path):
+    missing = tmp_path / "a-long-name" / ("x" * 120)
+    done = subprocess.run(
+        [sys.executable, "-m", "brainnet", "report", str(missing)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and str(missing) in done.stderr
+
+
 def test_python_minus_m_is_the_command_line():
     found = subprocess.run([sys.executable, "-m", "brainnet", "--version"], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout.split()[:1]) == (0, ["brainnet"]), found.stderr

@@ -72,7 +72,11 @@ class Study:
         if command == "fit" and out.exists() and any(out.iterdir()):
             words = [*words, "--resume" if (out / "checkpoints" / "last.ckpt").is_file() else "--overwrite"]
         code = self.nursery.run(words)
-        if code == 2 and "holds results already" in self.nursery.said() and (out / "run.json").is_file():
+        if (
+            code == 2
+            and "holds results already" in " ".join(self.nursery.said().split())
+            and (out / "run.json").is_file()
+        ):
             return  # the kill came when all was done
         assert code == 0, self.nursery.said()
 

@@ -23,9 +23,18 @@ def test_memory_is_in_gb_whatever_the_systems_unit(system, unit, monkeypatch):
     resource = types.SimpleNamespace(
         RUSAGE_SELF=0, getrusage=lambda who: types.SimpleNamespace(ru_maxrss=3 * GB // unit)
     )
+    monkeypatch.setattr(card, "_STATUS", Path("/no/such/file"))
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setitem(sys.modules, "resource", resource)
     assert card.closing(card.Clock())["peak_memory_gb"] == 3.0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not pass it on")
+def test_memory_is_not_that_of_the_process_that_started_it():
+    code = "from brainnet.run.card import peak_memory; print(peak_memory())"
+    held = np.ones(GB // 8)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < held.nbytes
 
 
 @pytest.mark.parametrize(("told", "expected"), [(1, 2.5), (0, None)])
@@ -37,6 +46,7 @@ def test_memory_on_windows_which_has_no_resource(told, expected, monkeypatch):
         return told
 
     psapi = types.SimpleNamespace(GetProcessMemoryInfo=tell)
+    monkeypatch.setattr(card, "_STATUS", Path("/no/such/file"))
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setitem(sys.modules, "resource", None)  # importing it raises
     monkeypatch.setattr(ctypes, "windll", types.SimpleNamespace(psapi=psapi), raising=False)
