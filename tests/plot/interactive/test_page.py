@@ -1,4 +1,4 @@
-"""The page in a browser: what it shows, answers and survives. Chromium draws in software, so pixels are exact."""
+"""The page in a browser: what it shows, answers and survives. Browsers draw in software, so pixels are exact."""
 
 import itertools
 from dataclasses import replace
@@ -10,7 +10,7 @@ import torch
 from brainnet.plot import PageMap, PageRun, page
 from brainnet.plot.interactive._geometry import drawn
 from brainnet.space import BrainSpace, surface_space
-from tests.browser import Browser, needs_chromium
+from tests.browser import Browser, Firefox, needs_chromium, needs_firefox
 
 N = 10_242
 WIDTH, HEIGHT = 1100, 800
@@ -54,6 +54,20 @@ def planted():
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     one = Browser(tmp_path_factory.mktemp("profile"))
+    one.resize(WIDTH, HEIGHT)
+    yield one
+    one.close()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(Browser, id="chromium", marks=needs_chromium),
+        pytest.param(Firefox, id="firefox", marks=needs_firefox),
+    ],
+)
+def each_browser(request, tmp_path_factory):
+    one = request.param(tmp_path_factory.mktemp("profile"))
     one.resize(WIDTH, HEIGHT)
     yield one
     one.close()
@@ -119,38 +133,36 @@ def spots(browser, geometry, unfold, count, rng):
     return found
 
 
-@needs_chromium
 @pytest.mark.parametrize("surface", SURFACES)
-def test_the_vertex_under_the_pointer_is_numpys(browser, planted_page, surface):
-    browser.open(planted_page)
+def test_the_vertex_under_the_pointer_is_numpys(each_browser, planted_page, surface):
+    each_browser.open(planted_page)
     unfold = SURFACES[surface]
-    show(browser, unfold)
+    show(each_browser, unfold)
     geometry = drawn(whole_brain()).geometry
-    found = spots(browser, geometry, unfold, 200, np.random.default_rng(unfold))
+    found = spots(each_browser, geometry, unfold, 200, np.random.default_rng(unfold))
     assert len(found) == 200
     places = [place.tolist() for place, _ in found]
-    picked = browser.js(f"{places}.map(([x, y]) => brainnet.pick(brainnet.views[0], x, y))")
+    picked = each_browser.js(f"{places}.map(([x, y]) => brainnet.pick(brainnet.views[0], x, y))")
     assert picked == [vertex for _, vertex in found]
     assert len(set(picked)) > 150
-    assert browser.js("brainnet.pick(brainnet.views[0], 1, 1)") == -1
+    assert each_browser.js("brainnet.pick(brainnet.views[0], 1, 1)") == -1
 
 
-@needs_chromium
 @pytest.mark.parametrize("surface", SURFACES)
-def test_hover_and_click_tell_the_planted_values(browser, planted_page, surface):
-    browser.open(planted_page)
+def test_hover_and_click_tell_the_planted_values(each_browser, planted_page, surface):
+    each_browser.open(planted_page)
     unfold = SURFACES[surface]
-    show(browser, unfold)
+    show(each_browser, unfold)
     geometry = drawn(whole_brain()).geometry
-    browser.js("document.getElementById('views').style.visibility = 'hidden'")
-    box = browser.js("(({left, top}) => [left, top])(brainnet.canvas.getBoundingClientRect())")
-    for place, vertex in spots(browser, geometry, unfold, 4, np.random.default_rng(7)):
+    each_browser.js("document.getElementById('views').style.visibility = 'hidden'")
+    box = each_browser.js("(({left, top}) => [left, top])(brainnet.canvas.getBoundingClientRect())")
+    for place, vertex in spots(each_browser, geometry, unfold, 4, np.random.default_rng(7)):
         x, y = place + box
-        if browser.js(f"document.elementFromPoint({x}, {y}).id") != "canvas":
+        if each_browser.js(f"document.elementFromPoint({x}, {y}).id") != "canvas":
             continue
-        browser.mouse("mouseMoved", x, y)
-        browser.until(f"!document.getElementById('tip').hidden && brainnet.hovered.vertex === {vertex}")
-        text = browser.js("document.getElementById('tip').innerText")
+        each_browser.move(x, y)
+        each_browser.until(f"!document.getElementById('tip').hidden && brainnet.hovered.vertex === {vertex}")
+        text = each_browser.js("document.getElementById('tip').innerText")
         side, own = SIDES[vertex // N], vertex % N
         assert f"vertex {own}, {side}" in text
         assert ("V1 (Toy)" in text) == (own < 3000)
@@ -159,44 +171,55 @@ def test_hover_and_click_tell_the_planted_values(browser, planted_page, surface)
         assert values["hemisphere"] == side
         assert float(values["number"]) == pytest.approx(own / 1000, abs=6e-4)
         assert float(values["score"]) == pytest.approx(vertex % 7 / 10, abs=1e-3)
-        browser.click(x, y)
-        browser.until("!document.getElementById('panel').hidden")
-        panel = browser.js("document.getElementById('panel').innerText")
+        each_browser.click(x, y)
+        each_browser.until("!document.getElementById('panel').hidden")
+        panel = each_browser.js("document.getElementById('panel').innerText")
         assert f"vertex {own}, {side}" in panel
         assert "of the noise ceiling 0.75" in panel
-        thumbs = browser.js("[...document.querySelectorAll('#panel .thumbs img')].map((one) => one.title)")
+        thumbs = each_browser.js("[...document.querySelectorAll('#panel .thumbs img')].map((one) => one.title)")
         assert thumbs == (["zebra.png", "cup.png"] if vertex % 2 == 0 else ["cup.png", "zebra.png"])
-        bars = browser.js("[...document.querySelectorAll('#panel .rows')][1].innerText").split("\n")
+        bars = each_browser.js("[...document.querySelectorAll('#panel .rows')][1].innerText").split("\n")
         assert float(bars[1]) == pytest.approx(vertex % 4 / 4, abs=1e-3)
-        browser.key("Escape")
-        browser.until("document.getElementById('panel').hidden")
-        show(browser, unfold)
+        each_browser.key("Escape")
+        each_browser.until("document.getElementById('panel').hidden")
+        show(each_browser, unfold)
 
 
-@needs_chromium
-def test_nothing_is_asked_of_the_network_and_nothing_complained_of(browser, planted_page):
-    browser.open(planted_page)
+def test_what_a_page_asks_for_and_complains_of_is_seen(each_browser, tmp_path):
+    path = tmp_path / "loud.html"
+    path.write_text(
+        "<!doctype html><script>console.error('one'); console.warn('two'); document.documentElement.dataset.ready = 1;"
+        " fetch('http://127.0.0.1:8999/asked').catch(() => {}); throw Error('three')</script>"
+    )
+    each_browser.open(path)
+    each_browser.until("performance.now() > 300")
+    assert each_browser.requests() == ["http://127.0.0.1:8999/asked"]
+    said = " ".join(each_browser.complaints())
+    assert all(word in said for word in ("one", "two", "three"))
+
+
+def test_nothing_is_asked_of_the_network_and_nothing_complained_of(each_browser, planted_page):
+    each_browser.open(planted_page)
     for number in range(9):
-        browser.js(f"brainnet.showMap({number})")
-    browser.js("brainnet.chooseRoi(brainnet.views[0], 0, true)")
-    browser.js("brainnet.visit(brainnet.views[0], 12345)")
-    browser.until("!brainnet.moving")
-    refused = browser.js("fetch('https://example.org').then(() => 'sent', (error) => error.name)")
+        each_browser.js(f"brainnet.showMap({number})")
+    each_browser.js("brainnet.chooseRoi(brainnet.views[0], 0, true)")
+    each_browser.js("brainnet.visit(brainnet.views[0], 12345)")
+    each_browser.until("!brainnet.moving")
+    refused = each_browser.js("fetch('https://example.org').then(() => 'sent', (error) => error.name)")
     assert refused == "TypeError"  # the policy of the page forbids it
-    assert browser.requests() == []
-    assert [text for text in browser.complaints() if "example.org" not in text] == []
+    assert each_browser.requests() == []
+    assert [text for text in each_browser.complaints() if "example.org" not in text] == []
 
 
-@needs_chromium
-def test_other_maps_and_surfaces_are_other_pictures(browser, planted_page):
-    browser.open(planted_page)
+def test_other_maps_and_surfaces_are_other_pictures(each_browser, planted_page):
+    each_browser.open(planted_page)
     seen = []
     for unfold in (0, 0.5, 1, 1.5, 2):
-        show(browser, unfold)
-        seen.append(browser.screenshot())
+        show(each_browser, unfold)
+        seen.append(each_browser.screenshot())
     for number in (1, 3, 4):
-        browser.js(f"brainnet.showMap({number}); brainnet.render()")
-        seen.append(browser.screenshot())
+        each_browser.js(f"brainnet.showMap({number}), brainnet.render()")
+        seen.append(each_browser.screenshot())
     for k, one in enumerate(seen):
         assert one.std() > 5
         assert all((one != other).any(axis=2).mean() > 0.01 for other in seen[:k])
@@ -371,22 +394,23 @@ def test_a_slider_shows_the_map_of_each_image(browser, tmp_path):
     assert browser.complaints() == []
 
 
-@needs_chromium
-def test_the_address_keeps_the_state(browser, planted_page):
-    browser.open(planted_page)
-    browser.js(
-        "brainnet.showMap(2); brainnet.camera.turn = 33; brainnet.setUnfold(0.4); brainnet.toggle('lines', false)"
+def test_the_address_keeps_the_state(each_browser, planted_page):
+    each_browser.open(planted_page)
+    each_browser.js(
+        "brainnet.showMap(2), brainnet.camera.turn = 33, brainnet.setUnfold(0.4), brainnet.toggle('lines', false)"
     )
-    browser.js("brainnet.choose(brainnet.views[0], 20000)")
-    browser.until("location.hash.includes('vertex')")
-    address = browser.js("location.hash")
-    browser.open(planted_page, address)
-    kept = browser.js("(({camera: c, views, options}) => [views[0].map, c.turn, c.unfold, options.lines])(brainnet)")
+    each_browser.js("brainnet.choose(brainnet.views[0], 20000)")
+    each_browser.until("location.hash.includes('vertex')")
+    address = each_browser.js("location.hash")
+    each_browser.open(planted_page, address)
+    kept = each_browser.js(
+        "(({camera: c, views, options}) => [views[0].map, c.turn, c.unfold, options.lines])(brainnet)"
+    )
     assert kept == [2, 33, 0.4, False]
-    assert browser.js("brainnet.chosen.vertex") == 20_000
-    browser.open(planted_page, "#map=99&unfold=x&turn=1e9&vertex=7,-3&roi=a&folded=1,2&theme=<b>")
-    assert browser.js("[brainnet.views[0].map, brainnet.camera.unfold]") == [0, 1]
-    assert browser.complaints() == []
+    assert each_browser.js("brainnet.chosen.vertex") == 20_000
+    each_browser.open(planted_page, "#map=99&unfold=x&turn=1e9&vertex=7,-3&roi=a&folded=1,2&theme=<b>")
+    assert each_browser.js("[brainnet.views[0].map, brainnet.camera.unfold]") == [0, 1]
+    assert each_browser.complaints() == []
 
 
 @needs_chromium
@@ -437,29 +461,30 @@ def test_a_picture_holds_the_brain_and_its_legend(browser, planted_page):
     assert size[3]  # the blue of the legend
 
 
-@needs_chromium
-def test_two_runs_are_turned_together(browser, tmp_path):
+def test_two_runs_are_turned_together(each_browser, tmp_path):
     one, two = planted(), planted()
     path = tmp_path / "two.html"
     maps = {"score": torch.zeros(2 * N), "only here": torch.ones(2 * N)}
     path.write_text(page(one, PageRun(maps, two.space, "B")), encoding="utf-8")
-    browser.open(path)
-    assert browser.js("brainnet.page.brains.length") == 1  # what is the same is written once
-    width = browser.js("brainnet.rects.map((one) => one.width)")
+    each_browser.open(path)
+    assert each_browser.js("brainnet.page.brains.length") == 1  # what is the same is written once
+    width = each_browser.js("brainnet.rects.map((one) => one.width)")
     assert len(width) == 2
-    show(browser, 1, turn=40)
-    first = browser.screenshot()
-    show(browser, 1, turn=-60)
-    changed = (browser.screenshot() != first).any(axis=2)
-    left = round(browser.js("brainnet.canvas.getBoundingClientRect().left"))
+    show(each_browser, 1, turn=40)
+    first = each_browser.screenshot()
+    show(each_browser, 1, turn=-60)
+    changed = (each_browser.screenshot() != first).any(axis=2)
+    left = round(each_browser.js("brainnet.canvas.getBoundingClientRect().left"))
     half = left + width[0]
     assert changed[:, left:half].mean() > 0.02
     assert changed[:, half:].mean() > 0.02
-    browser.js("brainnet.showMap(5)")
-    assert browser.js("brainnet.views.map((view) => view.shown.name)") == ["score", "score"]
-    browser.js("[...document.querySelectorAll('#maps button')].find((one) => one.textContent === 'only here').click()")
-    assert browser.js("brainnet.views.map((view) => view.shown.name)") == ["score", "only here"]
-    assert browser.complaints() == []
+    each_browser.js("brainnet.showMap(5)")
+    assert each_browser.js("brainnet.views.map((view) => view.shown.name)") == ["score", "score"]
+    each_browser.js(
+        "[...document.querySelectorAll('#maps button')].find((one) => one.textContent === 'only here').click()"
+    )
+    assert each_browser.js("brainnet.views.map((view) => view.shown.name)") == ["score", "only here"]
+    assert each_browser.complaints() == []
 
 
 @needs_chromium

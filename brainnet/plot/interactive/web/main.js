@@ -9,10 +9,13 @@ const isSoftware = drawsInSoftware();
 
 // Whether pictures are drawn by the processor: then a brain that moves is drawn coarsely, and in full when it rests.
 function drawsInSoftware() {
-  const context = document.createElement("canvas").getContext("webgl2");
-  const known = context?.getExtension("WEBGL_debug_renderer_info");
-  const name = known ? context.getParameter(known.UNMASKED_RENDERER_WEBGL) : "";
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  const context = el("canvas", { width: 1, height: 1 }).getContext("webgl2");
+  if (!context) return false;
+  let name = context.getParameter(context.RENDERER);
+  if (/^webkit/i.test(name)) { // only Firefox says it there, and warns who asks the extension
+    const known = context.getExtension("WEBGL_debug_renderer_info");
+    if (known) name = context.getParameter(known.UNMASKED_RENDERER_WEBGL);
+  }
   return /swiftshader|llvmpipe|software|basic render/i.test(name);
 }
 
