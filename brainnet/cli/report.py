@@ -13,9 +13,7 @@ from brainnet.cli.shared import app, out_console
 
 @app.command()
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Folders of finished runs of fit, encode, searchlight or rsa compare.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs of fit, encode, searchlight or rsa.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file that is written.")] = Path("report.html"),
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:

@@ -48,6 +48,8 @@ CAPTIONS = {  # by the first word of a file's name
     "scores": "Scores of each region.",
     "variance": "R2 split over the layers.",
     "bars": "Scores of each model and region, with noise ceilings.",
+    "parts": "R2 of sets of RDMs: together, alone and what each adds.",
+    "weights": "Weights of the RDMs that were mixed.",
 }
 
 
@@ -55,7 +57,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path) -> Path:
     """Writes one HTML file about one run or several; the same bytes for the same runs.
 
     Args:
-        runs: folders of finished ``brainnet fit``, ``encode``, ``searchlight`` or ``rsa compare``.
+        runs: folders of finished ``brainnet fit``, ``encode``, ``searchlight`` or ``rsa``.
         out: the HTML file.
 
     Raises:
@@ -69,7 +71,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path) -> Path:
         if run.kind not in TOLD:
             raise ValueError(
                 f"{run.folder} was filled by `brainnet {run.kind}`, which makes neither maps nor scores of a brain; a "
-                "report tells of fit, encode, searchlight and rsa compare."
+                "report tells of fit, encode, searchlight and rsa."
             )
     titles = [run.folder.resolve().name for run, _ in read]
     page, reason = _page([run.folder for run, _ in read])

@@ -254,9 +254,19 @@ def scores_of_searchlight(folder: Path) -> Html:
 
 
 def scores_of_rsa(folder: Path) -> Html:
-    """The table of scores with ceilings and p-values."""
+    """The tables of a comparison, a course over time, a fit or a partition of RDMs, whichever the folder holds."""
+    if (folder / "parts.csv").is_file():
+        return _parts_of_rsa(_texts(folder / "parts.csv"))
+    scores = _texts(folder / "scores.csv")
+    if "unweighted" in scores:
+        return _fits_of_rsa(scores)
+    peaks = _optional(folder / "peaks.csv")
+    return _compared(scores) if peaks is None else Html(_peaks_of_rsa(peaks) + _compared(scores))
+
+
+def _compared(scores: DataFrame) -> Html:
     rows = []
-    for _, row in _texts(folder / "scores.csv").iterrows():
+    for _, row in scores.iterrows():
         mean, low, high, time, p, corrected = _numbers(row, "score", "low", "high", "time", "p", "p_corrected")
         *ceilings, share = _numbers(row, "ceiling_low", "ceiling_high", "ceiling_share")
         rows.append([row["roi"], row["model"], row.get("layer", ""), time, score_bar(mean, low, high, ceilings[0]),
@@ -264,3 +274,35 @@ def scores_of_rsa(folder: Path) -> Html:
     heads = ["region", "model", "layer", "time", BAR, "score [95 %]", "p", "p corrected", "lower ceiling [to upper]",
              "score / ceiling"]  # fmt: skip
     return table(heads, rows, BAR_SAID.replace("mean noise ceiling", "lower noise ceiling"))
+
+
+def _peaks_of_rsa(peaks: DataFrame) -> Html:
+    rows = []
+    for _, row in peaks.iterrows():
+        time, mean, low, high, corrected = _numbers(row, "time", "score", "low", "high", "p_corrected")
+        rows.append([row["roi"], row["model"], row.get("layer", ""), time, score_bar(mean, low, high, None),
+                     span(mean, low, high), corrected])  # fmt: skip
+    heads = ["region", "model", "layer", "time of the peak", BAR, "score then [95 %]", "p corrected"]
+    return table(heads, rows, "The time of the highest score. Bar: the score then; black line: its 95 % interval.")
+
+
+def _fits_of_rsa(scores: DataFrame) -> Html:
+    rows = []
+    for _, row in scores.iterrows():
+        mixed, sem, plain, plain_sem = _numbers(row, "score", "sem", "unweighted", "unweighted_sem")
+        p, corrected, low, high, share = _numbers(
+            row, "p", "p_corrected", "ceiling_low", "ceiling_high", "ceiling_share"
+        )
+        rows.append([row["roi"], row["model"], row["n_components"], mixed, sem, plain, plain_sem, p, corrected,
+                     span(low, low, high), share])  # fmt: skip
+    heads = ["region", "model", "RDMs mixed", "score", "standard error", "score of the plain mean",
+             "its standard error", "p", "p corrected", "lower ceiling [to upper]", "score / ceiling"]  # fmt: skip
+    return table(heads, rows, "Scores of mixtures of RDMs on conditions that no fit has seen, mean over subjects.")
+
+
+def _parts_of_rsa(parts: DataFrame) -> Html:
+    rows = []
+    for _, row in parts.iterrows():
+        rows.append([row["roi"], row["part"], row["sets"], *_numbers(row, "r2", "sem", "p", "p_corrected")])
+    heads = ["region", "part", "sets of RDMs", "R2", "standard error", "p", "p corrected"]
+    return table(heads, rows, "R2 on pairs of held-out conditions, mean over subjects.")

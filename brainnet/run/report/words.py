@@ -96,9 +96,9 @@ BIBTEX = {
 }
 BOOTSTRAP = (
     "Intervals are 95 % bootstrap intervals of the mean over voxels: the test images were drawn with "
-    "replacement{times}, "
-    "the voxels kept as they are, and the percentiles moved so that the mean of the resamples is the estimate (Efron "
-    "and Tibshirani 1993). They hold for new images of the same kind and the same voxels, not for new subjects."
+    "replacement{times}, the voxels kept as they are, and the percentiles moved so that the mean of the resamples is "
+    "the estimate (Efron and Tibshirani 1993). They hold for new images of the same kind and the same voxels, not for "
+    "new subjects."
 )
 R = (
     "The score r of a voxel is the Pearson correlation of predicted and measured response over the test images, which "
@@ -135,11 +135,10 @@ def _of_fit(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     kept = (metrics.get("validation") or {}).get("epoch")
     said.append(
         f"It was trained by AdamW (step size {config.get('OPTIMIZER.LR')}, batches of "
-        f"{config.get('DATASET.BATCH_SIZE')} "
-        f"images, up to {config.get('TRAINER.MAX_EPOCHS')} passes, seed {card.get('seed')}) on the images of "
-        f"{config.get('TRAINER.FIT_ON')}, by the smooth L1 loss with beta {config.get('LOSS.BETA')}, plus "
-        f"{config.get('REGULARIZATION.LAMBDA')} times a pull towards even layers and scales that falls to 0 over "
-        f"{config.get('REGULARIZATION.DECAY_TOTAL_STEPS')} steps."
+        f"{config.get('DATASET.BATCH_SIZE')} images, up to {config.get('TRAINER.MAX_EPOCHS')} passes, seed "
+        f"{card.get('seed')}) on the images of {config.get('TRAINER.FIT_ON')}, by the smooth L1 loss with beta "
+        f"{config.get('LOSS.BETA')}, plus {config.get('REGULARIZATION.LAMBDA')} times a pull towards even layers and "
+        f"scales that falls to 0 over {config.get('REGULARIZATION.DECAY_TOTAL_STEPS')} steps."
         + (f" The weights kept are those of epoch {kept} (counted from 0), chosen by the validation images."
            if kept is not None else "")
     )  # fmt: skip
@@ -165,18 +164,15 @@ def _factortopy(config: Mapping[str, Any], backbone: Mapping[str, Any]) -> list[
             "∑<sub>l</sub> a<sub>l</sub> [ (1 − s) · B<sub>l</sub> t<sub>l</sub>(p) + s · B′<sub>l</sub> g<sub>l</sub> "
             "]<sub>d</sub></p>"
         ),
-        f"Here t are the local tokens of layer l on a grid of {grid}, {where}; g is the global token of the layer; "
-        f"B and "
-        f"B' are linear maps of each layer to {config.get('MODEL.BOTTLENECK_DIM')} channels d, common to all "
-        f"voxels. Of "
-        "each voxel's own are the layer weights a, at least 0 with sum 1 (map Layer: the largest), the place p in the "
-        "image from -1 to 1, x to the right and y down (map Space), the scale s from 0, one place, to 1, the whole "
-        "image (map Scale), the weights w of the channels and the constant b. "
+        f"Here t are the local tokens of layer l on a grid of {grid}, {where}; g is the global token of the layer; B "
+        f"and B' are linear maps of each layer to {config.get('MODEL.BOTTLENECK_DIM')} channels d, common to all "
+        "voxels. Of each voxel's own are the layer weights a, at least 0 with sum 1 (map Layer: the largest), the "
+        "place p in the image from -1 to 1, x to the right and y down (map Space), the scale s from 0, one place, to "
+        "1, the whole image (map Scale), the weights w of the channels and the constant b. "
         + {"coords": "The first three are smooth functions of the place on the cortex, through small networks.",
            "free": "The first three are parameters of each voxel."}.get(str(config.get("MODEL.TOPOLOGY")),
-            "The first three are smooth functions of the place on the cortex where the data give one, and "
-            "parameters of "
-            "each voxel elsewhere.")
+            "The first three are smooth functions of the place on the cortex where the data give one, and parameters "
+            "of each voxel elsewhere.")
         + (" Training started from a ridge regression over Gaussian windows in closed form." if start else "")
         + (" Beside it a ridge regression on the whole image, in closed form, is mixed into the predictions."
            if config.get("MODEL.FIELD") == "ridge" else ""),
@@ -224,13 +220,26 @@ def _of_searchlight(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list
 def _of_rsa(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     known = {**(card.get("settings") or {}), **(card.get("definitions") or {})}
     known = {name: value for name, value in known.items() if value is not None}
-    return [
-        "The RDM of each subject was compared with the RDM of each model (Nili and others 2014). Ceilings bound "
-        "the score "
-        "that any model could reach, given how far the subjects agree: the lower by each subject against the others, "
-        "the upper by each subject against all, itself included.",
-        f"Definitions: {'; '.join(f'{name}: {value}' for name, value in known.items())}.",
-    ]
+    ceilings = (
+        "Ceilings bound the score that any model could reach, given how far the subjects agree: the lower by each "
+        "subject against the others, the upper by each subject against all, itself included."
+    )
+    if "parts" in card:
+        said = (
+            "The RDM of each subject was predicted by a regression on sets of model RDMs. R2 is on pairs of conditions "
+            "that no fit has seen. The unique part of a set is the R2 of all sets less that of the others."
+        )
+    elif "weights" in known:
+        said = (
+            "The RDMs of each model were mixed with weights that were fitted to the RDMs of the brain. The score is "
+            f"the similarity of the mixture on conditions that no fit has seen. {ceilings}"
+        )
+    else:
+        said = (
+            "The RDM of each subject was compared with the RDM of each model (Nili and others 2014)"
+            + (", at each time on its own" if "peaks" in card else "") + f". {ceilings}"
+        )  # fmt: skip
+    return [said, f"Definitions: {'; '.join(f'{name}: {value}' for name, value in known.items())}."]
 
 
 def _data(card: Mapping[str, Any], front: str = "") -> str:
@@ -238,16 +247,15 @@ def _data(card: Mapping[str, Any], front: str = "") -> str:
     name = str(data.get("name", ""))
     title = describe_dataset(name).get("title") if name in DATASETS else None
     splits = ", ".join(f"{split} {one['n']:,}" for split, one in (card.get("splits") or {}).items())
-    return (f"{front}The data set is {f'{title} ({name})' if title else name}, with {data.get('n_images', 0):,} images "
-            f"and {data.get('n_voxels', 0):,} voxels. The images of each split: {splits}. The run card holds "
-            f"digests of "
-            "images, responses and splits.")  # fmt: skip
+    return (f"{front}The data set is {f'{title} ({name})' if title else name}, with "
+            f"{data.get('n_images', 0):,} images and {data.get('n_voxels', 0):,} voxels. The images of "
+            f"each split: {splits}. The run card holds digests of images, responses and splits.")  # fmt: skip
 
 
 def _network(identity: Mapping[str, Any]) -> str:
     layers = str(identity.get("layers", "")).split()
-    return (f"The network is {identity.get('name')} (weights: {str(identity.get('weights'))[:16]}), read at "
-            f"{len(layers)} layers: {', '.join(layers)}. Images came in as "
+    return (f"The network is {identity.get('name')} (weights: {str(identity.get('weights'))[:16]}), read "
+            f"at {len(layers)} layers: {', '.join(layers)}. Images came in as "
             f"{identity.get('preprocessing')}.")  # fmt: skip
 
 
@@ -314,21 +322,18 @@ def limits_of(card: Mapping[str, Any]) -> list[str]:
         said = [
             "A voxel's layer is where its information is read, give or take a layer: neighbouring layers of a network "
             "share most of their variance.",
-            "A large layer weight does not prove that the layer matters: small read-out weights can make up for "
-            "it. The "
-            "contributions of layers, beside the weights in the panel of the page, are corrected for that.",
+            "A large layer weight does not prove that the layer matters: small read-out weights can make up for it. "
+            "The contributions of layers, beside the weights in the panel of the page, are corrected for that.",
             "The place means something only for voxels that read local tokens, those of a low scale.",
-            "Two trainings can give different channel clusters that predict equally well. Single clusters are not "
-            "to be "
-            "interpreted.",
+            "Two trainings can give different channel clusters that predict equally well. Single clusters are not to "
+            "be interpreted.",
             "Maps fade where the score is low: there the selectors are not determined by the data. The control with "
             "shuffled responses (DATASET.SHUFFLED True) shows what they look like where nothing is found.",
             *said,
         ]
         if config.get("MODEL.START") == "ridge":
-            said.insert(0, "Training started from ridge, which spreads its weight nearly evenly over the layers: "
-                           "maps of "
-                           "layer, scale and channels mean nothing here and are left out.")  # fmt: skip
+            said.insert(0, "Training started from ridge, which spreads its weight nearly evenly over the "
+                           "layers: maps of layer, scale and channels mean nothing here and are left out.")  # fmt: skip
         if config.get("DATASET.SHUFFLED"):
             said.insert(0, "This is a negative control. Any structure in its maps is an artefact.")
     elif kind == "encode":

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from brainnet.run.report import scores as report_scores
+from brainnet.run.report.report import write_report
 from brainnet.run.report.scores import (
     metrics_of,
     scores_of_encoding,
@@ -15,6 +16,8 @@ from brainnet.run.report.scores import (
     scores_of_rsa,
     scores_of_searchlight,
 )
+from brainnet.run.rsa.fits import fit_rdms, partition_rdms
+from brainnet.run.rsa.rsa import compare_over_time
 from tests.run.encodings import run_grid, save_subject
 from tests.run.page.test_scenes import searched
 
@@ -66,6 +69,35 @@ def test_a_searchlight_and_rdms_have_a_row_for_each_model(tmp_path):
     assert row[0] == "NA"
     assert row[5].split() == ["0.200", "[0.100,", "0.300]"]
     assert row[6] == "–"
+
+
+def test_courses_fits_and_partitions_of_rdms_have_their_own_tables(files, course):
+    out, few = files / "time", {"progress": False, "seed": 1}
+    tables = compare_over_time([files / "meg.npz"], out, models=[files / "net.npz"], **few)
+    rows = cells(scores_of_rsa(out))
+    assert len(rows) == len(tables["peaks"]) + 1 + len(tables["scores"])  # and the heads of the second table
+    assert [float(row[3]) for row in rows[:2]] == tables["peaks"]["time"].tolist() == [1, 4]
+
+    out = files / "fit"
+    how = {"models": [files / "net.npz"], "n_folds": 2, "n_permutations": 9, **few}
+    fitted = fit_rdms([files / "brain_V1.npz"], out, **how)["scores"].iloc[0]
+    (row,) = cells(scores_of_rsa(out))
+    assert [row[3], row[5]] == [f"{fitted['score']:.3f}", f"{fitted['unweighted']:.3f}"]
+
+    out = files / "partition"
+    parts = partition_rdms([files / "brain_V1.npz"], out, **how | {"models": [files / "net.npz", files / "random"]})
+    rows = cells(scores_of_rsa(out))
+    assert [row[1] for row in rows] == parts["parts"]["part"].tolist()
+    assert [float(row[3]) for row in rows] == pytest.approx(parts["parts"]["r2"].tolist(), abs=6e-4)
+    said = {}
+    for name in ("time", "fit", "partition"):
+        text = write_report([files / name], files / f"{name}.html").read_text(encoding="utf-8")
+        said[name] = text.split('id="methods"')[1].split('id="cite"')[0]
+        assert text.count("data:image/png") == 1 + (name == "fit")
+    assert "each time" in said["time"]
+    assert "mixture" in said["fit"]
+    assert "unique part" in said["partition"]
+    assert "Ceilings" not in said["partition"]
 
 
 def test_planted_maps_are_those_of_the_subject(mapped, tmp_path, monkeypatch):
