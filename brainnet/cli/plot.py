@@ -13,6 +13,7 @@ from brainnet.cli.shared import FigureFormat, Rename, app, out_console, renames
 SURFACE = "What of the cortex is shown"
 SINGLE = "One map, at the size of a publication"
 MODELS = "Which model is best"
+SUBJECTS = "Several subjects"
 
 
 Surface = Annotated[
@@ -99,6 +100,21 @@ Alpha = Annotated[
 LeastCeiling = Annotated[
     float, typer.Option(help="Noise ceiling below which a voxel has no best model.", rich_help_panel=MODELS)
 ]
+OverSubjects = Annotated[
+    bool,
+    typer.Option(
+        "--over-subjects",
+        help="Draw the mean, the share of subjects and t over the subjects of several runs, or of one encoding.",
+        rich_help_panel=SUBJECTS,
+    ),
+]
+Above = Annotated[
+    float,
+    typer.Option(
+        help="Value for --over-subjects: the share is of subjects above it, and t is against it.",
+        rich_help_panel=SUBJECTS,
+    ),
+]
 Width = Annotated[str, typer.Option(help="Width of the figure: 85mm, 17.4cm or 6.5in.", rich_help_panel=SINGLE)]
 Dpi = Annotated[float, typer.Option(min=20, help="Resolution in pixels per inch.", rich_help_panel=SINGLE)]
 
@@ -106,7 +122,9 @@ Dpi = Annotated[float, typer.Option(min=20, help="Resolution in pixels per inch.
 FiguresFolder = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", help="Folder of the figures. The default is the run itself, and 'comparison' for several runs."
+        "--out",
+        "-o",
+        help="Folder of the figures. The default is the run itself, and 'comparison' or 'group' for several runs.",
     ),
 ]
 
@@ -136,6 +154,8 @@ def plot(
     atlas: AtlasFile = None,
     alpha: Alpha = 0.05,
     least_ceiling: LeastCeiling = 0.1,
+    over_subjects: OverSubjects = False,
+    above: Above = 0.0,
 ) -> None:
     """Draw the maps of a finished run again. Draw one of them for a paper, or several runs side by side.
 
@@ -145,11 +165,14 @@ def plot(
 
     brainnet plot run_a run_b --out comparison
 
+    brainnet plot subj01 subj02 subj03 --over-subjects --map r --above 0.1
+
     brainnet plot encoding --best-model --group 2D=edges,inpainting --group 3D=normals,depth
     """
     with loading():
         from brainnet.plot.scene import Scene
         from brainnet.run.best_models import draw_best_models, read_groups
+        from brainnet.run.group_maps import draw_group
         from brainnet.run.results import redraw
         from brainnet.run.run_maps import compare_maps, draw_map, draw_selectors, has_selectors
 
@@ -162,6 +185,10 @@ def plot(
             run[0], out, groups=read_groups(group or ()), scene=scene, atlas=atlas, method=method, alpha=alpha,
             least_ceiling=least_ceiling,
         )  # fmt: skip
+    elif over_subjects:
+        paths = draw_group(
+            run, out or Path("group"), names=one_map or ("r",), above=above, scene=scene, outlines=roi or True
+        )
     elif len(run) > 1:
         paths = compare_maps(run, out or Path("comparison"), scene=scene, maps=one_map or ())
     elif one_map:

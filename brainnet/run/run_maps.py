@@ -20,6 +20,7 @@ from brainnet.plot.scene import Scene
 from brainnet.plot.selector.figures import certainty_maps, depth_of
 from brainnet.run.card import Clock, check_files, opening, put_card
 from brainnet.run.folder import claimed
+from brainnet.run.page.scenes import same_place
 from brainnet.run.results import ALL, read_selectors
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
@@ -217,7 +218,7 @@ def compare_maps(
     for name in names:
         for one in found:
             check_word(f"map of {one.name}", name, one.maps)
-    same = all(_same_voxels(found[0].space, one.space) for one in found)
+    same = all(same_place(found[0].space, one.space) for one in found)
     with claimed(out, KIND):
         paths = []
         if same and found[0].space.mesh is not None:
@@ -241,12 +242,6 @@ def _named_apart(found: list[RunMaps]) -> list[RunMaps]:
         )
         for place, one in enumerate(found)
     ]
-
-
-def _same_voxels(a: BrainSpace, b: BrainSpace) -> bool:
-    if a.n_voxels != b.n_voxels or a.mesh != b.mesh:
-        return False
-    return a.vertices is None or torch.equal(a.vertices, b.vertices)
 
 
 def _side_by_side(found: Sequence[RunMaps], names: Sequence[str], scene: Scene | str | None) -> Any:

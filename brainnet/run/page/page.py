@@ -13,7 +13,7 @@ import torch
 
 from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
-from brainnet.run.page.scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, scenes_of
+from brainnet.run.page.scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, same_place, scenes_of
 from brainnet.run.predicted_maps import MOST_IMAGES, with_predicted
 from brainnet.space import Atlas, read_areas
 from brainnet.stimuli import Images
@@ -87,7 +87,7 @@ def _with_atlas(scene: PageRun, given: tuple[Atlas, list[str]]) -> PageRun:
 
 def _with_differences(first: PageRun, second: PageRun) -> PageRun:
     """The second scene with maps of second minus first, where both have the same voxels in the same order."""
-    if first.space.n_voxels != second.space.n_voxels or not _same_place(first.space, second.space):
+    if not same_place(first.space, second.space):
         return second
     maps: dict[str, Any] = dict(second.maps)
     for name in COMPARED:
@@ -108,14 +108,6 @@ def _with_differences(first: PageRun, second: PageRun) -> PageRun:
             group="Difference of the runs", short=LAYER,
         )  # fmt: skip
     return replace(second, maps=maps)
-
-
-def _same_place(one: Any, other: Any) -> bool:
-    if one.mesh is not None or other.mesh is not None:
-        return one.mesh == other.mesh and torch.equal(one.vertices, other.vertices)
-    if one.mask is None or other.mask is None or one.mask.shape != other.mask.shape:
-        return False
-    return torch.equal(one.volume_index, other.volume_index) and torch.allclose(one.affine, other.affine)
 
 
 def _with_images(scene: PageRun, run: str | Path, source: str | Path, progress: bool) -> PageRun:

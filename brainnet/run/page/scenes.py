@@ -388,3 +388,12 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
     if version:
         facts["brainnet"] = str(version)
     return facts
+
+
+def same_place(one: BrainSpace, other: BrainSpace) -> bool:
+    """Whether two spaces have the same voxels in the same order; never where voxels have no place."""
+    if one.mesh is not None or other.mesh is not None:
+        return one.mesh == other.mesh and torch.equal(one.vertices, other.vertices)
+    if one.mask is None or other.mask is None or one.mask.shape != other.mask.shape:
+        return False
+    return torch.equal(one.volume_index, other.volume_index) and torch.allclose(one.affine, other.affine)
