@@ -29,6 +29,40 @@ def border_segments(faces: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, 
     return owner, np.sort(ends, axis=2)
 
 
+def border_lines(place: np.ndarray, faces: np.ndarray, inside: np.ndarray) -> list[np.ndarray]:
+    """The smoothed lines (n, 2) around the vertices inside, of points (n_vertices, 2).
+
+    They cross edges in the middle, and go along the rim of the mesh, as where a flat map is cut: so they are closed.
+
+    >>> corners = np.array([[0.0, 0], [2, 0], [0, 2]])
+    >>> (line,) = border_lines(corners, np.array([[0, 1, 2]]), np.array([True, False, False]))
+    >>> len(line), bool((line[0] == line[-1]).all())
+    (4, True)
+    """
+    return lines_through(place, np.concatenate([border_segments(faces, inside)[1], _rim(faces, inside)]))
+
+
+def _rim(faces: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(n, 2, 2) segments along edges of one triangle alone, between vertices inside; a vertex v is the edge (v, v)."""
+    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    edges, counts = np.unique(edges, axis=0, return_counts=True)
+    edges = edges[(counts == 1) & inside[edges].any(axis=1)]
+    both = inside[edges].all(axis=1)
+    whole = np.repeat(edges[both], 2, axis=1).reshape(-1, 2, 2)
+    parted = edges[~both]
+    corner = np.where(inside[parted[:, :1]], parted[:, :1], parted[:, 1:])
+    return np.concatenate([whole, np.stack([parted, np.repeat(corner, 2, axis=1)], axis=1)])
+
+
+def lines_through(place: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
+    """Segments as :func:`border_segments` gives them, as smoothed lines (n, 2) through the middles of edges."""
+    if not len(ends):
+        return []
+    edges, numbers = np.unique(ends.reshape(-1, 2), axis=0, return_inverse=True)
+    middles = place[edges].mean(axis=1)
+    return [smoothed(middles[line]) for line in joined(numbers.reshape(-1, 2))]
+
+
 def joined(ends: np.ndarray) -> list[np.ndarray]:
     """Segments (n, 2) of numbered points as lines, each (k,) point numbers; a closed line ends where it begins.
 

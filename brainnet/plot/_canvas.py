@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from brainnet.plot._borders import border_lines
 from brainnet.plot._colors import BLANK, FAINT, INK
+from brainnet.plot._raster import rasterise
 from brainnet.plot._text import label
 from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, flat_triangles, has_surfaces, load_mesh
 from brainnet.space.surface import sulcal_depth
@@ -24,6 +27,14 @@ OUTLINE_BLUR = 1.6  # mm; without it a border steps from triangle to triangle
 GAP = 6.0  # mm between the hemispheres, or between slices
 MOST_SLICES = 12
 NAME_SIZE = 6.5  # points of the name of a region
+
+
+class Sheet(NamedTuple):
+    """The mesh under a flat map: where its vertices lie in mm, its triangles, and the voxel of each vertex or -1."""
+
+    place: np.ndarray
+    faces: np.ndarray
+    columns: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +60,7 @@ class Canvas:
     shade: np.ndarray
     points: np.ndarray
     notes: tuple[tuple[float, float, str, str, str], ...]
+    sheets: tuple[Sheet, ...] = ()  # of a flat map; borders are lines across its edges
     rim: np.ndarray | None = None  # (n, 2, 2) lines around the voxels of every slice, in mm
 
     @property
@@ -116,7 +128,10 @@ class Canvas:
                 )  # fmt: skip
 
     def border(self, mask: object) -> Border:
-        """The smoothed border of a region (n_voxels,) bool, and its innermost point in each half of the picture."""
+        """The smoothed border of a region (n_voxels,) bool, and its innermost point in each half of the picture.
+
+        On a flat map it crosses the edges of the mesh between vertices inside and outside, in slices it follows pixels.
+        """
         from contourpy import contour_generator
         from scipy.ndimage import distance_transform_edt, gaussian_filter
 
@@ -132,7 +147,15 @@ class Canvas:
             if depth[row, half.start + column] > 0:
                 centres.append((x[half.start + column], y[row]))
                 rooms.append(depth[row, half.start + column])
-        return Border(contour_generator(x, y, inside).lines(0.5), centres, rooms)
+        if not self.sheets:
+            return Border(contour_generator(x, y, inside).lines(0.5), centres, rooms)
+        mask = to_numpy(mask, bool)
+        lines = [
+            line
+            for place, faces, columns in self.sheets
+            for line in border_lines(place, faces, (columns >= 0) & mask[columns])
+        ]
+        return Border(lines, centres, rooms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +254,12 @@ def _flat_canvas(space: BrainSpace, hemisphere: str | None, pixels_wide: int) ->
     shape = (int(np.ceil((top - bottom) / pixel)), pixels_wide)
 
     points = np.full((space.n_voxels, 2), np.nan)
-    pieces, left_edge = [], 0.0
+    pieces, sheets, left_edge = [], [], 0.0
     for side in sides:
         place = flat[side] - [low[side][0] - left_edge, bottom]  # mm from the lower left corner of the picture
         columns = column_of[side * n : (side + 1) * n]
         points[columns[shown[side]]] = place[shown[side]]
+        sheets.append(Sheet(place, triangles[side], columns))
         window = (left_edge, left_edge + widths[side])
         pixels, corners, weights = rasterise(place, triangles[side], pixel, shape, window)
         depth = (sulcal_depth(space.mesh)[side * n :][corners] * weights).sum(axis=1)
@@ -252,6 +276,7 @@ def _flat_canvas(space: BrainSpace, hemisphere: str | None, pixels_wide: int) ->
         shade=_shaded_cortex(pixels, depth, in_space, shape, pixel),
         points=points,
         notes=_directions(sides, widths, total),
+        sheets=tuple(sheets),
     )
 
 
@@ -261,45 +286,6 @@ def _surroundings(points: np.ndarray, triangles: np.ndarray, shown: np.ndarray) 
 
     on_map = points[np.unique(triangles)]
     return on_map[cKDTree(points[shown]).query(on_map, distance_upper_bound=MARGIN)[0] <= MARGIN]
-
-
-def rasterise(
-    points: np.ndarray,
-    triangles: np.ndarray,
-    pixel: float,
-    shape: tuple[int, int],
-    window: tuple[float, float],
-    depth: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels inside triangles: (n,) places, (n, 3) corners, (n, 3) barycentric weights; row 0 is at the top.
-
-    Of several triangles in a pixel the one with the greatest ``depth``, (n_points,) towards the camera, is kept.
-    """
-    height, _ = shape
-    grid = np.stack([points[:, 0] / pixel - 0.5, height - points[:, 1] / pixel - 0.5], axis=1)
-    corners = grid[triangles]
-    lowest = np.array([np.ceil(window[0] / pixel - 0.5), 0])
-    highest = np.array([np.floor(window[1] / pixel - 0.5), height - 1])
-    low = np.maximum(np.ceil(corners.min(axis=1)), lowest).astype(int)
-    span = np.minimum(np.floor(corners.max(axis=1)), highest).astype(int) - low + 1
-    hit = (span > 0).all(axis=1)
-    low, span, corners, triangles = low[hit], span[hit], corners[hit], triangles[hit]
-    # every pixel of every triangle's bounding box, as one long list
-    count = span.prod(axis=1)
-    owner = np.repeat(np.arange(len(count)), count)
-    step = np.arange(len(owner)) - np.repeat(count.cumsum() - count, count)
-    x, y = low[owner, 0] + step % span[owner, 0], low[owner, 1] + step // span[owner, 0]
-    (ax, ay), (bx, by), (cx, cy) = np.moveaxis(corners, 0, -1)
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-    to_b = ((x - ax[owner]) * (cy - ay)[owner] - (y - ay[owner]) * (cx - ax)[owner]) / area[owner]
-    to_c = ((bx - ax)[owner] * (y - ay[owner]) - (by - ay)[owner] * (x - ax[owner])) / area[owner]
-    weights = np.stack([1 - to_b - to_c, to_b, to_c], axis=1)
-    inside = np.flatnonzero((weights >= -1e-9).all(axis=1))
-    if depth is not None:
-        near = (depth[triangles[owner[inside]]] * weights[inside]).sum(axis=1)
-        inside = inside[np.argsort(-near, kind="stable")]
-    places, first = np.unique(y[inside] * shape[1] + x[inside], return_index=True)  # one triangle each, on edges too
-    return places, triangles[owner[inside[first]]], weights[inside[first]].clip(0, 1)
 
 
 def _shaded_cortex(

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from brainnet.plot.brain._borders import border_segments, joined, smoothed
+from brainnet.plot._borders import border_lines, border_segments, joined, smoothed
 from brainnet.space import load_mesh
 
 
@@ -28,3 +29,23 @@ def test_open_lines_keep_their_ends_and_nothing_has_no_border():
     assert len(border_segments(faces, np.ones(3, bool))[0]) == 0
     crossing = joined(np.array([[0, 1], [1, 2], [1, 3], [1, 4]]))  # four lines meet: none is lost
     assert sum(len(one) - 1 for one in crossing) == 4
+
+
+def test_borders_on_a_sheet_are_closed_and_hold_the_region_alone():
+    """A grid of triangles whose region touches the rim: each line is closed, and the unsmoothed area is right."""
+    side = 9
+    x, y = np.meshgrid(np.arange(side), np.arange(side))
+    place = np.stack([x, y], axis=-1).reshape(-1, 2).astype(float)
+    corner = (y[:-1, :-1] * side + x[:-1, :-1]).reshape(-1, 1)
+    faces = np.concatenate([corner + np.array(steps) for steps in ([0, 1, side], [1, side + 1, side])])
+    corner_region = (place < 4).all(axis=1)
+    far_region = (place > 5).all(axis=1) & (place < 8).all(axis=1)
+    lines = border_lines(place, faces, corner_region | far_region)
+    assert len(lines) == 2
+    for line in lines:
+        assert np.array_equal(line[0], line[-1])
+    areas = sorted(abs(np.sum(a[:-1, 0] * a[1:, 1] - a[1:, 0] * a[:-1, 1])) / 2 for a in lines)
+    assert areas == pytest.approx([2**2, 3.5**2], rel=0.15)
+    low = min(lines, key=lambda line: line[:, 0].min())
+    assert low.min() == pytest.approx(0, abs=0.15)  # along the rim
+    assert border_lines(place, faces, np.zeros(side * side, bool)) == []

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brainnet.plot._canvas import Border, Canvas, canvas_of, rasterise, to_numpy
+from brainnet.plot._borders import border_segments, lines_through
+from brainnet.plot._canvas import Border, Canvas, canvas_of, to_numpy
 from brainnet.plot._colors import BLANK
-from brainnet.plot.brain._borders import border_segments, joined, smoothed
+from brainnet.plot._raster import rasterise
 from brainnet.plot.scene import FLAT, SIDES, VIEWS, Scene
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, Mesh, load_mesh_at_hand, sulcal_depth
 
@@ -93,9 +94,7 @@ class ViewCanvas(Canvas):
         column = np.clip((middle[:, 0] / pixel).astype(int), 0, self.shape[1] - 1)
         row = np.clip((self.shape[0] - middle[:, 1] / pixel).astype(int), 0, self.shape[0] - 1)
         ends = ends[(depth >= self.nearest[row, column] - HIDDEN) & (self.light[row, column] > RIM)]
-        keys, numbers = np.unique(ends.reshape(-1, 2), axis=0, return_inverse=True)
-        points = view.place[keys].mean(axis=1)
-        return [smoothed(points[line]) for line in joined(numbers.reshape(-1, 2))]
+        return lines_through(view.place, ends)
 
 
 def canvas_for(space: BrainSpace, scene: Scene | str | None = None) -> Canvas | None:
