@@ -65,6 +65,21 @@ def test_every_command_has_a_page_with_its_options(made):
     assert "[cyan]" not in "".join(texts.values())  # markup of the terminal
 
 
+def test_every_help_text_is_a_sentence_that_names_its_default_in_words(made):
+    """A reader whose first language is not English gets whole sentences, one fact in each."""
+    for name, command in made[1].commands().items():
+        assert command.help, name
+        for option in command.params:
+            text = getattr(option, "help", None)
+            if option.name != "help" and not getattr(option, "hidden", False):
+                where = f"{name} {option.opts}: {text}"
+                assert text, where
+                assert text[0].isupper() or text[0] in "`[", where
+                assert text.endswith("."), where
+                for cut in ("Default:", "; repeat", "Repeat for several."):
+                    assert cut not in text, where
+
+
 def test_every_setting_is_listed(made):
     from brainnet.config import config_keys
 

@@ -367,7 +367,10 @@ def partition(
     out: Out = Path("rsa"),
     model: Models = None,
     method: Annotated[
-        str, typer.Option(help="spearman replaces all dissimilarities by their ranks first. pearson does not.")
+        str,
+        typer.Option(
+            help="Comparison: spearman replaces all dissimilarities by their ranks first, and pearson does not."
+        ),
     ] = "spearman",
     folds: Folds = 3,
     permutations: FitPermutations = 1000,

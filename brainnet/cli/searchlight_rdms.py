@@ -22,7 +22,9 @@ def rdms(
     out: Out = Path("searchlight"),
     axes: Annotated[
         str | None,
-        typer.Option(help="subjects,centres or centres,subjects. By default the shorter axis is that of the subjects."),
+        typer.Option(
+            help="Axes in their order: subjects,centres or centres,subjects. By default the shorter axis is that of subjects."
+        ),
     ] = None,
     method: Method = "spearman",
     permutations: Annotated[
