@@ -23,7 +23,7 @@ def rdms(
     axes: Annotated[
         str | None,
         typer.Option(
-            help="Axes in their order: subjects,centres or centres,subjects. By default the shorter axis is that of subjects."
+            help="Order of the axes: subjects,centres or centres,subjects. By default the shorter one is subjects."
         ),
     ] = None,
     method: Method = "spearman",
