@@ -73,6 +73,15 @@ Format = Annotated[
     ),
 ]
 
+Pool = Annotated[
+    str,
+    typer.Option(
+        help="How tokens become features: native, grid, mean (of places or patches), max, class (token), both, "
+        "all, registers (their mean), or attention. The last is the output of the network's own attention pool, "
+        "if it has one (CLIP's ResNets, SigLIP, CoCa)."
+    ),
+]
+
 
 @app.command()
 def extract(
@@ -80,14 +89,7 @@ def extract(
     backbone: Network,
     out: Out = Path("features"),
     layer: Layers = None,
-    pool: Annotated[
-        str,
-        typer.Option(
-            help="How tokens become features: native, grid, mean (of places or patches), max, class (token), both, "
-            "all, registers (their mean), or attention. The last is the output of the network's own attention pool, "
-            "if it has one (CLIP's ResNets, SigLIP, CoCa)."
-        ),
-    ] = "native",
+    pool: Pool = "native",
     grid: Grid = None,
     reduce: Reduce = None,
     train: Train = None,

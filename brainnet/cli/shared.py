@@ -145,7 +145,7 @@ FamilyOptions = Annotated[
 Window = Annotated[
     float | None,
     typer.Option(
-        help="Length of the windows into which texts with onsets, sounds and videos are cut. The default is none.",
+        help="Length of the windows into which texts with onsets, sounds and videos are cut. The default is no cut.",
         metavar="SECONDS",
     ),
 ]

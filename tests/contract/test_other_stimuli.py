@@ -85,7 +85,7 @@ def test_rdms_and_ridge_find_the_planted_layer(built):
     assert found[0] > max(0.3, found[1])
     shuffled = signal[torch.randperm(N, generator=torch.Generator().manual_seed(2))]
     null = RidgeCV(alphas=np.logspace(-2, 3, 6)).fit(first[:45], shuffled[:45]).score(first[45:], shuffled[45:])
-    assert abs(float(torch.as_tensor(null).mean())) < 0.2
+    assert float(torch.as_tensor(null).mean()) < 0.1  # R2 of what is not there is below 0
 
 
 @pytest.mark.parametrize("kind", ["text", "sound"])

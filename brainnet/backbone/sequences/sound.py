@@ -71,7 +71,10 @@ class Waves:
         if not np.isfinite(samples).all():
             raise ValueError("the sound has samples that are no finite numbers.")
         if samples.min() == samples.max():
-            warn_once("silence", "a sound is silent (all its samples are equal): its features are those of silence.")
+            warn_once(
+                f"silence {self} {n}",
+                "a sound is silent (all its samples are equal): its features are those of silence.",
+            )
         if self.standardize:
             samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
         return torch.from_numpy(np.ascontiguousarray(samples))
