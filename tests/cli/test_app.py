@@ -78,7 +78,8 @@ def test_in_a_log_file_an_error_is_one_line_whatever_its_length(tmp_path):
         [sys.executable, "-m", "brainnet", "report", str(missing)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1 and str(missing) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert str(missing) in done.stderr
 
 
 def test_python_minus_m_is_the_command_line():
