@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,52 +35,65 @@ def read_text(path: Path) -> str:
     return text
 
 
-def read_columns(
-    path: Path, headers: Mapping[str, Sequence[str]], needed: str, quoting: bool = True
-) -> dict[str, list[str] | None]:
+def read_columns(path: Path, headers: Mapping[str, Sequence[str]], needed: str) -> dict[str, list[str] | None]:
     """Columns of a table by their headers.
 
     Args:
         path: a ``.csv`` or ``.tsv`` file whose first row names the columns; or text, whose lines are ``needed``.
         headers: what a column is called here, to the headers it may have in the file, the best first.
-        needed: the column that must be there. The only column of a table is taken for it.
-        quoting: whether quotation marks keep separators together, as in most tables.
+        needed: the column that must be there.
 
     Returns:
         For every name of ``headers`` its cells; None where the table has no such column.
 
     Raises:
-        ValueError: no text, no such column, or an empty cell in it; names the row as a person counts it.
+        ValueError: no text, no such column, an empty cell in it, or a row with more cells than the header; names the
+            row as a person counts it.
     """
     text = read_text(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         lines = [line.strip() for line in text.split("\n") if line.strip()]
         return {name: lines if name == needed else None for name in headers}
-    head = text.partition("\n")[0]
-    tabs = path.suffix.lower() == ".tsv" or "\t" in head
-    delimiter = "\t" if tabs else ";" if head.count(";") > head.count(",") else ","
-    how = {} if quoting else {"quoting": csv.QUOTE_NONE}
-    try:
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter, **how) if any(map(str.strip, row))]
-    except csv.Error as error:
-        raise ValueError(f"cannot read {path}: it is no table ({error}).") from None
-    titles = [title.strip().lower() for title in rows[0]]
+    header, *rows = _rows(path, text)
+    titles = [title.strip().lower() for title in header]
     found: dict[str, list[str] | None] = {}
     for name, known in headers.items():
         place = next((titles.index(one) for one in known if one in titles), None)
-        if place is None and name == needed and len(titles) == 1:
-            place = 0
         if place is None and name == needed:
             raise ValueError(
-                f"{path} has no column {', '.join(map(repr, known))}; its columns are {', '.join(rows[0])}."
+                f"{path} has no column {', '.join(map(repr, known))}; its columns are {', '.join(header)}."
             )
-        found[name] = None if place is None else [row[place].strip() if place < len(row) else "" for row in rows[1:]]
+        found[name] = None if place is None else [row[place].strip() if place < len(row) else "" for row in rows]
     cells = found[needed]
     if not cells:
         raise ValueError(f"{path} has a header and no rows.")
     if "" in cells:
         raise ValueError(f"row {cells.index('') + 2} of {path} has nothing in the column of {needed}s.")
     return found
+
+
+def _rows(path: Path, text: str) -> list[list[str]]:
+    """The rows of a table, without empty ones.
+
+    Raises:
+        ValueError: a quotation mark that nothing closes, or a row with more cells than the first; a text with the
+            separator in it would lose its end.
+    """
+    head = text.partition("\n")[0]
+    tabs = path.suffix.lower() == ".tsv" or "\t" in head
+    delimiter = "\t" if tabs else ";" if head.count(";") > head.count(",") else ","
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"cannot read {path}: it is no table, or a quotation mark is not closed ({error}).") from None
+    rows = [row for row in rows if any(map(str.strip, row))]
+    longer = next((number for number, row in enumerate(rows) if len(row) > len(rows[0])), None)
+    if longer is not None:
+        raise ValueError(
+            f"row {longer + 1} of {path} has {len(rows[longer])} cells and the header {len(rows[0])}: put quotation "
+            "marks around a text with the separator in it."
+        )
+    return rows
 
 
 def numbers_of(cells: Sequence[str] | None, name: str, path: Path) -> np.ndarray | None:
