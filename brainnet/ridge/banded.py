@@ -1,14 +1,13 @@
 """Banded ridge: one penalty per feature space and voxel, so that each space counts as much as it deserves.
 
 Layers of a network are feature spaces of very different size and scale; one shared penalty lets the largest win. Here
-each voxel gets its own mix of the spaces' kernels, searched at random by himalaya's solver. Kernels are centred and
+each voxel gets its own mix of the spaces' kernels, searched at random. Kernels are centred and
 given equal trace first, which is what both the search and the split of R2 need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from brainnet.ridge.estimator import VoxelwiseRegressor, renamed
 from brainnet.ridge.features import Features, kernel_between, measure
 from brainnet.ridge.folds import make_folds
+from brainnet.ridge.mixes import draw_mixes, search_mixes
 from brainnet.scores import split_r2
 
 
@@ -31,8 +31,8 @@ class BandedRidgeCV(VoxelwiseRegressor):
         cv: as for :class:`RidgeCV`, "loo" excepted.
         n_iter: number of mixes tried (the first one is equal shares, the others are Dirichlet samples), or an array
             (n_mixes, n_spaces) of mixes. Each costs about one ``RidgeCV``.
-        fit_intercept: whether features and responses are centred, on all images given to ``fit``: unlike
-            :class:`RidgeCV`, himalaya's search does not centre again within folds.
+        fit_intercept: whether features and responses are centred, on all images given to ``fit`` and again on the
+            training images of each fold.
         standardize: whether each feature is z-scored on the images given to ``fit``.
         equal_trace: whether each space's kernel is scaled to mean eigenvalue 1; False keeps the sizes they come with.
         concentration: of the Dirichlet samples, used in turn: small ones give sparse mixes.
@@ -94,8 +94,6 @@ class BandedRidgeCV(VoxelwiseRegressor):
             Y: (n_images, n_voxels).
             groups: (n_images,) run labels, for ``cv="groups"``.
         """
-        from himalaya.kernel_ridge import solve_multiple_kernel_ridge_random_search
-
         spaces = self._spaces(X)
         dtype = torch.float64 if any(np.dtype("float64") == _numpy_dtype(x) for x in spaces.values()) else None
         opened = {name: self._open(x, Y, dtype) for name, x in spaces.items()}
@@ -106,7 +104,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
         self.n_features_in_ = sum(features.width for features in self._fitted.values())
         if isinstance(self.cv, str) and self.cv == "loo":
             raise ValueError("BandedRidgeCV searches by folds; cv='loo' is for RidgeCV and WindowRidgeCV.")
-        folds = [(a.numpy(), b.numpy()) for a, b in make_folds(self.cv, len(Y), groups)]
+        folds = [(a.to(Y.device), b.to(Y.device)) for a, b in make_folds(self.cv, len(Y), groups)]
 
         self._scalings = {
             k: measure(f, self.fit_intercept, self.standardize, self.memory) for k, f in self._fitted.items()
@@ -125,34 +123,22 @@ class BandedRidgeCV(VoxelwiseRegressor):
             raise ValueError(f"alphas must be one or more positive finite penalties, got {self.alphas!r}.")
         self.alphas_ = alphas
 
-        largest = max(len(train) + len(held_out) * (2 * len(alphas) + 2) for train, held_out in folds)
-        batch = max(1, self.memory // (largest * Y.dtype.itemsize))
-        with _backend("torch_cuda" if Y.is_cuda else "torch"):
-            found = solve_multiple_kernel_ridge_random_search(
-                kernels,
-                Y,
-                n_iter=self._mixes(len(spaces), Y),
-                concentration=list(self.concentration),
-                alphas=torch.from_numpy(alphas).to(Y),
-                cv=folds,
-                fit_intercept=self.fit_intercept,
-                return_weights="dual",
-                random_state=self.seed,
-                n_targets_batch=batch,
-                n_targets_batch_refit=batch,
-                progress_bar=False,
-                return_alphas=True,
-            )
-        deltas, weights, cv_scores, best_alphas = found[:4]
-        self._mix = deltas.to(Y).exp()  # gamma / alpha
-        self._weights = weights.to(Y)
-        offset = found[4].to(Y) if self.fit_intercept else torch.zeros_like(Y[0])
-        self._mean_y = offset  # the mean response: kernels are centred
-        self.best_alphas_ = self._give(best_alphas.to(Y))
-        shares = self._mix * best_alphas.to(Y)
-        self.shares_ = self._give(shares / shares.sum(0))
-        cv_scores = cv_scores.double()
-        cv_scores[:, ~self._moving(Y).cpu()] = torch.nan
+        self._mean_y = Y.mean(0) if self.fit_intercept else torch.zeros_like(Y[0])  # kernels are centred
+        mixes = self._mixes(len(spaces), Y)
+        found = search_mixes(
+            kernels,
+            Y - self._mean_y,
+            mixes,
+            torch.from_numpy(alphas).to(Y),
+            folds,
+            centre=self.fit_intercept,
+            memory=self.memory,
+        )
+        self._mix, self._weights = mixes[found.mix].T, found.weights
+        self.best_alphas_ = self._give(torch.from_numpy(alphas).to(Y)[found.alpha])
+        self.shares_ = self._give(self._mix / self._mix.sum(0))
+        cv_scores = found.scores
+        cv_scores[:, ~self._moving(Y)] = torch.nan
         self.cv_scores_ = self._give(cv_scores)
         return self
 
@@ -221,28 +207,16 @@ class BandedRidgeCV(VoxelwiseRegressor):
         names = list(dict.fromkeys(labels.tolist()))
         return {str(name): X[:, np.flatnonzero(labels == name)] for name in names}
 
-    def _mixes(self, n_spaces: int, Y: Tensor) -> int | Tensor:
+    def _mixes(self, n_spaces: int, Y: Tensor) -> Tensor:
+        """(n_mixes, n_spaces) the mixes to try."""
         if isinstance(self.n_iter, int | np.integer):
-            return int(self.n_iter)
+            return draw_mixes(int(self.n_iter), n_spaces, self.concentration, self.seed).to(Y)
         mixes = torch.as_tensor(np.asarray(self.n_iter, dtype=float)).to(Y)
         if mixes.ndim != 2 or mixes.shape[1] != n_spaces or (mixes < 0).any() or not (mixes.sum(1) > 0).all():
             raise ValueError(
                 f"n_iter is a number, or mixes (n, {n_spaces}) >= 0 and not all 0; got {tuple(mixes.shape)}."
             )
         return mixes
-
-
-@contextmanager
-def _backend(name: str):
-    """Sets himalaya's backend, which is one for the whole process, and puts back what was there."""
-    from himalaya.backend import get_backend, set_backend
-
-    before = get_backend()
-    try:
-        set_backend(name)
-        yield
-    finally:
-        set_backend(before)
 
 
 def _numpy_dtype(x: Any) -> Any:
