@@ -8,7 +8,7 @@ are left out whole, and tests draw blocks of volumes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -46,6 +46,21 @@ class Cleaning(NamedTuple):
     degree: int | None = 1
     scale: str = "run"
     cutoff: float | None = None
+
+
+class LazyRun:
+    """Responses of a run that are read from their file when it is their turn, so that only one run is in memory twice.
+
+    Args:
+        shape: of the responses.
+        read: gives them.
+    """
+
+    def __init__(self, shape: Sequence[int], read: Callable[[], np.ndarray]):
+        self.shape, self.read = tuple(shape), read
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.read(), dtype=dtype)
 
 
 class TimeSeries(ResponseDataset):
@@ -126,7 +141,9 @@ class TimeSeries(ResponseDataset):
             BrainSpace.free(responses.shape[1]) if space is None else space,
             {split: torch.as_tensor(rows) for split, rows in splits.items()},
             noise_ceiling=None if ceiling is None else ceiling.r,
-            noise_ceiling_definition="none: no test run was repeated" if ceiling is None else ceiling.definition,
+            noise_ceiling_definition="none: no test run was repeated"
+            if ceiling is None
+            else f"{ceiling.definition}, K = {ceiling.n_repeats}",
             n_repeats=1 if ceiling is None else ceiling.n_repeats,
         )
         self.settings = {"tr": self.tr, "trim": list(self.trim), "start": self.start, "block": self.block,

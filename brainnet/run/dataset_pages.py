@@ -17,7 +17,7 @@ import yaml
 
 from brainnet._files import write_text
 from brainnet.config import config_files, get_cfg_defaults
-from brainnet.dataset import DATASETS, describe_dataset
+from brainnet.dataset import DATASETS, TimeSeries, describe_dataset
 from brainnet.dataset.rdm_sets import holds_rdms
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "datasets"
@@ -27,7 +27,8 @@ MADE = "<!-- Made by `python -m brainnet.run.dataset_pages`; change the reader i
 def fit_line(name: str, folder: str, options: Mapping[str, Any] | None = None) -> str:
     """The command that fits a map of a data set, by the preset that names it where there is one.
 
-    Of a set of RDMs, the command that compares models with it.
+    Of a set of RDMs, the command that compares models with it; of a time series, the command that encodes it from
+    features.
 
     >>> fit_line("nsd", "/data/nsd", {"subject": 2})
     'brainnet fit --config nsd DATASET.DATA_DIR /data/nsd DATASET.OPTIONS "{subject: 2}" --out run'
@@ -36,10 +37,24 @@ def fit_line(name: str, folder: str, options: Mapping[str, Any] | None = None) -
     """
     if is_of_rdms(name):
         return f"brainnet rsa compare {name}={folder} --model rdms.npz --out rsa"
+    if is_of_series(name):
+        chosen = yaml.safe_dump(dict(options or {}), default_flow_style=True, width=10_000, sort_keys=False).strip()
+        with_options = f' DATASET.OPTIONS "{chosen}"' if options else ""
+        return (
+            f"brainnet encode DATASET.NAME {name} DATASET.DATA_DIR {folder}{with_options} --features features.npz "
+            '--delays "1 2 3 4" --cv-groups runs --out encoding'
+        )
     named = f"--config {preset}" if (preset := _preset_of(name)) else f"DATASET.NAME {name}"
     chosen = yaml.safe_dump(dict(options or {}), default_flow_style=True, width=10_000, sort_keys=False).strip()
     told = f" DATASET.OPTIONS {json.dumps(chosen)}" if options else ""
     return f"brainnet fit {named} DATASET.DATA_DIR {folder}{told} --out run"
+
+
+def is_of_series(name: str) -> bool:
+    """Whether a data set is a time series, whose rows are volumes and no images."""
+    with contextlib.suppress(FileNotFoundError):
+        return issubclass(DATASETS[name], TimeSeries)
+    return False
 
 
 def is_of_rdms(name: str) -> bool:
@@ -101,7 +116,7 @@ def _page(said: dict) -> str:
         f"Its options are those of `DATASET.OPTIONS \"{{NAME: VALUE}}\"`, and of `DATASETS[\"{name}\"]` in Python.", "",
         "| option | default | meaning |", "|---|---|---|",
         *(f"| `{one['name']}` | `{one['default']!r}` | {_cell(one['meaning'])} |" for one in said["options"]), "",
-        "## To compare models" if is_of_rdms(name) else "## To fit a map", "",
+        f"## To {'compare models' if is_of_rdms(name) else 'encode it' if is_of_series(name) else 'fit a map'}", "",
         "```bash", fit_line(name, "FOLDER"), "```", "",
         "## To cite", "", "```bibtex", said["cite"], "```", "",
     ]  # fmt: skip

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from brainnet._checks import check_word
@@ -51,21 +50,6 @@ def delayed(features: Any, delays: Sequence[int], runs: Any = None) -> Any:
                 to = slice(rows.start + max(delay, 0), rows.stop + min(delay, 0))
                 out[to, columns] = features[to.start - delay : to.stop - delay]
     return out
-
-
-def delayed_rows(rows: Any, delays: Sequence[int], runs: Any, n_times: int) -> Tensor:
-    """For each of some rows the row at each delay, (n_rows, n_delays); -1 where that lies outside the row's run.
-
-    >>> delayed_rows([0, 1, 3], [0, 1], runs=[0, 0, 1, 1], n_times=4).tolist()
-    [[0, -1], [1, 0], [3, 2]]
-    """
-    delays = torch.tensor(check_delays(delays))
-    first, last = (torch.zeros(n_times, dtype=torch.long) for _ in range(2))
-    for part in run_slices(runs, n_times).values():
-        first[part], last[part] = part.start, part.stop - 1
-    rows = torch.as_tensor(rows).long()
-    source = rows[:, None] - delays
-    return torch.where((source >= first[rows, None]) & (source <= last[rows, None]), source, -1)
 
 
 def delayed_spaces(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from brainnet.config import load_config
-from brainnet.dataset import DATASETS, ResponseDataset
+from brainnet.dataset import DATASETS, ResponseDataset, TimeSeries
 from brainnet.dataset.rdm_sets import holds_rdms
 from brainnet.plmodel import build_dataset
 from brainnet.tokens import Preprocessing
@@ -25,8 +25,11 @@ from tests.dataset.readers.laion_folder import write_laion
 from tests.dataset.readers.moments_folder import write_moments
 from tests.dataset.readers.neuralset_stand_in import events, stand_in, write_study
 from tests.dataset.readers.nsd_folder import write_imagery, write_synthetic, write_volume
+from tests.dataset.readers.test_algonauts2025 import write_algonauts2025
 from tests.dataset.readers.test_cowley_v4 import write_session
+from tests.dataset.readers.test_lebel import write_lebel
 from tests.dataset.readers.test_nsd872 import write_nsd872
+from tests.dataset.readers.test_time_series import write_series
 from tests.dataset.readers.things_eeg_folder import write_things_eeg2
 from tests.dataset.readers.things_folder import write_things
 
@@ -124,7 +127,34 @@ def _things_meg(folder):
     return DATASETS["things_meg"](folder, progress=False)
 
 
+def _series(folder):
+    if not folder.exists():
+        write_series(folder)
+    return DATASETS["time_series"](folder, 2.0, test="r10", val="r2")
+
+
+def _lebel(folder):
+    if not folder.exists():
+        write_lebel(folder)
+    return DATASETS["lebel"](folder, val="souls")
+
+
+def _algonauts2025(folder):
+    if not folder.exists():
+        write_algonauts2025(folder)
+    return DATASETS["algonauts2025"](folder, val="bourne*")
+
+
+def with_images(dataset):
+    """Skips what volumes of a time series have not."""
+    if isinstance(dataset, TimeSeries):
+        pytest.skip("volumes have no image")
+
+
 TINY = {
+    "algonauts2025": _algonauts2025,
+    "lebel": _lebel,
+    "time_series": _series,
     "algonauts": _algonauts,
     "array": _array,
     "bids": _bids,
@@ -174,6 +204,7 @@ def test_splits_are_disjoint_and_within_range(dataset):
 
 
 def test_images_are_rgb_and_become_tensors(dataset):
+    with_images(dataset)
     image = dataset.load_image(0)
     assert image.mode == "RGB"
     assert dataset.image(0, Preprocessing(size=(8, 12))).shape == (3, 8, 12)
@@ -202,10 +233,12 @@ def test_making_it_again_gives_the_same_and_moves_no_global_generator(dataset, m
     assert again.image_ids == dataset.image_ids
     assert torch.equal(again.responses, dataset.responses)
     assert all(torch.equal(again.splits[name], rows) for name, rows in dataset.splits.items())
-    assert torch.equal(again.image(3), dataset.image(3))
+    if not isinstance(dataset, TimeSeries):
+        assert torch.equal(again.image(3), dataset.image(3))
 
 
 def test_it_travels_to_other_processes(dataset):
+    with_images(dataset)
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy.image(2), dataset.image(2))
     assert torch.equal(copy.responses, dataset.responses)
@@ -215,6 +248,7 @@ def test_it_travels_to_other_processes(dataset):
 
 
 def test_every_picture_counts_in_its_signature(dataset, make):
+    with_images(dataset)
     again = make()
     assert dataset.signature() == again.signature()
     other = copy.copy(dataset)
@@ -257,6 +291,15 @@ def _from_config(name, folder):
     if name == "things_meg":
         _things_meg(folder)
         return []
+    if name == "time_series":
+        write_series(folder)
+        return ["DATASET.OPTIONS", "{'tr': 2.0, 'test': 'r10', 'val': 'r2', 'block': 20.0}"]
+    if name == "algonauts2025":
+        write_algonauts2025(folder)
+        return ["DATASET.OPTIONS", "{'val': 'bourne*', 'block': 20.0}"]
+    if name == "lebel":
+        write_lebel(folder)
+        return ["DATASET.OPTIONS", "{'val': 'souls', 'block': 20.0}"]
     if name in WRITE:
         WRITE[name](folder)
         return []
@@ -283,4 +326,9 @@ def test_it_is_built_from_the_config_by_name(name, tmp_path, monkeypatch):
 
 
 def test_it_says_what_it_is(dataset):
-    assert f"{len(dataset)} images, {dataset.n_voxels} voxels" in repr(dataset)
+    size = (
+        f"{dataset.n_voxels} voxels"
+        if isinstance(dataset, TimeSeries)
+        else f"{len(dataset)} images, {dataset.n_voxels}"
+    )
+    assert size in repr(dataset)

@@ -6,14 +6,17 @@ import copy
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
+from brainnet.config import load_config
 from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import Cleaning, TimeSeries
 from brainnet.dataset.series_tokens import volume_tokens
 from brainnet.model import DelayedFactorTopy, FactorTopy
 from brainnet.model.delayed import delays_of
 from brainnet.model.readout import selectors_of
+from brainnet.plmodel import PLModel
 from brainnet.scores import pearson_r
 from brainnet.selection.definition import MAX_WIDTH, MIN_WIDTH
 from brainnet.series import delayed
@@ -197,3 +200,22 @@ def test_a_planted_layer_and_delay_are_found(topology):
             control(*store.tokens(data.splits["test"]))[0], data.shuffled(1).responses[data.splits["test"]]
         )
     assert abs(chance.mean()) < 0.05  # 24 voxels, 200 volumes worth some 100 each: standard error .02
+
+
+@pytest.mark.parametrize("start", ["random", "ridge"])
+def test_it_is_trained_by_its_name_in_a_config(start, tmp_path):
+    """Lightning trains it as any read-out; started from ridge, it reads the planted delays before the first step."""
+    data, layers, _, delay = planted(n_layers=5)
+    store = volume_tokens(data, layers, [0, 1, 2, 3, 4])
+    words = ["MODEL.READOUT", "delayed", "MODEL.OPTIONS", "{'delays': [0, 1, 2, 3, 4]}", "MODEL.GRID", "(1,1)",
+             "MODEL.BOTTLENECK_DIM", "24", "MODEL.HEAD", "sum", "MODEL.TOPOLOGY", "free", "OPTIMIZER.LR", "0.005",
+             "TOKENS.STANDARDIZE", "False", "MODEL.START", start, "MODEL.WINDOW", "gaussian"]  # fmt: skip
+    model = PLModel(load_config(None, words), None, data=BrainDataModule(data, store, batch_size=50), progress=False)
+    epochs = 1 if start == "ridge" else 3
+    pl.Trainer(max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+               default_root_dir=tmp_path, enable_progress_bar=False, enable_model_summary=False).fit(model)  # fmt: skip
+    assert model.encoder.get_delays().shape == (24, 5)
+    if start == "ridge":
+        assert (model.encoder.get_delays().argmax(1) == delay).float().mean() > 0.8
+        r = pearson_r(model.predict_index(data.splits["test"]), data.responses[data.splits["test"]])
+        assert r.mean() > 0.5

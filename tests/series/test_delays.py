@@ -8,7 +8,6 @@ import torch
 
 from brainnet.ridge import BandedRidgeCV, RidgeCV
 from brainnet.series import Delayer, delayed, delayed_spaces
-from brainnet.series.delays import delayed_rows
 
 RUNS = np.repeat(["a", "b", "c"], [7, 2, 9])
 
@@ -29,14 +28,6 @@ def test_delays_equal_a_loop_over_rows_and_stay_within_runs(delays):
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, by_hand(x, delays, RUNS))
     assert torch.equal(delayed(torch.from_numpy(x), delays, RUNS), torch.from_numpy(found))
-
-
-def test_rows_of_delays_are_those_that_are_read():
-    x = np.random.default_rng(0).normal(size=(18, 3))
-    rows, delays = [0, 6, 7, 8, 17], [0, 1, 3, -1]
-    at = delayed_rows(rows, delays, RUNS, 18)
-    read = np.where((at >= 0)[..., None], x[at.clamp(min=0)], 0).reshape(len(rows), -1)
-    np.testing.assert_array_equal(read, delayed(x, delays, RUNS)[rows])
 
 
 def test_more_axes_are_joined_along_the_channels():

@@ -1,0 +1,59 @@
+"""A folder of runs: what is read, and wrong files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainnet.dataset import DATASETS, TimeSeries
+from brainnet.dataset.readers.time_series import SeriesFolder
+
+
+def write_series(folder):
+    """Three runs, the last one repeated, with words, places and a region."""
+    rng = np.random.default_rng(0)
+    (folder / "runs").mkdir(parents=True)
+    for name, shape in (("r1", (30, 4)), ("r2", (40, 4)), ("r10", (3, 60, 4))):
+        np.save(folder / "runs" / f"{name}.npy", rng.normal(size=(60, 4))[: shape[-2]] + rng.normal(size=shape))
+    rows = [f"{run},{2.0 * i},1.5,w{i}" for run, n in (("r1", 30), ("r2", 40), ("r10", 60)) for i in range(n)]
+    (folder / "stimuli.csv").write_text("\n".join(["run,onset,duration,stimulus", *rows]))
+    np.save(folder / "coords.npy", rng.normal(size=(4, 3)))
+    (folder / "rois.csv").write_text("A1,IFG\n1,0\n1,0\n0,1\n0,0\n")
+    return folder
+
+
+def test_everything_in_the_folder_is_read(tmp_path):
+    folder = write_series(tmp_path)
+    data = DATASETS["time_series"](folder, 2.0, test="r10", val=["r2"])
+    assert isinstance(data, TimeSeries)
+    assert data.run_names == ["r1", "r2", "r10"]
+    assert [len(data.splits[name]) for name in ("train", "val", "test")] == [30, 40, 60]
+    assert data.space.coords.shape == (4, 3)
+    assert data.space.rois["A1"].tolist() == [True, True, False, False]
+    assert data.stimuli["r2"][3] == (6.0, 1.5, "w3")
+    assert data.n_repeats == 3
+    assert (data.noise_ceiling > 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "named"),
+    [(lambda f: [p.unlink() for p in (f / "runs").iterdir()], FileNotFoundError, "runs"),
+     (lambda f: (f / "runs" / "r1.npy").write_bytes(b"x"), ValueError, "r1.npy"),
+     (lambda f: np.save(f / "runs" / "r1.npy", np.array(["a"])), ValueError, "r1.npy"),
+     (lambda f: np.save(f / "runs" / "r2.npy", np.ones((30, 5))), ValueError, "'r2' has 5 voxels"),
+     (lambda f: (f / "stimuli.csv").write_text("run,onset\nr1,0"), ValueError, "stimuli.csv"),
+     (lambda f: (f / "stimuli.csv").write_text("run,onset,duration,stimulus\nr1,x,1,a"), ValueError, "onset"),
+     (lambda f: (f / "stimuli.csv").write_text("run,onset,duration,stimulus\nr9,0,1,a"), ValueError, "'r9'"),
+     (lambda f: (f / "stimuli.csv").write_text("run,onset,duration,stimulus\nr1,70,1,a"), ValueError, "70 s"),
+     (lambda f: np.save(f / "coords.npy", np.ones((3, 3))), ValueError, "4")],
+)  # fmt: skip
+def test_a_wrong_file_is_named(tmp_path, change, error, named):
+    folder = write_series(tmp_path)
+    change(folder)
+    with pytest.raises(error, match=named):
+        SeriesFolder(folder, 2.0, test="r10")
+
+
+def test_the_volume_time_must_be_given(tmp_path):
+    with pytest.raises(ValueError, match="tr"):
+        SeriesFolder.from_settings(str(write_series(tmp_path)), 0)
