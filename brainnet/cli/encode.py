@@ -65,6 +65,13 @@ def encode(
             metavar="PATH",
         ),
     ] = None,
+    delays: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a time series: delays of its features in volumes, 1 2 3 4, or of each layer, words=1,2 sound=0.",
+            metavar="LIST",
+        ),
+    ] = None,
     subjects: Annotated[
         str | None,
         typer.Option(
@@ -149,6 +156,10 @@ def encode(
     The same line goes on where an interrupted one stopped.
     Features in files take the place of a network: --features features
     A map that was trained on the same images joins the table: --run run
+    Of a time series, features are those of stimuli or of volumes, at several delays:
+
+    brainnet encode DATASET.NAME time_series DATASET.DATA_DIR story DATASET.OPTIONS "{tr: 2.0, test: last}"
+    --features words.npz --delays "1 2 3 4" --cv-groups runs
     """
     from brainnet.config import load_config
 
@@ -156,13 +167,15 @@ def encode(
     with loading():
         from brainnet.run.encoding.choices import read_alphas
         from brainnet.run.encoding.encoding import encode_subjects
+        from brainnet.run.encoding.series import read_delays
 
     encoding = encode_subjects(
         cfg, out, methods=method or ("ridge",), backbones=backbone or (),
         subjects=subjects, layers=layer or (), pool=pool,
         controls=[word.strip() for word in (controls or "").split(",") if word.strip()],
         runs=run or (), cv=int(cv) if cv and cv.isdigit() else cv, groups=cv_groups,
-        features=features or (), alphas=read_alphas(alphas) if alphas is not None else (), keep_weights=keep_weights,
+        features=features or (), delays=read_delays(delays) if delays is not None else (),
+        alphas=read_alphas(alphas) if alphas is not None else (), keep_weights=keep_weights,
         device=device, precision=precision, image_size=image_size or None,
         n_jobs=jobs, seed=seed, n_resamples=resamples, rename=renames(rename), force=force, progress=not quiet,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from brainnet.encode import CONTROLS, find_estimators
 from brainnet.encode.grid import with_alphas
 from brainnet.encode.reading import reads_tokens
 from brainnet.run.encoding.mixes import check_mixes, parted
+from brainnet.run.encoding.series import Delays
 from brainnet.tokens import POOLS
 
 
@@ -37,6 +38,8 @@ class Choices:
         controls: "shuffled" (responses permuted per voxel) and "random" (the same networks with random weights).
         features: folders or files of features, as further networks: what ``brainnet extract`` writes, or any arrays
             with names of images. Without ``backbones``, no network is asked.
+        delays: of features of a time series, in volumes; of all layers, or layer -> its own. See
+            :func:`brainnet.run.encoding.series.read_delays`.
         runs: folders of finished ``brainnet fit`` runs on the same data and splits, as further rows.
         cv: how the training images are parted to choose penalties: a number of folds, "loo" or "groups".
         groups: a CSV file with the columns "image" and "group" (a run, for instance): every choice then leaves one
@@ -57,6 +60,7 @@ class Choices:
     pool: str = "flatten"
     controls: Sequence[str] = ()
     features: Sequence[str | Path] = ()
+    delays: Delays = ()
     runs: Sequence[str | Path] = ()
     cv: int | str | None = None
     groups: str | Path | None = None

@@ -40,6 +40,7 @@ from brainnet.run.encoding.figures import draw
 from brainnet.run.encoding.mixes import add_mixes, parted
 from brainnet.run.encoding.networks import Network, build_stores, check_networks, plan_networks
 from brainnet.run.encoding.pilot import Plan
+from brainnet.run.encoding.series import check_series, features_of
 from brainnet.run.encoding.trained import TRAIN, add_run, check_left_out, subject_of
 from brainnet.run.encoding.weights import clear_weights, kept_weights
 from brainnet.run.extraction.feature_files import FeatureFiles, read_features
@@ -175,6 +176,7 @@ def _read(cfg: CfgNode, choices: Choices) -> _Asked:
     for name, one in data.items():
         warn_of_copies(one, TRAIN, name)
         one.space = with_regions(one.space, choices.rename)
+    check_series(data, networks, choices.delays)
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     runs = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
     _, mixes = parted(choices.methods)
@@ -186,7 +188,10 @@ def _read(cfg: CfgNode, choices: Choices) -> _Asked:
         data,
         cards,
         files,
-        {label: {name: one.of(data[name].image_ids, name) for name in data} for label, one in files.items()},
+        {
+            label: {name: features_of(one, data[name], name, choices.delays) for name in data}
+            for label, one in files.items()
+        },
         runs,
         mixes,
         None if choices.groups is None else {name: read_groups(choices.groups, one) for name, one in data.items()},
