@@ -28,6 +28,7 @@ _TOPICS = {
     "rsa.search": ("searchlight",),
     "interactive.page": ("page", "PageMap", "PageRun"),
     "brain.predicted": ("predicted_maps", "predicted_limit"),
+    "series": ("latency", "delay_weights", "predicted_course", "scores_over_runs"),
     "saving": ("save", "saved_as"),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _TOPICS)
