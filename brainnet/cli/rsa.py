@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,14 @@ Brains = Annotated[
     typer.Argument(
         help="Files of brain RDMs: each file is a region, with one RDM per subject. A folder is its files, and "
         "images92=FOLDER is the data set of that name (`brainnet datasets`)."
+    ),
+]
+Span = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        help="First and last time of the data in seconds. By default the times that the files name; else time points "
+        "are counted.",
+        metavar="FIRST LAST",
     ),
 ]
 Courses = Annotated[
@@ -284,14 +293,7 @@ def time(
     out: Out = Path("rsa"),
     model: Models = None,
     method: Method = "spearman",
-    span: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            help="First and last time of the data in seconds. By default the times that the files name; else time "
-            "points are counted.",
-            metavar="FIRST LAST",
-        ),
-    ] = None,
+    span: Span = None,
     fusion: Annotated[
         bool,
         typer.Option("--fusion", help="The models are fMRI regions with one RDM per subject, and these are pooled."),
@@ -372,6 +374,11 @@ def partition(
             help="Comparison: spearman replaces all dissimilarities by their ranks first, and pearson does not."
         ),
     ] = "spearman",
+    over_time: Annotated[
+        bool,
+        typer.Option("--time", help="Brain RDMs are courses over time: partition each time, corrected over time."),
+    ] = False,
+    span: Span = None,
     folds: Folds = 3,
     permutations: FitPermutations = 1000,
     key: Key = None,
@@ -383,16 +390,21 @@ def partition(
     """Regress brain RDMs on all models together: the total, unique and shared R2 of each model.
 
     brainnet rsa partition brain/ --model a.npz --model b.npz
+
+    brainnet rsa partition meg.npz --time --span -0.1 0.9 --model a.npz --model b.npz
     """
     with loading():
-        from brainnet.run.rsa.fits import partition_rdms
+        from brainnet.run.rsa.fits import partition_over_time, partition_rdms
 
-    tables = partition_rdms(
+    if span is not None and not over_time:
+        raise typer.BadParameter("it is of courses over time: give --time too.", param_hint="--span")
+    tables = (partial(partition_over_time, span=span) if over_time else partition_rdms)(
         subjects, out, models=model or (), method=method, n_folds=folds, n_permutations=permutations, key=key,
         seed=seed, rename=renames(rename), progress=not quiet,
     )  # fmt: skip
     _print_read(tables)
-    print_table(tables["parts"], "parts")
+    best = tables["parts"].groupby(["roi", "part", "sets"], sort=False)["r2"].idxmax()  # without times there is one
+    print_table(tables["parts"].loc[best], "highest parts over time" if over_time else "parts")
     out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
 
 

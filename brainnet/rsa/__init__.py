@@ -12,6 +12,7 @@ from brainnet.rsa.distributions import distributional_distance
 from brainnet.rsa.feature_similarity import cka, minibatch_cka, procrustes
 from brainnet.rsa.inference.evaluation import Evaluation, evaluate
 from brainnet.rsa.inference.settings import Inference
+from brainnet.rsa.mixing.over_time import regression_over_time
 from brainnet.rsa.mixing.regression import RDMRegression, rdm_regression
 from brainnet.rsa.mixing.stacking import StackedLayers, stack_layers
 from brainnet.rsa.mixing.weighted import WeightedRSA, feature_rdms, weighted_rsa
@@ -20,7 +21,7 @@ from brainnet.rsa.search.group import GroupMaps, group_searchlight
 from brainnet.rsa.search.maps import SearchlightMaps
 from brainnet.rsa.search.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.search.subject import searchlight
-from brainnet.rsa.temporal import ModelTimeRSA, by_time, ct_rsa, fusion
+from brainnet.rsa.temporal import ModelTimeRSA, by_lag, by_time, ct_rsa, fusion
 
 __all__ = [
     "RDMs",
@@ -51,11 +52,13 @@ __all__ = [
     "RDMRegression",
     "StackedLayers",
     "rdm_regression",
+    "regression_over_time",
     "stack_layers",
     "WeightedRSA",
     "feature_rdms",
     "weighted_rsa",
     "ModelTimeRSA",
+    "by_lag",
     "by_time",
     "ct_rsa",
     "fusion",

@@ -228,6 +228,36 @@ def ct_rsa(
     )  # fmt: skip
 
 
+def by_lag(similarity: Any, step: float, times: Sequence[float]) -> Any:
+    """How the similarity of a model's steps with brain times depends on the time between them: a table over lags.
+
+    Args:
+        similarity: (n_steps, n_times), as of :meth:`ModelTimeRSA.layer`.
+        step: seconds from one step of the model to the next; the first one is at 0 s.
+        times: (n_times,) seconds of the brain.
+
+    Returns:
+        A DataFrame with one row per lag, brain time minus model time: lag (s), the mean similarity, and the number of
+        pairs ``n``.
+
+    >>> table = by_lag([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], 0.5, [0.0, 0.5, 1.0])
+    >>> table.lag[table.similarity.idxmax()].item()
+    0.5
+    """
+    import pandas as pd
+
+    similarity, times = torch.as_tensor(similarity, dtype=torch.float64), torch.as_tensor(times, dtype=torch.float64)
+    if similarity.ndim != 2 or similarity.shape[1] != len(times) or not step > 0:
+        raise ValueError(
+            f"similarity must be (n_steps, {len(times)}) and step more than 0; "
+            f"got {tuple(similarity.shape)} and {step}."
+        )
+    lags = (times - step * torch.arange(len(similarity))[:, None]).round(decimals=6)
+    table = pd.DataFrame({"lag": lags.flatten().numpy(), "similarity": similarity.flatten().numpy()})
+    found = table.groupby("lag")["similarity"].agg(["mean", "size"]).reset_index()
+    return found.rename(columns={"mean": "similarity", "size": "n"})
+
+
 def _checked(
     layers: Mapping[str, RDMs | Any], subjects: Sequence[RDMs]
 ) -> tuple[Tensor, tuple[str, ...], Tensor, Tensor]:

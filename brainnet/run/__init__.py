@@ -19,7 +19,8 @@ _FILES = {
     "photographs": ("write_photographs",),
     "extraction.comparison": ("compare_models", "write_comparison"),
     "rsa.rsa": ("compare_over_time", "compare_rdms"),
-    "rsa.fits": ("fit_rdms", "partition_rdms"),
+    "rsa.fits": ("fit_rdms", "partition_over_time", "partition_rdms"),
+    "rsa.steps": ("compare_steps",),
     "rsa.searchlight": ("search", "search_group"),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _FILES)

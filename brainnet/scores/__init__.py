@@ -35,6 +35,7 @@ from brainnet.scores.ceilings import (
     repeat_ceiling,
     split_half_r,
 )
+from brainnet.scores.generalization import temporal_generalization
 from brainnet.scores.groups import OverSubjects, over_subjects
 from brainnet.scores.inference import (
     SCORES,
@@ -59,5 +60,5 @@ __all__ = [
     "NoiseCeiling", "ncsnr", "ceiling_from_ncsnr", "explainable_variance", "ceiling_from_explainable_variance",
     "split_half_r", "ceiling_from_split_half", "leave_one_subject_out", "repeat_ceiling",
     "bootstrap_scores", "interval", "Interval", "above_chance", "paired_difference", "PairedDifference",
-    "VoxelTest", "fdr", "SCORES",
+    "VoxelTest", "fdr", "SCORES", "temporal_generalization",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from tests.contract.toy_inputs import lines, write_inputs
 
 KILLS = int(os.environ.get("BRAINNET_TEST_KILLS", "20"))
 COMMANDS = ("extract", "rdm", "compare", "fit", "encode", "encode with weights", "searchlight", "searchlight group",
-            "rsa compare", "rsa time", "rsa fit", "rsa partition", "predict", "plot", "demo")  # fmt: skip
+            "rsa compare", "rsa time", "rsa fit", "rsa partition", "rsa steps", "predict", "plot", "demo")  # fmt: skip
 OF_THE_MOMENT = {"created", "time", "peak_memory_gb", "command", "source", "machine", "forecast"}  # of a card
 DEMO = ["demo", "TRAINER.MAX_EPOCHS", "2", "TRAINER.VAL_EVERY", "1", "TOKENS.PCA", "0", "TOKENS.WHITEN", "False",
         "DATASET.OPTIONS.n_train", "60", "DATASET.OPTIONS.n_val", "20", "DATASET.OPTIONS.n_test", "20",

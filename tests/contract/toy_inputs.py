@@ -52,6 +52,7 @@ def lines(folder: Path) -> dict[str, list[str]]:
         "encode": ["encode", *data, "--method", "ridge", "--method", "banded", "--resamples", "20"],
         "rsa compare": ["rsa", "compare", str(folder / "brain.npy"), *model, "--permutations", "50"],
         "rsa time": ["rsa", "time", str(folder / "meg.npy"), *model, "--permutations", "20"],
+        "rsa steps": ["rsa", "steps", str(folder / "meg.npy"), *model, "--permutations", "20"],
         "rsa fit": ["rsa", "fit", str(folder / "brain.npy"), *model, "--permutations", "20", "--folds", "2"],
         "rsa partition": ["rsa", "partition", str(folder / "brain.npy"), *model, "--model", str(folder / "other.npy"),
                           "--permutations", "20", "--folds", "2"],

@@ -52,12 +52,14 @@ class RDMRegression:
         p: "total", a set's name (on its own) or "unique <name>" -> p of the mean over subjects being above 0; 1 where
             it is not.
         scheme: how R2 was computed.
+        null: as of ``p``, (n_permutations,) what the part is under permuted labels.
     """
 
     sets: tuple[str, ...]
     r2: dict[Subset, Tensor]
     p: dict[str, float] = field(default_factory=dict)
     scheme: str = "cross-validated"
+    null: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def total(self) -> Tensor:
@@ -184,7 +186,8 @@ def rdm_regression(
     splits = condition_splits(subjects.n_conditions, n_folds, n_repeats, generator)
     settings = (splits, weights, penalties)
     r2 = {some: _held_out_r2(x[_rows(rows, some)], target, y, *settings) for some in combinations}
-    p: dict[str, float] = {}
+    observed: dict[str, Tensor] = {}
+    nulls: dict[str, Tensor] = {}
     if n_permutations:
         orders = draw_orders(subjects.n_conditions, n_permutations, generator)
         tested = dict.fromkeys([names, *((name,) for name in names)])
@@ -192,15 +195,15 @@ def rdm_regression(
         for step in progress_bar(steps, f"Testing by {n_permutations:,} permutations", len(steps), progress):
             if isinstance(step, tuple):
                 null = _null_of_targets(x[_rows(rows, step)], target, y, orders, settings)
-                p["total" if step == names else step[0]] = p_above_zero(r2[step].mean(), null)
-                if len(names) == 1:
-                    p[names[0]] = p["total"]
+                for part in {"total" if step == names else step[0], *(names if len(names) == 1 else ())}:
+                    observed[part], nulls[part] = r2[step].mean(), null
             else:
                 others = tuple(s for s in names if s != step)
                 null = _null_of_unique(x[rows[step]], x[_rows(rows, others)], target, y, orders, splits)
                 without = r2[others].mean()
-                p[f"unique {step}"] = p_above_zero(r2[names].mean() - without, null - without)
-    return RDMRegression(names, r2, p, scheme)
+                observed[f"unique {step}"], nulls[f"unique {step}"] = r2[names].mean() - without, null - without
+    p = {part: p_above_zero(observed[part], null) for part, null in nulls.items()}
+    return RDMRegression(names, r2, p, scheme, nulls)
 
 
 # ---- checks -------------------------------------------------------------------------------------------------------

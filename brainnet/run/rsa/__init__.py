@@ -7,7 +7,8 @@ from brainnet._registry import lazy_face
 _FILES = {
     "rdms": ("write_rdms",),
     "rsa": ("compare_over_time", "compare_rdms"),
-    "fits": ("fit_rdms", "partition_rdms"),
+    "fits": ("fit_rdms", "partition_over_time", "partition_rdms"),
+    "steps": ("compare_steps",),
     "searchlight": ("search", "search_group"),
     "searchlight_rdms": ("search_rdms",),
 }

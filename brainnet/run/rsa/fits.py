@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet.rsa import WeightedRSA, rdm_regression, weighted_rsa
+from brainnet.rsa import RDMs, WeightedRSA, rdm_regression, regression_over_time, weighted_rsa
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.card import Clock
 from brainnet.run.folder import claimed
 from brainnet.run.names import renamed
-from brainnet.run.rsa.rdm_files import as_read, read_models, read_regions
-from brainnet.run.rsa.results import Results, card_of, clear, finish, save_figure
+from brainnet.run.rsa.rdm_files import as_read, read_courses, read_models, read_regions
+from brainnet.run.rsa.results import Results, card_of, clear, digest, finish, save_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,8 +155,7 @@ def partition_rdms(
 
     from brainnet import plot
 
-    if method not in ("spearman", "pearson"):
-        raise ValueError(f"a partition takes method 'spearman' (of ranks) or 'pearson', got {method!r}.")
+    _check_ranking(method)
     clock = Clock()
     with claimed(out, "rsa") as out:
         regions, sets = renamed(rename or {}, read_regions(subjects, key), read_models(models, key))
@@ -180,6 +179,78 @@ def partition_rdms(
                     "correction": "holm, over all tested parts of all regions"}  # fmt: skip
         card = card_of(regions, sets, settings, parts=table)
         return finish(out, {"parts": table}, card, clock, as_read("brain", regions) + as_read("model", sets))
+
+
+def partition_over_time(
+    subjects: Sequence[str | Path],
+    out: str | Path,
+    *,
+    models: Sequence[str | Path],
+    span: tuple[float, float] | None = None,
+    method: str = "spearman",
+    weights: str = "ols",
+    n_folds: int = 3,
+    n_permutations: int = 1000,
+    key: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Results:
+    """RDM regression at every time of M/EEG RDMs, corrected over time, with a figure of each part's course.
+
+    Args:
+        subjects, span: as of :func:`brainnet.run.rsa.rsa.compare_over_time`.
+        out, models, method, weights, n_folds, n_permutations, key, rename, seed, progress: as of
+            :func:`partition_rdms`.
+
+    Returns:
+        "parts", one row per region, time and part, as :func:`brainnet.rsa.regression_over_time` has them.
+    """
+    import pandas as pd
+
+    from brainnet import plot
+
+    _check_ranking(method)
+    clock = Clock()
+    with claimed(out, "rsa") as out:
+        courses, known = read_courses(subjects, key)
+        courses, sets = renamed(rename or {}, courses, read_models(models, key))
+        n_times = len(next(iter(courses.values())))
+        times = known or list(range(n_times)) if span is None else np.linspace(*span, n_times).tolist()
+        clock.lap("reading")
+        parts = []
+        for roi, course in courses.items():
+            table = regression_over_time(
+                sets, course, times, weights=weights, ranked=method == "spearman", n_folds=n_folds,
+                n_permutations=n_permutations, seed=seed, progress=progress,
+            )  # fmt: skip
+            table.insert(0, "roi", roi)
+            parts.append(table)
+        table = pd.concat(parts, ignore_index=True)
+        clock.lap("regression")
+        clear(out)
+        name = "time (s)" if span is not None or known else "time point"
+        save_figure(plot.rsa_time(_as_courses(table), time_name=name, score_name="R2, held-out conditions",
+                                  interval_name="standard error over subjects"), out / "time.png")  # fmt: skip
+        settings = {"method": method, "weights": weights, "n_folds": n_folds, "n_permutations": n_permutations,
+                    "seed": seed, "times": times, "score": "R2 on pairs of held-out conditions, against their training "
+                    "mean", "correction": "max over the times of a part"}  # fmt: skip
+        data = {name: {**digest(RDMs.stack(course)), "n_times": len(course)} for name, course in courses.items()}
+        card = {"data": data, "models": {name: digest(rdms) for name, rdms in sets.items()}, "settings": settings}
+        return finish(out, {"parts": table}, card, clock, as_read("brain", courses) + as_read("model", sets))
+
+
+def _as_courses(table: pd.DataFrame) -> pd.DataFrame:
+    """The parts that are drawn over time: the total, and what is unique to each set, or the one set there is."""
+    drawn = table[table["part"].isin(["total", "unique"])]
+    names = np.where(drawn["part"] == "total", "total", "unique: " + drawn["sets"])
+    return drawn.assign(model=names, layer="", score=drawn["r2"], low=drawn["r2"] - drawn["sem"],
+                        high=drawn["r2"] + drawn["sem"])  # fmt: skip
+
+
+def _check_ranking(method: str) -> None:
+    if method not in ("spearman", "pearson"):
+        raise ValueError(f"a partition takes method 'spearman' (of ranks) or 'pearson', got {method!r}.")
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:

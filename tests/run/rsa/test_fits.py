@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from brainnet.rsa import RDMs, rdm_regression, weighted_rsa
+from brainnet.rsa import RDMs, rdm_regression, regression_over_time, weighted_rsa
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.rsa.fits import fit_rdms, partition_rdms
 
@@ -104,3 +104,26 @@ def test_stars_of_a_partition_follow_p_corrected_over_rois(files, monkeypatch):
     np.testing.assert_array_equal(drawn[0]["p"], parts["p_corrected"])
     assert (parts["p_corrected"].dropna() > parts["p"].dropna()).any()
     assert (parts.loc[parts["r2"] <= 0, "p"].dropna() == 1).all()
+
+
+def test_a_partition_over_time_is_that_of_each_time(files, invoke):
+    course = [RDMs.load(files / "brain_V1.npz"), RDMs.load(files / "brain_IT.npz"), RDMs.load(files / "brain_V1.npz")]
+    values = np.stack([rdms.values.numpy() for rdms in course], axis=1)  # (n_subjects, n_times, n_pairs)
+    np.save(files / "meg.npy", values)
+    invoke("rsa", "partition", files / "meg.npy", "--time", "--span", 0, 0.4, "-m", files / "random", "-m",
+           files / "net.npz", "--folds", 2, "--permutations", 19, "--seed", 5, "--out", files / "p")  # fmt: skip
+    parts = pd.read_csv(files / "p" / "parts.csv")
+    assert list(parts["time"].unique()) == [0.0, 0.2, 0.4]
+    sets = {"random": RDMs.load(files / "random" / "rdms.npz"), "net": RDMs.load(files / "net.npz")}
+    expected = regression_over_time(
+        sets, course, [0.0, 0.2, 0.4], ranked=True, n_folds=2, n_permutations=19, seed=5, progress=False
+    )
+    for column in ("r2", "p", "p_corrected"):
+        np.testing.assert_allclose(parts[column], expected[column], rtol=1e-5)
+    assert (files / "p" / "time.png").is_file()
+    assert json.loads((files / "p" / "run.json").read_text())["settings"]["times"] == [0.0, 0.2, 0.4]
+
+
+def test_a_span_without_time_is_refused(files, invoke):
+    with pytest.raises(AssertionError, match="--time"):
+        invoke("rsa", "partition", files / "brain_V1.npz", "--span", 0, 1, "-m", files / "net.npz")
