@@ -11,7 +11,7 @@ from brainnet.plot._canvas import to_numpy
 from brainnet.plot._colors import FAINT, INK, contrasting_colors
 from brainnet.plot._figure import add_axes, legend_above, new_figure, note_below, plain, title_above
 from brainnet.plot._text import label, labels
-from brainnet.plot.surface import flatmap, slices
+from brainnet.plot.brain.surface import flatmap, slices
 from brainnet.space import BrainSpace
 
 if TYPE_CHECKING:
