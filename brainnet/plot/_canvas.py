@@ -18,7 +18,7 @@ from brainnet.plot._borders import border_lines
 from brainnet.plot._colors import BLANK, FAINT, INK
 from brainnet.plot._raster import rasterise
 from brainnet.plot._text import label
-from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, flat_triangles, has_surfaces, load_mesh
+from brainnet.space import HEMISPHERES, BrainSpace, drawn_on, flat_triangles, has_surfaces, load_mesh
 from brainnet.space.surface import sulcal_depth
 
 PIXELS_WIDE = 800
@@ -225,12 +225,10 @@ def canvas_of(space: BrainSpace, hemisphere: str | None = None, pixels: int = PI
 
 
 def _flat_canvas(space: BrainSpace, hemisphere: str | None, pixels_wide: int) -> Canvas:
-    n = VERTICES_PER_HEMISPHERE[space.mesh]
-    vertices = space.vertices.numpy()
-    column_of = np.full(2 * n, -1)
-    column_of[vertices] = np.arange(len(vertices))
-    triangles = [flat_triangles(np.ones(n, dtype=bool), side, space.mesh) for side in HEMISPHERES]
-    flat = [load_mesh(space.mesh, "flat", side).points[:, :2].astype(np.float64) for side in HEMISPHERES]
+    mesh, column_of = drawn_on(space)
+    n = len(column_of) // 2
+    triangles = [flat_triangles(np.ones(n, dtype=bool), side, mesh) for side in HEMISPHERES]
+    flat = [load_mesh(mesh, "flat", side).points[:, :2].astype(np.float64) for side in HEMISPHERES]
     shown = []
     for side in (0, 1):
         on_map = np.zeros(n, dtype=bool)
@@ -262,7 +260,7 @@ def _flat_canvas(space: BrainSpace, hemisphere: str | None, pixels_wide: int) ->
         sheets.append(Sheet(place, triangles[side], columns))
         window = (left_edge, left_edge + widths[side])
         pixels, corners, weights = rasterise(place, triangles[side], pixel, shape, window)
-        depth = (sulcal_depth(space.mesh)[side * n :][corners] * weights).sum(axis=1)
+        depth = (sulcal_depth(mesh)[side * n :][corners] * weights).sum(axis=1)
         pieces.append((pixels, columns[corners], weights, depth))
         left_edge += widths[side] + GAP
     pixels, columns, weights, depth = (np.concatenate(part) for part in zip(*pieces, strict=True))

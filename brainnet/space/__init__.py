@@ -4,13 +4,14 @@
 NIfTI and GIfTI files; ``read_atlas`` and ``read_map`` read what others have published on the same places.
 """
 
-from brainnet.space.atlases import Atlas, read_areas, read_atlas
+from brainnet.space.atlases import Atlas, label_regions, read_areas, read_atlas
 from brainnet.space.brain_maps import BrainMap, read_map
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.space.exchange import read_maps, save_maps
 from brainnet.space.map_sets import MapSet
 from brainnet.space.maps import load_maps, load_patterns, save_map
-from brainnet.space.projection import SurfaceProjection, to_cortex
+from brainnet.space.own_surfaces import own_mesh
+from brainnet.space.projection import SurfaceProjection, drawn_on, to_cortex
 from brainnet.space.sensors import sensor_space
 from brainnet.space.surface import (
     HEMISPHERES,
@@ -37,6 +38,8 @@ __all__ = [
     "SURFACES",
     "Coarsening",
     "Mesh",
+    "own_mesh",
+    "drawn_on",
     "flat_triangles",
     "has_surfaces",
     "load_mesh",
@@ -50,6 +53,7 @@ __all__ = [
     "load_maps",
     "Atlas",
     "BrainMap",
+    "label_regions",
     "read_areas",
     "read_atlas",
     "read_map",

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from brainnet._checks import matching_names
+from brainnet._files import reading
 from brainnet.space.areas import known_atlas
 from brainnet.space.brain_maps import (
     SIDES,
@@ -28,8 +30,10 @@ from brainnet.space.brain_maps import (
     read_gifti,
     read_mgh,
     read_volume,
+    side_of,
 )
 from brainnet.space.brain_space import BrainSpace
+from brainnet.space.own_surfaces import is_own, read_label, vertex_counts
 
 _NO_AREA = re.compile(r"\?+|unknown|none|background.*|.*medial[_ ]?wall.*|corpuscallosum|unlabell?ed", re.IGNORECASE)
 _OF_A_SIDE = re.compile(r"(?P<side>[LR]|lh|rh)[._](?P<name>.+?)(_ROI(-[lr]h)?)?")
@@ -86,7 +90,7 @@ class Atlas:
             raise ValueError(f"none of the {space.n_voxels} voxels lies in an area of {self!r} named {areas!r}.")
         return found
 
-    def resampled(self, mesh: str, spheres: Sequence[str | os.PathLike] | None = None) -> Atlas:
+    def resampled(self, mesh: str, spheres: str | os.PathLike | Sequence[str | os.PathLike] | None = None) -> Atlas:
         """The atlas on another mesh, see :meth:`BrainMap.resampled`."""
         return replace(self, labels=self.labels.resampled(mesh, spheres))
 
@@ -138,6 +142,34 @@ def read_atlas(
         halves = [(v, names or own or usual) for v, own in map(_half, pair, SIDES)]
     labels, areas = _joined(halves, path, SIDES)
     return Atlas(name, placed(labels, len(halves[0][0]), mesh, path.name), areas)
+
+
+def label_regions(space: BrainSpace, paths: Sequence[str | os.PathLike]) -> dict[str, Tensor]:
+    """Region -> (n_voxels,) bool of FreeSurfer's ``.label`` files: ``space.with_rois(label_regions(space, paths))``.
+
+    Args:
+        space: a surface whose vertices the files are of: a person's own, or fsaverage.
+        paths: ``lh.V1_exvivo.label`` and ``rh.V1_exvivo.label`` are both halves of the region "V1_exvivo".
+
+    Raises:
+        ValueError: a volume, a name without hemisphere, or a vertex that the surface has not.
+    """
+    if space.mesh is None:
+        raise ValueError(f"labels are of the vertices of a surface, and {space!r} has none.")
+    n = space.n_mesh_vertices // 2
+    counts = vertex_counts(space.mesh) if is_own(space.mesh) else (n, n)
+    found: dict[str, Tensor] = {}
+    for path in map(Path, paths):
+        side = side_of(path.name)
+        if side is None:
+            raise ValueError(f"{path.name} names no hemisphere: expected lh or rh, as in lh.V1_exvivo.label.")
+        number, vertices = SIDES.index(side), read_label(path)
+        if vertices.max() >= counts[number]:
+            raise ValueError(f"{path} has vertex {vertices.max()}; {side} of {space!r} has {counts[number]}.")
+        name = re.sub(rf"(^|[._])({'|'.join(SIDES)})[._]", "", path.name.removesuffix(".label"))
+        mask = torch.isin(space.vertices, torch.from_numpy(vertices + number * n))
+        found[name] = found[name] | mask if name in found else mask
+    return found
 
 
 def read_areas(given: str | os.PathLike) -> tuple[Atlas, list[str]]:
@@ -227,7 +259,9 @@ def read_names(path: Path) -> dict[int, str]:
     """
     names: dict[int, str] = {}
     waiting = None
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    with reading(path, "table of labels and names"):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or words[0].startswith("#") or (number == 1 and words[0].lower() in ("index", "id", "label")):
             continue

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from brainnet._files import reading
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.space.surface import load_mesh
+from brainnet.space.own_surfaces import is_own, vertex_counts
+from brainnet.space.spheres import linear_values, nearest_points, read_sphere
 
 SIDES = ("lh", "rh")
 SURFACE_SUFFIXES = (".mgz", ".mgh", ".annot", ".gii")
@@ -79,7 +80,8 @@ class BrainMap:
             raise ValueError(f"{self.source} is a surface of {n // 2} vertices a hemisphere, but {space!r} has none.")
         per_side = VERTICES_PER_HEMISPHERE[space.mesh]
         nested = _is_fsaverage(space.mesh) and _is_fsaverage(self.mesh) and per_side <= self.n_left
-        if self.mesh != space.mesh and not nested:
+        same = is_own(space.mesh) and vertex_counts(space.mesh) == (self.n_left, n - self.n_left)
+        if self.mesh != space.mesh and not nested and not same:
             raise ValueError(
                 f"{self.source} is of {self.mesh or 'a surface of its own'} ({self.n_left} and {n - self.n_left} "
                 f"vertices) and the space of {space.mesh} ({per_side} a hemisphere): bring it there with "
@@ -111,7 +113,9 @@ class BrainMap:
     def _shape(self) -> str:
         return "x".join(map(str, self.values.shape))
 
-    def resampled(self, mesh: str, spheres: Sequence[str | os.PathLike] | None = None) -> BrainMap:
+    def resampled(
+        self, mesh: str, spheres: str | os.PathLike | Sequence[str | os.PathLike] | None = None, linear: bool = False
+    ) -> BrainMap:
         """The map on another mesh: every vertex takes the value of the nearest one on the sphere.
 
         Between meshes of fsaverage nothing more is needed. fsLR and fsaverage have spheres of their own; the files
@@ -120,10 +124,13 @@ class BrainMap:
 
         Args:
             mesh: a name of ``VERTICES_PER_HEMISPHERE``.
-            spheres: left and right sphere of the fsLR mesh, laid upon fsaverage, as GIfTI files.
+            spheres: left and right sphere of the fsLR mesh, laid upon fsaverage, as GIfTI files, or their folder.
+            linear: take the mean of the three corners of the triangle that a vertex lies in, each counted by how near
+                it is. This is for numbers; labels have no means.
 
         Raises:
             ValueError: a volume, an unknown mesh, or two families of meshes without ``spheres``; or spheres of neither.
+            FileNotFoundError: the folder has no such spheres.
         """
         if self.mesh is None:
             raise ValueError(f"{self.source} is on no known mesh: only maps on fsaverage and fsLR are resampled.")
@@ -131,37 +138,15 @@ class BrainMap:
             raise ValueError(f"Unknown mesh {mesh!r}. Known: {', '.join(VERTICES_PER_HEMISPHERE)}.")
         if mesh == self.mesh:
             return self
-        from scipy.spatial import cKDTree
-
         parts, halves = [], (self.values[: self.n_left], self.values[self.n_left :])
         for side, half in enumerate(halves):
-            own, wanted = (_sphere(name, side, spheres) for name in (self.mesh, mesh))
-            parts.append(half[cKDTree(own).query(wanted)[1]])
+            own, wanted = (read_sphere(name, side, spheres) for name in (self.mesh, mesh))
+            parts.append(linear_values(half, own, wanted) if linear else half[nearest_points(own, wanted)])
         return BrainMap(np.concatenate(parts), len(parts[0]), mesh, source=f"{self.source}, resampled to {mesh}")
 
 
 def _is_fsaverage(mesh: str | None) -> bool:
     return mesh is not None and mesh.startswith("fsaverage")
-
-
-def _sphere(mesh: str, side: int, spheres: Sequence[str | os.PathLike] | None) -> np.ndarray:
-    """(n, 3) directions, of length 1, of the vertices of a hemisphere upon fsaverage's sphere."""
-    if _is_fsaverage(mesh):
-        points = load_mesh(mesh, "sphere", ("left", "right")[side]).points
-    elif spheres is None or len(spheres) != 2:
-        raise ValueError(
-            f"{mesh} has no sphere in brainnet: give the two GIfTI files that lay it upon fsaverage, spheres=(left, "
-            "right), as fs_LR-deformed_to-fsaverage.L.sphere.32k_fs_LR.surf.gii of the HCP's standard mesh atlases."
-        )
-    else:
-        import nibabel
-
-        with reading(spheres[side], "GIfTI surface"):
-            points = nibabel.load(spheres[side]).darrays[0].data
-        if points.shape != (VERTICES_PER_HEMISPHERE[mesh], 3):
-            raise ValueError(f"{spheres[side]} has points {points.shape}; {mesh} has {VERTICES_PER_HEMISPHERE[mesh]}.")
-    points = points.astype(np.float64)
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
 # ---- files --------------------------------------------------------------------------------------------------------

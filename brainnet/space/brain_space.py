@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import is_like, matching_names
+from brainnet.space.own_surfaces import Meshes
 
 if TYPE_CHECKING:
     import nibabel
 
-VERTICES_PER_HEMISPHERE = {
+VERTICES_PER_HEMISPHERE = Meshes({
     "fsaverage5": 10_242, "fsaverage": 163_842, "fsaverage3": 642, "fsaverage4": 2_562, "fsaverage6": 40_962,
     "fsLR32k": 32_492, "fsLR59k": 59_292,
-}  # fmt: skip
+})  # fmt: skip
 _ROI_PREFIX = "roi:"
 
 
@@ -42,7 +43,7 @@ class BrainSpace:
         vertices: (n_voxels,) integer, which mesh vertex each column is. Indices run over the left and then the right
             hemisphere (right = vertices per hemisphere + index); each vertex at most once.
         mesh: "fsaverage" (the 163,842 vertices a hemisphere also called fsaverage7), "fsaverage3" to "fsaverage6",
-            "fsLR32k" or "fsLR59k".
+            "fsLR32k" or "fsLR59k"; or a person's own surfaces, see :func:`~brainnet.space.own_mesh`.
         mask: (X, Y, Z) bool, True at every voxel of the space.
         affine: (4, 4), voxel index -> mm (RAS+: x grows to the right).
         n_voxels: number of response columns; needed only where nothing else tells it.

@@ -32,6 +32,7 @@ from brainnet.space.map_files import (
     with_description,
 )
 from brainnet.space.map_sets import MapSet, description, mesh_of, on_mesh, space_and_values
+from brainnet.space.own_surfaces import filled, is_own, vertex_counts
 from brainnet.space.surface import load_mesh
 
 FORMATS = {
@@ -139,7 +140,8 @@ def write_surface(
         said: JSON that the files are to say of themselves.
     """
     both, paths = space.to_surface(rows, fill=np.nan if table is None else 0), []
-    for side, half in zip("LR", both.reshape(len(rows), 2, -1).unbind(1), strict=True):
+    for number, (side, half) in enumerate(zip("LR", both.reshape(len(rows), 2, -1).unbind(1), strict=True)):
+        half = half[:, : vertex_counts(space.mesh)[number]] if is_own(space.mesh) else half
         path = stem.with_name(f"{stem.name}.{side}.{'func' if table is None else 'label'}.gii")
         _save(gifti_image(half.numpy(), side, names, table, said), path)
         paths.append(path)
@@ -275,7 +277,11 @@ def _read_gifti(path: Path) -> MapSet:
     left, right = halves
     if left.names != right.names:
         raise ValueError(f"{pair[0].name} holds the maps {left.names}, {pair[1].name} {right.names}: they differ.")
-    full = {name: np.concatenate([left.rows[place], right.rows[place]]) for place, name in enumerate(left.names)}
+    told = left.said.get("mesh", "")
+    full = {
+        name: np.concatenate([filled(told, one.rows[place], number) for number, one in enumerate(halves)])
+        for place, name in enumerate(left.names)
+    }
     mesh = mesh_of(len(next(iter(full.values()))), left.said, path)
     space, values = space_and_values(full, left.said, mesh, on_mesh(mesh))
     categories = dict.fromkeys(left.names, left.categories) if left.categories else {}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.own_surfaces import is_own, nearest_vertices
 from brainnet.space.surface import HEMISPHERES, load_mesh, surface_space
 
 _AT_ONCE = 8  # volumes that are sampled at a time
@@ -95,3 +96,21 @@ def _sample(source: BrainSpace, rows: Tensor, target: BrainSpace) -> Tensor:
             halves.append(np.asarray(sampled).reshape(len(outer.points), -1))
         parts.append(torch.from_numpy(np.nan_to_num(np.concatenate(halves)).T[:, target.vertices.numpy()].copy()))
     return torch.cat(parts).double()
+
+
+def drawn_on(space: BrainSpace) -> tuple[str, np.ndarray]:
+    """The mesh on which the columns of a surface are drawn, and the column of each of its vertices, -1 for none.
+
+    Each vertex of fsaverage6 takes the nearest one of a person's own surfaces, by their sphere.reg.
+
+    >>> from brainnet.space import surface_space
+    >>> mesh, column = drawn_on(surface_space(torch.tensor([7, 3]), "fsaverage3"))
+    >>> mesh, column[[3, 4, 7]].tolist()
+    ('fsaverage3', [1, -1, 0])
+    """
+    column_of = np.full(space.n_mesh_vertices, -1)
+    column_of[space.vertices.numpy()] = np.arange(space.n_voxels)
+    if not is_own(space.mesh):
+        return space.mesh, column_of
+    spheres = [load_mesh("fsaverage6", "sphere", side).points for side in HEMISPHERES]
+    return "fsaverage6", column_of[nearest_vertices(space.mesh, spheres, back=True)]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from brainnet._checks import nearest, warn_once
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
+from brainnet.space.own_surfaces import is_own, nearest_vertices, read_depth, read_own
 
 HEMISPHERES = ("left", "right")
 SURFACES = {"sphere": "sphere", "inflated": "infl", "pial": "pial", "white": "white", "flat": "flat"}
@@ -73,6 +74,8 @@ def _load_mesh(mesh: str, kind: str, hemisphere: str | None) -> Mesh:
             np.concatenate([left.points, right.points]),
             np.concatenate([left.faces, right.faces + len(left.points)]),
         )
+    if is_own(mesh):
+        return _read_only(*read_own(mesh, kind, hemisphere))
     if mesh in _FINER and kind in ("sphere", "flat"):
         return _subdivided(kind, hemisphere, _FINER[mesh])
     if mesh in _COARSER:
@@ -121,6 +124,8 @@ def sulcal_depth(mesh: str = "fsaverage5") -> np.ndarray:
     (20484,)
     """
     _check_has_surfaces(mesh)
+    if is_own(mesh):
+        return read_depth(mesh)
     depths = [_read_gifti("fsaverage5", f"sulc_{side}")[0] for side in HEMISPHERES]
     for _, parents in _subdivisions()[: _FINER.get(mesh, 0)]:
         depths = [np.concatenate([depth, depth[parents].mean(axis=1)]) for depth in depths]
@@ -255,10 +260,13 @@ def to_fsaverage5(space: BrainSpace) -> Coarsening:
         return Coarsening(space, torch.arange(space.n_voxels))
     if space.mesh is None:
         raise ValueError(f"{space!r} has no surface: it needs vertices and mesh.")
-    if space.mesh not in _FINER:
+    if is_own(space.mesh):
+        coarse = [load_mesh("fsaverage5", "sphere", side).points for side in HEMISPHERES]
+        home = torch.from_numpy(nearest_vertices(space.mesh, coarse))[space.vertices]
+    elif space.mesh not in _FINER:
         raise ValueError(f"{space!r} cannot be brought to fsaverage5: only fsaverage6 and fsaverage are finer.")
-    # vertices of fsaverage6 are the first ones of fsaverage
-    home = _nearest_coarse_vertex()[space.vertices % VERTICES_PER_HEMISPHERE[space.mesh]]
+    else:  # vertices of fsaverage6 are the first ones of fsaverage
+        home = _nearest_coarse_vertex()[space.vertices % VERTICES_PER_HEMISPHERE[space.mesh]]
     vertices, column = (home + space.hemisphere * VERTICES_PER_HEMISPHERE["fsaverage5"]).unique(return_inverse=True)
     bare = Coarsening(BrainSpace.free(len(vertices)), column)
     rois = {name: bare.mean(mask.float()) >= 0.5 for name, mask in space.rois.items()}
@@ -368,7 +376,7 @@ def _read_only(points: np.ndarray, faces: np.ndarray) -> Mesh:
 
 
 def has_surfaces(mesh: str | None) -> bool:
-    """Whether a mesh can be drawn: fsaverage can, of fsLR no surface is carried.
+    """Whether a mesh has a flat map and folded surfaces: fsaverage has, of fsLR no surface is carried.
 
     >>> has_surfaces("fsaverage6"), has_surfaces("fsLR32k")
     (True, False)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brainnet.space import HEMISPHERES, BrainSpace, flat_triangles, load_mesh, subdivide, sulcal_depth
+from brainnet.space import HEMISPHERES, BrainSpace, drawn_on, flat_triangles, load_mesh, subdivide, sulcal_depth
 
 COARSE = "fsaverage5"
 PAGE_SURFACES = ("pial", "inflated", "flat")
@@ -67,16 +67,15 @@ def drawn(space: BrainSpace) -> Drawn:
             of which no voxel touches the cortex.
     """
     if space.mesh is not None:
-        n_side = space.n_mesh_vertices // 2
+        mesh, voxel = drawn_on(space)
+        n_side = len(voxel) // 2
         if n_side not in LEVELS:
             raise ValueError(
                 f"a page is drawn on fsaverage5, fsaverage6 or fsaverage; the space is on {space.mesh}, with {n_side} "
                 "vertices a hemisphere. Resample the maps to fsaverage first."
             )
-        geometry = _geometry(n_side, space.vertices.numpy().tobytes() if LEVELS[n_side] else b"")
-        voxel = np.full(2 * n_side, -1)
-        voxel[space.vertices.numpy()] = np.arange(space.n_voxels)
-        return Drawn(space.mesh, geometry, voxel[geometry.ids], "")
+        geometry = _geometry(n_side, np.flatnonzero(voxel >= 0).tobytes() if LEVELS[n_side] else b"")
+        return Drawn(mesh, geometry, voxel[geometry.ids], "")
     if space.mask is None:
         raise ValueError(f"{space!r}: its voxels have no place on a brain, so there is no page to draw of them.")
     geometry = _geometry(10_242, b"")
