@@ -152,7 +152,7 @@ def _values(subject: str, given: Any, folder: Path) -> np.ndarray:
         listed = source / "images.txt"
         if not listed.is_file():
             raise FileNotFoundError(f"no {listed}: it says which images were predicted.")
-        names = listed.read_text(encoding="utf-8").splitlines()
+        names = listed.read_text(encoding="utf-8-sig").splitlines()
         wanted = Images(folder / "test_split/test_images").ids
         if names != wanted:
             raise ValueError(f"{listed} names other images than {folder / 'test_split/test_images'}, or in another "

@@ -41,7 +41,7 @@ def read_table(source: Any, name: str) -> Table:
     if isinstance(source, Tensor):
         return Table(source.detach().cpu().numpy())
     if not isinstance(source, str | os.PathLike):
-        return Table(np.asarray(source))
+        return Table(_native(np.asarray(source)))
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f"no {name} file {path}.")
@@ -54,12 +54,25 @@ def read_table(source: Any, name: str) -> Table:
     with reading(path, f"table of {name}"):
         loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
         if path.suffix == ".npy":
-            return Table(loaded)
+            return Table(_native(loaded))
         with loaded:
             key = name if name in loaded.files else loaded.files[0]
             if len(loaded.files) != 1 and key != name:
                 raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; name one of the arrays {name!r}")
-            return Table(loaded[key])
+            return Table(_native(loaded[key]))
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """The numbers in this machine's order of bytes, which torch reads alone."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
+def read_csv(path: Path, what: str, **options: Any) -> Any:
+    """A table of pandas, or one line that names the file."""
+    import pandas
+
+    with reading(path, what):
+        return pandas.read_csv(path, encoding="utf-8-sig", **options)
 
 
 def _read_hdf5(path: Path, name: str) -> np.ndarray:
@@ -72,16 +85,16 @@ def _read_hdf5(path: Path, name: str) -> np.ndarray:
         key = name if name in numbers else next(iter(numbers), None)
         if key is None or (len(numbers) != 1 and key != name):
             raise ValueError(f"it holds {', '.join(numbers) or 'no arrays of numbers'}; name one of them {name!r}")
-        return numbers[key][()]
+        return _native(numbers[key][()])
 
 
 def _read_csv(path: Path) -> Table:
     import pandas
 
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path, "table"), path.open(newline="", encoding="utf-8-sig") as file:
         first = next(csv.reader(file), [])
     has_header = first[:1] == [""] or not all(_is_number(cell) for cell in first[1:] or first)
-    table = pandas.read_csv(path, header=0 if has_header else None, dtype=None, encoding="utf-8-sig")
+    table = read_csv(path, "table", header=0 if has_header else None, dtype=None)
     rows = None
     # an unnamed first column is pandas' index; a column of words can only be names
     if (has_header and first[0] == "") or not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
@@ -105,9 +118,7 @@ def _is_number(cell: str) -> bool:
 
 def read_splits(path: Path, ids: list[str]) -> dict[str, list[int]]:
     """Split -> indices of its images; images the file does not name are in no split."""
-    import pandas
-
-    table = pandas.read_csv(path, dtype=str)
+    table = read_csv(path, "table of splits", dtype=str)
     if not {"image", "split"} <= set(table.columns):
         raise ValueError(f"{path} must have columns image and split, got {', '.join(map(str, table.columns))}.")
     rows = {name: row for row, name in enumerate(ids)}
@@ -124,7 +135,7 @@ def read_rois(path: Path) -> dict[str, Tensor]:
     """ROI -> (n_voxels,) bool, from a column of ROI names or a 0/1 column per ROI."""
     import pandas
 
-    table = pandas.read_csv(path)
+    table = read_csv(path, "table of regions")
     if len(table.columns) == 1 and not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
         names = table.iloc[:, 0]
         return {str(name): torch.tensor((names == name).tolist()) for name in names.dropna().unique()}

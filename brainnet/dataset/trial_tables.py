@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from brainnet.dataset.tables import read_table
+from brainnet.dataset.tables import read_csv, read_table
 from brainnet.stimuli import names_meant
 
 NAMED = ("image", "session", "run", "row")
@@ -60,14 +60,10 @@ def read_trials(path: str | Path, responses: Any = None) -> TrialTable:
         ValueError: no column "image", a trial without an image, columns that hold no numbers, a row that is not
             there, or another number of responses than trials; names the file and the line.
     """
-    import pandas
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no table of trials {path}.")
-    table = pandas.read_csv(
-        path, sep="\t" if path.suffix == ".tsv" else ",", encoding="utf-8-sig", dtype={"image": str}
-    )
+    table = read_csv(path, "table of trials", sep="\t" if path.suffix == ".tsv" else ",", dtype={"image": str})
     if "image" not in table.columns:
         raise ValueError(f"{path} has columns {', '.join(map(str, table.columns[:8]))}; one must be image.")
     nameless = np.flatnonzero(table["image"].isna())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from brainnet.dataset.tables import read_rois, read_splits, read_table
+from brainnet.dataset.trial_tables import read_trials
 
 
 def write_hdf5(path, values):
@@ -28,6 +32,31 @@ def test_names_of_rows_and_columns_come_with_the_values(tmp_path):
     table = read_table(tmp_path / "t.csv", "responses")
     assert table.labels == (["cat", "dog"], ["v1", "v2"])
     assert table.values.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5"])
+def test_numbers_of_other_machines_are_turned_round(tmp_path, suffix):
+    """Big-endian files, as MATLAB and old workstations write them: torch refuses such arrays."""
+    values = np.arange(6.0).reshape(2, 3)
+    path, other = tmp_path / f"a{suffix}", np.asfortranarray(values).astype(">f4")
+    if suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["values"] = other
+    else:
+        np.save(path, other) if suffix == ".npy" else np.savez(path, values=other)
+    for source in (path, other):
+        assert torch.from_numpy(np.array(read_table(source, "values").values)).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"a,b\n1,2\n"), "a,b\nd\xe9j\xe0,2\n".encode("latin1")])
+def test_a_damaged_table_is_one_line_that_names_it(tmp_path, content):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    for read in (lambda: read_table(path, "responses"), lambda: read_splits(path, ["a"]), lambda: read_rois(path),
+                 lambda: read_trials(path)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"t\.csv") as caught:
+            read()
+        assert "\n" not in str(caught.value)
 
 
 def test_an_archive_of_other_arrays_is_refused(tmp_path):

@@ -174,7 +174,9 @@ def repetition_time(root: Path, run: Run) -> tuple[float, float]:
     for path in sidecars:
         if path.is_file():
             with reading(path, "JSON file"):
-                said = json.loads(path.read_text(encoding="utf-8"))
+                said = json.loads(path.read_text(encoding="utf-8-sig"))
+                if not isinstance(said, dict):
+                    raise ValueError(f"it holds {type(said).__name__}")
             if said.get("RepetitionTime"):
                 return float(said["RepetitionTime"]), float(said.get("StartTime") or start)
     step = _step_of_header(series)

@@ -15,6 +15,7 @@ from brainnet._checks import nearest
 from brainnet._files import reading
 from brainnet._work import free_bytes, size
 from brainnet.dataset.base import random_splits
+from brainnet.scores import NoiseCeiling
 
 AT_ONCE = 16  # volumes in memory at a time
 
@@ -146,6 +147,22 @@ def ceiling_of_percent(percent: np.ndarray, where: str) -> Tensor:
             f"{where} holds {known.min():.3g} to {known.max():.3g}; expected percent of the variance, from 0 to 100."
         )
     return torch.from_numpy(np.sqrt(percent / 100)).float()
+
+
+def told_ceiling(ceiling: NoiseCeiling, note: str = "", about: str = "about ") -> dict[str, Any]:
+    """What a :class:`~brainnet.dataset.ResponseDataset` is told of the ceiling of its test images, by argument.
+
+    Args:
+        ceiling: of the mean over their trials.
+        note: added to its definition.
+        about: in front of the number of trials, "" where it is the same for all images.
+
+    >>> told_ceiling(NoiseCeiling(torch.tensor([0.5]), "of trials", 3))["noise_ceiling_definition"]
+    'of trials, about K = 3'
+    """
+    n = ceiling.n_repeats
+    definition = f"{ceiling.definition}{note}, {about}K = {n}"
+    return {"noise_ceiling": ceiling.r.float(), "noise_ceiling_definition": definition, "n_repeats": n}
 
 
 def held_out(test: np.ndarray, val: float | int, seed: int, where: str) -> dict[str, Tensor]:

@@ -178,7 +178,7 @@ def read_trial_rows(root: Path, subject: int) -> np.ndarray | None:
     if not path.is_file():
         return None
     with reading(path, "table of trials"):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
         header = lines[0].split("\t")
         for name in ("SUBJECT", "73KID"):
             if name not in header:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from brainnet._checks import check_word
 from brainnet.dataset.about import Download
 from brainnet.dataset.rdm_sets import RDMSet
+from brainnet.dataset.settings import settings_of
 from brainnet.rsa import RDMs
 from brainnet.stimuli import Images, natural_sort
 
@@ -46,8 +47,8 @@ class RDMFolder(RDMSet):
         ValueError: a file that holds no RDMs, or RDMs over another number of pictures; names it.
     """
 
-    places: ClassVar[tuple[tuple[str, str], ...]] = ()  # folders of pictures and of RDMs, below the root
     n_pictures: ClassVar[int | None] = None
+    places: Sequence[tuple[str, str]] = ()  # folders of pictures and of RDMs below the root; () is the usual ones
 
     def __init__(self, root: str | os.PathLike, *, regions: Sequence[str] | None = None):
         self.root = Path(root)
@@ -66,11 +67,17 @@ class RDMFolder(RDMSet):
             images.ids, {region: read_subjects(path, len(images)) for region, path in chosen.items()}, images
         )
 
+    from_settings = settings_of(__init__)
+
     def _find(self) -> tuple[Path, Path]:
-        for pictures, rdms in self.places:
+        n = self.n_pictures
+        usual = ((f"images_{n}", f"rdms_{n}"), (f"{n}images/stimuli_data", f"{n}images/brain_data"),
+                 ("stimuli_data", "brain_data"))  # fmt: skip
+        places = self.places or usual
+        for pictures, rdms in places:
             if (self.root / pictures).is_dir() and (self.root / rdms).is_dir():
                 return self.root / pictures, self.root / rdms
-        wanted = " or ".join(f"{pictures} with {rdms}" for pictures, rdms in self.places)
+        wanted = " or ".join(f"{pictures} with {rdms}" for pictures, rdms in places)
         there = ", ".join(sorted(path.name for path in self.root.glob("*"))[:8])
         raise FileNotFoundError(
             f"no folders of pictures and RDMs in {self.root}: expected {wanted} (found: {there or 'nothing'})."

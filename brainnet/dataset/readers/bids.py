@@ -26,6 +26,7 @@ from brainnet.dataset.readers import _bids as files
 from brainnet.dataset.readers import _bids_series as numbers
 from brainnet.dataset.readers._checked import check_memory, read_volume
 from brainnet.dataset.readers._trials_glm import Events, Glm, single_trials
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.tables import read_splits
 from brainnet.dataset.trials import Conditions, conditions
 from brainnet.space import BrainSpace
@@ -136,26 +137,7 @@ class BIDS(ResponseDataset):
         self.trials, self.groups = found, found.first_groups()
         self.settings = {**asdict(self._glm), "derivatives": str(folder), "column": column}
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: str | int = "01",
-        task: str = "",
-        space: str = "",
-        derivatives: str = "",
-        stimuli: str = "stimuli",
-        column: str = "stim_file",
-        glm: Mapping[str, Any] | None = None,
-        splits: str = "",
-        test: float | int = 0.2,
-        val: float | int = 0.1,
-    ) -> BIDS:
-        """The subject in ``data_dir``; the options are those of :class:`BIDS`."""
-        return cls(data_dir, subject, task=task, space=space, derivatives=derivatives, stimuli=stimuli, column=column,
-                   glm=glm, splits=splits, test=test, val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def _series(
         self, folder: Path, task: str, space: str, column: str, ids: list[str]

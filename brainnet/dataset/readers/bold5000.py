@@ -33,7 +33,9 @@ from brainnet.dataset.readers._checked import (
     held_out,
     read_volumes,
     there,
+    told_ceiling,
 )
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images, is_picture
@@ -135,29 +137,11 @@ class BOLD5000(ResponseDataset):
             found.responses,
             space,
             splits,
-            noise_ceiling=ceiling.r.float(),
-            noise_ceiling_definition=f"{ceiling.definition}, about K = {ceiling.n_repeats}",
-            n_repeats=ceiling.n_repeats,
+            **told_ceiling(ceiling),
         )
         self.trials, self.groups = found, found.first_groups()
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        betas: str = "rois",
-        version: str = "TYPED-FITHRF-GLMDENOISE-RR",
-        region: str = "",
-        standardize: bool = True,
-        images: str = "BOLD5000_Stimuli/Scene_Stimuli/Presented_Stimuli",
-        val: float | int = 0.1,
-    ) -> BOLD5000:
-        """The subject in ``data_dir``; the options are those of :class:`BOLD5000`."""
-        return cls(data_dir, subject, betas=betas, version=version, region=region, standardize=standardize,
-                   images=images, val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def _read_regions(self, version: str, region: str, n_trials: int, standardize: bool, progress: bool) -> _Read:
         folder = self.root / "BOLD5000_GLMsingle_ROI_betas/py"
@@ -166,6 +150,11 @@ class BOLD5000(ResponseDataset):
         there_are = {name: path for name, path in parts.items() if path.is_file()}
         if not there_are:
             there(next(iter(parts.values())), "the betas of a region, (trials, voxels)")
+        for name in REGIONS:  # one half of a region would pass for the whole
+            halves = [parts[side + name] for side in ("LH", "RH")]
+            if any(path.is_file() for path in halves):
+                for path in halves:
+                    there(path, f"the other half of {name}")
         arrays = {name: _load(path, n_trials) for name, path in there_are.items()}
         names = np.repeat(list(arrays), [array.shape[1] for array in arrays.values()])
         rois = {name: np.isin(names, ["LH" + name, "RH" + name]) for name in REGIONS}
@@ -240,7 +229,7 @@ def read_names(path: Path) -> list[str]:
     """File names, one a line; "rep_" in front marks a repetition of the photograph."""
     there(path, "the photograph of each trial")
     with reading(path, "list of names"):
-        names = [line.strip().removeprefix("rep_") for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [line.strip().removeprefix("rep_") for line in path.read_text(encoding="utf-8-sig").splitlines()]
     names = [name for name in names if name]
     if not names:
         raise ValueError(f"{path} names no photograph.")

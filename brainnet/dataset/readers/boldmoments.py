@@ -26,6 +26,7 @@ from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers import _moments as files
 from brainnet.dataset.readers._checked import check_memory, check_subject, choose_region, held_out
 from brainnet.dataset.readers._clips import FRAMES, Clips
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace, surface_space
 
@@ -137,21 +138,7 @@ class BoldMoments(ResponseDataset):
         )  # fmt: skip
         self.trials = found
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        space: str = "MNI152",
-        region: str | None = None,
-        frame: str = "middle",
-        videos: str = "stimuli",
-        val: float | int = 0.1,
-    ) -> BoldMoments:
-        """The subject in ``data_dir``; the options are those of :class:`BoldMoments`."""
-        return cls(data_dir, subject, space=space, region=region, frame=frame, videos=videos, val=val, seed=seed)
+    from_settings = settings_of(__init__)
 
     def _read(self, region: str) -> _Read:
         glm = self.root / f"derivatives/versionB/{self.space_name}/GLM"

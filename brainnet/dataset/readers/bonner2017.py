@@ -16,6 +16,7 @@ from typing import ClassVar
 from brainnet._checks import check_word
 from brainnet.dataset.about import About
 from brainnet.dataset.readers._rdm_folder import RDMFolder
+from brainnet.dataset.settings import settings_of
 
 STUDIES = ("", "live_study")
 
@@ -65,9 +66,4 @@ class Bonner2017(RDMFolder):
         self.places = tuple((f"{top}stimuli_data", f"{top}{brain}") for top in ("bonner_pnas2017/", ""))
         super().__init__(root, regions=regions)
 
-    @classmethod
-    def from_settings(
-        cls, data_dir: str, seed: int, *, study: str = "", regions: Sequence[str] | None = None
-    ) -> Bonner2017:
-        """The set in ``data_dir``; the options are those of :class:`Bonner2017`."""
-        return cls(data_dir, study=study, regions=regions)
+    from_settings = settings_of(__init__)

@@ -24,6 +24,7 @@ from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.readers import _brainscore as files
 from brainnet.dataset.readers._checked import check_memory
 from brainnet.dataset.readers._meeg import Kept
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import Conditions, conditions
 from brainnet.scores import NoiseCeiling
 from brainnet.space import BrainSpace, sensor_space
@@ -130,24 +131,7 @@ class BrainScore(ResponseDataset):
             n_repeats=ceilings[0].n_repeats,
         )
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        file: str = "",
-        stimuli: str = "",
-        where: Mapping[str, Any] | None = None,
-        window: tuple[float, float] | None = None,
-        over_time: bool = False,
-        average: int = 1,
-        test: float | int = 0.2,
-        val: float | int = 0.1,
-    ) -> BrainScore:
-        """The recording in ``data_dir``; the options are those of :class:`BrainScore`."""
-        return cls(data_dir, file=file, stimuli=stimuli, where=where, window=window, over_time=over_time,
-                   average=average, test=test, val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def _find(self, file: str) -> list[Path]:
         """The assemblies to read: the one named, or the one there is."""

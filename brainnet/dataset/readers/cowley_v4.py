@@ -12,6 +12,7 @@ from pathlib import Path
 
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.arrays import ArrayDataset
+from brainnet.dataset.settings import settings_of
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 
@@ -99,9 +100,4 @@ class CowleyV4(ArrayDataset):
         super().__init__(**(found | {"images": Images(found["images"], ids)}), test=test, val=val, seed=seed)
         self.space = BrainSpace(sensors=[f"{self.session}-{unit}" for unit in range(self.n_voxels)])
 
-    @classmethod
-    def from_settings(
-        cls, data_dir: str, seed: int, *, session: str = "", test: float | int = 0.2, val: float | int = 0.1
-    ) -> CowleyV4:
-        """The session in ``data_dir``; the options are those of :class:`CowleyV4`."""
-        return cls(data_dir, session, test=test, val=val, seed=seed)
+    from_settings = settings_of(__init__)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.readers.brainscore import BrainScore
+from brainnet.dataset.settings import settings_of
 
 # addresses and checksums of Brain-Score's own registry (brainscore_vision, data/freemanziemba2013)
 BUCKET = "https://brainscore-storage.s3.amazonaws.com/brainio-brainscore"
@@ -84,20 +85,4 @@ class FreemanZiemba(BrainScore):
         super().__init__(root, file=file, where=where, window=window, over_time=over_time, average=average, test=test,
                          val=val, seed=seed, progress=progress)  # fmt: skip
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        file: str = "",
-        where: Mapping[str, Any] | None = None,
-        window: tuple[float, float] | None = (0.05, 0.2),
-        over_time: bool = False,
-        average: int = 10,
-        test: float | int = 0.2,
-        val: float | int = 0.1,
-    ) -> FreemanZiemba:
-        """The recordings in ``data_dir``; the options are those of :class:`FreemanZiemba`."""
-        return cls(data_dir, file=file, where=where, window=window, over_time=over_time, average=average, test=test,
-                   val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)

@@ -22,7 +22,8 @@ from brainnet._checks import check_word
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers._bdpy import BData
-from brainnet.dataset.readers._checked import check_memory, check_subject, choose_region, held_out
+from brainnet.dataset.readers._checked import check_memory, check_subject, choose_region, held_out, told_ceiling
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images, is_picture
@@ -127,28 +128,11 @@ class GOD(ResponseDataset):
             found.responses,
             _space(first, columns, {name: mask[inside] for name, mask in rois.items()}),
             splits,
-            noise_ceiling=ceiling.r.float(),
-            noise_ceiling_definition=f"{ceiling.definition}, about K = {ceiling.n_repeats}",
-            n_repeats=ceiling.n_repeats,
+            **told_ceiling(ceiling),
         )
         self.trials, self.groups = found, found.first_groups()
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        study: str = "god",
-        region: str = "",
-        standardize: bool = False,
-        images: str = "images",
-        val: float | int = 0.1,
-    ) -> GOD:
-        """The subject in ``data_dir``; the options are those of :class:`GOD`."""
-        return cls(data_dir, subject, study=study, region=region, standardize=standardize, images=images, val=val,
-                   seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def _parts(self, study: str) -> list[_Part]:
         """The training and the test samples, from one file or from two."""

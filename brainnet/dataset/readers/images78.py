@@ -8,7 +8,6 @@ or as Net2Brain's package has them: ``78images/stimuli_data`` and ``78images/bra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from brainnet.dataset.about import About
@@ -63,13 +62,3 @@ class Images78(RDMFolder):
 
     about = ABOUT
     n_pictures: ClassVar[int | None] = 78
-    places: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("images_78", "rdms_78"),
-        ("78images/stimuli_data", "78images/brain_data"),
-        ("stimuli_data", "brain_data"),
-    )
-
-    @classmethod
-    def from_settings(cls, data_dir: str, seed: int, *, regions: Sequence[str] | None = None) -> Images78:
-        """The set in ``data_dir``; the options are those of :class:`Images78`."""
-        return cls(data_dir, regions=regions)

@@ -8,7 +8,6 @@ or as Net2Brain's package has them: ``92images/stimuli_data`` and ``92images/bra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from brainnet.dataset.about import About
@@ -74,13 +73,3 @@ class Images92(RDMFolder):
 
     about = ABOUT
     n_pictures: ClassVar[int | None] = 92
-    places: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("images_92", "rdms_92"),
-        ("92images/stimuli_data", "92images/brain_data"),
-        ("stimuli_data", "brain_data"),
-    )
-
-    @classmethod
-    def from_settings(cls, data_dir: str, seed: int, *, regions: Sequence[str] | None = None) -> Images92:
-        """The set in ``data_dir``; the options are those of :class:`Images92`."""
-        return cls(data_dir, regions=regions)

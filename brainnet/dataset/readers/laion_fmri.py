@@ -30,7 +30,9 @@ from brainnet.dataset.readers._checked import (
     choose_region,
     held_out,
     read_volumes,
+    told_ceiling,
 )
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace
 
@@ -154,31 +156,12 @@ class LaionFMRI(ResponseDataset):
             found.responses,
             BrainSpace(mask=torch.from_numpy(inside), affine=torch.from_numpy(affine), rois=rois),
             splits,
-            noise_ceiling=ceiling.r.float(),
-            noise_ceiling_definition=f"{ceiling.definition}, about K = {ceiling.n_repeats}",
+            **told_ceiling(ceiling),
             further_ceilings=further,
-            n_repeats=ceiling.n_repeats,
         )
         self.trials, self.groups = found, found.first_groups()
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        region: str = "rois",
-        sessions: int | None = None,
-        standardize: bool = True,
-        split: str = "repeated",
-        fold: int = 0,
-        pool: str = "shared",
-        val: float | int = 0.1,
-    ) -> LaionFMRI:
-        """The subject in ``data_dir``; the options are those of :class:`LaionFMRI`."""
-        return cls(data_dir, subject, region=region, sessions=sessions, standardize=standardize, split=split, fold=fold,
-                   pool=pool, val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def _voxels(self, region: str) -> tuple[np.ndarray, np.ndarray, dict[str, Tensor]]:
         """Which voxels are read, the affine of the volume, and the regions of these voxels."""

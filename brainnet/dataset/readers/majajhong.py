@@ -29,6 +29,7 @@ from brainnet.dataset.base import random_splits
 from brainnet.dataset.readers._brainscore import Assembly, read_assembly
 from brainnet.dataset.readers._pickles import read_pickle
 from brainnet.dataset.readers.brainscore import BrainScore
+from brainnet.dataset.settings import settings_of
 
 SPLITS = ("random", "published")
 IDS = {"train": "majaj_train_ids", "test": "majaj_test_ids"}
@@ -109,19 +110,7 @@ class MajajHong(BrainScore):
         self._split, self._val, self._seed = split, val, seed
         super().__init__(root, where=where, test=test, val=val, seed=seed, progress=progress)
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        where: Mapping[str, Any] | None = None,
-        split: str = "random",
-        test: float | int = 0.2,
-        val: float | int = 0.1,
-    ) -> MajajHong:
-        """The recordings in ``data_dir``; the options are those of :class:`MajajHong`."""
-        return cls(data_dir, where=where, split=split, test=test, val=val, seed=seed)
+    from_settings = settings_of(__init__)
 
     def _find(self, file: str) -> list[Path]:
         averages = sorted(self.root.glob("SUBJECT_*_REGION_*"))

@@ -4,6 +4,7 @@
            nsddata_betas/ppdata/subj01/<space>/<version>/             betas_session01, ...; ncsnr maps
            nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5               the 73,000 images
            nsddata/freesurfer/{fsaverage,subj01}/label/               label maps of surfaces, names of labels
+           nsddata/freesurfer/subj01/surf/                            optional: the subject's own surfaces
            nsddata/ppdata/subj01/<space>/roi/                         label maps of volumes
            nsddata/ppdata/subj01/behav/responses.tsv                  optional: the trials again, which must agree
 
@@ -27,10 +28,13 @@ from brainnet._work import progress as show_progress
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.readers import _nsd as files
+from brainnet.dataset.readers._checked import told_ceiling
 from brainnet.dataset.regions import areas_of, regions_of
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import Conditions, conditions
-from brainnet.space import BrainSpace, surface_space
+from brainnet.space import BrainSpace, own_mesh, surface_space
 from brainnet.space.atlases import read_names
+from brainnet.space.own_surfaces import vertex_counts
 from brainnet.stimuli import Images
 
 SPACES = (*files.SURFACES, *files.VOLUMES)
@@ -154,31 +158,11 @@ class NSD(ResponseDataset):
             found.responses,
             self._space(space, columns, affine),
             splits,
-            noise_ceiling=ceiling.r.float(),
-            noise_ceiling_definition=f"{ceiling.definition}{raw}, about K = {ceiling.n_repeats}",
-            n_repeats=ceiling.n_repeats,
+            **told_ceiling(ceiling, raw),
         )
         self.trials, self.groups = found, found.first_groups()
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        space: str = "fsaverage",
-        version: str = "betas_fithrf_GLMdenoise_RR",
-        region: str = "nsdgeneral",
-        sessions: int | None = None,
-        standardize: bool = True,
-        split: str = "shared1000",
-        test: float | int = 0.1,
-        val: float | int = 0.1,
-    ) -> NSD:
-        """The subject in ``data_dir``; the options are those of :class:`NSD`."""
-        return cls(data_dir, subject, space=space, version=version, region=region, sessions=sessions,
-                   standardize=standardize, split=split, test=test, val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def _image_file(self) -> Path:
         path = self.root / IMAGES
@@ -282,8 +266,20 @@ class NSD(ResponseDataset):
             vertices = [np.flatnonzero(inside) + side * files.FSAVERAGE for side, inside in enumerate(columns)]
             return surface_space(torch.from_numpy(np.concatenate(vertices)), "fsaverage", rois)
         if space == "nativesurface":
-            return BrainSpace.free(len(left), rois)
+            return self._native(columns, rois)
         return BrainSpace(mask=torch.from_numpy(columns[0]), affine=torch.from_numpy(affine), rois=rois)
+
+    def _native(self, columns: list[np.ndarray], rois: dict[str, Tensor]) -> BrainSpace:
+        """Vertices of the subject's own surfaces; columns without a place where these are not there."""
+        folder = self.root / f"nsddata/freesurfer/{self._brain('nativesurface')}"
+        if not (folder / "surf/lh.sphere").is_file():
+            return BrainSpace.free(sum(int(inside.sum()) for inside in columns), rois)
+        mesh = own_mesh(folder)
+        counts = tuple(len(inside) for inside in columns)
+        if vertex_counts(mesh) != counts:
+            raise ValueError(f"{folder}/surf has {vertex_counts(mesh)} vertices; expected {counts}, as the label maps.")
+        vertices = [np.flatnonzero(inside) + side * max(counts) for side, inside in enumerate(columns)]
+        return surface_space(torch.from_numpy(np.concatenate(vertices)), mesh, rois)
 
     def _areas(self, space: str, columns: list[np.ndarray]) -> dict[str, Tensor]:
         """Every region that a label map names."""

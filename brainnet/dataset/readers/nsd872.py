@@ -18,6 +18,7 @@ from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.readers import _algonauts as files
 from brainnet.dataset.readers._checked import check_subject
+from brainnet.dataset.settings import settings_of
 from brainnet.stimuli import Images
 
 ABOUT = About(
@@ -91,12 +92,7 @@ class NSD872(ResponseDataset):
             n_repeats=3,
         )
 
-    @classmethod
-    def from_settings(
-        cls, data_dir: str, seed: int, *, subject: int = 1, test: float | int = 0.2, val: float | int = 0.1
-    ) -> NSD872:
-        """The subject in ``data_dir``; the options are those of :class:`NSD872`."""
-        return cls(data_dir, subject, test=test, val=val, seed=seed)
+    from_settings = settings_of(__init__)
 
 
 def _of_side(folder: Path, side: str) -> Path:

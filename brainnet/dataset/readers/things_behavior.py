@@ -22,12 +22,16 @@ from brainnet._work import progress as show_progress
 from brainnet.dataset.about import About
 from brainnet.dataset.rdm_sets import RDMSet
 from brainnet.dataset.readers._checked import there
+from brainnet.dataset.settings import settings_of
 from brainnet.rsa import RDMs
 from brainnet.stimuli import Images
 
 FILES = {"embedding66": "spose_embedding_66d_sorted.txt", "embedding49": "spose_embedding_49d_sorted.txt"}
 SOURCES = (*FILES, "triplets")
 NAMES = "unique_id.txt"
+SUFFIXES = (".txt", ".csv", ".tsv")
+SEPARATORS = ("\t", ",", ";")  # the published table has tabs, although it is called .csv
+CHOICE = ("image1", "image2", "image3", "choice")
 
 ABOUT = About(
     title="THINGS behavior",
@@ -71,7 +75,9 @@ class ThingsBehavior(RDMSet):
         root: folder with ``data`` and ``variables``.
         source: "embedding66", "embedding49", or "triplets": the share of the choices themselves, NaN for two objects
             that were never shown together.
-        triplets: which file of choices, of the source "triplets".
+        triplets: which file of choices in ``triplet_dataset``, of the source "triplets": "trainset" and the like, or
+            "triplets_large_final_correctednc_correctedorder.csv", all choices as they were collected, those repeated
+            for the noise ceiling among them.
         images: the folder of photographs, below ``root`` or anywhere; without it there are no pictures.
         progress: show a progress bar.
 
@@ -101,26 +107,16 @@ class ThingsBehavior(RDMSet):
         self.embedding: Tensor | None = None
         self.counts: Tensor | None = None
         if source == "triplets":
-            path = _find(self.root, f"triplet_dataset/{triplets}.txt")
-            similarity, self.counts = kept_together(_read_triplets(path, len(objects)), len(objects))
+            path = _find(self.root, f"triplet_dataset/{triplets}{'' if triplets.endswith(SUFFIXES) else '.txt'}")
+            read = _read_triplets if path.suffix == ".txt" else _read_choices
+            similarity, self.counts = kept_together(read(path, len(objects)), len(objects))
         else:
             self.embedding = _read_embedding(_find(self.root, FILES[source]), len(objects))
             similarity = choice_probability(self.embedding, progress)
         rdms = RDMs.from_square(1 - similarity, f"1 - choice probability, {source}", ("people",), objects)
         super().__init__(objects, {"behavior": rdms}, _pictures(self.root / images, objects))
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        source: str = "embedding66",
-        triplets: str = "trainset",
-        images: str = "object_images",
-    ) -> ThingsBehavior:
-        """The choices in ``data_dir``; the options are those of :class:`ThingsBehavior`."""
-        return cls(data_dir, source=source, triplets=triplets, images=images)
+    from_settings = settings_of(__init__)
 
 
 def choice_probability(embedding: Tensor, progress: bool = False) -> Tensor:
@@ -218,6 +214,42 @@ def _read_triplets(path: Path, n: int) -> np.ndarray:
             f"{path}, line {row + 1}: {values[row].tolist()}; expected three different objects, 0 to {n - 1}."
         )
     return whole
+
+
+def _read_choices(path: Path, n: int) -> np.ndarray:
+    """Triplets from the table of all choices, whose objects count from 1; the choice is one of the three objects.
+
+    The columns are separated by tabs, as published, by commas or by semicolons.
+    """
+    import pandas
+
+    with reading(path, "table of choices"):
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline().rstrip("\r\n")
+        sep = next((one for one in SEPARATORS if one in header), None)
+        columns = [name.strip().strip('"') for name in header.split(sep)] if sep else [header]
+    missing = [name for name in CHOICE if columns.count(name) != 1]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {missing[0]!r} between tabs, commas or semicolons; it begins with {header[:80]!r}."
+        )
+    with reading(path, "table of choices"):
+        table = pandas.read_csv(path, sep=sep, usecols=[columns.index(name) for name in CHOICE], encoding="utf-8-sig")
+        table.columns = [name.strip() for name in table.columns]
+        values = table[list(CHOICE)].to_numpy(dtype=np.float64)
+    shown, choice = values[:, :3], values[:, 3:]
+    odd = shown == choice
+    wrong = (shown != np.floor(shown)).any(1) | ~((shown >= 1) & (shown <= n)).all(1) | (odd.sum(1) != 1)
+    wrong |= (shown[:, 0] == shown[:, 1]) | (shown[:, 0] == shown[:, 2]) | (shown[:, 1] == shown[:, 2])
+    if not len(values) or wrong.any():
+        row = int(np.flatnonzero(wrong)[0]) if len(values) else 0
+        found = [f"{value:g}" for value in values[row]] if len(values) else "no choices"
+        raise ValueError(
+            f"{path}, line {row + 2}: {', '.join(CHOICE)} are {found}; expected three different objects, 1 to {n}, and "
+            "one of them as the choice."
+        )
+    whole = shown.astype(np.int64) - 1
+    return np.column_stack([whole[~odd].reshape(-1, 2), whole[odd]])
 
 
 def _pictures(folder: Path, objects: list[str]) -> Images | None:

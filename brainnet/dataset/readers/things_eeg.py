@@ -27,7 +27,9 @@ from brainnet._checks import check_word
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import ResponseDataset
 from brainnet.dataset.readers import _things_eeg, _things_eeg1
+from brainnet.dataset.readers._checked import told_ceiling
 from brainnet.dataset.readers._meeg import split_by_concept
+from brainnet.dataset.settings import settings_of
 from brainnet.stimuli import Images
 
 IMAGES = {1: "object_images", 2: "image_set"}  # folders of the photographs
@@ -131,28 +133,10 @@ class ThingsEEG(ResponseDataset):
             found.responses,
             found.kept.space(),
             split_by_concept(found.concepts, found.tested, val, seed),
-            noise_ceiling=found.ceiling.r.float(),
-            noise_ceiling_definition=f"{found.ceiling.definition}, K = {found.ceiling.n_repeats}",
-            n_repeats=found.ceiling.n_repeats,
+            **told_ceiling(found.ceiling, about=""),
         )
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        version: int = 2,
-        sensors: Sequence[str] | None = None,
-        window: tuple[float, float] | None = None,
-        average: int = 1,
-        images: str = "",
-        val: float | int = 0.1,
-    ) -> ThingsEEG:
-        """The person in ``data_dir``; the options are those of :class:`ThingsEEG`."""
-        return cls(data_dir, subject, version=version, sensors=sensors, window=window, average=average, images=images,
-                   val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def single_trials(self, rows: Tensor) -> tuple[Tensor, list[str], None]:
         """Every presentation of some of the test images, read again, see :meth:`ResponseDataset.single_trials`.

@@ -32,6 +32,7 @@ from brainnet.dataset.readers._checked import (
     ordered_by,
     read_volume,
 )
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
@@ -147,23 +148,7 @@ class ThingsFMRI(ResponseDataset):
         )  # fmt: skip
         self.trials, self.groups = found, found.first_groups()
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        betas: str = "csv",
-        region: str = "visual",
-        standardize: bool = True,
-        within: str = "session",
-        images: str = "object_images",
-        val: float | int = 0.1,
-    ) -> ThingsFMRI:
-        """The subject in ``data_dir``; the options are those of :class:`ThingsFMRI`."""
-        return cls(data_dir, subject, betas=betas, region=region, standardize=standardize, within=within,
-                   images=images, val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def _read_tables(
         self, region: str, progress: bool

@@ -21,8 +21,9 @@ from brainnet._files import reading
 from brainnet._work import progress as show_progress
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import ResponseDataset
-from brainnet.dataset.readers._checked import check_memory, check_subject, read_columns, there
+from brainnet.dataset.readers._checked import check_memory, check_subject, read_columns, there, told_ceiling
 from brainnet.dataset.readers._meeg import AT_ONCE, Kept, split_by_concept
+from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
 from brainnet.stimuli import Images
 
@@ -148,28 +149,10 @@ class ThingsMEG(ResponseDataset):
             found.responses,
             kept.space(),
             splits,
-            noise_ceiling=ceiling.r.float(),
-            noise_ceiling_definition=f"{ceiling.definition}, K = {ceiling.n_repeats}",
-            n_repeats=ceiling.n_repeats,
+            **told_ceiling(ceiling, about=""),
         )
 
-    @classmethod
-    def from_settings(
-        cls,
-        data_dir: str,
-        seed: int,
-        *,
-        subject: int = 1,
-        sensors: Sequence[str] | None = None,
-        window: tuple[float, float] | None = None,
-        average: int = 5,
-        zero_shot: bool = False,
-        images: str = "object_images",
-        val: float | int = 0.1,
-    ) -> ThingsMEG:
-        """The person in ``data_dir``; the options are those of :class:`ThingsMEG`."""
-        return cls(data_dir, subject, sensors=sensors, window=window, average=average, zero_shot=zero_shot,
-                   images=images, val=val, seed=seed)  # fmt: skip
+    from_settings = settings_of(__init__)
 
     def single_trials(self, rows: Tensor) -> tuple[Tensor, list[str], list[str] | None]:
         """Every epoch of some pictures, read again, see :meth:`ResponseDataset.single_trials`.

@@ -18,6 +18,7 @@ from brainnet._files import reading
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
 from brainnet.dataset.readers._checked import check_subject, choose_region, expect_type, there
+from brainnet.dataset.settings import settings_of
 from brainnet.rsa.files import read_entries
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
@@ -96,12 +97,7 @@ class Vim1(ResponseDataset):
             n_repeats=REPEATS,
         )  # fmt: skip
 
-    @classmethod
-    def from_settings(
-        cls, data_dir: str, seed: int, *, subject: int = 1, region: str = "", val: float | int = 0.1
-    ) -> Vim1:
-        """The subject in ``data_dir``; the options are those of :class:`Vim1`."""
-        return cls(data_dir, subject, region=region, val=val, seed=seed)
+    from_settings = settings_of(__init__)
 
     def _pixels(self, name: str) -> np.ndarray:
         """(n_images, height, width) of the photographs."""

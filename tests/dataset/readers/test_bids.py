@@ -205,8 +205,12 @@ def test_events_may_be_inherited_and_times_come_from_the_header_or_the_side_car(
     (copied / "task-look_events.tsv").write_text(text)
     data = read(copied, glm={"confounds": []})
     assert set(data.image_ids) == {f"set/im{i}" for i in range(N_IMAGES)}
-    (copied / "task-look_bold.json").write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 1.0}))
+    sidecar = copied / "task-look_bold.json"
+    sidecar.write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 1.0}), encoding="utf-8-sig")  # as Windows does
     assert not torch.equal(read(copied, glm={"confounds": []}).responses, data.responses)
+    sidecar.write_text("[2.0]")
+    with pytest.raises(ValueError, match=r"cannot read .*task-look_bold\.json"):
+        read(copied, glm={"confounds": []})
 
 
 def test_subjects_and_settings_are_checked(planted):

@@ -44,6 +44,13 @@ def test_repeated_photographs_are_the_test_images(planted):
     assert set(data.groups) == {1, 2}
 
 
+def test_names_may_begin_with_the_mark_of_windows(planted):
+    first = BOLD5000(planted.root, progress=False)
+    path = planted.root / "CSI1_imgnames.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert BOLD5000(planted.root, progress=False).image_ids == first.image_ids
+
+
 def test_regions_and_their_halves(planted):
     whole = BOLD5000(planted.root, progress=False)
     assert list(whole.space.rois)[:6] == ["EarlyVis", "LOC", "OPA", "PPA", "RSC", "LHEarlyVis"]
@@ -85,6 +92,7 @@ DAMAGES = {
     "names of fewer trials": (lambda r: (r / "CSI1_imgnames.txt").write_text("a.jpg\nb.jpg\n"), ValueError,
                               r"has shape \(37, 2\); expected \(2, voxels\)"),
     "no betas": (lambda r: shutil.rmtree(r / "BOLD5000_GLMsingle_ROI_betas"), FileNotFoundError, "allses_LHEarlyVis"),
+    "half of a region": (lambda r: next(r.rglob("*RHPPA.npy")).unlink(), FileNotFoundError, "RHPPA.*other half of PPA"),
     "betas turned": (_save("LHPPA", lambda a: a.T), ValueError, r"LHPPA.npy has shape \(2, 37\)"),
     "whole numbers": (_save("LHPPA", lambda a: a.astype(int)), ValueError, "LHPPA.npy holds int64"),
     "objects": (_save("LHPPA", lambda a: np.array([{}], dtype=object)), ValueError, "never loaded"),

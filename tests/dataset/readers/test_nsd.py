@@ -151,7 +151,7 @@ def test_both_hemispheres_of_fsaverage(tmp_path):
     assert ceiling_from_ncsnr([1.5], 3).r.item() > data.noise_ceiling[20] > data.noise_ceiling[0]
 
 
-def test_the_vertices_of_a_subjects_own_surface_are_free(tmp_path):
+def test_the_vertices_of_a_subjects_own_surface_have_their_place_where_it_lies_there(tmp_path):
     import nibabel
 
     planted = write_volume(tmp_path)
@@ -172,6 +172,21 @@ def test_the_vertices_of_a_subjects_own_surface_are_free(tmp_path):
     volume = NSD(tmp_path, 1, **VOLUME)
     assert torch.equal(native.responses.nan_to_num(), volume.responses.nan_to_num())
     assert native.space.vertices is None
+    surf = tmp_path / "nsddata/freesurfer/subj01/surf"
+    surf.mkdir()
+    for side, n in (("lh", 17), ("rh", 13)):
+        points = np.random.default_rng(n).normal(size=(n, 3))
+        for kind in ("white", "sphere"):
+            nibabel.freesurfer.write_geometry(surf / f"{side}.{kind}", points, np.array([[0, 1, 2], [1, 2, n - 1]]))
+    placed = NSD(tmp_path, 1, space="nativesurface", version="betas_fithrf", progress=False)
+    assert placed.space.vertices.tolist() == [*range(14), *range(17, 27)]  # right ones count from the larger hemisphere
+    assert placed.space.mesh.endswith("freesurfer/subj01")
+    other = shutil.copytree(tmp_path, tmp_path.with_name("other"))
+    nibabel.freesurfer.write_geometry(
+        other / "nsddata/freesurfer/subj01/surf/lh.white", np.ones((16, 3)), np.array([[0, 1, 2]])
+    )
+    with pytest.raises(ValueError, match=r"surf has \(16, 13\) vertices; expected \(17, 13\)"):
+        NSD(other, 1, space="nativesurface", version="betas_fithrf", progress=False)
 
 
 def test_it_is_built_from_a_config_by_name(planted):

@@ -105,3 +105,41 @@ def test_a_missing_photograph_is_named(tmp_path):
     (tmp_path / "object_images/dog/dog_01b.jpg").unlink()
     with pytest.raises(FileNotFoundError, match="dog_01b"):
         ThingsBehavior(tmp_path, progress=False)
+
+
+LARGE = "triplets_large_final_correctednc_correctedorder.csv"
+
+
+def write_choices(root, sep="\t", newline="\n", quote="", change=lambda rows: None):
+    """The table of all choices, objects from 1, the odd one at any place; those of trainset.txt."""
+    chosen = np.loadtxt(root / "triplet_dataset/trainset.txt", dtype=int) + 1
+    rows = [[*np.roll(triplet, k).tolist(), int(triplet[2]), f"p{k}", k % 4] for k, triplet in enumerate(chosen)]
+    change(rows)
+    header = [
+        f"{quote}{name}{quote}" for name in ("image1", "image2", "image3", "choice", "subject_id", "noise_ceiling")
+    ]
+    text = newline.join(sep.join(map(str, row)) for row in [header, *rows])
+    (root / "triplet_dataset" / LARGE).write_bytes((text + newline).encode("utf-8-sig" if quote else "utf-8"))
+
+
+@pytest.mark.parametrize(("sep", "newline", "quote"), [("\t", "\n", ""), (",", "\r\n", '"'), (";", "\n", "")])
+def test_the_table_of_all_choices_is_read_with_its_separator(tmp_path, sep, newline, quote):
+    write_behavior(tmp_path)
+    write_choices(tmp_path, sep, newline, quote)
+    data, same = (ThingsBehavior(tmp_path, source="triplets", triplets=name) for name in (LARGE, "trainset"))
+    assert torch.equal(data.counts, same.counts)
+    torch.testing.assert_close(data.rdms["behavior"].values, same.rdms["behavior"].values, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("sep", "change", "words"),
+    [(" ", lambda rows: None, "'image1' between tabs"), ("\t", lambda rows: rows[2].__setitem__(3, 99), "line 4.*'99'"),
+     ("\t", lambda rows: rows[1].__setitem__(0, 7), "line 3.*1 to 6"), ("\t", lambda rows: rows.clear(), "no choices"),
+     ("\t", lambda rows: rows[0].__setitem__(0, "dog"), "cannot read")],
+)  # fmt: skip
+def test_a_wrong_table_of_choices_is_named(tmp_path, sep, change, words):
+    write_behavior(tmp_path)
+    write_choices(tmp_path, sep, change=change)
+    with pytest.raises(ValueError, match=words) as caught:
+        ThingsBehavior(tmp_path, source="triplets", triplets=LARGE)
+    assert LARGE in str(caught.value)
