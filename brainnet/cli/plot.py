@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -170,16 +170,12 @@ def plot(
     brainnet plot encoding --best-model --group 2D=edges,inpainting --group 3D=normals,depth
     """
     with loading():
-        from brainnet.plot.scene import Scene
         from brainnet.run.best_models import draw_best_models, read_groups
         from brainnet.run.group_maps import draw_group
         from brainnet.run.results import redraw
         from brainnet.run.run_maps import compare_maps, draw_map, draw_selectors, has_selectors
 
-    scene = None
-    if surface or view or hemisphere or relief:
-        folded = surface or ("inflated" if view else "flat")
-        scene = Scene(folded, tuple(view or ("lateral", "medial")), hemisphere, relief)
+    scene = _scene(surface, view, hemisphere, relief)
     if best_model:
         paths = draw_best_models(
             run[0], out, groups=read_groups(group or ()), scene=scene, atlas=atlas, method=method, alpha=alpha,
@@ -204,3 +200,12 @@ def plot(
             paths += draw_selectors(run[0], scene)
     for path in paths:
         out_console.print(str(path), highlight=False)
+
+
+def _scene(surface: str | None, view: list[str] | None, hemisphere: str | None, relief: float) -> Any:
+    """What of the cortex is shown; None is the default of each figure."""
+    from brainnet.plot.scene import Scene
+
+    if not (surface or view or hemisphere or relief):
+        return None
+    return Scene(surface or ("inflated" if view else "flat"), tuple(view or ("lateral", "medial")), hemisphere, relief)

@@ -112,7 +112,8 @@ def has_selectors(run: str | Path) -> bool:
 def draw_selectors(run: str | Path, scene: Scene | str | None = None) -> list[Path]:
     """Draws the selectors of a run one by one, into its folder.
 
-    They are ``layer_profile`` and ``coverage``, and for voxels on a surface ``layer_weights`` and ``certainty``.
+    They are ``layer_profile`` and ``coverage``, for voxels on a surface ``layer_weights`` and ``certainty``, and for
+    voxels in a volume ``certainty`` in slices.
 
     Args:
         run: a run folder of ``brainnet fit``.
@@ -132,6 +133,11 @@ def draw_selectors(run: str | Path, scene: Scene | str | None = None) -> list[Pa
         title = "Weight of each layer"
         figures["layer_weights"] = plot.layer_weights(chosen.layer, space, found.layer_names, title=title, **how)
         figures["certainty"] = plot.certainty({found.name: (chosen.layer, chosen.space)}, space, **how)
+    elif space.mask is not None:
+        look = found.looks["entropy"]
+        figures["certainty"] = plot.slices(
+            found.maps["entropy"], space, outlines=True, title="Certainty of layers", **look
+        )
     return [path for name, figure in figures.items() for path in plot.save(figure, run / name)]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from brainnet._files import reading
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
 from brainnet.space.exchange import write_surface, write_volume
+from brainnet.space.map_files import Rows, read_gifti_rows, read_nifti_rows
 
 
 def save_map(
@@ -56,31 +57,32 @@ def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], Br
         with reading(path, "archive of arrays"), np.load(path, allow_pickle=False) as arrays:
             whole = {name: torch.from_numpy(np.atleast_2d(arrays[name])) for name in names if name in arrays}
         return whole, BrainSpace.free(whole["size"].shape[1])
-    images = {name: [_image(path) for path in parts(name)] for name in names if parts(name)}
+    held = {name: _rows_of(paths) for name in names if (paths := parts(name))}
     for name in ("score", "size"):
-        if name not in images:
+        if name not in held:
             raise FileNotFoundError(f"no {name}.nii.gz and no {name}.L.func.gii with {name}.R.func.gii in {folder}.")
-    first = images["size"][0]
-    if len(images["size"]) == 1:
-        for name, (image,) in images.items():
-            check_same_grid(image, first, f"the map {name!r} in {folder}", "the map 'size'")
-        rows = {name: np.asarray(image.dataobj, dtype=np.float32) for name, (image,) in images.items()}
-        mask = torch.from_numpy(np.isfinite(rows["size"]))
-        space = BrainSpace(mask=mask, affine=torch.from_numpy(first.affine))
-        return {
-            name: torch.from_numpy(array)[mask].reshape(space.n_voxels, -1).T.contiguous()
-            for name, array in rows.items()
-        }, space
-    rows = {
-        name: torch.from_numpy(np.concatenate([[a.data for a in half.darrays] for half in halves], axis=1))
-        for name, halves in images.items()
-    }
+    first = held["size"]
+    if first.affine is not None:
+        for name, one in held.items():
+            check_same_grid(one, first, f"the map {name!r} in {folder}", "the map 'size'")
+    rows = {name: torch.from_numpy(np.stack(one.rows)) for name, one in held.items()}
     known = rows["size"][0].isfinite()
-    meshes = {2 * per_side: mesh for mesh, per_side in VERTICES_PER_HEMISPHERE.items()}
-    if len(known) not in meshes:
-        raise ValueError(f"the maps in {folder} have {len(known)} vertices; known meshes have {list(meshes)}.")
-    space = BrainSpace(vertices=known.nonzero()[:, 0], mesh=meshes[len(known)])
-    return {name: values[:, known] for name, values in rows.items()}, space
+    if first.affine is not None:
+        space = BrainSpace(mask=known.reshape(first.shape), affine=torch.from_numpy(first.affine))
+    else:
+        meshes = {2 * per_side: mesh for mesh, per_side in VERTICES_PER_HEMISPHERE.items()}
+        if len(known) not in meshes:
+            raise ValueError(f"the maps in {folder} have {len(known)} vertices; known meshes have {list(meshes)}.")
+        space = BrainSpace(vertices=known.nonzero()[:, 0], mesh=meshes[len(known)])
+    return {name: values[:, known].contiguous() for name, values in rows.items()}, space
+
+
+def _rows_of(paths: Sequence[Path]) -> Rows:
+    """What the file of a volume holds, or those of both hemispheres, left first."""
+    if len(paths) == 1:
+        return read_nifti_rows(paths[0])
+    left, right = (read_gifti_rows(path, side) for path, side in zip(paths, "LR", strict=True))
+    return left._replace(rows=[np.concatenate(halves) for halves in zip(left.rows, right.rows, strict=True)])
 
 
 def load_patterns(

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from brainnet.plot.scene import Scene
 from brainnet.run.run_maps import RunMaps, compare_maps, draw_map, draw_selectors, has_selectors, region_rows
+from brainnet.space import BrainSpace
 from tests.tables import unlisted_columns
 
 SCENE = Scene("sphere", ("posterior",), pixels=100)
@@ -73,3 +77,15 @@ def test_selectors_are_drawn_one_by_one(mapped, finished, invoke):
     said = invoke("plot", mapped[0], "--format", "png")
     assert "maps.png" in said
     assert "layer_weights.png" in said
+
+
+def test_a_volume_shows_in_slices_how_certain_its_layers_are(mapped, tmp_path, monkeypatch):
+    found = RunMaps.read(mapped[0])
+    mask = torch.zeros(4, 4, 3).bool()
+    mask.view(-1)[20:27] = True
+    volume = BrainSpace(mask=mask, affine=torch.eye(4, dtype=torch.float64), rois=found.space.rois)
+    monkeypatch.setattr(RunMaps, "read", lambda run: replace(found, space=volume))
+    seen = []
+    monkeypatch.setattr("brainnet.plot.slices", lambda values, *_, **__: seen.append(values) or Figure())
+    assert {"certainty.png", "coverage.png"} <= {path.name for path in draw_selectors(tmp_path)}
+    assert torch.equal(seen[0], found.maps["entropy"])

@@ -33,6 +33,22 @@ def test_volumes_come_back_with_their_place(space, rng, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["score.nii.gz", "size.nii.gz"]
 
 
+def test_surfaces_come_back_and_exchanged_hemispheres_are_refused(rng, tmp_path):
+    place = BrainSpace(vertices=torch.tensor([3, 70, 10_300]), mesh="fsaverage5")
+    values = torch.rand(2, 3, generator=rng)
+    for name, rows in (("score", values), ("size", torch.ones(3))):
+        save_map(place, rows, tmp_path / name, ("a", "b"))
+    found, where = load_maps(tmp_path, ("score", "size"))
+    assert torch.equal(found["score"], values)
+    assert torch.equal(where.vertices, place.vertices)
+    left, right = tmp_path / "score.L.func.gii", tmp_path / "score.R.func.gii"
+    left.rename(tmp_path / "kept")
+    right.rename(left)
+    (tmp_path / "kept").rename(right)
+    with pytest.raises(ValueError, match="exchanged"):
+        load_maps(tmp_path, ("score", "size"))
+
+
 def test_patterns_are_voxels_that_vary_inside_the_mask(rng, tmp_path):
     data = torch.rand(3, 3, 3, 5, generator=rng).numpy()
     data[0, 0, 0] = 1.0
