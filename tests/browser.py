@@ -11,6 +11,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import select
 import shutil
 import socket
@@ -199,6 +200,7 @@ PREFERENCES = {
     "browser.shell.checkDefaultBrowser": False,
     "toolkit.cosmeticAnimations.enabled": False,
     "services.settings.server": "data:,",
+    "messaging-system.rsexperimentloader.enabled": False,
     "app.normandy.enabled": False,
     "datareporting.policy.dataSubmissionEnabled": False,
 }
@@ -314,7 +316,8 @@ class Firefox(Tab):
         self.js("0")
         time.sleep(0.2)  # it writes them from another process
         said = self._said.read_bytes()[self._from :].decode(errors="replace").splitlines()
-        return [line for line in said if line.startswith(("console.error:", "console.warn:"))] + self._chrome(ERRORS)
+        of_page = [line for line in said if re.match(r"console\.(error|warn): (?!\w+: *$)", line)]  # not of its parts
+        return of_page + self._chrome(ERRORS)
 
     def requests(self) -> list[str]:
         self.js("0")

@@ -115,14 +115,18 @@ def under(place, corners, faces, depths):
     return int(faces[best][weights[best].argmax()]), min(high - middle, low + 0.05)
 
 
-def spots(browser, geometry, unfold, count, rng):
-    """Places over random vertices, with the vertex that numpy finds there; those on a border of two are left out."""
+def spots(browser, geometry, unfold, count, rng, origin=None):
+    """Places over random vertices, with the vertex that numpy finds there; those on a border of two are left out.
+
+    With the canvas's origin in the window, they are at whole pixels of the window, as a pointer is in Firefox.
+    """
     corners, depths = screen(browser, geometry, unfold)
     faces = geometry.faces[: geometry.n_flat] if unfold == 2 else geometry.faces
     size = browser.js("brainnet.rects[0]")
     found = []
     for vertex in rng.permutation(len(corners)):
         place = corners[vertex] + rng.uniform(-1.5, 1.5, 2)
+        place = place if origin is None else np.round(place + origin) - origin
         if not (0 <= place[0] < size["width"] and 0 <= place[1] < size["height"]):
             continue
         here, sure = under(place, corners, faces, depths)
@@ -156,7 +160,7 @@ def test_hover_and_click_tell_the_planted_values(each_browser, planted_page, sur
     geometry = drawn(whole_brain()).geometry
     each_browser.js("document.getElementById('views').style.visibility = 'hidden'")
     box = each_browser.js("(({left, top}) => [left, top])(brainnet.canvas.getBoundingClientRect())")
-    for place, vertex in spots(each_browser, geometry, unfold, 4, np.random.default_rng(7)):
+    for place, vertex in spots(each_browser, geometry, unfold, 4, np.random.default_rng(7), np.array(box)):
         x, y = place + box
         if each_browser.js(f"document.elementFromPoint({x}, {y}).id") != "canvas":
             continue
