@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from brainnet._checks import nearest
+
 SEQUENTIAL = "viridis"  # scores
 DIVERGING = "PuOr"  # scale: 0 local, 1 global
 BLANK = np.array([1.0, 1.0, 1.0])
@@ -105,12 +107,26 @@ def contrasting_colors(count: int) -> np.ndarray:
     return np.array([to_rgb(color) for color in _OKABE_ITO[:count]]).reshape(-1, 3)
 
 
-def continuous_colors(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:
-    """RGB (..., 3) of values (...,) between vmin and vmax, clipped to the ends; NaN becomes NaN."""
+def color_map(cmap: object) -> object:
+    """The color map of matplotlib that has a name; a color map itself stays as it is.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
     from matplotlib import colormaps
     from matplotlib.colors import Colormap
 
-    colormap = cmap if isinstance(cmap, Colormap) else colormaps[cmap]
+    if isinstance(cmap, Colormap):
+        return cmap
+    if cmap not in colormaps:
+        close = nearest(cmap, colormaps)
+        raise ValueError(f"matplotlib has no color map {cmap!r}." + (f" Did you mean {close!r}?" if close else ""))
+    return colormaps[cmap]
+
+
+def continuous_colors(values: np.ndarray, cmap: object, vmin: float, vmax: float) -> np.ndarray:
+    """RGB (..., 3) of values (...,) between vmin and vmax, clipped to the ends; NaN becomes NaN."""
+    colormap = color_map(cmap)
     span = (vmax - vmin) or 1.0
     rgb = colormap(np.clip((np.nan_to_num(values) - vmin) / span, 0, 1))[..., :3]
     return np.where(np.isnan(values)[..., None], np.nan, rgb)

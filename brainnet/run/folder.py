@@ -23,6 +23,23 @@ def is_first_process() -> bool:
     return int(next((rank for rank in ranks if rank.isdigit()), 0)) == 0
 
 
+def file_to_write(out: str | Path) -> Path:
+    """The path of a file that a command is about to write; its folder is made.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+        NotADirectoryError: a part of its path is a file.
+    """
+    out = Path(out)
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder; name a file in it.")
+    for folder in out.parents:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"{folder} is a file, so {out} cannot be written.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out
+
+
 @contextmanager
 def claimed(
     out: str | Path,

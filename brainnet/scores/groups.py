@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ def over_subjects(scores: Any, above: float = 0.0) -> OverSubjects:
         above: the value that is asked for.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or a value that is not finite.
 
     >>> found = over_subjects([[1.0, 2.0], [3.0, float("nan")]])
     >>> found.mean.tolist(), found.share.tolist(), found.t.tolist(), found.n.tolist()
@@ -38,6 +39,8 @@ def over_subjects(scores: Any, above: float = 0.0) -> OverSubjects:
     scores = torch.as_tensor(scores).detach().cpu().double()
     if scores.ndim != 2 or not len(scores):
         raise ValueError(f"scores are (n_subjects, n_voxels), got {tuple(scores.shape)}.")
+    if not math.isfinite(above):
+        raise ValueError(f"above must be a finite number, got {above}.")
     known = scores.isfinite()
     n = known.sum(0)
     filled = torch.where(known, scores, 0.0)

@@ -210,6 +210,8 @@ def hemisphere_files(path: Path, right: str | os.PathLike | None = None) -> tupl
         if told == "rh" or side_of(pair[1].name) == "lh":
             raise ValueError(f"{path.name} and {pair[1].name}: give the left hemisphere first, then the right.")
     elif told is None:
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}.")
         raise ValueError(f"{path.name} names no hemisphere (lh, hemi-L, L): give the left file, and right=.")
     else:
         other = path.with_name(_other_side(path.name))

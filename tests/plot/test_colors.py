@@ -3,6 +3,7 @@ import pytest
 
 from brainnet.plot._colors import (
     cluster_colors,
+    color_map,
     continuous_colors,
     contrasting_colors,
     darken,
@@ -99,3 +100,10 @@ def test_categories_differ_for_readers_without_green(n):
 def test_areas_of_clusters_do_not_glare():
     """Colors of a rainbow span 1, those of categories drawn as lines up to 0.9."""
     assert np.ptp(cluster_colors(20), axis=1).max() < 0.6
+
+
+def test_an_unknown_color_map_names_the_nearest():
+    assert color_map("magma").name == "magma"
+    assert color_map(color_map("magma")).name == "magma"
+    with pytest.raises(ValueError, match="'magmaa'.*'magma'"):
+        color_map("magmaa")

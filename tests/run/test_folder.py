@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brainnet._work import Interrupted
-from brainnet.run.folder import claimed, clear, is_first_process, stoppable
+from brainnet.run.folder import claimed, clear, file_to_write, is_first_process, stoppable
 from brainnet.run.prediction import predict
 from brainnet.run.training import fit
 from tests.toys import toy_config
@@ -108,3 +108,12 @@ def test_the_first_process_is_the_one_that_writes(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("RANK", "2")  # the first of a second machine
     assert not is_first_process()
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert file_to_write(tmp_path / "new" / "a.html").parent.is_dir()
+    with pytest.raises(IsADirectoryError, match="folder"):
+        file_to_write(tmp_path)
+    with pytest.raises(NotADirectoryError, match="file"):
+        file_to_write(tmp_path / "file" / "deep" / "a.html")

@@ -19,3 +19,8 @@ def test_t_is_that_of_scipy_and_missing_subjects_do_not_count(rng):
     assert all(part[7].isnan() for part in (found.mean, found.share, found.t))
     with pytest.raises(ValueError, match="n_subjects"):
         over_subjects(scores[0])
+
+
+def test_a_value_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="above"):
+        over_subjects([[1.0], [2.0]], float("nan"))

@@ -97,7 +97,16 @@ def draw_map(
 
 
 def limits_of(values: np.ndarray, look: Look) -> tuple[float, float]:
-    """The values of the lowest and highest color."""
+    """The values of the lowest and highest color.
+
+    Raises:
+        ValueError: a limit that is not finite, or a lowest above a highest.
+    """
+    for name, value in (("vmin", look.vmin), ("vmax", look.vmax)):
+        if value is not None and not np.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value}.")
+    if look.vmin is not None and look.vmax is not None and look.vmin > look.vmax:
+        raise ValueError(f"vmin is {look.vmin:g}, above vmax, {look.vmax:g}; exchange them.")
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     return (low if look.vmin is None else look.vmin, high if look.vmax is None else look.vmax)

@@ -17,7 +17,7 @@ import numpy as np
 
 from brainnet._checks import check_word
 from brainnet.plot._canvas import to_numpy
-from brainnet.plot._colors import SEQUENTIAL, cluster_colors, layer_colors, position_colors
+from brainnet.plot._colors import SEQUENTIAL, cluster_colors, color_map, layer_colors, position_colors
 from brainnet.plot.interactive._file import Planes, assemble
 from brainnet.plot.interactive._geometry import PAGE_SURFACES, Drawn, drawn
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
@@ -237,8 +237,6 @@ def _map(name: str, one: PageMap, scene: PageRun, used: np.ndarray, planes: Plan
         }
     if one.kind == "rgba":
         return said | {"colors": planes.add(_bytes(_with_alpha(values)))}
-    from matplotlib import colormaps
-
     for word in ("vmin", "vmax"):
         if getattr(one, word) is not None and not np.isfinite(getattr(one, word)):
             raise ValueError(f"{word} of map {name!r} is {getattr(one, word)}; give a finite number, or None.")
@@ -256,7 +254,7 @@ def _map(name: str, one: PageMap, scene: PageRun, used: np.ndarray, planes: Plan
         "vmin": low if one.vmin is None else float(one.vmin),
         "vmax": high if one.vmax is None else float(one.vmax),
         "n_known": len(known),
-        "lut": planes.add(_bytes(colormaps[one.cmap](np.arange(256))[:, :3])),
+        "lut": planes.add(_bytes(color_map(one.cmap)(np.arange(256))[:, :3])),
         **frames,
     }
 

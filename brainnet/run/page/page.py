@@ -13,6 +13,7 @@ import torch
 
 from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
+from brainnet.run.folder import file_to_write
 from brainnet.run.page.scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, same_place, scenes_of
 from brainnet.run.predicted_maps import MOST_IMAGES, with_predicted
 from brainnet.space import Atlas, read_areas
@@ -32,10 +33,8 @@ def write_page(
     progress: bool = True,
 ) -> Path:
     """Writes the page of one run, or of several side by side; returns its path. See :func:`page_text`."""
-    text = page_text(runs, surface=surface, images=images, atlases=atlases, progress=progress)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, text)
+    out = file_to_write(out)
+    write_text(out, page_text(runs, surface=surface, images=images, atlases=atlases, progress=progress))
     return out
 
 

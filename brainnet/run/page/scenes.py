@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import read_json, reading, slug
+from brainnet._files import reading, slug
 from brainnet.config import load_config
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, FitKey
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.plot import PageMap, PageRun
 from brainnet.plot._colors import layer_entropy
 from brainnet.rsa import SearchlightMaps
+from brainnet.run.card import check_files
+from brainnet.run.page.channel_pictures import channel_pictures
 from brainnet.run.runs import read_run
 from brainnet.scores import normalise
 from brainnet.space import BrainSpace
@@ -67,6 +69,9 @@ def scenes_of(run: str | Path, subject: str | None = None) -> list[PageRun]:
 def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
     import pandas as pd
 
+    if not (folder / "scores.csv").is_file():
+        raise FileNotFoundError(f"no scores.csv in {folder}: name a folder that a finished `brainnet fit` filled.")
+    check_files(folder, "scores.csv", "selectors.npz")
     with reading(folder / "scores.csv", "table of scores"):
         scores = pd.read_csv(folder / "scores.csv")
     saved = folder / "config.yaml"
@@ -91,33 +96,11 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
         )  # fmt: skip
     roles["ceiling"] = CEILING if CEILING in maps else None
     roles["score"] = None if control else SCORE  # a control would fade to nothing
-    roles["pictures"] = _channel_pictures(folder, space)
+    roles["pictures"] = channel_pictures(folder, space)
     title = folder.resolve().name
     if control:
         title += " (negative control: responses shuffled)"
     return [PageRun(_ordered(maps), space, title=title, facts=_facts(card), **roles)]
-
-
-def _channel_pictures(folder: Path, space: BrainSpace) -> dict[str, np.ndarray]:
-    """Region -> what `brainnet channels` drew of it, in a folder "channels..." of the run or beside it."""
-    from PIL import Image
-
-    found = {}
-    for place in [*sorted(folder.parent.glob("channels*")), *sorted(folder.glob("channels*"))]:
-        try:
-            card = read_json(place / "run.json")
-        except (OSError, ValueError):  # nothing of ours
-            continue
-        source = card.get("source")
-        is_of_run = isinstance(source, dict) and Path(str(source.get("run"))).resolve() == folder.resolve()
-        if card.get("kind") != "channels" or not (is_of_run or place.parent == folder):
-            continue
-        for name in space.rois:
-            path = place / f"channels_{slug(name)}.png"
-            if path.is_file():
-                with reading(path, "picture of channels"), Image.open(path) as picture:
-                    found[name] = np.asarray(picture.convert("RGB"))
-    return found
 
 
 def _ordered(maps: Mapping[str, PageMap]) -> dict[str, PageMap]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainnet._files import write_text
+from brainnet.run.folder import file_to_write
 from brainnet.run.page.page import page_text
 from brainnet.run.page.scenes import scenes_of
 from brainnet.run.report.html import Html, bullets, document, escape, framed, paragraphs, picture_of, table
@@ -84,8 +85,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path) -> Path:
         f"<h1>{escape(' | '.join(titles))}</h1>", f'<p class="lead">{escape(_lead(read))}</p>', f"<nav>{links}</nav>",
         *parts, _page_section(page, reason), _closing_sections(read),
     ]  # fmt: skip
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out = file_to_write(out)
     write_text(out, document(" | ".join(titles) + ", report", "\n".join(body), [page] if page else []))
     return out
 

@@ -298,7 +298,8 @@ def citations_of(card: Mapping[str, Any]) -> list[str]:
 def _keys(card: Mapping[str, Any]) -> list[str]:
     kind, methods = str(card.get("kind")), (card.get("settings") or {}).get("methods") or ()
     if kind == "fit":
-        return ["factortopy", "bootstrap"] if card["config"].get("MODEL.READOUT") == "factortopy" else ["bootstrap"]
+        readout = (card.get("config") or {}).get("MODEL.READOUT")
+        return ["factortopy", "bootstrap"] if readout == "factortopy" else ["bootstrap"]
     if kind == "encode":
         used = " ".join(methods)
         named = [key for key in ("banded", "stacked", "window") if key in used]

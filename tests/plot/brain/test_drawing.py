@@ -43,3 +43,11 @@ def test_names_that_would_overlap_are_left_out_and_those_of_one_atlas_are_bare()
     figure = plot.cortex(z, space, scene, outlines={"a": z > 0, "b": z > 1})
     assert len({text.get_text() for text in figure.axes[0].texts} & {"a", "b"}) == 1
     assert any("overlap" in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"), [(1.0, 0.0, "vmin is 1"), (np.nan, None, "vmin"), (0.0, np.inf, "vmax")]
+)
+def test_limits_that_are_none_are_refused(low, high, says):
+    with pytest.raises(ValueError, match=says):
+        limits_of(np.zeros(3), Look(vmin=low, vmax=high))

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
 from brainnet._files import write_json
 from brainnet.plot import page
@@ -52,20 +51,6 @@ def test_what_was_planted_stands_beside_what_was_found(mapped):
         for word in ("kind", "labels", "colors", "cmap", "vmin", "vmax"):
             assert getattr(truth.maps[name], word) == getattr(scene.maps[name], word)
     assert planted_scene(replace(scene, maps={"Layer": scene.maps["Layer"]})) is None
-
-
-def test_a_region_has_what_was_drawn_of_its_channels(mapped, tmp_path):
-    run = shutil.copytree(mapped[0], tmp_path / "run")
-    assert not scenes_of(run)[0].pictures
-    for place, source, color in (("channels_a", run, 10), ("channels_b", tmp_path / "other", 20), ("channels_c", 0, 0)):
-        (tmp_path / place).mkdir()
-        for name in ("early", "unknown"):
-            Image.new("RGB", (8, 4), (color, 0, 0)).save(tmp_path / place / f"channels_{name}.png")
-        write_json(tmp_path / place / "run.json", {"kind": "channels", "source": {"run": str(source)}})
-    (tmp_path / "channels_c" / "run.json").write_text("{")
-    (scene,) = scenes_of(run)
-    assert list(scene.pictures) == ["early"]
-    assert scene.pictures["early"][0, 0].tolist() == [10, 0, 0]
 
 
 def test_what_means_nothing_is_left_out():
@@ -138,3 +123,14 @@ def test_other_folders_are_refused(tmp_path):
     write_json(tmp_path / "run.json", {"kind": "extract", "command": "brainnet extract", "created": ""})
     with pytest.raises(ValueError, match="extract"):
         scenes_of(tmp_path)
+
+
+def test_a_table_of_another_run_and_one_that_is_missing_are_told(mapped, tmp_path):
+    run = shutil.copytree(mapped[0], tmp_path / "run")
+    table = run / "scores.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:3]))
+    with pytest.raises(ValueError, match=r"scores\.csv is damaged or of another run"):
+        scenes_of(run)
+    table.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no scores\.csv"):
+        scenes_of(run)

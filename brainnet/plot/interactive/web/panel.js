@@ -67,7 +67,7 @@ function meterRows(names, values, limit, mark = null) {
       const tick = meter.appendChild(el("u", { title: `noise ceiling ${short(mark)}` }));
       tick.style.left = `calc(${Math.min(100, Math.max(0, (100 * mark) / top))}% - 1px)`;
     }
-    box.append(el("span", { textContent: name, title: name }), meter, el("span", { textContent: short(values[i]) }));
+    box.append(el("span", { textContent: name, title: name }), meter, el("span", { textContent: Math.abs(values[i]) < 0.001 * top ? "0.000" : short(values[i]) }));
   });
   return box;
 }
