@@ -44,9 +44,11 @@ def border_lines(place: np.ndarray, faces: np.ndarray, inside: np.ndarray) -> li
 
 def _rim(faces: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """(n, 2, 2) segments along edges of one triangle alone, between vertices inside; a vertex v is the edge (v, v)."""
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    edges, counts = np.unique(edges, axis=0, return_counts=True)
-    edges = edges[(counts == 1) & inside[edges].any(axis=1)]
+    around = faces[inside[faces].any(axis=1)]  # all triangles of an edge that has a vertex inside
+    edges = np.sort(around[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64), axis=1)
+    keys, counts = np.unique(edges[:, 0] * len(inside) + edges[:, 1], return_counts=True)
+    edges = np.stack(np.divmod(keys[counts == 1], len(inside)), axis=1)
+    edges = edges[inside[edges].any(axis=1)]
     both = inside[edges].all(axis=1)
     whole = np.repeat(edges[both], 2, axis=1).reshape(-1, 2, 2)
     parted = edges[~both]
