@@ -1,6 +1,7 @@
 """How Sphinx builds the site: ``python -m pip install -e ".[docs]" && sphinx-build -n -W docs docs/_build``."""
 
 import sys
+import warnings
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -8,6 +9,10 @@ sys.path.insert(0, str(HERE / "_ext"))
 sys.path.insert(0, str(HERE.parent))
 
 import brainnet  # noqa: E402  (of this checkout)
+
+warnings.filterwarnings(
+    "ignore", module=r"pytorch_lightning|lightning_fabric"
+)  # of the machine that builds the gallery
 
 project = "brainnet"
 author = "the authors of brainnet"
