@@ -11,6 +11,7 @@ import made_pages
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
+_STARRED = re.compile(r"(?<![\w`*\\])\*\*(?=[a-z_]+\b(?!\*))")
 _NAMED_VALUE = re.compile(r"[a-z_][\w, ]*: ")
 
 
@@ -73,6 +74,8 @@ def _skip_member(app: Sphinx, what: str, name: str, obj, skip: bool, options) ->
 def _list_returned_values(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -> None:
     """Several values with names under Returns become a list, as arguments do; napoleon reads a single one."""
     for i, line in enumerate(lines):
+        if not line.lstrip().startswith("**"):  # "a, b, **options: ..." is no strong text; napoleon escapes one alone
+            lines[i] = line = _STARRED.sub(r"\*\*", line)
         if line.strip() == "Returns:":
             indent = len(line) - len(line.lstrip()) + 4
             named = [_NAMED_VALUE.match(after[indent:]) for after in _block(lines[i + 1 :], indent)]
