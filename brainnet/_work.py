@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from brainnet._notebook import in_notebook
+
 if TYPE_CHECKING:
     import torch
 
@@ -50,7 +52,9 @@ def terminable() -> Iterator[None]:
 def progress(
     iterable: Iterable[Item], description: str, total: int | None = None, enabled: bool = True
 ) -> Iterator[Item]:
-    """Yields the items behind one progress bar on stderr; where that is no terminal, with a line every half minute.
+    """Yields the items behind one progress bar: a notebook's own in a notebook, else one on stderr.
+
+    Where stderr is no terminal, it is a line every half minute.
 
     >>> list(progress(range(3), "counting", enabled=False))
     [0, 1, 2]
@@ -59,6 +63,8 @@ def progress(
         total = len(iterable)  # type: ignore[arg-type]
     if not enabled:
         yield from iterable
+    elif in_notebook():
+        yield from _notebook_bar(iterable, description, total)
     elif not sys.stderr.isatty():
         yield from _with_lines(iterable, description, total)
     else:
@@ -66,6 +72,16 @@ def progress(
         from rich.progress import track
 
         yield from track(iterable, description, total=total, console=Console(stderr=True), transient=True)
+
+
+def _notebook_bar(iterable: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    """The bar of tqdm's notebook kind; without its widgets the one of text that tqdm then falls back to."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that ipywidgets are missing
+        from tqdm.auto import tqdm
+    yield from tqdm(iterable, desc=description, total=total, leave=False)
 
 
 def _with_lines(iterable: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from brainnet._files import slug, write_csv, write_npz
+from brainnet._notebook import Bar, table_html
 from brainnet.dataset.base import ResponseDataset
 from brainnet.scores import (
     SCORES,
@@ -130,6 +131,16 @@ class Encoding:
         import pandas as pd
 
         return pd.DataFrame([asdict(row) for row in self._rows])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the fits with their mean scores over all voxels, the best first."""
+        rows = [row for row in self._rows if row.roi == "all" and row.score == "r" and row.split == "test"]
+        rows = sorted(rows, key=lambda row: -row.mean if row.mean == row.mean else 2.0)
+        cells = [(row.subject, row.model, row.method, row.layer, row.control, Bar(row.mean), float(row.ceiling))
+                 for row in rows]  # fmt: skip
+        facts = [("subjects", ", ".join(self.subjects)), ("fits", len(self.fits)), ("rows of .table", len(self._rows))]
+        heads = ("subject", "network", "method", "layer", "control", "mean test r, all voxels", "noise ceiling")
+        return table_html("Encoding", facts, heads, cells)
 
     def add(self, key: FitKey, fit: Fit, chosen_layer: str = "") -> None:
         """Scores a fit and adds its rows; also for predictions made elsewhere, such as a trained ``PLModel``'s.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
+from brainnet._notebook import Bar, table_html
 from brainnet._work import at_work
 from brainnet.config import checked_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
@@ -64,6 +65,20 @@ class BasePLModel(pl.LightningModule):
             data = build_dataset(self.cfg, backbone)
         if data is not None:
             self._build_for(self._as_module(data))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the network, its layers, the voxels, and the last scores of a training."""
+        last = (getattr(self, "history", None) or [{}])[-1]
+        numbers = 0 if self.encoder is None else sum(one.numel() for one in self.encoder.parameters())
+        facts = [("network", self.identity.get("name") or ("none" if self.backbone is None else None)),
+                 ("voxels", None if self.space is None else self.space.n_voxels),
+                 ("read-out", self.cfg.MODEL.READOUT), ("parameters", numbers or "none yet: it is empty"),
+                 ("trained epochs", last["epoch"] + 1 if "epoch" in last else None),
+                 ("last validation r", Bar(last["val_r"]) if "val_r" in last else None)]  # fmt: skip
+        layers = (
+            [] if self.encoder is None else [(n, str(w)) for n, w in zip(self.layers, self.layer_widths, strict=True)]
+        )
+        return table_html(type(self).__name__, facts, ("layer", "channels"), layers)
 
     # ------------------------------------------------------------------ building
 

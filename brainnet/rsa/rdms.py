@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._notebook import table_html
 from brainnet.rsa.checks import as_float_tensor, check_conditions, few, positions_of
 from brainnet.rsa.files import Content, read_content, write_content
 from brainnet.rsa.pairs import n_conditions_of, pair_index, squareform, upper_triangle
@@ -188,6 +189,17 @@ class RDMs:
 
     def __repr__(self) -> str:
         return f"RDMs({len(self)} x {self.n_conditions} conditions, metric={self.metric!r}, {self.values.dtype})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: axes with their labels, conditions, and the range of the values."""
+        known = self.values[torch.isfinite(self.values)]
+        span = f"{known.min():.3f} to {known.max():.3f}" if len(known) else "none is known"
+        unknown = self.values.numel() - len(known)
+        facts = [("RDMs", len(self)), ("conditions", self.n_conditions), ("pairs", self.values.shape[1]),
+                 ("metric", self.metric), ("values", span), ("undefined", unknown or None),
+                 ("first conditions", None if self.conditions is None else ", ".join(self.conditions[:8]))]  # fmt: skip
+        rows = [(axis, len(labels), ", ".join(labels[:8])) for axis, labels in self.axes.items()]
+        return table_html("RDMs", facts, ("axis", "labels", "first labels"), rows)
 
     def along(self, axis: str) -> list[RDMs]:
         """One ``RDMs`` for each label of an axis, over the axes that are left.

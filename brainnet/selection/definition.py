@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brainnet._checks import check_word, warn_once
+from brainnet._notebook import Bar, table_html
 from brainnet._work import multiplies_bfloat16
 from brainnet.selection.cells import read_cells
 from brainnet.selection.windows import window_axes
@@ -34,6 +35,18 @@ class Selectors(NamedTuple):
     space: Tensor
     layer: Tensor
     scale: Tensor
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many voxels read most of each layer, and where."""
+        place, layer, scale = (part.detach().float().cpu() for part in self)
+        chosen = layer.argmax(1).bincount(minlength=layer.shape[1]) / max(1, len(layer))
+        mean = layer.mean(0)
+        share_local = float((scale < 0.5).float().mean()) if len(scale) else float("nan")
+        facts = [("voxels", len(scale)), ("layers", layer.shape[1]), ("voxels that read one place more than the whole "
+                 "image", Bar(share_local)), ("voxels at the border of the image", Bar(
+                     float((place.abs() > 0.95).any(1).float().mean()) if len(place) else float("nan")))]  # fmt: skip
+        rows = [(k, Bar(share), float(weight)) for k, (share, weight) in enumerate(zip(chosen, mean, strict=True))]
+        return table_html("Selectors", facts, ("layer", "voxels that read most of it", "mean weight"), rows)
 
 
 def read_out(

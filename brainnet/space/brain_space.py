@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import is_like, matching_names
+from brainnet._notebook import table_html
 from brainnet.space.own_surfaces import Meshes
 
 if TYPE_CHECKING:
@@ -440,19 +441,25 @@ class BrainSpace:
         if self.vertices is None:
             raise ValueError(f"{self!r} has no surface: it needs vertices and mesh.")
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: where the voxels are, and how many each region has."""
+        rois = [(name, int(mask.sum())) for name, mask in self.rois.items()]
+        return table_html("BrainSpace", [("voxels", self.n_voxels), ("place", self._place())], ("ROI", "voxels"), rois)
+
     def __repr__(self) -> str:
-        if self.mesh is not None:
-            place = f"vertices of {self.mesh}"
-        elif self.mask is not None:
-            place = f"volume {'x'.join(map(str, self.mask.shape))}"
-        elif self.sensors is not None:
-            over_time = "" if self.times is None else f" x {len(self.time_points)} times"
-            place = f"{len(self.sensor_names)} sensors{over_time}"
-        else:
-            place = "no place" if self.coords is None else "coordinates only"
         names = list(self.rois)
         listing = ", ".join(names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")
-        return f"BrainSpace({self.n_voxels} voxels, {place}" + (f", rois: {listing})" if names else ")")
+        return f"BrainSpace({self.n_voxels} voxels, {self._place()}" + (f", rois: {listing})" if names else ")")
+
+    def _place(self) -> str:
+        if self.mesh is not None:
+            return f"vertices of {self.mesh}"
+        if self.mask is not None:
+            return f"volume {'x'.join(map(str, self.mask.shape))}"
+        if self.sensors is not None:
+            over_time = "" if self.times is None else f" x {len(self.time_points)} times"
+            return f"{len(self.sensor_names)} sensors{over_time}"
+        return "no place" if self.coords is None else "coordinates only"
 
 
 def _as_tensor(value: Tensor | None, dtype: torch.dtype) -> Tensor | None:

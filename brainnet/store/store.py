@@ -25,6 +25,7 @@ from torch import Tensor
 
 from brainnet._checks import check_word, nearest
 from brainnet._files import locked, sha256
+from brainnet._notebook import table_html
 from brainnet._work import progress as progress_bar
 from brainnet._work import read_ahead, size
 from brainnet.store.checks import ChunkCheck
@@ -452,6 +453,15 @@ class TokenStore(torch.utils.data.Dataset):
             raise IndexError(f"image {i} of a store of {len(self)} images")
         local, global_ = self.tokens([int(i) % len(self)]).map(lambda values: values[0])
         return local, global_
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: images, layers, size, and which network made the tokens."""
+        facts = [("images", len(self)), ("network", self.fingerprint.get("name")), ("kept as", dtype_name(self.dtype)),
+                 ("size", size(self.nbytes)), ("where", "memory" if self.path is None else self.path.name)]  # fmt: skip
+        widths, grids = self.layer_widths, self.layout.grids
+        rows = [(name, str(width), f"{height} x {wide}") for name, width, (height, wide) in
+                zip(self.layers, widths, grids, strict=True)]  # fmt: skip
+        return table_html("TokenStore", facts, ("layer", "channels", "grid"), rows)
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else f"in {self.path.name}"
