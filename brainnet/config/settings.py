@@ -99,6 +99,7 @@ _C.TRAINER.ACCELERATOR = "auto"  # accelerator of Lightning: "auto", "cpu", "gpu
 _C.TRAINER.DEVICES = 1  # number of processes or GPUs
 _C.TRAINER.STRATEGY = "auto"  # strategy of Lightning: "auto", "ddp", ...
 _C.TRAINER.CUDA_GRAPH = False  # replay one captured training step, on a single GPU
+_C.TRAINER.LOGGER = "csv"  # tracker of a training: "tensorboard", "wandb", "mlflow"; "csv" is log/metrics.csv alone
 
 OPEN_SECTIONS = (
     "DATASET.OPTIONS",
@@ -118,6 +119,7 @@ _CHOICES = {
     "MODEL.PRECISION": ("fp32", "bf16", "auto"),
     "BACKBONE.PRECISION": ("fp32", "bf16", "auto"),
     "TRAINER.FIT_ON": ("train", "train+val"),
+    "TRAINER.LOGGER": ("csv", "tensorboard", "wandb", "mlflow"),
 }
 
 # least and most; of a list, of each of its numbers

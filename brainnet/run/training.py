@@ -33,6 +33,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted, training_groups, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
+from brainnet.run import trackers
 from brainnet.run.card import Clock, data_card
 from brainnet.run.folder import claimed, clear, is_first_process, speaking_of_the_store, stoppable
 from brainnet.run.forecast import Forecast, announced, resident_memory, say_tokens
@@ -48,7 +49,7 @@ RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "scores_*.cs
            "maps.svg", "maps.pdf", "window_share.*", "time.*", "time_layers.*", "sensors.*", "page.html", "checkpoints",
            "log/maps/epoch*.png", "log/metrics*.csv")  # fmt: skip
 ON_THE_WAY = (  # may change at a resume
-    "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY", "CUDA_GRAPH"
+    "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY", "CUDA_GRAPH", "LOGGER"
 )  # fmt: skip
 
 
@@ -130,9 +131,8 @@ def _fit(
             _check_data_again(out, seen)
         clock.lap("tokens")
         if writes:  # only now: a start that failed leaves nothing that looks like a run, and an old run untouched
-            _prepare_folder(out, resume)
-            write_text(out / "config.yaml", cfg.dump())
-            write_json(out / "data.json", data | seen)
+            _prepare_folder(out, resume, cfg, data | seen)
+            trackers.begin(trainer, cfg, out, resume)
             forecasts = _forecasts_training(trainer, model, cfg, out, clock, force)
         try:
             _train(trainer, model, last_checkpoint(out) if resume else None)
@@ -154,7 +154,9 @@ def _fit(
         return {}
     clock.lap("training")
 
-    return write_run(out, model, data, validation, clock, forecasts[-1].of_card())
+    metrics = write_run(out, model, data, validation, clock, forecasts[-1].of_card())
+    trackers.finish(trainer, cfg, out, metrics)
+    return metrics
 
 
 def check_data(dataset: ResponseDataset, fit_on: str) -> None:
@@ -257,15 +259,16 @@ def _check_data_again(out: Path, now: dict[str, Any]) -> None:
         )
 
 
-def _prepare_folder(out: Path, resume: bool) -> None:
-    """Takes away what the run replaces, so that no file of another training stands beside its own."""
+def _prepare_folder(out: Path, resume: bool, cfg: CfgNode, data: dict[str, Any]) -> None:
+    """Takes away what the run replaces, so that no file of another training stands beside its own; says what it is."""
+    log_file = out / "log" / "metrics.csv"
     if not resume:
         clear(out, RESULTS)
-        return
-    log_file = out / "log" / "metrics.csv"
-    if log_file.is_file():  # which the logger would begin anew
+    elif log_file.is_file():  # which the logger would begin anew
         number = 1 + sum(1 for _ in log_file.parent.glob("metrics.*.csv"))
         log_file.rename(log_file.with_name(f"metrics.{number}.csv"))
+    write_text(out / "config.yaml", cfg.dump())
+    write_json(out / "data.json", data)
 
 
 # ---------------------------------------------------------------------- training
@@ -279,7 +282,6 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
     """
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks.progress import RichProgressBar
-    from pytorch_lightning.loggers import CSVLogger
     from pytorch_lightning.plugins.io import TorchCheckpointIO
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -307,6 +309,8 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
     show = progress and sys.stderr.isatty()
     if show:
         callbacks.append(RichProgressBar(leave=False))
+    trackers.check_tracker(cfg.TRAINER.LOGGER)
+    loggers = trackers.build_loggers(cfg, out)
     try:
         trainer = pl.Trainer(
             max_epochs=cfg.TRAINER.MAX_EPOCHS,
@@ -317,7 +321,7 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
             limit_val_batches=None if validates else 0,
             num_sanity_val_steps=0,
             callbacks=callbacks,
-            logger=CSVLogger(out, name="", version="log"),
+            logger=loggers,
             enable_progress_bar=show,
             enable_model_summary=False,
         )
