@@ -1,19 +1,33 @@
-"""The command export: maps as files for other programs."""
+"""The command export: what leaves a result for other programs: maps, an encoder with its card, a plugin of a board."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import Out, app, out_console
+from brainnet.cli.shared import app, out_console
+
+TARGETS = {"maps": Path("maps"), "model": Path("card"), "brainscore": Path("brainscore")}
+ONLY_OF = {  # option -> the targets that read it
+    "format": ("maps",), "map": ("maps",), "license": ("model",), "push": ("model",), "private": ("model",),
+    "method": ("model",), "layer": ("model",), "network": ("model", "brainscore"), "subject": ("model", "brainscore"),
+    "identifier": ("brainscore",), "region": ("brainscore",),
+}  # fmt: skip
 
 
 @app.command()
 def export(
     result: Annotated[Path, typer.Argument(help="Folder of a finished fit, searchlight or encoding.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="maps: files of the maps. model: the encoder with its model card. brainscore: a plugin of Brain-Score."
+        ),
+    ] = "maps",
     form: Annotated[
         list[str] | None,
         typer.Option(
@@ -28,16 +42,67 @@ def export(
         list[str] | None,
         typer.Option("--map", help="Name of a map. Repeat the option for several maps. The default is all maps."),
     ] = None,
-    out: Out = Path("maps"),
+    license: Annotated[
+        str | None, typer.Option(help="License of the encoder, such as cc-by-4.0. Default: it is not stated.")
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option(help="Also put the encoder into this repository of the Hugging Face hub, OWNER/NAME.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    network: Annotated[str | None, typer.Option(help="Network of the encoding. The default is the best.")] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", "-m", help="Method of the encoding. The default is the best.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", "-l", help="Layer of the encoding. The default is the best.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Subject of the encoding, where it has several.")] = None,
+    identifier: Annotated[str | None, typer.Option(help="Name of the model on the board.")] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="Which regions of yours are one of the board: IT=FFA,PPA. Repeat for several."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the results. Default: maps, card or brainscore.")
+    ] = None,
 ) -> None:
-    """Write the maps of a result for Workbench, FreeView, nilearn, pycortex or a spreadsheet.
+    """Write the maps of a result for other programs, its encoder for other people, or a plugin for Brain-Score.
 
     brainnet export run --format cifti --format csv --out maps
 
+    brainnet export run --to model --out card
+
+    brainnet export run --to brainscore --out plugin
+
     In pycortex: cortex.Vertex(numpy.load("maps/maps.npz")["cortex:r"], "fsaverage").
     """
+    fit = {"network": network, "method": method, "layer": layer, "subject": subject}
+    given = {"format": form, "map": one_map, "license": license, "push": push, "private": private or None}
+    _refuse_options_of_others(to, {**given, **fit, "identifier": identifier, "region": region})
+    out = TARGETS[to] if out is None else out
     with loading():
         from brainnet.run.exporting import export as export_maps
+        from brainnet.run.sharing.brainscore import export_brainscore
+        from brainnet.run.sharing.sharing import export_model, push_model
 
-    for path in export_maps(result, out, form, one_map or ()):
+    if to == "maps":
+        paths = export_maps(result, out, form, one_map or ())
+    elif to == "brainscore":
+        chosen = {"subject": subject, "network": network}
+        paths = export_brainscore(result, out, identifier=identifier, regions=region or (), **chosen)
+    else:
+        paths = sorted(export_model(result, out, license=license, **fit).iterdir())
+    for path in paths:
         out_console.print(str(path), highlight=False)
+    if push is not None:
+        out_console.print(push_model(out, push, private=private or None), highlight=False)
+
+
+def _refuse_options_of_others(to: str, given: Mapping[str, Any]) -> None:
+    """Refuses an unknown target, and options that it does not read."""
+    from brainnet._checks import check_word
+
+    check_word("target of --to", to, TARGETS)
+    for name, value in given.items():
+        if value is not None and to not in ONLY_OF[name]:
+            raise ValueError(f"--{name} is for --to {' or '.join(ONLY_OF[name])}, and this is --to {to}.")

@@ -155,7 +155,8 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Folder of a finished `brainnet fit` or `brainnet encode --keep-weights`, or a model.ckpt."
+            help="Folder of a finished `brainnet fit` or `brainnet encode --keep-weights`, or a model.ckpt; "
+            "or the folder of an encoder; or hf:OWNER/NAME."
         ),
     ],
     images: ImageSource,

@@ -72,7 +72,7 @@ def write_encoder(
         FileExistsError: the folder holds something else.
         ValueError: a name that begins as those of the space do.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder)):
@@ -85,7 +85,7 @@ def write_encoder(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
     with writing(folder / WEIGHTS) as unfinished:
-        save_file({name: kept[name].clone() for name in sorted(kept)}, unfinished, metadata={"format": "pt"})
+        unfinished.write_bytes(save({name: kept[name].clone() for name in sorted(kept)}, metadata={"format": "pt"}))
     for name, content in (pictures or {}).items():
         with writing(folder / name) as unfinished:
             unfinished.write_bytes(content)

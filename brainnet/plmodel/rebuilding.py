@@ -32,6 +32,7 @@ from brainnet.tokens import Preprocessing
 BY_NAME = "by name"  # the network that an encoder names
 A_NAME = re.compile(r"\w+(:[\w.+-]+(/[\w.+-]+)?)?")
 LARGEST_GRID = 1024  # tokens along a side
+LARGEST_IMAGE = 16_384  # pixels along a side
 
 
 def model_of(cls: type, files: EncoderFiles, backbone: Any = BY_NAME) -> Any:
@@ -51,16 +52,30 @@ def model_of(cls: type, files: EncoderFiles, backbone: Any = BY_NAME) -> Any:
     if files.space is None:
         raise ValueError(f"{where} is damaged: it does not say how many voxels it has.")
     _check_sizes(files, cfg, widths)
-    try:
-        preprocessing = Preprocessing(**entry(config, "preprocessing", dict, where))
-        if not all(0 < side <= 16_384 for side in preprocessing.size):
-            raise ValueError(f"an image size of {preprocessing.size}")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where} is damaged: its preprocessing is none ({error}).") from None
+    preprocessing = check_preprocessing(entry(config, "preprocessing", dict, where), where)
     identity = {str(k): str(v) for k, v in entry(config, "backbone", dict, where).items()}
     if isinstance(backbone, str) and backbone == BY_NAME:
         backbone = _backbone_by_name(config, cfg, where)
     return built(cls, cfg, backbone, layers, widths, files.space, preprocessing, files.tensors, where, identity)
+
+
+def check_preprocessing(given: Any, where: str) -> Preprocessing:
+    """How images reach the network, of an encoder's ``config.json``.
+
+    Raises:
+        ValueError: it is no preprocessing.
+    """
+    try:
+        made = Preprocessing(**given)
+        sizes = [len(part) for part in (made.size, made.mean, made.std)]
+        numbers = [*made.size, *made.mean, *made.std]
+        if sizes != [2, 3, 3] or not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
+            raise ValueError("it has other numbers")
+        if not all(isinstance(side, int) and 0 < side <= LARGEST_IMAGE for side in made.size):
+            raise ValueError(f"an image size of {made.size}")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} is damaged: its preprocessing is none ({str(error)[:100]}).") from None
+    return made
 
 
 def built(

@@ -21,6 +21,9 @@ _FILES = {
     "rsa.rsa": ("compare_over_time", "compare_rdms"),
     "rsa.fits": ("fit_rdms", "partition_over_time", "partition_rdms"),
     "rsa.steps": ("compare_steps",),
+    "sharing.sharing": ("export_model", "push_model"),
+    "sharing.loading": ("load_encoder",),
+    "sharing.brainscore": ("export_brainscore",),
     "rsa.searchlight": ("search", "search_group"),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _FILES)

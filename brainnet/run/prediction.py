@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,19 @@ from brainnet.config import parse_config
 from brainnet.plmodel import PLModel, build_backbone_of
 from brainnet.plmodel.build import NAMES_A_FILE
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
+from brainnet.plmodel.encoder_files import is_encoder
 from brainnet.run.card import Clock, add_files, check_files, kind_of, opening, put_card, refuse_others
-from brainnet.run.encoding.weights import KeptPredictor, choose_fit, kept_fits, refuse_code_inside
+from brainnet.run.encoding.weights import KeptPredictor, LinearEncoder, choose_fit, kept_fits, refuse_code_inside
 from brainnet.run.folder import claimed
 from brainnet.run.page.scenes import encoding_space
 from brainnet.run.pictures import card_of_pictures, readable_pictures
 from brainnet.run.predicted_maps import draw_predicted
+from brainnet.run.sharing.loading import load_encoder
+from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 
 KIND = "predict"
+ON_HUB = "hf:"  # before a repository of the hub
 PACKAGES = ("torch", "torchvision", "numpy", "timm", "open_clip_torch")
 
 
@@ -45,7 +49,8 @@ def predict(
     """Predicted responses of every voxel to new images, by a finished run.
 
     Args:
-        run: a run folder of ``brainnet fit``, or a ``model.ckpt``; or a folder of ``brainnet encode --keep-weights``.
+        run: a run folder of ``brainnet fit``, or a ``model.ckpt``; a folder of ``brainnet encode --keep-weights``; the
+            folder of an encoder, or ``"hf:OWNER/NAME"``, its repository of the hub.
         images: whatever :class:`~brainnet.stimuli.Images` reads, or such a set.
         out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, NaN for voxels
             that could not be trained, and ``images.txt``, one image id per row; a file that is there is replaced
@@ -75,23 +80,13 @@ def predict(
     out, place = Path(out), device_of(device)
     refuse_others(out, "fit", KIND)
     photographs = Images.of(images, skip_bad=skip_bad, checked=False)
-    if Path(run).is_dir() and kind_of(Path(run)) == "encode":
-        fits = kept_fits(run)
-        chosen = choose_fit(fits, **fit)
-        if len(fits) > 1:
-            says_progress.info("%d fits are kept; predicting by %s, mean test r %.3f.", len(fits), chosen, chosen.r)
-        predictor = KeptPredictor(run, chosen)
-        photographs = readable_pictures(photographs, skip_bad, progress=progress)
-        known, space_of = chosen.key.subject, lambda: encoding_space(Path(run), chosen.key.subject, chosen.key)
+    predictor, known, space_of = _predictor(run, fit)
+    photographs = readable_pictures(photographs, skip_bad, progress=progress)
+    if isinstance(predictor, LinearEncoder):
         n_voxels, parts = predictor.n_voxels, predictor.predict(photographs, batch_size, device, progress)
     else:
-        asked = next((name for name, value in fit.items() if value is not None), None)
-        if asked is not None:
-            raise ValueError(f"--{asked} chooses among the fits of `brainnet encode`, and {run} is no such folder.")
-        model = load_model(run)
-        photographs = readable_pictures(photographs, skip_bad, progress=progress)
-        known, space_of = None, lambda: model.space
-        n_voxels, parts = model.space.n_voxels, predicted_by_map(model, photographs, batch_size, place, progress)
+        n_voxels = predictor.space.n_voxels
+        parts = predicted_by_map(predictor, photographs, batch_size, place, progress)
     target = out / "predictions.npy"
     clock = Clock()
     with claimed(out, kind_of(out) or KIND):
@@ -109,6 +104,36 @@ def predict(
                     "n_voxels": n_voxels}  # fmt: skip
             put_card(out, card, clock, [target.name, "images.txt"])
     return target
+
+
+def _predictor(
+    run: str | Path, fit: Mapping[str, str | None]
+) -> tuple[PLModel | LinearEncoder, str | None, Callable[[], BrainSpace]]:
+    """What predicts, the subject where an encoding has several, and what gives the place of the voxels."""
+    asked = next((name for name, value in fit.items() if value is not None), None)
+    if Path(run).is_dir() and kind_of(Path(run)) == "encode":
+        fits = kept_fits(run)
+        chosen = choose_fit(fits, **fit)
+        if len(fits) > 1:
+            says_progress.info("%d fits are kept; predicting by %s, mean test r %.3f.", len(fits), chosen, chosen.r)
+        return (
+            KeptPredictor(run, chosen),
+            chosen.key.subject,
+            lambda: encoding_space(Path(run), chosen.key.subject, chosen.key),
+        )
+    if asked is not None:
+        raise ValueError(f"--{asked} chooses among the fits of `brainnet encode`, and {run} is no such folder.")
+    if str(run).startswith(ON_HUB) or is_encoder(run):
+        encoder = load_encoder(str(run).removeprefix(ON_HUB))
+        return encoder, None, lambda: _space_of(encoder, run)
+    model = load_model(run)
+    return model, None, lambda: model.space
+
+
+def _space_of(encoder: PLModel | LinearEncoder, run: str | Path) -> BrainSpace:
+    if encoder.space is None:
+        raise FileNotFoundError(f"{run} does not say where its voxels are.")
+    return encoder.space
 
 
 def _write_table(target: Path, shape: tuple[int, int], parts: Iterator[tuple[slice, Tensor]]) -> None:

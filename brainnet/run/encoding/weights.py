@@ -9,7 +9,7 @@ for.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from brainnet.encode.jobs import weights_file
 from brainnet.encode.weights import reads_windows
 from brainnet.run.card import check_files
 from brainnet.run.runs import read_card
+from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore, fingerprint_of
 from brainnet.store.extraction import extract
@@ -131,7 +132,92 @@ def choose_fit(
     return max(headline, key=lambda one: -np.inf if one.r != one.r else one.r)
 
 
-class KeptPredictor:
+class LinearEncoder:
+    """Predicts images by linear weights on the tokens of a network.
+
+    Args:
+        weights: see :mod:`brainnet.encode.weights`.
+        layers: those that are read.
+        pool: how tokens became features.
+        network: name, options, fingerprint, preprocessing, grid and resize, as plain values.
+        space: where the voxels are; None where it is not known.
+        backbone: the network itself; None builds the one that is named.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, np.ndarray],
+        layers: Sequence[str],
+        pool: str,
+        network: Mapping[str, Any],
+        space: BrainSpace | None = None,
+        backbone: Any = None,
+    ):
+        self.weights, self.layers, self.pool = weights, tuple(layers), pool
+        self.network, self.space, self.backbone = dict(network), space, backbone
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of predicted voxels."""
+        return len(self.weights["intercept"])
+
+    def build_network(self) -> Any:
+        """The network the weights were fitted to.
+
+        Raises:
+            ValueError: it has other weights or settings now than at the fit.
+        """
+        options = dict(self.network["options"])
+        given = self.backbone
+        backbone = build_adjusted(self.network["name"], **options) if given is None else given
+        found, wanted = fingerprint_of(backbone), self.network["fingerprint"]
+        differing = [field for field, value in wanted.items() if found.get(field) != value]
+        if differing:
+            raise ValueError(f"{self.network['name']} is not the network of the fit: {', '.join(differing)} differ.")
+        return backbone
+
+    def predict(
+        self, images: Images, batch_size: int, device: str | None, progress: bool
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Places of some images and their predictions (n, n_voxels) float32, one batch after the other.
+
+        Tokens go through half precision, in which the fit read them.
+        """
+        backbone, place = self.build_network(), device_of(device)
+        given = self.network["preprocessing"]
+        preprocessing = Preprocessing(**given) if given else getattr(backbone, "preprocessing", None) or Preprocessing()
+        batches = torch.arange(len(images)).split(batch_size)
+        bar = progress_bar(batches, f"Predicting {len(images):,} images", len(batches), progress)
+        indices = (part.tolist() for part in bar)
+        start = 0
+        with at_work(backbone, place), torch.no_grad():
+            for tokens in extract(
+                backbone,
+                lambda i: images.image(i, preprocessing),
+                indices,
+                grid=tuple(self.network["grid"]),
+                resize=self.network["resize"],
+                device=place,
+            ):
+                stop = start + len(next(iter(tokens.global_.values())))
+                missing = [layer for layer in self.layers if layer not in tokens.global_]
+                if missing:
+                    raise ValueError(f"the weights read layer {missing[0]!r}, and the network gives "
+                                     f"{', '.join(tokens.global_)}.")  # fmt: skip
+                kept = tokens.map(lambda v: v.cpu().contiguous())
+                store = TokenStore.from_tokens([kept], images.ids[start:stop], dtype=torch.float16)
+                yield slice(start, stop), self._predicted(store)
+                start = stop
+
+    def _predicted(self, store: TokenStore) -> Tensor:
+        if reads_windows(self.weights):
+            return predict_with(self.weights, self.layers, lambda: _only(store.batches(), self.layers))
+        pool = str(self.weights.get("pool", self.pool))
+        read = {layer: store.features(layer, pool) for layer in self.layers}
+        return predict_with(self.weights, self.layers, read)
+
+
+class KeptPredictor(LinearEncoder):
     """Predicts images by the kept weights of one fit.
 
     Args:
@@ -145,10 +231,10 @@ class KeptPredictor:
 
     def __init__(self, run: str | Path, fit: KeptFit):
         path = weights_file(Path(run), fit.key)
-        self.weights, about = open_sealed(path)
+        weights, about = open_sealed(path)
         check_files(Path(run), f"weights/{path.name}")  # another run's fits have the same names
         known = about.get("network")
-        if about.get("fit") != list(fit.key) or not isinstance(known, dict) or "intercept" not in self.weights:
+        if about.get("fit") != list(fit.key) or not isinstance(known, dict) or "intercept" not in weights:
             raise ValueError(f"{path} holds the weights of another fit: encode again with --keep-weights.")
         if "features" in known:
             raise ValueError(
@@ -156,62 +242,7 @@ class KeptPredictor:
                 "encode with --backbone to predict images."
             )
         refuse_code_inside(str(known["name"]), Path(run), path)
-        self.layers, self.pool, self._known, self._path = tuple(about["layers"]), about["pool"], known, path
-
-    @property
-    def n_voxels(self) -> int:
-        """Number of predicted voxels."""
-        return len(self.weights["intercept"])
-
-    def build_network(self) -> Any:
-        """The network the weights were fitted to.
-
-        Raises:
-            ValueError: it has other weights or settings now than at the fit.
-        """
-        options = dict(self._known["options"])
-        backbone = build_adjusted(self._known["name"], **options)
-        found, wanted = fingerprint_of(backbone), self._known["fingerprint"]
-        differing = [field for field, value in wanted.items() if found.get(field) != value]
-        if differing:
-            raise ValueError(f"{self._known['name']} is not the network of the fit: {', '.join(differing)} differ.")
-        return backbone
-
-    def predict(
-        self, images: Images, batch_size: int, device: str | None, progress: bool
-    ) -> Iterator[tuple[slice, Tensor]]:
-        """Places of some images and their predictions (n, n_voxels) float32, one batch after the other.
-
-        Tokens go through half precision, in which the fit read them.
-        """
-        backbone, place = self.build_network(), device_of(device)
-        given = self._known["preprocessing"]
-        preprocessing = Preprocessing(**given) if given else getattr(backbone, "preprocessing", None) or Preprocessing()
-        batches = torch.arange(len(images)).split(batch_size)
-        bar = progress_bar(batches, f"Predicting {len(images):,} images", len(batches), progress)
-        indices = (part.tolist() for part in bar)
-        start = 0
-        with at_work(backbone, place), torch.no_grad():
-            for tokens in extract(
-                backbone,
-                lambda i: images.image(i, preprocessing),
-                indices,
-                grid=tuple(self._known["grid"]),
-                resize=self._known["resize"],
-                device=place,
-            ):
-                stop = start + len(next(iter(tokens.global_.values())))
-                kept = tokens.map(lambda v: v.cpu().contiguous())
-                store = TokenStore.from_tokens([kept], images.ids[start:stop], dtype=torch.float16)
-                yield slice(start, stop), self._predicted(store)
-                start = stop
-
-    def _predicted(self, store: TokenStore) -> Tensor:
-        if reads_windows(self.weights):
-            return predict_with(self.weights, self.layers, lambda: _only(store.batches(), self.layers))
-        pool = str(self.weights.get("pool", self.pool))
-        read = {layer: store.features(layer, pool) for layer in self.layers}
-        return predict_with(self.weights, self.layers, read)
+        super().__init__(weights, about["layers"], about["pool"], known)
 
 
 def _only(batches: Iterator[Any], layers: tuple[str, ...]) -> Iterator[Any]:
