@@ -20,6 +20,11 @@ class Bar(float):
     """A share, 0 to 1, that a table shows as a bar with its number."""
 
 
+def mean_bar(values: Any) -> Bar | None:
+    """The mean of the known values of a tensor, as a bar; None of None."""
+    return None if values is None else Bar(float(values.nanmean()))
+
+
 def in_notebook() -> bool:
     """Whether this code runs in a notebook, which shows HTML, and no terminal."""
     shell = sys.modules.get("IPython")

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from brainnet._checks import warn_once
-from brainnet._notebook import Bar, table_html
+from brainnet._notebook import mean_bar, table_html
 from brainnet._registry import Registry, options_of
 from brainnet.dataset.about import About
 from brainnet.dataset.rdm_sets import RDMSet
@@ -305,14 +305,9 @@ class ResponseDataset(Dataset):
         return control
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: images of each split, voxels with their place, and the noise ceiling."""
-        ceiling = None if self.noise_ceiling is None else Bar(float(self.noise_ceiling.nanmean()))
-        facts = [("images", len(self)), ("voxels", self.n_voxels), ("place", repr(self.space)),
-                 ("mean noise ceiling", ceiling), ("definition", self.noise_ceiling_definition or None),
-                 ("control", "responses are shuffled" if self.is_shuffled else None)]  # fmt: skip
-        return table_html(
-            type(self).__name__, facts, ("split", "images"), [(k, len(v)) for k, v in self.splits.items()]
-        )
+        facts = [("voxels", self.n_voxels), ("place", self.space), ("mean noise ceiling", mean_bar(self.noise_ceiling))]
+        splits = [(name, len(rows)) for name, rows in self.splits.items()]
+        return table_html(type(self).__name__, facts, ("split", "images"), splits)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(rows)}" for name, rows in self.splits.items())
