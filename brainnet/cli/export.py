@@ -25,7 +25,7 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="maps: files of the maps. model: the encoder with its model card. brainscore: a plugin of Brain-Score."
+            help="What is written : maps, the model with its card, or a plugin for brainscore. The default is maps."
         ),
     ] = "maps",
     form: Annotated[
@@ -43,7 +43,7 @@ def export(
         typer.Option("--map", help="Name of a map. Repeat the option for several maps. The default is all maps."),
     ] = None,
     license: Annotated[
-        str | None, typer.Option(help="License of the encoder, such as cc-by-4.0. Default: it is not stated.")
+        str | None, typer.Option(help="License of the encoder, such as cc-by-4.0. The default is that none is stated.")
     ] = None,
     push: Annotated[
         str | None, typer.Option(help="Also put the encoder into this repository of the Hugging Face hub, OWNER/NAME.")
@@ -60,10 +60,12 @@ def export(
     identifier: Annotated[str | None, typer.Option(help="Name of the model on the board.")] = None,
     region: Annotated[
         list[str] | None,
-        typer.Option(help="Which regions of yours are one of the board: IT=FFA,PPA. Repeat for several."),
+        typer.Option(
+            help="Regions of yours that are one of the board, such as IT=FFA,PPA. Repeat the option for several."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the results. Default: maps, card or brainscore.")
+        Path | None, typer.Option("--out", "-o", help="Folder of the results. The default is maps, card or brainscore.")
     ] = None,
 ) -> None:
     """Write the maps of a result for other programs, its encoder for other people, or a plugin for Brain-Score.
