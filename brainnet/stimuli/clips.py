@@ -24,6 +24,7 @@ from brainnet.stimuli.sets import (
     ids_of_files,
     listed_files,
     times_in,
+    window_id,
     windows_of,
 )
 from brainnet.stimuli.sources import pixel_digest
@@ -112,7 +113,7 @@ class Clips(StimulusSet):
         super().__init__(found, described, times.get("onsets"), times.get("durations"))
         self._sources, self._spans = sources, spans
         if rows is not None:
-            self.__dict__ = self.select(rows).__dict__
+            self.__dict__.update(self.select(rows).__dict__)
         if window is not None:
             self._cut(window, step, partial)
         elif step is not None or partial:
@@ -123,7 +124,7 @@ class Clips(StimulusSet):
         for index, (source, (first, length)) in enumerate(zip(self._sources, self._spans, strict=True)):
             duration = _duration(self._times(source)) - (first or 0.0) if length is None else length
             for start, lasts in windows_of(duration, window, step, self._where(index), partial):
-                ids.append(f"{self.ids[index]}@{start:g}")
+                ids.append(window_id(self.ids[index], start))
                 sources.append(source)
                 spans.append(((first or 0.0) + start, lasts))
                 onsets.append(start + (0.0 if self.onsets is None else float(self.onsets[index])))
@@ -196,6 +197,8 @@ def _find(source: Any) -> tuple[list[Any], list[tuple], list[str], str, dict[str
     if isinstance(source, np.ndarray | torch.Tensor):
         if source.ndim != 5:
             raise ValueError(f"an array of clips is (n, n_frames, H, W, 3), got {tuple(source.shape)}.")
+        if not source.shape[1]:
+            raise ValueError(f"clips of an array {tuple(source.shape)} have no frames.")
         items: list[Any] = [as_pixels(clip) for clip in source]
         described = "an array"
     elif isinstance(source, Sequence):
@@ -214,11 +217,12 @@ def _item(place: int, item: Any) -> Any:
         if not Path(item).is_file():
             raise FileNotFoundError(f"video {place} does not exist: {item}.")
         return Path(item)
-    if isinstance(item, np.ndarray | torch.Tensor):
+    is_array = isinstance(item, np.ndarray | torch.Tensor)
+    if is_array and len(item):
         return as_pixels(item)
-    if not isinstance(item, Sequence) or not all(hasattr(frame, "convert") for frame in item):
+    if (not is_array and not isinstance(item, Sequence)) or not all(hasattr(frame, "convert") for frame in item):
         raise TypeError(f"video {place} must be a path or a list of PIL images, got {type(item).__name__}.")
-    if not item:
+    if not len(item):
         raise ValueError(f"video {place} has no frames.")
     return list(item)
 

@@ -54,6 +54,10 @@ class StimulusSet:
         self.ids, self.described = [str(name) for name in ids], described
         self.onsets = None if onsets is None else np.asarray(onsets, float)
         self.durations = None if durations is None else np.asarray(durations, float)
+        for what, values in (("onset", self.onsets), ("duration", self.durations)):
+            if values is not None and not np.isfinite(values).all():
+                name = self.ids[int(np.flatnonzero(~np.isfinite(values))[0])]
+                raise ValueError(f"the {what} of {self.kind} {name!r} of {described} is no finite number of seconds.")
         bad = next((name for name in self.ids if not is_one_line(name)), None)
         if bad is not None:
             raise ValueError(f"a {self.kind} in {described} is called {bad!r}: an id is one line of UTF-8 text.")
@@ -242,6 +246,15 @@ def windows_of(
     if not found:
         raise ValueError(f"a window of {window:g} s is longer than {where}, which lasts {duration:.4g} s.")
     return found
+
+
+def window_id(name: str, start: float) -> str:
+    """The id of a window: that of the whole, and the second at which it begins.
+
+    >>> window_id("film", 2.5), window_id("film", 100000.25), window_id("film", 20.0)
+    ('film@2.5', 'film@100000.25', 'film@20')
+    """
+    return f"{name}@{start:.6f}".rstrip("0").rstrip(".")
 
 
 def check_within(start: float, length: float, duration: float, where: str) -> None:

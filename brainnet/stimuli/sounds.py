@@ -25,6 +25,7 @@ from brainnet.stimuli.sets import (
     ids_of_files,
     listed_files,
     times_in,
+    window_id,
     windows_of,
 )
 from brainnet.stimuli.tables import TABLE_SUFFIXES, numbers_of
@@ -99,7 +100,7 @@ class Sounds(StimulusSet):
         self._parts = parts
         self._decoded = Kept(decode_sound, KEPT)
         if rows is not None:
-            self.__dict__ = self.select(rows).__dict__
+            self.__dict__.update(self.select(rows).__dict__)
         if window is not None:
             self._cut(window, step, partial)
         elif step is not None or partial:
@@ -110,7 +111,7 @@ class Sounds(StimulusSet):
         for index, part in enumerate(self._parts):
             duration = self._duration(index)
             for start, length in windows_of(duration, window, step, self._where(index), partial):
-                ids.append(f"{self.ids[index]}@{start:g}")
+                ids.append(window_id(self.ids[index], start))
                 parts.append(Part(part.source, (part.start or 0.0) + start, length))
                 onsets.append(start + (0.0 if self.onsets is None else float(self.onsets[index])))
                 lengths.append(length)
@@ -135,9 +136,9 @@ class Sounds(StimulusSet):
             ValueError: it cannot be decoded, has no samples, or its window is not within its file; names it.
         """
         part = self._parts[index]
+        if part.start is None and part.length is None:  # nothing else is of this file: it is not kept
+            return decode_sound(part.source) if isinstance(part.source, Path) else part.source
         whole = self._decoded(part.source) if isinstance(part.source, Path) else part.source
-        if part.start is None and part.length is None:
-            return whole
         start = part.start or 0.0
         length = whole.duration - start if part.length is None else part.length
         check_within(start, length, whole.duration, self._where(index))
@@ -232,8 +233,8 @@ def _item(place: int, item: Any, rate: int | None) -> Part:
         return Part(Path(item))
     if isinstance(item, Sound):
         return Part(Sound(_samples(place, item.samples), int(item.rate)))
-    if rate is None:
-        raise ValueError("arrays of samples need their rate, in samples a second.")
+    if rate is None or rate < 1:
+        raise ValueError(f"arrays of samples need their rate, in samples a second, from 1; got {rate}.")
     return Part(Sound(_samples(place, item), int(rate)))
 
 

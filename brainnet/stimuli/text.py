@@ -77,7 +77,7 @@ class Texts(StimulusSet):
             if not text.strip():
                 raise ValueError(f"text {name!r} of {described} is empty: give it words, or leave it out.")
         if rows is not None:
-            self.__dict__ = self.select(rows).__dict__
+            self.__dict__.update(self.select(rows).__dict__)
 
     def load(self, index: int) -> str:
         """Text ``index``."""
@@ -120,7 +120,7 @@ class Texts(StimulusSet):
             ValueError: texts without onsets, or onsets that are not in order.
 
         >>> story = Texts(["once", "upon", "a", "time"], onsets=[0.1, 0.6, 1.2, 3.5])
-        >>> story.windows(1.0)._texts, story.windows(1.0).onsets.tolist()
+        >>> list(story.windows(1.0)), story.windows(1.0).onsets.tolist()
         (['once upon', 'a', 'time'], [0.0, 1.0, 3.0])
         """
         if self.onsets is None:

@@ -111,8 +111,9 @@ def test_what_is_no_video_is_named(folder, tmp_path):
         Clips(tmp_path).load(0)
     with pytest.raises(FileNotFoundError, match="away.mp4"):
         Clips(tmp_path / "away.mp4")
-    with pytest.raises(ValueError, match="has no frames"):
-        Clips([[]])
+    for empty in ([[]], [np.zeros((0, 8, 8, 3), np.uint8)], np.zeros((2, 0, 8, 8, 3), np.uint8)):
+        with pytest.raises(ValueError, match="no frames"):
+            Clips(empty)
     with pytest.raises(TypeError, match="PIL"):
         Clips([[1, 2]])
     with pytest.raises(ValueError, match="longer than"):

@@ -150,8 +150,9 @@ def test_what_is_no_sound_is_named(tmp_path):
     (tmp_path / "list.txt").write_text("picture.png\n")
     with pytest.raises(ValueError, match="picture.png"):
         Sounds(tmp_path / "list.txt")
-    with pytest.raises(ValueError, match="rate"):
-        Sounds([tone()])
+    for rate in (None, 0):
+        with pytest.raises(ValueError, match="rate"):
+            Sounds([tone()], rate=rate)
     with pytest.raises(ValueError, match="int64"):
         Sounds([np.arange(9)], rate=9)
     with pytest.raises(ValueError, match="no finite"):

@@ -138,6 +138,8 @@ def test_what_is_no_text_is_refused(tmp_path):
         Texts(tmp_path / "none.txt")
     with pytest.raises(ValueError, match="no texts"):
         Texts([])
+    with pytest.raises(ValueError, match="onset of text '1'"):
+        Texts(["a", "b"], onsets=[0, float("nan")])
 
 
 def test_windows_need_onsets_in_order():
