@@ -30,6 +30,8 @@ SMALLER = {
     "n_train=250, n_val=10, n_test=60": "n_train=50, n_val=10, n_test=20, progress=False",
     "torch.rand(300, 3, 8, 8)": "torch.rand(60, 3, 8, 8)",
     "torch.randn(300, 50, 3)": "torch.randn(60, 50, 3)",
+    "np.random.default_rng(0), 16000, 240": "np.random.default_rng(0), 16000, 40",
+    "np.random.default_rng(0), 200, 6": "np.random.default_rng(0), 40, 6",
     "BandedRidgeCV(n_iter=10)": "BandedRidgeCV(n_iter=2)",
 }
 
