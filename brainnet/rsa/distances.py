@@ -8,8 +8,11 @@ a band of rows at a time. To add a metric, write such a function and register it
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +23,7 @@ DISTANCES = Registry("distance", group="brainnet.distances")
 
 BAND = 96  # rows of the square matrix computed at a time: keeps BLAS busy and leaves most of the lower triangle out
 SLICE = 512  # features at a time: some hundred patterns of them stay in cache between centring and multiplying
+ALONE = 512  # patterns up to which a slice is multiplied sooner than BLAS' threads have agreed on who does what
 FEW = 32  # patterns up to which one batched product costs less than a call for each RDM
 BLOCK_BYTES = 2**27  # of a temporary, where broadcasting would otherwise make (n, n, n_features)
 
@@ -184,15 +188,28 @@ def inner_products(patterns: Tensor, shift: Tensor | None = None) -> tuple[Tenso
     batch, n, n_features = patterns.shape
     products = patterns.new_zeros(batch, n, n)
     by_blas = patterns.device.type == "cpu" and not patterns.requires_grad and n > FEW
-    add = _add_products_blas if by_blas else _add_products
-    for start in range(0, n_features, SLICE):
-        features = slice(start, start + SLICE)
-        part = patterns[..., features]
-        if shift is not None:
-            part = part - (shift if shift.shape[-1] == 1 else shift[..., features])
-        add(products, part)
+    add, total, whole = _add_products, products, patterns
+    if by_blas:  # in numpy's hands alone: torch's threads, which wait awake for its next call, would take BLAS' cores
+        add, total, whole = _add_products_blas, products.numpy(), patterns.numpy()
+        shift = None if shift is None else shift.numpy()
+    with _blas_threads().limit(limits=1, user_api="blas") if by_blas and n <= ALONE else nullcontext():
+        for start in range(0, n_features, SLICE):
+            features = slice(start, start + SLICE)
+            part = whole[..., features]
+            if shift is not None:
+                part = part - (shift if shift.shape[-1] == 1 else shift[..., features])
+            add(total, part)
     rows, columns = pairs_of(n, patterns.device)
     return products.diagonal(dim1=1, dim2=2), products.flatten(1).index_select(1, rows * n + columns)
+
+
+@cache
+def _blas_threads() -> Any:
+    """What knows and limits the threads of BLAS; made once, since it looks at every library of the process."""
+    from scipy.linalg import blas  # noqa: F401  (before the look)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _add_products(products: Tensor, part: Tensor) -> None:
@@ -202,12 +219,12 @@ def _add_products(products: Tensor, part: Tensor) -> None:
         products[:, rows, columns].baddbmm_(part[:, rows], part[:, columns].mT)
 
 
-def _add_products_blas(products: Tensor, part: Tensor) -> None:
+def _add_products_blas(products: np.ndarray, part: np.ndarray) -> None:
     """The same on a CPU by BLAS's product of a matrix with its own transpose, which costs half of two matrices'."""
     from scipy.linalg.blas import dsyrk, ssyrk
 
-    syrk = ssyrk if part.dtype == torch.float32 else dsyrk
-    for total, x in zip(products.numpy(), part.contiguous().numpy(), strict=True):
+    syrk = ssyrk if part.dtype == np.float32 else dsyrk
+    for total, x in zip(products, np.ascontiguousarray(part), strict=True):
         syrk(1.0, x.T, beta=1.0, c=total.T, trans=1, lower=1, overwrite_c=1)  # .T: BLAS counts columns first
 
 

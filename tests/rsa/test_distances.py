@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -263,6 +266,33 @@ def test_streamed_correlation_survives_an_offset_that_drifts(rng):
 def test_bad_input_gets_one_clear_line(features, metric, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         rdm(features, metric, **options)
+
+
+TWO_THREADS = """
+import time
+import torch
+from brainnet.rsa import rdm
+patterns = torch.randn(100, 20000, generator=torch.Generator().manual_seed(0))
+def taken(threads):
+    torch.set_num_threads(threads)
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        values = rdm(patterns).values
+        times.append(time.process_time() - began)
+    return min(times), values
+(two, one) = (taken(2), taken(1))
+print(two[0] / one[0], torch.equal(two[1], one[1]))
+"""
+
+
+def test_two_threads_do_not_wait_for_each_other():
+    """Where torch and BLAS took turns, each with threads that wait awake, a hundred patterns took a hundred times."""
+    done = subprocess.run([sys.executable, "-c", TWO_THREADS], env={**os.environ, "OMP_NUM_THREADS": "2"}, text=True,
+                          capture_output=True, check=True)  # fmt: skip
+    times, same = done.stdout.split()
+    assert float(times) < 10
+    assert same == "True"
 
 
 def test_every_metric_leaves_its_input_alone(rng):
