@@ -17,7 +17,9 @@ def steps(
     subjects: Courses,
     out: Out = Path("rsa"),
     model: Models = None,
-    method: Annotated[str, typer.Option(help="spearman, pearson, rho-a, cosine or cka.")] = "spearman",
+    method: Annotated[
+        str, typer.Option(help="How two RDMs are compared: spearman, pearson, rho-a, cosine or cka.")
+    ] = "spearman",
     span: Span = None,
     step: Annotated[
         float | None, typer.Option(help="Seconds from one step of a model to the next, for the table of lags.")
