@@ -89,7 +89,7 @@ def test_a_family_lists_its_networks_by_names_that_can_be_built(name):
     tiny = {"timm": "test_vit.", "clip": "RN50=openai", "original": "clip", "torchvision": "squeezenet1_1",
             "cornet": "z", "untrained": "fully", "ssl": "swav", "places365": "resnet18",
             "ecoset": "resnet50", "taskonomy": "normal", "clip_text": "RN50=openai",
-            "dreamsim": "clip_vitb32", "video": "expansion", "silero": "vad"}  # fmt: skip
+            "dreamsim": "clip_vitb32", "video": "torchvision", "silero": "vad"}  # fmt: skip
     if name == "transformers":  # whose names are those of the hub
         return
     variant = next(variant for variant in listed if variant.startswith(tiny.get(name, "small")))

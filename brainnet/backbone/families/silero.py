@@ -105,6 +105,13 @@ def variants() -> list[str]:
     return list(VARIANTS)
 
 
+def describe() -> list[dict[str, Any]]:
+    """What the table of networks says of it."""
+    return [{"variant": "vad", "architecture": "silero_vad", "series": "silero", "kind": "recurrent",
+             "task": "voice activity detection", "method": "supervised", "parameters": 309633, "license": "mit",
+             "source": "https://pypi.org/project/silero-vad/"}]  # fmt: skip
+
+
 def _published() -> Path:
     spec = find_spec("silero_vad")
     if spec is None or spec.origin is None:

@@ -6,10 +6,12 @@ The name of the other network follows: ``"video:torchvision:resnet50"``, ``"vide
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from brainnet.backbone.base import backbone_of
+from brainnet.backbone.networks import networks_of
 from brainnet.backbone.sequences.clip import FramesBackbone
 
 reads = "video"  # the kind of its stimuli
@@ -51,6 +53,19 @@ def build(
 
 
 def variants() -> list[str]:
-    """Some of what can follow "video:"; any network of images can."""
-    return ["expansion:small", "torchvision:resnet50", "timm:vit_base_patch14_dinov2", "clip:ViT-B-16=openai",
-            "torchvision:r3d_18", "torchvision:mvit_v2_s", "torchvision:swin3d_t"]  # fmt: skip
+    """Networks of videos that can follow "video:"; any network of images can, too."""
+    return [
+        f"torchvision:{name}=KINETICS400_V1" for name in ("r3d_18", "mc3_18", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
+    ]
+
+
+def describe() -> list[dict[str, Any]]:
+    """What the table of networks says of each: what it says of the network by itself."""
+    known = {network.name: asdict(network) for network in networks_of("torchvision")}
+    return [
+        {
+            "variant": name,
+            **{column: value for column, value in known[name].items() if column not in ("name", "family")},
+        }
+        for name in variants()
+    ]
