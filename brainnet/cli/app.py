@@ -29,6 +29,7 @@ import brainnet.cli.page
 import brainnet.cli.plot
 import brainnet.cli.report
 import brainnet.cli.rsa
+import brainnet.cli.rsa_partition
 import brainnet.cli.rsa_steps
 import brainnet.cli.runs
 import brainnet.cli.searchlight_rdms  # noqa: F401

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -279,7 +278,7 @@ def compare(
         n_permutations=permutations, squared=squared, pooling=pooling, nan=nan, key=key, seed=seed,
         rename=renames(rename), progress=not quiet,
     )  # fmt: skip
-    _print_read(tables)
+    print_read(tables)
     print_table(tables["ceilings"], "noise ceilings" + (", squared" if squared else ""))
     if "scores" in tables:
         columns = ["roi", "model", "layer", "score", "low", "high", "p_corrected", "ceiling", "ceiling_share"]
@@ -321,7 +320,7 @@ def time(
         correction=correction, n_permutations=permutations, nan=nan, key=key, seed=seed, rename=renames(rename),
         progress=not quiet,
     )  # fmt: skip
-    _print_read(tables)
+    print_read(tables)
     print_table(tables["peaks"], "highest scores")
     out_console.print(f"\ntables, figure and run card in {out}", highlight=False)
 
@@ -356,55 +355,10 @@ def fit(
         subjects, out, models=model or (), weights=weights, method=method, n_folds=folds, n_permutations=permutations,
         key=key, seed=seed, rename=renames(rename), progress=not quiet,
     )  # fmt: skip
-    _print_read(tables)
+    print_read(tables)
     columns = ["roi", "model", "score", "unweighted", "p_corrected", "ceiling", "ceiling_share"]
     print_table(tables["scores"][columns], "scores")
     print_table(tables["weights"], "weights")
-    out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
-
-
-@rsa_app.command()
-def partition(
-    subjects: Brains,
-    out: Out = Path("rsa"),
-    model: Models = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            help="Comparison: spearman replaces all dissimilarities by their ranks first, and pearson does not."
-        ),
-    ] = "spearman",
-    over_time: Annotated[
-        bool,
-        typer.Option("--time", help="Brain RDMs are courses over time: partition each time, corrected over time."),
-    ] = False,
-    span: Span = None,
-    folds: Folds = 3,
-    permutations: FitPermutations = 1000,
-    key: Key = None,
-    seed: Seed = 0,
-    rename: Rename = None,
-    figure_format: FigureFormat = "png,svg",
-    quiet: Quiet = False,
-) -> None:
-    """Regress brain RDMs on all models together: the total, unique and shared R2 of each model.
-
-    brainnet rsa partition brain/ --model a.npz --model b.npz
-
-    brainnet rsa partition meg.npz --time --span -0.1 0.9 --model a.npz --model b.npz
-    """
-    with loading():
-        from brainnet.run.rsa.fits import partition_over_time, partition_rdms
-
-    if span is not None and not over_time:
-        raise typer.BadParameter("it is of courses over time: give --time too.", param_hint="--span")
-    tables = (partial(partition_over_time, span=span) if over_time else partition_rdms)(
-        subjects, out, models=model or (), method=method, n_folds=folds, n_permutations=permutations, key=key,
-        seed=seed, rename=renames(rename), progress=not quiet,
-    )  # fmt: skip
-    _print_read(tables)
-    best = tables["parts"].groupby(["roi", "part", "sets"], sort=False)["r2"].idxmax()  # without times there is one
-    print_table(tables["parts"].loc[best], "highest parts over time" if over_time else "parts")
     out_console.print(f"\ntables, figures and run card in {out}", highlight=False)
 
 
@@ -506,7 +460,7 @@ def _leave_page(out: Path, wanted: bool) -> None:
         out_console.print(f"page in {path}", highlight=False)
 
 
-def _print_read(tables) -> None:
+def print_read(tables) -> None:
     """What was read as brain and what as model: both are files of RDMs, and either could stand for the other."""
     for one in tables.read:
         out_console.print(str(one), highlight=False)

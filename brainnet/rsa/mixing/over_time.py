@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from brainnet._work import progress as progress_bar
-from brainnet.rsa.mixing.regression import rdm_regression
+from brainnet.rsa.mixing.regression import RDMRegression, rdm_regression
 from brainnet.rsa.rdms import RDMs
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def regression_over_time(
 ) -> pd.DataFrame:
     """The parts of R2 at each time, with p-values that hold for all times of a part together.
 
-    Splits and permutations are alike at all times. The largest part over times under each permutation corrects for the
-    number of times (family-wise, over the times of one part; parts are not corrected for each other).
+    Splits and permutations are alike at all times. The largest part over times under each permutation, z-scored at each
+    time, corrects for the number of times (family-wise, over the times of one part; parts are not corrected for each
+    other).
 
     Args:
         sets: name -> RDMs that enter and leave together, see :func:`rdm_regression`.
@@ -62,13 +64,14 @@ def regression_over_time(
         rdm_regression(sets, rdms, generator=torch.Generator().manual_seed(seed), progress=False, **settings)
         for rdms in progress_bar(course, f"RDM regression at {len(course)} times", len(course), progress)
     ]
-    largest = {part: torch.stack([one.null[part] for one in found]).clamp(min=0).amax(0) for part in found[0].null}
+    corrected = {part: _family_wise([one.null[part] for one in found], [_value(one, part) for one in found])
+                 for part in found[0].null}  # fmt: skip
     tables = []
-    for time, one in zip(times, found, strict=True):
+    for place, (time, one) in enumerate(zip(times, found, strict=True)):
         table = one.table()
         table.insert(0, "time", time)
-        rows = zip(table["part"], table["sets"], table["r2"], strict=True)
-        table["p_corrected"] = [_family_wise(r2, largest.get(_name(part, names))) for part, names, r2 in rows]
+        names = [_name(part, sets) for part, sets in zip(table["part"], table["sets"], strict=True)]
+        table["p_corrected"] = [corrected[name][place] if name in corrected else float("nan") for name in names]
         tables.append(table)
     columns = ["time", "part", "sets", "r2", "sem", "p", "p_corrected", "n_subjects"]
     return pd.concat(tables, ignore_index=True)[columns]
@@ -79,8 +82,21 @@ def _name(part: str, names: str) -> str:
     return {"total": "total", "alone": names, "unique": f"unique {names}"}.get(part, "")
 
 
-def _family_wise(r2: float, largest: torch.Tensor | None) -> float:
-    if largest is None:
-        return float("nan")
-    tie = 1e-12
-    return ((largest >= max(r2, 0.0) - tie).sum().item() + 1) / (len(largest) + 1)
+def _value(found: RDMRegression, part: str) -> Tensor:
+    """The mean over subjects of a part as it is called in the p-values."""
+    kind, _, name = part.partition(" ")
+    if part == "total":
+        return found.total.mean()
+    return found.unique(name).mean() if kind == "unique" and part not in found.sets else found.alone(part).mean()
+
+
+def _family_wise(null: Sequence[Tensor], values: Sequence[Tensor]) -> list[float]:
+    """P-values (n_times,) of a part's values against the largest of its z-scores over times.
+
+    Each time is z-scored by its own chance values and its value: chance spreads more at some times than at others, and
+    the largest part would be of these.
+    """
+    known = torch.cat([torch.stack(list(values))[None], torch.stack(list(null), dim=1)]).double().clamp(min=0)
+    sd = known.std(0, correction=0)
+    z = (known - known.mean(0)) / torch.where(sd > 0, sd, torch.inf)
+    return (((z[1:].amax(1)[:, None] >= z[0] - 1e-9).sum(0) + 1) / len(z)).tolist()

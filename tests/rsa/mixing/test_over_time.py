@@ -32,10 +32,13 @@ def test_the_correction_is_the_largest_part_over_times(rng):
         rdm_regression(sets, rdms, n_permutations=50, generator=torch.Generator().manual_seed(0)) for rdms in course
     ]
     for name, part, names in (("total", "total", "a + b"), ("unique a", "unique", "a"), ("b", "alone", "b")):
-        largest = torch.stack([one.null[name] for one in found]).clamp(min=0).amax(0)
+        null = torch.stack([one.null[name] for one in found]).clamp(min=0)  # (n_times, n_permutations)
         rows = table[(table.part == part) & (table.sets == names)]
-        for r2, p in zip(rows.r2, rows.p_corrected, strict=True):
-            assert p == pytest.approx((1 + (largest >= max(r2, 0) - 1e-12).sum().item()) / 51)
+        every = torch.cat([torch.tensor(rows.r2.to_numpy())[:, None].clamp(min=0), null], dim=1)
+        z = (every - every.mean(1, keepdim=True)) / every.std(1, correction=0, keepdim=True)
+        z = z.nan_to_num(0.0)  # a time at which nothing is above 0, by chance or not
+        for time, p in enumerate(rows.p_corrected):
+            assert p == pytest.approx((1 + (z[:, 1:].amax(0) >= z[time, 0] - 1e-9).sum().item()) / 51)
     assert (table.p_corrected.dropna() >= table.p.dropna() - 1e-12).all()
     assert table[table.part == "shared"].p_corrected.isna().all()
 
@@ -52,11 +55,11 @@ def test_a_planted_time_is_found_for_the_set_that_is_there(rng):
 @pytest.mark.slow
 def test_noise_has_a_time_in_five_percent_of_studies():
     hits = []
-    for study in range(200):
+    for study in range(60):
         sets, course = courses(torch.Generator().manual_seed(study), n_times=6)
         table = regression_over_time(sets, course, n_permutations=99, seed=study, progress=False)
         hits.append((table[table.part == "total"].p_corrected <= 0.05).any())
-    assert np.mean(hits) <= 0.09  # 200 studies: standard error .015
+    assert np.mean(hits) <= 0.12  # 60 studies: standard error .03
 
 
 def test_times_that_do_not_fit_are_refused(rng):
