@@ -20,6 +20,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
+from zlib import crc32
 
 from brainnet._checks import nearest
 
@@ -264,7 +265,8 @@ def _from_file(path: Path, attribute: str, kind: str) -> Any:
     """``attribute`` of a user's own Python file, run as a module of its own."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: a {kind} of your own is named FILE.py:NAME.")
-    name = f"brainnet_user_{path.stem}_{abs(hash(str(path.resolve()))):x}"
+    # crc32 and not hash(), which differs from process to process: the name is in the fingerprint of a network's tokens
+    name = f"brainnet_user_{path.stem}_{crc32(str(path.resolve()).encode()):08x}"
     if name not in sys.modules:
         spec = spec_from_file_location(name, path)
         module = module_from_spec(spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -87,3 +89,14 @@ def test_a_file_of_a_lazy_package_is_imported_when_a_name_of_it_is_used(tmp_path
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] == "lazy_toy"]:
             del sys.modules[name]
+
+
+def test_the_module_of_a_users_file_has_the_same_name_in_every_process(tmp_path):
+    """Tokens carry the name of their network: under another name those of the last run were refused."""
+    (tmp_path / "mine.py").write_text("class Net:\n    pass\n")
+    code = f"from brainnet.backbone import BACKBONES; print(BACKBONES[{str(tmp_path / 'mine.py:Net')!r}].__module__)"
+    names = {
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True,
+                       text=True, check=True).stdout for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(names) == 1
