@@ -19,29 +19,33 @@ ONLY_OF = {  # option -> the targets that read it
 }  # fmt: skip
 
 
+Forms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="Format of the files: gifti, nifti, cifti, csv or pycortex. Repeat the option "
+        "for several formats. The default is gifti for surfaces and nifti for "
+        "volumes.",
+    ),
+]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="Name of a map. Repeat the option for several maps. The default is all maps."),
+]
+
+
 @app.command()
 def export(
     result: Annotated[Path, typer.Argument(help="Folder of a finished fit, searchlight or encoding.")],
     to: Annotated[
         str,
         typer.Option(
-            help="What is written : maps, the model with its card, or a plugin for brainscore. The default is maps."
+            help="What is written: maps, the model with its card, or a plugin for brainscore. The default is maps."
         ),
     ] = "maps",
-    form: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="Format of the files: gifti, nifti, cifti, csv or pycortex. Repeat the option "
-            "for several formats. The default is gifti for surfaces and nifti for "
-            "volumes.",
-        ),
-    ] = None,
-    one_map: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="Name of a map. Repeat the option for several maps. The default is all maps."),
-    ] = None,
+    form: Forms = None,
+    one_map: Maps = None,
     license: Annotated[
         str | None, typer.Option(help="License of the encoder, such as cc-by-4.0. The default is that none is stated.")
     ] = None,
