@@ -121,7 +121,8 @@ def _selector_arrays(
         arrays["width"] = width
     delay = delays_of(model.encoder)
     if delay is not None:
-        arrays |= {"delay": delay, "delays": torch.tensor(model.encoder.delays)}
+        arrays |= {"delay": delay, "delays": torch.tensor(model.encoder.delays),
+                   "tr": torch.tensor(getattr(dataset, "tr", 1.0))}  # fmt: skip
     if model.field is not None:
         arrays["window_share"] = model.field.window_share.cpu()
     if share is not None:
@@ -254,9 +255,10 @@ def redraw(
 ) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
-    Of a read-out with a field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of
-    sensors over time, ``time.png`` shows the course of r, ``time_layers.png`` that of the weights of layers, and
-    ``sensors.png`` r of every sensor.
+    Of a read-out with delays, ``latency.png`` shows the mean delay of each voxel. Of a read-out with a field,
+    ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of sensors over time,
+    ``time.png`` shows the course of r, ``time_layers.png`` that of the weights of layers, and ``sensors.png`` r of
+    every sensor.
 
     A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
     would be blank, and could not show that selectors are flat. Of a read-out without selectors the scores are drawn.
@@ -297,11 +299,17 @@ def redraw(
         given = read_selectors(run / "selectors.npz") | _left_out(cfg)
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
+        delay, delays, tr = (given.pop(name, None) for name in ("delay", "delays", "tr"))
         if "layer" not in given.get("leave_out", ()):
             weights = dict(zip(given["layer_names"], given["chosen"].layer.T, strict=True))
         figures["maps"] = plot.selectors(
             **given, title=title, scores=r, noise_ceiling=ceiling, fade=not control, scene=scene
         )
+        if delay is not None:
+            figures["latency"] = plot.latency(
+                delay, delays.tolist(), given["space"], tr=float(tr), title=title,
+                alpha=None if control else (r / FADE).nan_to_num(nan=0.0).clamp(0.12, 1),
+            )  # fmt: skip
         if share is not None:
             figures["window_share"] = plot.window_share(
                 share, given["space"], position=given["chosen"].space, width=given.get("width"), title=title,
@@ -338,7 +346,8 @@ def read_selectors(path: Path) -> dict[str, Any]:
     with reading(path, "file of selectors"):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        further = {"width": "width", "clusters": "cluster", "window_share": "window_share"}
+        further = {"width": "width", "clusters": "cluster", "window_share": "window_share",
+                   "delay": "delay", "delays": "delays", "tr": "tr"}  # fmt: skip
         return {
             "chosen": Selectors(*(torch.from_numpy(arrays[name]) for name in Selectors._fields)),
             "space": BrainSpace.from_arrays({k[3:]: v for k, v in arrays.items() if k.startswith("at:")}),

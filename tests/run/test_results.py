@@ -10,9 +10,12 @@ import torch
 
 from brainnet.cli.fit import _report
 from brainnet.config import load_config
+from brainnet.datamodule import BrainDataModule
+from brainnet.dataset import TimeSeries, volume_tokens
 from brainnet.plmodel import PLModel
+from brainnet.run.card import Clock, data_card
 from brainnet.run.prediction import load_model
-from brainnet.run.results import redraw, scores_file
+from brainnet.run.results import redraw, scores_file, write_run
 from brainnet.run.training import fit
 from brainnet.scores import pearson_r, r2
 from brainnet.space import sensor_space
@@ -243,3 +246,21 @@ def test_sensors_over_time_have_their_names_in_the_table_and_their_own_figures(t
     with toys_registered():
         fit(toy_config("TRAINER.MAX_EPOCHS", "1"), tmp_path / "run", overwrite=True, progress=False)
         assert not list((tmp_path / "run").glob("time*"))  # of another run
+
+
+def test_a_read_out_with_delays_leaves_its_latency(tmp_path):
+    rng = np.random.default_rng(0)
+    data = TimeSeries({"a": rng.normal(size=(60, 5)), "t": rng.normal(size=(60, 5))}, tr=2.0, test=["t"])
+    store = volume_tokens(data, {"4": rng.normal(size=(120, 6))}, [0, 2])
+    words = ["MODEL.READOUT", "delayed", "MODEL.OPTIONS", "{'delays': [0, 2]}", "MODEL.GRID", "(1,1)",
+             "MODEL.TOPOLOGY", "free", "TOKENS.STANDARDIZE", "False"]  # fmt: skip
+    model = PLModel(load_config(None, words), None, data=BrainDataModule(data, store), progress=False)
+    with torch.no_grad():
+        model.encoder.delay_selector[0, 1] = 30.0
+    write_run(tmp_path, model, data_card("series", data), None, Clock(), {})
+    with np.load(tmp_path / "selectors.npz") as arrays:
+        np.testing.assert_allclose(arrays["delay"][:2], [[0, 1], [0.5, 0.5]], atol=1e-6)
+        assert arrays["delays"].tolist() == [0, 2]
+        assert arrays["tr"] == 2.0
+    assert (tmp_path / "latency.png").is_file()
+    assert "latency (s)" in (tmp_path / "latency.svg").read_text()
