@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from brainnet._files import weights_digest
 from brainnet.backbone.catalogue import BACKBONES
+from brainnet.backbone.words import why_absent
 from brainnet.tokens import Backbone, Preprocessing, Tokens
 
 
@@ -30,7 +31,8 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
             own choice), ``weights`` (a file, ``"random"`` with ``seed``, or a published name) and ``preprocessing``.
 
     Raises:
-        ValueError: unknown family, variant or layer; the message names the nearest known one.
+        ValueError: unknown family, variant or layer; the message names the nearest known one, or says why networks
+            that other tools have are not here.
 
     >>> backbone = build_backbone("expansion:small", layers=["1", "3"])
     >>> local_tokens, global_tokens = backbone.get_tokens(torch.zeros(2, 3, 128, 128))
@@ -38,6 +40,9 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
     (torch.Size([2, 128, 16, 16]), torch.Size([2, 128]))
     """
     name, weights = split_weights(name)
+    family = name.partition(":")[0] if isinstance(name, str) else ""
+    if family and not family.endswith(".py") and family not in BACKBONES and (why := why_absent("like", [family])):
+        raise ValueError(f"there is no backbone {name!r}: {why}")
     return BACKBONES.build(name, **({"weights": weights} if weights else {}) | kwargs)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from brainnet._checks import nearest
 from brainnet.backbone.networks import COLUMNS, Network, all_networks, networks_of
-from brainnet.backbone.words import ABSENT, GROUPS, SPELLINGS, plain
+from brainnet.backbone.words import GROUPS, SPELLINGS, absent, plain, why_absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,14 +100,14 @@ def search(query: Query) -> tuple[list[Network], str]:
         wanted = [meanings(argument, word) for word in listed(getattr(query, argument))]
         if wanted:
             found = [one for one in found if any(_has(values_of(one), each) for each in wanted)]
-            why = why or ("" if found else _why_absent(argument, listed(getattr(query, argument))))
+            why = why or ("" if found else why_absent(argument, listed(getattr(query, argument))))
     low, high = (None if bound is None else count(bound) for bound in (query.min_params, query.max_params))
     if low is not None or high is not None:
         low, high = low or 0, float("inf") if high is None else high
         found = [network for network in found if network.parameters is not None and low <= network.parameters <= high]
     if query.like:
         found = [network for network in found if is_like(network, query.like)]
-        why = why or ("" if found else _why_absent("like", [query.like]))
+        why = why or ("" if found else why_absent("like", [query.like]))
     if not found:
         asked = ", ".join(
             f"{name} {' or '.join(map(repr, value)) if isinstance(value, list | tuple) else repr(value)}"
@@ -177,7 +177,7 @@ def _has(values: Iterable[str], wanted: list[frozenset[str]]) -> bool:
 def _check(argument: str, word: str, values_of: Callable[[Network], Iterable[str]], networks: list[Network]) -> None:
     """Refuses a word that neither the table nor another tool has."""
     values = {value for network in networks for value in values_of(network) if value}
-    known = {plain(value) for value in (*values, *SPELLINGS[argument], *GROUPS[argument], *_absent(argument))}
+    known = {plain(value) for value in (*values, *SPELLINGS[argument], *GROUPS[argument], *absent(argument))}
     for part in map(str.strip, word.split("+")):
         if plain(part) not in known:
             close = nearest(part, [*values, *GROUPS[argument]])
@@ -186,19 +186,3 @@ def _check(argument: str, word: str, values_of: Callable[[Network], Iterable[str
                 values = {value for network in networks for value in (network.kind, network.series) if value}
             shown = ", ".join(sorted({*values, *GROUPS[argument]}))
             raise ValueError(f"Unknown {TITLES[argument]} {part!r}.{hint} Known: {shown}.")
-
-
-def _absent(argument: str) -> dict[str, str]:
-    """What may be asked for and is not here, and why."""
-    return {
-        word: one.why for one in ABSENT for word in (one.names if argument == "like" else one.words.get(argument, ()))
-    }
-
-
-def _why_absent(argument: str, words: Iterable[str]) -> str:
-    """Why networks that other tools name are not here."""
-    for word in map(plain, words):
-        for name, why in _absent(argument).items():
-            if plain(name) in word or (argument == "like" and len(word) > 3 and word in plain(name)):
-                return why
-    return ""

@@ -6,7 +6,7 @@ Words are compared without regard to case and punctuation: "ImageNet 22K" is "im
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 # another spelling: the word of the table; spellings are written as `plain` gives them
@@ -211,3 +211,23 @@ def plain(word: str) -> str:
     'imagenet22k'
     """
     return re.sub(r"[^a-z0-9.]", "", word.lower())
+
+
+def absent(argument: str) -> dict[str, str]:
+    """What may be asked for by an argument of ``find_backbones`` and is not here, and why."""
+    return {
+        word: one.why for one in ABSENT for word in (one.names if argument == "like" else one.words.get(argument, ()))
+    }
+
+
+def why_absent(argument: str, words: Iterable[str]) -> str:
+    """Why networks that other tools name are not here; "" where nothing is known of them.
+
+    >>> why_absent("like", ["ibot"]).partition(" ")[0], why_absent("like", ["resnet50"])
+    ('iBOT', '')
+    """
+    for word in map(plain, words):
+        for name, why in absent(argument).items():
+            if plain(name) in word or (argument == "like" and len(word) > 3 and word in plain(name)):
+                return why
+    return ""

@@ -51,7 +51,8 @@ def write_table(path: Path, table: Table, file_format: str) -> None:
 # ---------------------------------------------------------------------- plain bytes, archives of them
 
 
-def _header_of_npy(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
+def header_of_npy(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
+    """What stands before the numbers in a ``.npy`` file."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": shape})
     return header.getvalue()
@@ -59,7 +60,7 @@ def _header_of_npy(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
 
 def _npy(path: Path, table: Table) -> None:
     with path.open("wb") as file:  # not a memory map: a full disk would end the process without a word
-        file.write(_header_of_npy(table.shape))
+        file.write(header_of_npy(table.shape))
         for block in table.blocks():
             file.write(block.data)
 
@@ -68,8 +69,8 @@ def _npz(path: Path, table: Table) -> None:
     names = np.array(list(table.ids))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         pieces = (block.data for block in table.blocks())
-        _put(archive, "features.npy", [_header_of_npy(table.shape)], pieces)
-        _put(archive, "images.npy", [_header_of_npy(names.shape, names.dtype.str), names.tobytes()])
+        _put(archive, "features.npy", [header_of_npy(table.shape)], pieces)
+        _put(archive, "images.npy", [header_of_npy(names.shape, names.dtype.str), names.tobytes()])
 
 
 def _put(archive: zipfile.ZipFile, name: str, *pieces: Iterable[Any], aligned: bool = False) -> None:
@@ -90,7 +91,7 @@ def write_entries(path: Path, entries: Iterable[tuple[str, np.ndarray]]) -> None
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in entries:
             array = np.ascontiguousarray(array, "<f4")
-            _put(archive, f"{name}.npy", [_header_of_npy(array.shape), array.data])
+            _put(archive, f"{name}.npy", [header_of_npy(array.shape), array.data])
 
 
 def _safetensors(path: Path, table: Table) -> None:

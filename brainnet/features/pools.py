@@ -29,8 +29,13 @@ def pool_of(word: str, grid: tuple[int, int] | None) -> tuple[str, tuple[int, in
 
     >>> pool_of("native", None), pool_of("grid", None), pool_of("class", (4, 4))
     (('flatten', None), ('flatten', (8, 8)), ('global', (4, 4)))
+
+    Raises:
+        ValueError: an unknown word, or a grid that is no pair of numbers from 1.
     """
     check_word("pool", word, (*POOLS, *OTHER_WORDS, ATTENTION, REGISTERS))
+    if grid is not None and (isinstance(grid, str) or len(grid) != 2 or min(grid) < 1):
+        raise ValueError(f"grid is a pair (height, width) of numbers from 1, got {grid!r}.")
     return OTHER_WORDS.get(word, word), GRID if word == "grid" and grid is None else grid
 
 

@@ -229,14 +229,9 @@ def widths_of(layout: Layout, pool: str) -> dict[str, int]:
 
 
 def of_extraction(
-    probe: Probe,
-    n_images: int,
-    n_done: int,
-    widths: Mapping[str, int],
-    file_format: str,
-    batch_size: int,
-    keep_tokens: bool = False,
-) -> Forecast:
+    probe: Probe, n_images: int, n_done: int, widths: Mapping[str, int], file_format: str, batch_size: int,
+    keep_tokens: bool = False, in_place: bool = False,
+) -> Forecast:  # fmt: skip
     """Of ``brainnet extract``: rows in a folder, then a file of features for each layer beside them.
 
     Args:
@@ -246,10 +241,11 @@ def of_extraction(
         file_format: of the files.
         batch_size: images per forward pass.
         keep_tokens: a token store as well.
+        in_place: the rows are the files.
     """
     left = (n_images - n_done) / n_images
     rows, tokens = 4.0 * n_images * sum(widths.values()), 4.0 * probe.layout.row * n_images * keep_tokens
-    each, writing = 1.0, rows / WRITING
+    each, writing = (0.0, 0.0) if in_place else (1.0, rows / WRITING)
     if file_format in ("csv", "txt"):
         each, writing = len(_as_text(10, 500)) / 5000 / 4, _text_seconds(n_images, sum(widths.values()))
     scratch = 4.0 * n_images * max(widths.values()) if file_format == "mat" else 0

@@ -157,6 +157,8 @@ def resize_map(tokens: Tensor, grid: tuple[int, int], mode: str = "mean") -> Ten
     """
     grid = (int(grid[0]), int(grid[1]))
     check_word("resize mode", mode, RESIZE_MODES)
+    if min(grid) < 1:
+        raise ValueError(f"a grid has a height and a width from 1, got {grid}.")
     if tokens.shape[-2:] == grid:
         return tokens
     if mode != "bilinear":

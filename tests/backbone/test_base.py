@@ -60,3 +60,14 @@ def test_another_packages_family_is_built_by_name():
 def test_unknown_family_names_the_nearest():
     with pytest.raises(ValueError, match=r"Unknown backbone 'clipp'. Did you mean 'clip'"):
         build_backbone("clipp:ViT-B-16")
+
+
+@pytest.mark.parametrize("name", ["harmonization:vit_b16", "vonenet:resnet50", "byol"])
+def test_a_network_of_another_tool_is_refused_with_the_reason(name):
+    with pytest.raises(ValueError, match=f"no backbone '{name}': .{{40}}"):
+        build_backbone(name)
+
+
+def test_a_name_that_is_no_networks_at_all_is_unknown():
+    with pytest.raises(ValueError, match="Unknown backbone 'expansionn'. Did you mean 'expansion'"):
+        build_backbone("expansionn:small")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -25,9 +27,10 @@ def opened(folder, **identity) -> RowsFolder:
     return rows
 
 
-def make(rows: RowsFolder, chunks) -> list[range]:
+def make(rows: RowsFolder, chunks, in_place: bool = False) -> list[range]:
     batches = rows.batches(chunks)
-    rows.put(chunks, ({layer: values[b.start : b.stop] for layer, values in TRUTH.items()} for b in batches))
+    made = ({layer: values[b.start : b.stop] for layer, values in TRUTH.items()} for b in batches)
+    rows.put(chunks, made, in_place)
     return batches
 
 
@@ -35,9 +38,10 @@ def whole(rows: RowsFolder) -> bool:
     return all(np.array_equal(np.concatenate(list(rows.parts(layer))), TRUTH[layer]) for layer in TRUTH)
 
 
-def test_rows_come_back_as_they_went_in(tmp_path):
+@pytest.mark.parametrize("in_place", [False, True])
+def test_rows_come_back_as_they_went_in(tmp_path, in_place):
     rows = opened(tmp_path / "rows")
-    make(rows, rows.missing())
+    make(rows, rows.missing(), in_place)
     assert rows.widths == {"wide": 5, "one": 1}
     assert rows.images_done() == N
     assert whole(rows)
@@ -89,6 +93,72 @@ def test_a_damaged_chunk_is_made_again_alone(tmp_path, damage):
             list(opened(tmp_path / "rows").parts("one"))
     make(again, [1])
     assert whole(again)
+
+
+def test_rows_written_in_place_are_the_array_file_itself(tmp_path):
+    rows = opened(tmp_path / "rows")
+    make(rows, rows.missing(), in_place=True)
+    for layer, values in TRUTH.items():
+        path = rows.array(layer).path
+        assert np.array_equal(np.load(path), values)
+        assert rows.array(layer).digest() == hashlib.sha256(path.read_bytes()).hexdigest()
+        np.save(tmp_path / "saved.npy", values)
+        assert path.read_bytes() == (tmp_path / "saved.npy").read_bytes()
+
+
+def test_rows_of_which_another_process_wrote_some_are_no_array_file(tmp_path):
+    rows = opened(tmp_path / "rows")
+    make(rows, [0, 2])
+    make(rows, rows.missing(), in_place=True)
+    assert rows.array("wide") is None
+    assert whole(opened(tmp_path / "rows"))
+
+
+def test_work_that_was_stopped_goes_on_in_place_without_a_digest(tmp_path):
+    make(opened(tmp_path / "rows"), [0, 1], in_place=True)
+    rows = opened(tmp_path / "rows")
+    make(rows, rows.missing(), in_place=True)
+    assert np.array_equal(np.load(rows.array("wide").path), TRUTH["wide"])
+    assert rows.array("wide").digest() is None
+
+
+def test_more_layers_than_files_may_be_open_are_not_written_in_place(tmp_path, monkeypatch):
+    monkeypatch.setattr("brainnet.features.rows.MOST_ARRAYS", 1)
+    rows = opened(tmp_path / "rows")
+    make(rows, rows.missing(), in_place=True)
+    assert rows.array("wide") is None
+    assert whole(rows)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "number", "header", "longer"])
+def test_damage_to_rows_in_place_is_never_taken_for_the_result(tmp_path, damage):
+    rows = opened(tmp_path / "rows")
+    make(rows, rows.missing(), in_place=True)
+    path = rows.array("wide").path
+    raw = bytearray(path.read_bytes())
+    changed = {"cut": raw[:-3], "longer": raw + b"more"}.get(damage, raw)
+    if damage in ("number", "header"):
+        changed[{"number": -4 * 5 * (N - 6), "header": 60}[damage]] ^= 1  # a number of the sixth picture
+    path.unlink() if damage == "gone" else path.write_bytes(changed)
+    again = opened(tmp_path / "rows")
+    expected = {"gone": [0, 1, 2, 3, 4, 5], "cut": [5], "number": [1], "header": [], "longer": []}[damage]
+    assert again.missing() == expected
+    if not expected:
+        assert again.array("wide") is None  # and its rows are taken one by one
+    make(again, expected, in_place=True)
+    assert whole(again)
+    if expected:
+        assert np.array_equal(np.load(again.array("wide").path), TRUTH["wide"])
+
+
+def test_rows_are_not_written_through_a_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere.npy"
+    elsewhere.write_bytes(b"mine")
+    rows = opened(tmp_path / "rows")
+    (tmp_path / "rows" / "wide.npy").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="wide"):
+        make(rows, rows.missing(), in_place=True)
+    assert elsewhere.read_bytes() == b"mine"
 
 
 def test_rows_of_something_else_are_refused(tmp_path):

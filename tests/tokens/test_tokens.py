@@ -45,6 +45,12 @@ def test_bilinear_resize_reads_few_tokens_and_mean_reads_all():
     assert share["bilinear"] == pytest.approx(0.0625)
 
 
+@pytest.mark.parametrize("mode", ["mean", "shrink", "bilinear"])
+def test_a_grid_of_nothing_is_refused(mode):
+    with pytest.raises(ValueError, match="from 1"):
+        resize_map(torch.ones(1, 2, 4, 4), (0, 4), mode)
+
+
 def test_a_grid_that_must_grow_is_interpolated():
     assert resize_map(torch.ones(1, 1, 6, 12), (8, 8)).shape == (1, 1, 8, 8)
 

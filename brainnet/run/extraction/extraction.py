@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from brainnet._checks import check_word
-from brainnet._files import read_json, slug, write_json, write_text
+from brainnet._files import read_json, remember_digest, slug, write_json, write_text
 from brainnet._work import Interrupted, at_work, device_of, terminable
 from brainnet._work import progress as progress_bar
 from brainnet.features.features import Features
@@ -130,7 +130,7 @@ def extract(
     """
     check_word("format", format, FORMATS)
     pool, grid = pool_of(pool, grid)
-    for name, number in (("devices", devices), ("num_nodes", num_nodes)):
+    for name, number in (("devices", devices), ("num_nodes", num_nodes), ("batch_size", batch_size)):
         if number < 1:
             raise ValueError(f"{name} is a number of at least 1, got {number}.")
     work = Work(
@@ -140,6 +140,8 @@ def extract(
         batch_size, device_of(device), keep_tokens, overwrite, progress,
     )  # fmt: skip
     Chains(work.reduce, work.seed, 0)  # a wrong word is told before any work
+    if not len(work.images.image_ids):
+        raise ValueError("there are no pictures: the list or the array is empty.")
     if out is None:
         if devices * num_nodes > 1:
             raise ValueError("several processes write files: give out, a folder.")
@@ -176,7 +178,7 @@ def _run(work: Work, out: Path, file_format: str, force: bool, devices: int, num
         forecast = _forecast(rower, out, file_format, force, devices * num_nodes)
         finish = partial(finish, clock=clock, forecast=None if forecast is None else forecast.of_card())
         if devices * num_nodes == 1:
-            return finish(rower, rower.into_folder(out))
+            return finish(rower, rower.into_folder(out, in_place=_stays(rower, file_format)))
     return launched(work, out, devices, num_nodes, finish)
 
 
@@ -245,7 +247,8 @@ def _forecast(rower: Rower, out: Path, file_format: str, force: bool, n_processe
     raw = {name: width for name, width in raw.items() if rower.layers is None or name in rower.layers} or raw
     steps = Chain(parse_steps(rower.chains.words))
     widths = {name: steps.width_of(width, n) for name, width in raw.items()}
-    forecast = of_extraction(probe, n, n_done, widths, file_format, work.batch_size, keep_tokens=work.keep_tokens)
+    forecast = of_extraction(probe, n, n_done, widths, file_format, work.batch_size, keep_tokens=work.keep_tokens,
+                             in_place=n_processes == 1 and _stays(rower, file_format))  # fmt: skip
     return announced(replace(forecast, seconds=forecast.seconds / n_processes), out, force)
 
 
@@ -301,9 +304,14 @@ def _write_files(out: Path, rower: Rower, rows: RowsFolder, file_format: str) ->
     if file_format == "net2brain-separate":
         write_separate(unfinished / file_of("", file_format), {layer: table_of(layer) for layer in layers})
     names = list(dict.fromkeys(file_of(layer, file_format) for layer in layers))
+    digests: dict[str, str | None] = {}
     for layer in progress_bar(layers, f"Writing {file_format}", len(layers), work.progress):
-        if file_format != "net2brain-separate":
-            write_layer(unfinished / file_of(layer, file_format), table_of(layer), file_format)
+        name = file_of(layer, file_format)
+        ready = rows.array(layer) if _stays(rower, file_format) else None
+        if ready is not None and _is_linked(ready.path, unfinished / name):
+            digests[name] = ready.digest()
+        elif file_format != "net2brain-separate":
+            write_layer(unfinished / name, table_of(layer), file_format)
         if rower.chains.steps:
             names.append(f"{slug(layer)}{SUFFIX}")
             rower.chains[layer].save(unfinished / names[-1], layer)
@@ -320,7 +328,24 @@ def _write_files(out: Path, rower: Rower, rows: RowsFolder, file_format: str) ->
         _take_away(out / name)
         (out / name).parent.mkdir(exist_ok=True)
         os.replace(unfinished / name, out / name)
+        if digests.get(name) is not None:
+            remember_digest(out / name, digests[name])
     return [*names, *listed, *(path.name for path in targets)]
+
+
+def _stays(rower: Rower, file_format: str) -> bool:
+    """Whether a row stays as it was made, at a place in the file that is known before."""
+    return file_format in ("npy", "thingsvision") and not rower.chains.learn
+
+
+def _is_linked(path: Path, other: Path) -> bool:
+    """Gives a file a second name, and says whether that went: not every file system has two names for a file."""
+    other.parent.mkdir(exist_ok=True)
+    try:
+        os.link(path, other)
+    except OSError:
+        return False
+    return True
 
 
 def _remove_listed(out: Path, listing: Path) -> None:

@@ -156,6 +156,11 @@ class Chains:
         """Whether there are any."""
         return bool(self.words or self.folder)
 
+    @property
+    def learn(self) -> bool:
+        """Whether a step learns from the rows, which therefore change once more when all are there."""
+        return any(step.learns for step in parse_steps(self.words))
+
     def identity(self) -> list[str]:
         """What the result of the steps depends on, files by their bytes."""
         if self.folder is not None:
@@ -240,14 +245,18 @@ class Rower:
             found[layer] = np.concatenate(list(late))
         return found
 
-    def into_folder(self, out: Path, part: int = 0, n_parts: int = 1) -> RowsFolder:
-        """The rows in files below ``out``, of every ``n_parts``-th chunk; what is there already is not made again."""
+    def into_folder(self, out: Path, part: int = 0, n_parts: int = 1, in_place: bool = False) -> RowsFolder:
+        """The rows in files below ``out``, of every ``n_parts``-th chunk; what is there already is not made again.
+
+        Where they are to stay as they are and no other process writes, ``in_place`` see :meth:`RowsFolder.put`.
+        """
         rows = RowsFolder(out / ROWS, self.identity, len(self.source.ids), self.work.batch_size)
         rows.begin()
         missing = rows.missing(part, n_parts)
         store = self._store(out) if missing and self.work.keep_tokens else None
         try:
-            rows.put(missing, self._noted(rows, self.batches(rows.batches(missing), store)) if missing else ())
+            made = self._noted(rows, self.batches(rows.batches(missing), store)) if missing else ()
+            rows.put(missing, made, in_place)
         except ValueError:
             if n_parts == 1 and not rows.images_done():  # as of a layer that is not there: nothing is kept of it
                 rows.remove()
@@ -310,14 +319,15 @@ def check_training(train: Sequence[str], ids: Sequence[str]) -> None:
         ValueError: how many, and the first.
     """
     known = set(ids)
+    if not train:
+        raise ValueError("train names no picture: leave it out to learn from all.")
     missing = [name for name in train if name not in known]
-    if train and not missing:
+    if not missing:
         return
-    close = nearest(missing[0], ids) if missing else None
+    close = nearest(missing[0], ids)
     raise ValueError(
-        f"{len(missing)} of the {len(train)} training pictures are not among the {len(ids)} pictures"
-        + (f", the first is {missing[0]!r}" if missing else "")
-        + (f". Did you mean {close!r}?" if close else ".")
+        f"{len(missing)} of the {len(train)} training pictures are not among the {len(ids)} pictures, the first is "
+        f"{missing[0]!r}" + (f". Did you mean {close!r}?" if close else ".")
     )
 
 

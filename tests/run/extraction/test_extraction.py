@@ -102,11 +102,11 @@ def test_rdms_of_the_files_are_those_of_the_pictures(pictures, tmp_path):
 def test_an_interrupted_extraction_goes_on(pictures, tmp_path, monkeypatch):
     seen = []
 
-    def stopping(path, table):
+    def stopping(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(run_extract.WRITERS, "npy", stopping)
+        patch.setattr(run_extract, "remove_targets", stopping)  # when all files are written, and none is in its place
         with pytest.raises(Interrupted, match="7 of 7 pictures"):
             extract_features(pictures, tmp_path / "out", "expansion:small", layers=["1"], progress=False)
     load = run_extract.Images.__getitem__
@@ -139,6 +139,29 @@ def test_nothing_of_another_extraction_is_left_beside_a_new_one(pictures, tmp_pa
 def test_bad_input_is_one_line_and_leaves_nothing(pictures, tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         extract_features(pictures, tmp_path / "out", "expansion:small", progress=False, **settings)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size .* at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size .* at least 1, got -1"),
+        ({"grid": (0, 4)}, r"pair \(height, width\) .* got \(0, 4\)"),
+        ({"grid": "8"}, "got '8'"),
+        ({"grid": (4, 4, 4)}, "pair"),
+        ({"reduce": "center", "train": []}, "train names no picture"),
+    ],
+)
+def test_numbers_that_cannot_be_are_told_before_any_work(pictures, settings, message):
+    with pytest.raises(ValueError, match=message):
+        run_extract.extract("expansion:small", pictures, layers=["1"], progress=False, **settings)
+
+
+@pytest.mark.parametrize("nothing", [[], np.zeros((0, 20, 20, 3), np.uint8)])
+def test_no_pictures_are_told(nothing, tmp_path):
+    with pytest.raises(ValueError, match="no pictures"):
+        run_extract.extract("expansion:small", nothing, tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -435,7 +458,7 @@ def test_bad_pictures_are_left_out_where_that_is_asked_for(classes, tmp_path, mo
     load = run_extract.Images.__getitem__
     monkeypatch.setattr(run_extract.Images, "__getitem__", lambda self, i: decoded.append(i) or load(self, i))
     with monkeypatch.context() as patch:
-        patch.setitem(run_extract.WRITERS, "npy", lambda path, table: 1 / 0)
+        patch.setattr(run_extract, "remove_targets", lambda out: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             extract_features(classes, out, "expansion:small", skip_bad=True, **how)
     monkeypatch.setattr("brainnet.stimuli.decoding.as_rgb", None)  # on resuming nothing is decoded, nor checked, again
