@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -79,9 +80,11 @@ def test_wandb_keeps_a_run_offline(toys, tmp_path, monkeypatch):
     fit(tmp_path / "run", "wandb")
     (folder,) = (tmp_path / "run" / "log" / "wandb").glob("offline-run-*")
     (file,) = folder.glob("run-*.wandb")
-    said = file.read_bytes()
-    for word in (b"val_r", b"test_r/all", b"OPTIMIZER.LR", b"maps.png"):
-        assert word in said
+    words = {b"val_r", b"test_r/all", b"OPTIMIZER.LR", b"maps.png"}
+    until = time.monotonic() + 30
+    while not all(word in file.read_bytes() for word in words) and time.monotonic() < until:
+        time.sleep(0.1)  # wandb's own process writes the file, and may do so after the run has ended
+    assert {word for word in words if word not in file.read_bytes()} == set()
     assert list(folder.glob("files/media/images/maps_*.png"))
 
 
