@@ -103,7 +103,16 @@ HUGE = (1 << 40).to_bytes(8, "little") + b"{}"
 BEYOND = (lambda header: len(header).to_bytes(8, "little") + header)(
     b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'
 )
+
+
+def one_number_changed(folder):
+    raw = bytearray((folder / WEIGHTS).read_bytes())
+    raw[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(raw)
+
+
 BAD = {
+    "a number changed": (one_number_changed, "is not the file"),
     "no config": (lambda f: (f / CONFIG).unlink(), "has no config.json"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), "weights of this encoder are missing"),
     "config cut short": (lambda f: (f / CONFIG).write_text((f / CONFIG).read_text()[:40]), "config.json is damaged"),

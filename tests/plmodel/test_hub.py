@@ -51,6 +51,19 @@ def test_a_revision_is_a_branch_or_a_commit_and_both_files_are_of_one(model, ser
         loaded(tmp_path, revision="v3")
 
 
+def test_a_commit_that_comes_between_both_files_mixes_none(model, served, tmp_path, monkeypatch):
+    model.push_to_hub(NAME, token="secret")
+    fetch = hub._fetch
+
+    def fetch_and_move(client, name, file, revision, common):
+        path = fetch(client, name, file, revision, common)
+        served.put(NAME, {WEIGHTS: b"of another commit"})
+        return path
+
+    monkeypatch.setattr(hub, "_fetch", fetch_and_move)
+    assert loaded(tmp_path).space.n_voxels == 7
+
+
 def test_a_hub_that_ends_is_replaced_by_its_cache(model, served, tmp_path):
     model.push_to_hub(NAME, token="secret")
     loaded(tmp_path)
