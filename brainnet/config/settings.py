@@ -248,7 +248,7 @@ def config_help() -> dict[str, str]:
     """What every setting means, by its full name: the comments beside the defaults above.
 
     >>> config_help()["OPTIMIZER.LR"]
-    'AdamW step size'
+    'step size of AdamW'
     """
     source = Path(__file__).read_text(encoding="utf-8")
     return dict(re.findall(r"^_C\.([\w.]+) = .*?  # (.+)$", source, flags=re.MULTILINE))

@@ -149,4 +149,4 @@ def test_the_choices_of_pictures_reach_an_rdm_and_are_refused_for_features(tmp_p
     assert result.exit_code == 0, result.output
     assert (given["ids"], given["skip_bad"]) == (["10", "1"], True)
     result = CliRunner().invoke(app, words)
-    assert "--rows is of pictures" in str(result.exception)
+    assert "--rows is of stimuli" in str(result.exception)

@@ -7,7 +7,7 @@ import torch
 
 from brainnet.model import READOUTS
 
-LAYERS, WIDTHS, N_VOXELS = ["early", "late"], [5, 7], 4
+LAYERS, WIDTHS, N_VOXELS = ["early", "late"], [8, 4], 4  # each for four delays
 
 
 @pytest.fixture(params=sorted(READOUTS))

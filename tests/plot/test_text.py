@@ -129,6 +129,10 @@ FIGURES = {
     "best_model_map": lambda n: plot.best_model_map(torch.rand(4, N), n, surface(n), title=n[0]),
     "predicted_maps": lambda n: plot.predicted_maps([PICTURE] * 4, torch.rand(4, N), surface(n), names=n, title=n[0]),
     "group_maps": lambda n: plot.group_maps(torch.rand(3, N), surface(n), label=n[0], title=n[1]),
+    "latency": lambda n: plot.latency(torch.rand(N, 2), [1, 2], surface(n), title=n[0]),
+    "delay_weights": lambda n: plot.delay_weights({x: torch.rand(N, 2) for x in n}, [1, 2], name=n[0], title=n[0]),
+    "predicted_course": lambda n: plot.predicted_course(torch.rand(20), torch.rand(20), voxel=n[0], title=n[0]),
+    "scores_over_runs": lambda n: plot.scores_over_runs({x: dict.fromkeys(n, 0.5) for x in n}, title=n[0]),
     "top_models": lambda n: plot.top_models(course(n, low=0.0, high=0.2, p_corrected=0.01), title=n[0]),
 }  # fmt: skip
 

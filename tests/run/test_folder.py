@@ -29,7 +29,9 @@ def test_a_run_is_not_written_over_by_another_command(finished, tmp_path, begun)
     for write in (
         lambda: write_rdms(tmp_path / "x.npy", run, progress=False),
         lambda: compare_rdms([tmp_path / "rdms.npy"], run, progress=False),
-        lambda: extract_features([], run, "expansion:small", progress=False, overwrite=True),
+        lambda: extract_features(
+            np.zeros((1, 8, 8, 3), np.uint8), run, "expansion:small", progress=False, overwrite=True
+        ),
     ):
         with pytest.raises(FileExistsError, match="holds the results of `brainnet fit`; choose another --out"):
             write()

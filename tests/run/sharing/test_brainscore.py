@@ -84,6 +84,7 @@ def test_the_plugin_gives_the_tokens_of_the_network(mapped, tmp_path, monkeypatc
     }
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "toyplugin", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     __import__("toyplugin")
     made = registry["toy"]()
