@@ -10,7 +10,7 @@ import numpy as np
 from brainnet.plot._canvas import to_numpy
 from brainnet.plot._colors import FAINT, INK, contrasting_colors
 from brainnet.plot._figure import add_axes, legend_above, new_figure, note_below, plain, title_above
-from brainnet.plot._text import label, labels
+from brainnet.plot._text import label, labels, labels_within
 from brainnet.plot.brain.surface import flatmap, slices
 from brainnet.space import BrainSpace
 
@@ -201,8 +201,11 @@ def scores_over_runs(
         marks.append((ax.plot(range(len(runs)), mean, color=color, marker="o", markersize=4, linewidth=0.8)[0], model))
         ax.axhline(float(np.nanmean(mean)), color=color, linewidth=0.8, linestyle=":")
     ax.set_xlim(-0.5, len(runs) - 0.5)
-    ax.set_xticks(range(len(runs)), labels(runs), rotation=45 if len(runs) > 4 else 0, ha="right" if len(runs) > 4
-                  else "center", fontsize=7, color=INK)  # fmt: skip
+    slanted = len(runs) > 4
+    inches = 0.9 if slanted else ax.get_position().width * figure.get_figwidth() / len(runs) - 0.05
+    texts = labels_within(runs, 7, inches)
+    ax.set_xticks(range(len(runs)), texts, rotation=45 if slanted else 0, ha="right" if slanted else "center",
+                  fontsize=7, color=INK)  # fmt: skip
     plain(ax, "", score_name)
     legend_above(ax, list(zip([mark for mark, _ in marks], labels([m for _, m in marks]), strict=True)))
     title_above(figure, title)
