@@ -32,7 +32,8 @@ import brainnet.cli.rsa
 import brainnet.cli.rsa_partition
 import brainnet.cli.rsa_steps
 import brainnet.cli.runs
-import brainnet.cli.searchlight_rdms  # noqa: F401
+import brainnet.cli.searchlight_rdms
+import brainnet.cli.sweep  # noqa: F401
 
 # isort: on
 from brainnet.cli.process import end_at_once, keep_freed_memory

@@ -11,7 +11,7 @@ from brainnet.cli import app as cli
 from brainnet.run import training as run
 
 COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets",
-            "runs", "cache"]  # fmt: skip
+            "runs", "cache", "sweep"]  # fmt: skip
 
 
 def brainnet(*words: str) -> tuple[int, str, str]:

@@ -59,6 +59,11 @@ def rows(names):
     return table.assign(model=names[1], subject="s", split="test", score="r", roi=names[0], chosen_layer=names[2])
 
 
+def ranked(names):
+    score = {"mean": 0.2, "low": 0.1, "high": 0.3, "rank_low": 1, "ceiling": 0.5}
+    return pd.DataFrame([{"roi": roi, "model": model, **score} for roi in names for model in names])
+
+
 def found(names):
     generator = torch.Generator().manual_seed(0)
     models = RDMs(torch.rand(4, 28, generator=generator), names=tuple(names))
@@ -102,6 +107,9 @@ FIGURES = {
     "model_similarity": lambda n: plot.model_similarity(some_rdms(n), title=n[0]),
     "similarity_matrix": lambda n: plot.similarity_matrix(square(n), scale=n[1], title=n[0]),
     "similarity_matrix, models alone": lambda n: plot.similarity_matrix(square(n, 1)),
+    "model_ranking": lambda n: plot.model_ranking(ranked(n), title=n[0], score_name=n[1]),
+    "model_regions": lambda n: plot.model_regions(ranked(n), title=n[0], score_name=n[1]),
+    "model_property": lambda n: plot.model_property(ranked(n), dict.fromkeys(n, 1e6), n[1], title=n[0]),
     "condition_map": lambda n: plot.condition_map(some_rdms(n, 1), title=n[0]),
     "masks": lambda n: plot.masks(np.zeros((4, 6, 3)), np.ones((4, 4, 6)), n, captions=n, title=n[0]),
     "tree": lambda n: plot.tree(some_rdms(n, 1), groups=n, title=n[0]),

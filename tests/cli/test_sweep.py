@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from brainnet.cli import app as cli
+from tests.run.sweep.toys import asked, network
+
+
+def ran(*words):
+    result = CliRunner().invoke(cli.app, ["sweep", *map(str, words)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of one network that works and one that cannot be built, and what the line said."""
+    folder = tmp_path_factory.mktemp("swept")
+    given = asked(subjects=1, methods=["rsa"], controls=[], backbones=[network(0), network(1, broken=True)])
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(given))
+    code, said = ran("run", folder / "sweep.yaml", "--out", folder / "out", "--quiet")
+    assert code == 0, said
+    return folder, said
+
+
+def test_run_says_what_is_done_and_what_failed(swept):
+    assert "2 cells: 1 done, 1 failed" in swept[1]
+    assert "cannot be read" in swept[1]
+
+
+def test_status_lists_what_failed(swept):
+    code, said = ran("status", swept[0] / "out", "--failed")
+    assert code == 0
+    assert "net01" in said
+
+
+def test_script_writes_a_job_of_the_sweep(swept):
+    folder = swept[0]
+    code, _ = ran("script", folder / "sweep.yaml", "--file", folder / "job.sh", "--option", "time=1:00:00")
+    assert code == 0
+    assert "#SBATCH --time=1:00:00" in (folder / "job.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status", "/nowhere"], "plan.json"),
+        (["run", "/nowhere.yaml"], "nowhere.yaml"),
+        (["script", "/nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_a_mistake_is_one_line(words, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["brainnet", "sweep", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())
