@@ -48,7 +48,9 @@ def test_numbers_of_other_machines_are_turned_round(tmp_path, suffix):
         assert torch.from_numpy(np.array(read_table(source, "values").values)).tolist() == values.tolist()
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b"a,b\n1,2\n", mtime=0), "a,b\nd\xe9j\xe0,2\n".encode("latin1")])
+@pytest.mark.parametrize(
+    "content", [b"", gzip.compress(b"a,b\n1,2\n", mtime=0), "a,b\nd\xe9j\xe0,2\n".encode("latin1")]
+)
 def test_a_damaged_table_is_one_line_that_names_it(tmp_path, content):
     path = tmp_path / "t.csv"
     path.write_bytes(content)
