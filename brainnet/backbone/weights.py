@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainnet._download import fetch
 from brainnet._files import cache_dir
+from brainnet._files.download import fetch
 
 FORMATS = (".npz", ".safetensors", ".pth", ".pt", ".th", ".bin", ".tar", ".torch", ".ckpt")
 ARCHIVES = (".zip",)  # of several files, which a family opens itself

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlparse
 from xml.etree import ElementTree
 
-from brainnet._download import read_address
+from brainnet._files.download import read_address
 from brainnet.dataset.archives import is_below
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from brainnet._download import digest_of, download
 from brainnet._files import cache_dir, locked, read_json, slug, write_json
+from brainnet._files.download import digest_of, download
 from brainnet._work import Interrupted, size, terminable
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.archives import is_below, unpack

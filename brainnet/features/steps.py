@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from brainnet._checks import check_word
-from brainnet._download import fetch
 from brainnet._files import open_sealed, reading, write_sealed
+from brainnet._files.download import fetch
 
 log = logging.getLogger("brainnet.progress")
 

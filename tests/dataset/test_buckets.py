@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from brainnet import _download
+from brainnet._files import download as _download
 from brainnet.dataset.buckets import list_bucket
 from tests.toy_server import Page, serving
 

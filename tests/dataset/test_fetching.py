@@ -16,8 +16,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from brainnet import _download
-from brainnet._download import digest_of
+from brainnet._files import download as _download
+from brainnet._files.download import digest_of
 from brainnet.cli import app as cli
 from brainnet.dataset import DATASETS, ArrayDataset, get_dataset
 from brainnet.dataset.about import Download
@@ -250,8 +250,8 @@ def test_two_at_once_are_refused(toy):
 
 
 STOPPED = """
-from brainnet import _download
-from brainnet._download import digest_of
+from brainnet._files import download as _download
+from brainnet._files.download import digest_of
 from brainnet.dataset import DATASETS, ArrayDataset, get_dataset
 from brainnet.dataset.about import Download
 from brainnet.dataset.buckets import Listed

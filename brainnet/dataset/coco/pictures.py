@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainnet._checks import check_word
-from brainnet._download import download
 from brainnet._files import cache_dir, reading, writing
+from brainnet._files.download import download
 from brainnet.dataset.coco.annotations import CocoAnnotations
 from brainnet.dataset.coco.masks import Masks
 from brainnet.dataset.coco.table import StimulusTable

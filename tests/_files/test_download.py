@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainnet import _download
-from brainnet._download import digest_of, download, fetch, read_address
+from brainnet._files import download as _download
+from brainnet._files.download import digest_of, download, fetch, read_address
 from tests.toy_server import Page, serving
 
 BODY = np.random.default_rng(0).bytes(200_000)
@@ -218,7 +218,7 @@ def test_a_list_is_read_whole_or_refused(tmp_path):
 
 def test_a_killed_download_goes_on_from_where_it_was(tmp_path):
     code = f"""
-from brainnet import _download
+from brainnet._files import download as _download
 _download.BLOCK = 1000
 _download.download(ADDRESS, {str(tmp_path / "a")!r})
 """
