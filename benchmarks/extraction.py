@@ -93,8 +93,9 @@ def timing(n_images: int, repeats: int, folder: Path, thingsvision: str | None) 
                     modules(torch.stack([preprocessing(Image.open(path)) for path in paths[i : i + BATCH]]))
 
         def ours(backbone=backbone, layer=layer) -> None:
-            brainnet.extract(backbone, folder / "pictures", folder / "out", layers=[layer], batch_size=BATCH,
-                             device="cpu", overwrite=True, progress=False)  # fmt: skip
+            out = tempfile.mkdtemp(dir=folder)  # a new one each time: removing an old result is no part of the work
+            brainnet.extract(backbone, folder / "pictures", out, layers=[layer], batch_size=BATCH,
+                             device="cpu", progress=False)  # fmt: skip
 
         first_modules, all_modules = prefix(backbone.network), whole(backbone.network)
         runs = {"bare prefix": partial(bare, first_modules), "bare whole network": partial(bare, all_modules),
@@ -106,7 +107,6 @@ def timing(n_images: int, repeats: int, folder: Path, thingsvision: str | None) 
             theirs = ratio(found.cpu / thingsvision_seconds(thingsvision, folder, repeats))
         rows.append([name, seconds(found.cpu), ratio(found.cpu / first.cpu), ratio(found.wall / first.wall),
                      ratio(found.cpu / full.cpu), theirs])  # fmt: skip
-        shutil.rmtree(folder / "out")
     header = [
         "layer",
         "extract, CPU",
@@ -215,6 +215,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--peak", help="only print the peak memory of this process for a format")
     parser.add_argument("--out", nargs="?", const="", help="save, by default in benchmarks/results/extraction.md")
     options = parser.parse_args(argv)
+    if options.thingsvision and not shutil.which(options.thingsvision):
+        parser.error(f"--thingsvision: {options.thingsvision} is no program that can be run")
     torch.set_num_threads(options.threads)
     keep_freed_memory()  # as the command line does: fresh pages for every batch cost as much as all the rest
     logging.getLogger("brainnet").setLevel(logging.WARNING)

@@ -48,9 +48,10 @@ class ArrayFile:
         self._put(self.offset(row), raw)
 
     def sync(self) -> None:
-        """Brings what was written onto the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Brings what was written since the file was opened, and what others wrote into it, onto the disk."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Closes the file, which is opened again where more is written; what counts is on the disk by then."""

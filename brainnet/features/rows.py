@@ -110,6 +110,8 @@ class RowsFolder:
                     tail = json.dumps(described).encode()
                     file.write(tail + struct.pack("<II", len(tail), zlib.crc32(tail)) + MAGIC)
                 self._whole[chunk] = described
+            for array in self._arrays.values():  # once: a chunk whose rows a power cut took is known by its checksum
+                array.sync()
         finally:
             for array in self._arrays.values():
                 array.close()
@@ -130,8 +132,6 @@ class RowsFolder:
                 else:
                     file.write(raw)
             sizes.append(len(next(iter(batch.values()))))
-        for layer in batch if in_place else ():
-            self._arrays[layer].sync()
         return {"digest": self.digest, "sizes": sizes, "crc": checksum, "in place": in_place,
                 "widths": {layer: rows.shape[1] for layer, rows in batch.items()}}  # fmt: skip
 
