@@ -38,7 +38,7 @@ def check_word(what: str, given: str, known: Iterable[str]) -> None:
 
 
 def matching_names(names: Iterable[str], pattern: str, what: str, front: str = "") -> tuple[str, ...]:
-    """The names that are like a pattern of ``*`` and ``?``, case aside; an exact name is itself and nothing else.
+    """The names that are like a pattern of ``*``, ``?`` and ``[..]``, case aside; an exact name is itself alone.
 
     Args:
         names: those there are.
@@ -68,8 +68,13 @@ def matching_names(names: Iterable[str], pattern: str, what: str, front: str = "
 
 
 def is_like(name: str, pattern: str) -> bool:
-    """Whether a name is like a pattern of ``*`` and ``?``, case aside."""
+    """Whether a name is like a pattern of ``*``, ``?`` and ``[..]``, case aside."""
     return fnmatchcase(name.lower(), pattern.lower())
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a name may stand for several: it holds ``*``, ``?`` or ``[``."""
+    return any(sign in text for sign in "*?[")
 
 
 def require(module: str, needed_by: str, package: str | None = None) -> ModuleType:

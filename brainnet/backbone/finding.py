@@ -9,7 +9,7 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from brainnet._checks import nearest
+from brainnet._checks import is_pattern, nearest
 from brainnet.backbone.networks import COLUMNS, Network, all_networks, networks_of
 from brainnet.backbone.words import GROUPS, SPELLINGS, absent, plain, why_absent
 
@@ -46,7 +46,7 @@ def find_backbones(
         architecture: its kind ("convolution", "transformer", "hybrid"), its series ("resnet", "swin_transformer"), or
             the architecture itself.
         family: "timm", "torchvision", ...
-        like: part of the name, or a pattern with ``*`` and ``?``.
+        like: part of the name, or a pattern with ``*``, ``?`` and ``[..]``.
         min_params, max_params: bounds on the number of parameters, a number or "30M". A network whose number is not
             known is within no bounds.
 
@@ -156,9 +156,12 @@ def is_like(network: Network, like: str) -> bool:
 
     >>> is_like(Network("clip:ViT-B-16=openai", "clip", "ViT-B-16"), "vit_b")
     True
+    >>> is_like(Network("torchvision:squeezenet1_0", "torchvision"), "squeezenet1-[0-1]")
+    True
     """
-    name, like = (text.lower().replace("-", "_") for text in (network.name, like))
-    return fnmatchcase(name, f"*{like}*") if any(sign in like for sign in "*?") else like in name
+    name = network.name.lower().replace("-", "_")
+    like = re.sub(r"\[[^]]*\]|-", lambda part: "_" if part[0] == "-" else part[0], like.lower())
+    return fnmatchcase(name, f"*{like}*") if is_pattern(like) else like in name
 
 
 _VALUES: Mapping[str, Callable[[Network], Iterable[str]]] = {

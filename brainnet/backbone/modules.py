@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from brainnet._checks import nearest
+from brainnet._checks import is_pattern, nearest
 
 MOST_BLOCKS = 24  # by default; networks with more blocks give an even choice of them
 CLASSIFIERS = ("classifier", "head", "heads", "fc", "aux", "AuxLogits")  # no image tokens there
@@ -103,7 +103,7 @@ def _named(layer: str, available: Sequence[str], default: Sequence[str], parts: 
     rest = layer[len(name) :]
     if name in available or (parts and rest and not name):
         return [layer]
-    found = [one + rest for one in available if _matches(one, name)] if set(name) & set("*?[") else []
+    found = [one + rest for one in available if _matches(one, name)] if is_pattern(name) else []
     if name == ATTENTION_POOL:
         raise ValueError(
             "the network has no attention pool: none of its modules is an AttentionPool2d, AttentionPoolLatent, "

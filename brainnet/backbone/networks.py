@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from brainnet._checks import check_word, warn_once
+from brainnet._checks import check_word, nearest, warn_once
 from brainnet.backbone.catalogue import BACKBONES
 
 FILE = Path(__file__).with_name("networks.csv")
@@ -109,6 +109,38 @@ def ask_family(family: str) -> list[Network]:
     if variants is None:
         raise ValueError(f"the family {family!r} does not list its networks.")
     return [Network(f"{family}:{variant}", family, variant) for variant in variants]
+
+
+def check_known(name: str) -> None:
+    """Refuses a name that its family does not know, without building the network.
+
+    A family knows the networks that it lists, with whatever weights. One that knows further networks has a function
+    ``knows(variant)`` beside its ``build``; one that lists none is not asked.
+
+    Raises:
+        ValueError: an unknown family, or an unknown network of it; names the nearest.
+
+    >>> check_known("cornet:z=random")
+    >>> check_known("cornet:y")
+    Traceback (most recent call last):
+    ValueError: Unknown network of cornet 'y'. Known: z, r, rt, s.
+    """
+    bare = name.partition("=")[0]
+    factory = BACKBONES.factory(bare)
+    family, _, variant = bare.partition(":")
+    module = import_module(factory.__module__)
+    if family not in BACKBONES or not variant or getattr(module, "knows", lambda _: False)(variant):
+        return
+    if not any(hasattr(module, listing) for listing in ("describe", "variants")):
+        return
+    rows = networks_of(family)
+    known = dict.fromkeys(row.name.partition(":")[2].partition("=")[0] for row in rows)
+    if variant not in known and variant not in {row.architecture for row in rows}:
+        close = nearest(variant, known)
+        hint = f" Did you mean {f'{family}:{close}'!r}?" if close else ""
+        few = len(known) <= 12
+        listing = f"Known: {', '.join(known)}" if few else f"find_backbones(family={family!r}) lists {len(known):,}"
+        raise ValueError(f"Unknown network of {family} {variant!r}.{hint} {listing}.")
 
 
 def network_of(family: str, said: Mapping[str, Any]) -> Network:

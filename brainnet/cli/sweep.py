@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from brainnet.cli.process import loading
-from brainnet.cli.shared import FigureFormat, Force, Quiet, app, out_console, print_table
+from brainnet.cli.shared import FigureFormat, Force, Quiet, app, err_console, out_console, print_table
 
 sweep_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 app.add_typer(sweep_app, name="sweep", help="Run many networks on many subjects by many methods, and compare them.")
@@ -49,7 +50,7 @@ def run(
 
     The same line goes on where an interrupted one stopped.
     Several lines may work in one folder at the same time, also on several machines that see it under one path.
-    A cell that fails is recorded, and the others go on.
+    A cell that fails is recorded, and the others go on. Then the exit code is 1.
     """
     with loading():
         from brainnet.run.sweep.sweep import run_sweep
@@ -58,9 +59,13 @@ def run(
         sweep, out, n_jobs=jobs, engine_name=engine, address=address, engine_options=_options(option), force=force,
         progress=not quiet,
     )  # fmt: skip
-    _report(out)
+    n_failed = _report(out)
     models = table["model"].nunique()
     out_console.print(f"{models} network{'s' * (models != 1)} in {out / 'sweep.csv'}", highlight=False)
+    if n_failed:
+        text = f"{n_failed} cell{'s' * (n_failed != 1)} failed: brainnet sweep status {out} --failed says why."
+        err_console.print(Text.assemble(("error: ", "bold red"), text))
+        raise typer.Exit(1)
 
 
 @sweep_app.command()
@@ -91,8 +96,9 @@ def script(
     """
     from brainnet.run.sweep.definition import read_definition
     from brainnet.run.sweep.engines import write_job
+    from brainnet.run.sweep.plan import make_plan
 
-    read_definition(sweep)  # refused here, and not in fifty jobs
+    make_plan(read_definition(sweep))  # refused here, and not in fifty jobs
     path = write_job(sweep, out, file, jobs, _options(option))
     out_console.print(f"{path}: submit it with sbatch", highlight=False)
 
@@ -142,7 +148,8 @@ def _options(words: list[str] | None) -> dict[str, str]:
     return found
 
 
-def _report(out: Path, failed: bool = False) -> None:
+def _report(out: Path, failed: bool = False) -> int:
+    """Says how many cells are done, failed, at work and left; returns how many failed."""
     from brainnet.run.sweep.state import status_of
 
     table = status_of(out)
@@ -153,9 +160,6 @@ def _report(out: Path, failed: bool = False) -> None:
         print_table(table.loc[table["state"] == "failed", ["model", "subject", "method", "control", "error"]], "failed")
     elif counts["failed"]:
         first = table[table["state"] == "failed"].iloc[0]
-        out_console.print(
-            f"the first that failed: {first['model']}, {first['subject']}, {first['method']}: {first['error']}\n"
-            f"all of them: brainnet sweep status {out} --failed",
-            highlight=False,
-            markup=False,
-        )
+        cell = ", ".join(filter(None, (first[name] for name in ("model", "subject", "method", "control"))))
+        out_console.print(f"the first that failed: {cell}: {first['error']}", highlight=False, markup=False)
+    return counts["failed"]

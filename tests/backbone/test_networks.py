@@ -17,6 +17,7 @@ from brainnet.backbone.networks import (
     Network,
     all_networks,
     ask_family,
+    check_known,
     network_of,
     networks_of,
     read_table,
@@ -137,3 +138,29 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
     kept, libraries = read_table.__wrapped__(file)
     assert kept == {f: tuple(r for r in rows if r.family == f) for f in dict.fromkeys(r.family for r in rows)}
     assert libraries == {"a": ("torch", "2.0")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["torchvision:alexnet", "torchvision:alexnet=random", "timm:resnet50", "timm:resnet50.a1_in1k", "timm:test_vit",
+     "transformers:me/mine", "clip", "cornet", "clip:ViT-B-16=openai", "original:dinov2-base",
+     "video:torchvision:r3d_18", "video:cornet:z"],
+)  # fmt: skip
+def test_a_family_knows_its_networks_with_any_weights(name):
+    check_known(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("torchvision:AlexNet", "alexnet"), ("timm:resnet5O", "resnet5"), ("clip:ViT-B-61", "ViT-B"),
+     ("video:cornet:y", "z, r"), ("corent:z", "cornet"), ("original:dinov2-huge", "dinov2")],
+)  # fmt: skip
+def test_an_unknown_network_is_refused_without_building(name, nearest):
+    with pytest.raises(ValueError, match=nearest) as refused:
+        check_known(name)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_family_that_lists_nothing_is_not_asked():
+    with BACKBONES.temporarily("mine", lambda variant: None):
+        check_known("mine:anything")

@@ -22,13 +22,24 @@ def swept(tmp_path_factory):
     given = asked(subjects=1, methods=["rsa"], controls=[], backbones=[network(0), network(1, broken=True)])
     (folder / "sweep.yaml").write_text(yaml.safe_dump(given))
     code, said = ran("run", folder / "sweep.yaml", "--out", folder / "out", "--quiet")
-    assert code == 0, said
-    return folder, said
+    return folder, said, code
 
 
 def test_run_says_what_is_done_and_what_failed(swept):
     assert "2 cells: 1 done, 1 failed" in swept[1]
     assert "cannot be read" in swept[1]
+
+
+def test_run_ends_with_an_error_where_a_cell_failed_and_a_line_that_says_what_to_do(swept):
+    folder, said, code = swept
+    assert code == 1
+    assert said.endswith(f"error: 1 cell failed: brainnet sweep status {folder / 'out'} --failed says why.")
+
+
+def test_run_ends_well_where_none_failed(tmp_path):
+    given = asked(subjects=1, methods=["rsa"], controls=[], networks=1)
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(given))
+    assert ran("run", tmp_path / "sweep.yaml", "--out", tmp_path / "out", "--quiet")[0] == 0
 
 
 def test_status_lists_what_failed(swept):

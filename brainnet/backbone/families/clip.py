@@ -128,6 +128,11 @@ def variants() -> list[str]:
     return [f"{name}={tag}" for name, tag in sorted(open_clip.list_pretrained())]
 
 
+def knows(variant: str) -> bool:
+    """Whether open_clip has the architecture, also where nobody publishes weights of it."""
+    return variant in require("open_clip", "the clip family", "open_clip_torch").list_models()
+
+
 def tower_of(
     side: str, variant: str, weights: str | Path, seed: int, quick_gelu: bool | None
 ) -> tuple[nn.Module, dict[str, Any], bool]:

@@ -164,6 +164,11 @@ def variants() -> list[str]:
     return [f"{name}={tag}" for name, tag in sorted(open_clip.list_pretrained()) if name in own]
 
 
+def knows(variant: str) -> bool:
+    """Whether open_clip has the architecture, also where nobody publishes weights of it."""
+    return variant in require("open_clip", "the clip_text family", "open_clip_torch").list_models()
+
+
 LIBRARY = "open_clip_torch"  # of whose version the table of networks is
 
 

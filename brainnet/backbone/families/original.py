@@ -383,6 +383,12 @@ def variants() -> list[str]:
     return [name if size == "base" else f"{name}-{size}" for name in sizes for size in sizes[name]]
 
 
+def knows(variant: str) -> bool:
+    """Whether it is a name with a size, the size B by its name too: "dinov2-base"."""
+    name, _, size = variant.partition("-")
+    return name in ORIGINALS and size in ("", *getattr(ORIGINALS[name], "SIZES", ("base",)))
+
+
 @takes_options_of(ModifiedSAM)
 @takes_options_of(ModifiedDiNOv2)
 @takes_options_of(ModifiedCLIP)

@@ -189,6 +189,11 @@ def variants() -> list[str]:
     return require("timm", "the timm family").list_pretrained()
 
 
+def knows(variant: str) -> bool:
+    """Whether timm has the architecture, also where nobody publishes weights of it."""
+    return require("timm", "the timm family").is_model(variant.partition(".")[0])
+
+
 def _full_name(timm: Any, variant: str, weights: str | Path | None) -> str:
     """The network's name with the tag of the wanted weights, once both are known to timm."""
     architecture, _, tag = variant.partition(".")

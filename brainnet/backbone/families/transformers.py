@@ -241,6 +241,11 @@ def variants() -> list[str]:
     return sorted(KNOWN)
 
 
+def knows(variant: str) -> bool:
+    """Whether a name can be one of a model of the hub, or the folder of one: every name can."""
+    return True
+
+
 def _network(transformers: Any, variant: str, config: Any, weights: str | Path, seed: int, revision: str) -> nn.Module:
     """The part of a model that sees images, with its weights."""
     if config.model_type == "vit_mae":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brainnet.backbone.base import backbone_of
-from brainnet.backbone.networks import networks_of
+from brainnet.backbone.networks import check_known, networks_of
 from brainnet.backbone.sequences.clip import FramesBackbone
 
 reads = "video"  # the kind of its stimuli
@@ -57,6 +57,16 @@ def variants() -> list[str]:
     return [
         f"torchvision:{name}=KINETICS400_V1" for name in ("r3d_18", "mc3_18", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
     ]
+
+
+def knows(variant: str) -> bool:
+    """Whether it is the name of a network of images or of videos.
+
+    Raises:
+        ValueError: it is not; names the nearest.
+    """
+    check_known(variant)
+    return True
 
 
 def describe() -> list[dict[str, Any]]:

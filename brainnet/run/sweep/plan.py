@@ -10,17 +10,16 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from brainnet import __version__
-from brainnet._checks import check_word, matching_names
+from brainnet._checks import check_word, is_like, is_pattern, matching_names
 from brainnet._files import plain, read_json, sha256, slug, write_json
 from brainnet.backbone import find_backbones
 from brainnet.backbone.networks import Network as Known
-from brainnet.backbone.networks import all_networks, networks_of
+from brainnet.backbone.networks import all_networks, check_known, networks_of
 from brainnet.config import config_keys, load_config
 from brainnet.run.encoding.networks import Network, plan_networks
 from brainnet.run.sweep.definition import TAGS, Definition, Method, read_definition
@@ -168,14 +167,20 @@ def make_plan(definition: Definition) -> Plan:
         ValueError: a name of no network, a pattern or words that no network has, or two networks of one label.
     """
     found: dict[str, Chosen] = {}
+    used: set[str] = set()
     for entry in definition.backbones:
         named = isinstance(entry, Mapping) and "name" in entry
         for one in [_named(entry)] if named else map(_by_name, _names_of(entry)):
-            if any(fnmatchcase(one.label, pattern) for pattern in definition.exclude):
+            excluding = [pattern for pattern in definition.exclude if _is_called(one.label, pattern)]
+            used.update(excluding)
+            if excluding:
                 continue
             if one.label in found and (named or found[one.label] != one):
                 raise ValueError(f"two networks are called {one.label!r}: give one of them a label.")
             found[one.label] = one
+    for pattern in definition.exclude:
+        if pattern not in used:
+            check_word("network to exclude", pattern, found)
     if not found:
         raise ValueError("the sweep is left without networks: exclude takes them all.")
     plan = Plan(definition, tuple(found.values()))
@@ -217,9 +222,7 @@ def _by_name(name: str) -> Chosen:
 
 
 def _checked(name: str) -> str:
-    from brainnet.backbone import BACKBONES
-
-    BACKBONES.factory(name.partition("=")[0])  # an unknown family is told with its nearest name
+    check_known(name)  # and not in each of its cells
     return name
 
 
@@ -233,15 +236,19 @@ def _names_of(entry: str | Mapping[str, Any]) -> Sequence[str]:
         if not len(table):
             raise ValueError(f"no network of the catalogue is meant by {dict(entry)}: {table.attrs.get('why', '')}")
         return table["name"].tolist()[: entry.get("at_most")]
-    if not any(sign in entry for sign in "*?"):
-        return [entry]
     pattern, equals, weights = entry.partition("=")
+    if not is_pattern(pattern) or Path(pattern.rpartition(":")[0]).is_file():  # a file may be called so
+        return [entry]
     names = list(dict.fromkeys(one.name.partition("=")[0] if equals else one.name for one in all_networks()))
     return [f"{name}{equals}{weights}" for name in matching_names(names, pattern, "backbone")]
 
 
+def _is_called(label: str, pattern: str) -> bool:
+    return label == pattern or is_like(label, pattern)
+
+
 def _is_for(method: Method, network: Chosen, subject: str) -> bool:
-    wanted = any(fnmatchcase(network.label, pattern) or pattern == network.label for pattern in method.backbones)
+    wanted = any(_is_called(network.label, pattern) for pattern in method.backbones)
     return (wanted or not method.backbones) and (subject in method.subjects or not method.subjects)
 
 
@@ -250,5 +257,5 @@ def _check_methods(plan: Plan) -> None:
     labels = [network.label for network in plan.networks]
     for method in plan.definition.methods:
         for pattern in method.backbones:
-            if not any(fnmatchcase(label, pattern) for label in labels):
+            if not any(_is_called(label, pattern) for label in labels):
                 check_word(f"backbone of the method {method.name!r}", pattern, labels)

@@ -35,6 +35,17 @@ def test_a_pattern_with_weights_gives_each_of_them_these():
     assert names == ["torchvision:alexnet=random"]
 
 
+def test_brackets_in_a_pattern_stand_for_one_of_their_characters():
+    names = [one.name for one in plan_of(backbones=["torchvision:squeezenet1_[01]=random"]).networks]
+    assert names == ["torchvision:squeezenet1_0=random", "torchvision:squeezenet1_1=random"]
+
+
+def test_the_file_of_a_network_may_have_brackets_in_its_name(tmp_path):
+    path = tmp_path / "mine[1].py"
+    path.write_text("def build():\n    pass\n")
+    assert [one.name for one in plan_of(backbones=[f"{path}:build"]).networks] == [f"{path}:build"]
+
+
 def test_words_of_the_catalogue_give_what_a_search_gives():
     words = {"method": "SimCLR"}
     expected = find_backbones(**words)["name"].tolist()
@@ -59,6 +70,10 @@ def test_a_method_may_be_for_some_networks_and_subjects():
     [
         ({"backbones": ["cornett:*"]}, "cornet"),
         ({"backbones": ["tim:resnet50"]}, "timm"),
+        ({"backbones": ["cornet:[xy]"]}, "cornet"),
+        ({"backbones": ["torchvision:alexnett=random"]}, "torchvision:alexnet"),
+        ({"backbones": [{"name": "cornet:y", "options": {}}]}, "z, r, rt, s"),
+        ({"exclude": ["nett00"]}, "net00"),
         ({"backbones": [network(0), network(0)]}, "two networks"),
         ({"backbones": [network(0)], "exclude": ["net*"]}, "without networks"),
         ({"methods": [{"method": "ridge", "backbones": ["net77"]}]}, "net77"),
