@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from brainnet.encode import ALL_LAYERS, BEST_LAYER, encode, find_estimators
 from brainnet.encode.grid import with_alphas
 from brainnet.encode.table import NOISE_CEILING
 from brainnet.run.card import Clock, put_card
+from brainnet.run.encoding.networks import Network
 from brainnet.run.results import PACKAGES
 from brainnet.run.sweep.definition import ALONE, GEOMETRY
 from brainnet.run.sweep.geometry import geometry
@@ -174,7 +175,7 @@ def _fit(cell: Cell, held: Held, folder: Path) -> Found:
     network = held.network_of(cell.network, RANDOM if cell.control == RANDOM else "")
     store = held.store(cell)
     held.let_go()  # fit builds its own: one network at a time
-    options = dict(network.options)
+    options = _without_preprocessing(network)
     cfg.BACKBONE.NAME, cfg.BACKBONE.WEIGHTS = network.name, str(options.pop("weights", ""))
     if "precision" in options:
         cfg.BACKBONE.PRECISION = options.pop("precision")
@@ -188,6 +189,19 @@ def _fit(cell: Cell, held: Held, folder: Path) -> Found:
     metrics = read_json(folder / "metrics.json")
     rows = [_row_of(roi, found) for roi, found in metrics["test"].items() if found.get("r")]
     return Found(rows, {})
+
+
+def _without_preprocessing(network: Network) -> dict[str, Any]:
+    """The options of a network without that of its images, which no setting of a fit can name.
+
+    Raises:
+        ValueError: without it, its images would be prepared in another way.
+    """
+    options = dict(network.options)
+    wanted = options.pop("preprocessing", None)
+    if wanted is not None and replace(network, options=options).build().preprocessing != wanted:
+        raise ValueError("a fit has no random twin of this network: its weights bring a preprocessing of their own.")
+    return options
 
 
 def _row_of(roi: str, found: Mapping[str, Any]) -> dict[str, Any]:

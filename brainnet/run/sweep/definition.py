@@ -309,6 +309,8 @@ def _as_text(value: Any) -> str:
 def _plain_method(method: Method) -> dict[str, Any]:
     found = asdict(replace(method, options={}))
     kept = {name: value for name, value in found.items() if value not in ((), {}) and value is not None}
+    if method.controls is not None:  # none at all is another wish than those of the sweep
+        kept["controls"] = method.controls
     return {**kept, **method.options}
 
 

@@ -7,6 +7,8 @@ it under one path, and any of them may be killed.
 
 from __future__ import annotations
 
+import os
+import platform
 import random
 import time
 from collections.abc import Callable
@@ -95,7 +97,7 @@ class Worker:
             else:
                 begin(folder, identity, deaths)
                 state = self._run(cell, folder, began)
-            write_state(folder, identity, state)
+            write_state(folder, identity, state, process=os.getpid(), machine=platform.node())
         self._end(cell, state)
         return True
 

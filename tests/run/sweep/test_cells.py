@@ -10,7 +10,7 @@ from brainnet.run.sweep.cells import COLUMNS, run_cell
 from brainnet.run.sweep.definition import read_definition
 from brainnet.run.sweep.held import Held
 from brainnet.run.sweep.plan import make_plan
-from tests.run.sweep.toys import asked
+from tests.run.sweep.toys import asked, network
 
 METHODS = ["ridge", "banded", "window", "rsa", "cka",
            {"method": "fit", "settings": {"TRAINER.MAX_EPOCHS": 1, "MODEL.BOTTLENECK_DIM": 4}}]  # fmt: skip
@@ -74,3 +74,17 @@ def test_voxels_need_not_be_kept(tmp_path):
     run_cell(held.plan.cells[0], held, tmp_path)
     assert not (tmp_path / "voxels").exists()
     assert (tmp_path / "encoding.csv").is_file()
+
+
+def test_a_fit_of_the_random_twin_is_that_of_random_weights(tmp_path):
+    methods = METHODS[-1:]
+    plan = make_plan(read_definition(asked(1, 1, methods=methods, controls=["random"])))
+    untrained = {**network(0), "options": {"seed": 0, "weights": "random"}}
+    other = make_plan(read_definition(asked(backbones=[untrained], subjects=1, methods=methods, controls=[])))
+    rows = []
+    for name, one, cell in (("twin", plan, plan.cells[-1]), ("untrained", other, other.cells[0])):
+        (tmp_path / name).mkdir()
+        run_cell(cell, Held(one, tmp_path / f"{name}_sweep"), tmp_path / name)
+        rows.append(pd.read_csv(tmp_path / name / "cell.csv").drop(columns="control"))
+    assert plan.cells[-1].control == "random"
+    pd.testing.assert_frame_equal(*rows)

@@ -6,14 +6,17 @@ import platform
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+from brainnet._files import read_json
 from brainnet.run.sweep.engines import engine, write_job
+from brainnet.run.sweep.state import status_of
 from brainnet.run.sweep.sweep import run_sweep
-from tests.run.sweep.toys import asked
+from tests.run.sweep.toys import LARGE_CELLS, asked, large
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +25,30 @@ def alone(tmp_path_factory):
     return run_sweep(asked(2, 2), tmp_path_factory.mktemp("alone"), progress=False)
 
 
+@pytest.fixture(scope="module")
+def large_alone(tmp_path_factory):
+    """The folder of the large sweep, done by one worker in this process."""
+    out = tmp_path_factory.mktemp("large")
+    run_sweep(large(), out, progress=False)
+    return out
+
+
+def check_same(out, other) -> None:
+    states = status_of(out)["state"].tolist()
+    assert states == ["done"] * LARGE_CELLS
+    assert (out / "sweep.csv").read_bytes() == (other / "sweep.csv").read_bytes()
+
+
 def test_processes_give_the_same_table(alone, tmp_path):
     table = run_sweep(asked(2, 2), tmp_path, n_jobs=2, progress=False)
     pd.testing.assert_frame_equal(table, alone, check_exact=True)
 
 
 @pytest.mark.slow
-def test_dask_gives_the_same_table(alone, tmp_path):
+def test_dask_gives_the_same_table(large_alone, tmp_path):
     pytest.importorskip("distributed")
-    table = run_sweep(asked(2, 2), tmp_path, n_jobs=2, engine_name="dask", progress=False)
-    pd.testing.assert_frame_equal(table, alone, check_exact=True)
+    run_sweep(large(), tmp_path, n_jobs=2, engine_name="dask", progress=False)
+    check_same(tmp_path, large_alone)
 
 
 def test_an_unknown_engine_is_refused():
@@ -126,15 +143,28 @@ def slurm(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_job_array_of_slurm_gives_the_same_table(alone, slurm, tmp_path):
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(asked(2, 2)))
+def test_a_job_array_of_slurm_gives_the_same_table(large_alone, slurm, tmp_path):
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(large()))
     out = tmp_path / "out"
     out.mkdir()
     path = write_job(tmp_path / "sweep.yaml", out, tmp_path / "job.sh", 2)
     done = subprocess.run(
-        ["sbatch", "--wait", path], env=slurm, capture_output=True, text=True, check=False, timeout=600
+        ["sbatch", "--wait", path], env=slurm, capture_output=True, text=True, check=False, timeout=900
     )
-    assert done.returncode == 0, done.stderr
-    table = pd.read_csv(out / "sweep.csv", keep_default_na=False, na_values=[""])
-    assert table["mean"].tolist() == alone["mean"].tolist()
-    assert {path.name for path in out.glob("slurm-*.log")}
+    logs = [path.read_text() for path in sorted(out.glob("slurm-*.log"))]
+    assert done.returncode == 0, (done.stderr, logs)
+    assert len(logs) == 2
+    check_same(out, large_alone)
+    workers = {read_json(path)["process"] for path in out.rglob("cell.json")}
+    assert len(workers) == 2, "one task did all the cells"
+
+
+@pytest.mark.slow
+def test_dask_workers_that_are_jobs_of_slurm_give_the_same_table(large_alone, slurm, tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    for name in ("SLURM_CONF", "PYTHONPATH"):
+        monkeypatch.setenv(name, slurm.get(name, str(Path.cwd())))
+    monkeypatch.chdir(tmp_path)
+    job = {"cores": 1, "memory": "2GB", "processes": 1, "walltime": "00:20:00", "interface": "lo"}
+    run_sweep(large(), tmp_path / "out", n_jobs=2, engine_name="slurm", engine_options=job, progress=False)
+    check_same(tmp_path / "out", large_alone)

@@ -85,9 +85,11 @@ def test_a_name_of_nothing_is_refused(change, said):
 
 
 def test_a_kept_plan_is_the_same_plan(tmp_path):
-    plan = plan_of(image_size=[32, 32], methods=["ridge", {"method": "fit", "settings": {"MODEL.GRID": [2, 2]}}])
+    fits = {"method": "fit", "settings": {"MODEL.GRID": [2, 2]}, "controls": []}
+    plan = plan_of(image_size=[32, 32], methods=["ridge", fits])
     plan.save(tmp_path)
     again = Plan.read(tmp_path)
+    assert [cell.path for cell in plan.cells] == [cell.path for cell in again.cells]
     assert [plan.identity(cell) for cell in plan.cells] == [again.identity(cell) for cell in again.cells]
 
 

@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from brainnet._files import read_json
+from brainnet.run.sweep.state import status_of
 from brainnet.run.sweep.sweep import run_sweep
-from tests.run.sweep.toys import asked, network, subject
-
-FIT = {"method": "fit", "subjects": ["s0"], "settings": {"TRAINER.MAX_EPOCHS": 2, "MODEL.BOTTLENECK_DIM": 4}}
+from tests.run.sweep.toys import FIT, LARGE_CELLS, asked, large, network, subject
 
 
 def test_it_leaves_a_table_a_card_and_no_tokens(tmp_path):
@@ -71,26 +70,21 @@ def killed(path, out, moments) -> None:
 def same_tables(out, other) -> None:
     for name in ("sweep.csv", "failures.csv"):
         assert (out / name).read_bytes() == (other / name).read_bytes()
+    assert set(status_of(out)["state"]) == {"done"}
 
 
 @pytest.mark.slow
 def test_killed_five_times_at_random_it_ends_with_the_tables_of_an_undisturbed_run(tmp_path):
-    """24 networks, random and trained, x 3 subjects x ridge and RSA x 2 controls, and six fits."""
-    trained = [network(seed, weights="trained") for seed in range(12)]
-    untrained = [{**network(seed), "options": {"seed": seed, "weights": "random"}} for seed in range(12, 24)]
-    fits = {**FIT, "backbones": [f"net0{k}" for k in range(6)], "controls": []}
-    given = asked(24, 3, backbones=trained + untrained, methods=["ridge", "rsa", fits],
-                  controls=["shuffled", "random"])  # fmt: skip
     path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump(given))
+    path.write_text(yaml.safe_dump(large()))
     began = time.monotonic()
     undisturbed = run_sweep(path, tmp_path / "undisturbed", n_jobs=2, progress=False)
     took = time.monotonic() - began
     assert undisturbed["model"].nunique() == 24
     card = read_json(tmp_path / "undisturbed" / "run.json")
-    assert card["cells"] == {"done": 24 * 3 * 2 * 2 + 12 * 3 * 2 + 6, "failed": 0, "left": 0}
+    assert card["cells"] == {"done": LARGE_CELLS, "failed": 0, "left": 0}
     chance = random.Random(0)
-    killed(path, tmp_path / "killed", [8 + chance.uniform(0, 0.3) * took for _ in range(5)])
+    killed(path, tmp_path / "killed", [8 + chance.uniform(0, 0.25) * took for _ in range(5)])
     same_tables(tmp_path / "killed", tmp_path / "undisturbed")
 
 

@@ -107,3 +107,15 @@ def asked(networks=2, subjects=2, **more) -> dict:
         "resamples": 50,
         **more,
     }
+
+
+FIT = {"method": "fit", "subjects": ["s0"], "settings": {"TRAINER.MAX_EPOCHS": 2, "MODEL.BOTTLENECK_DIM": 4}}
+LARGE_CELLS = 24 * 3 * 2 * 2 + 12 * 3 * 2 + 6
+
+
+def large() -> dict:
+    """24 networks, trained and random, x 3 subjects x ridge and RSA x 2 controls, and six fits."""
+    trained = [network(seed, weights="trained") for seed in range(12)]
+    untrained = [{**network(seed), "options": {"seed": seed, "weights": "random"}} for seed in range(12, 24)]
+    fits = {**FIT, "backbones": ["net0[0-5]"], "controls": []}
+    return asked(24, 3, backbones=trained + untrained, methods=["ridge", "rsa", fits], controls=["shuffled", "random"])
