@@ -74,7 +74,7 @@ CIRCLES: set[str] = set()  # files that need each other, one of them only when a
 # rooms and files of tests that mirror none of the package
 TESTS_OF_THE_WHOLE = {
     "contract", "plugin", "test_architecture", "test_examples", "test_install", "test_readme", "test_user_story",
-    "test_site", "test_changes",
+    "test_site", "test_changes", "test_studies",
 }  # fmt: skip
 # what changes the interpreter or the C library of a whole process: only where the command line starts
 PROCESS_TRICKS = {"mallopt", "_exit", "_run_exitfuncs", "gc.disable", "gc.enable", "gc.freeze", "gc.set_threshold"}
