@@ -58,9 +58,9 @@ def test_both_sides_are_those_of_the_network(folder):
             output = network(input_ids=pieces, pixel_values=pixels)
         for layer in ("image_embeds", "text_embeds"):  # which the whole network gives as directions
             mine = torch.nn.functional.normalize(whole[layer][row], dim=0)
-            torch.testing.assert_close(mine, getattr(output, layer)[0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(mine, getattr(output, layer)[0], rtol=1e-6, atol=1e-6)
         mean = (output.image_embeds[0] + output.text_embeds[0]) / 2
-        torch.testing.assert_close(whole["joint"][row], mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(whole["joint"][row], mean, rtol=1e-6, atol=1e-6)
         assert torch.equal(local["joint"][row, :, 0, 0], whole["joint"][row])
 
 

@@ -78,11 +78,11 @@ def test_tokens_are_the_librarys_own_hidden_states(folders, kind, rng):
              for how in ("mean", "max", "all")}  # fmt: skip
     for layer, number in (("embeddings", 0), ("0", 1), ("2", 3)):
         steps = torch.stack([in_order(kind, state) for state in output.hidden_states[number]])
-        torch.testing.assert_close(found["mean"].local[layer], steps.mean(1), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found["max"].local[layer], steps.amax(1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found["mean"].local[layer], steps.mean(1), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found["max"].local[layer], steps.amax(1), rtol=1e-6, atol=1e-6)
         for step in range(STEPS[kind]):
-            torch.testing.assert_close(found["all"].local[f"{layer}.t{step}"], steps[:, step], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found["mean"].global_[layer], steps.mean((1, 3, 4)), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(found["all"].local[f"{layer}.t{step}"], steps[:, step], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found["mean"].global_[layer], steps.mean((1, 3, 4)), rtol=1e-6, atol=1e-6)
     assert len(found["all"].local) == 3 * STEPS[kind]
 
 
