@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 0,
     "write_computation_times": False,  # that page asks other servers for scripts
     "plot_gallery": "True",
+    "parallel": True,  # as many examples at once as `sphinx-build -j` says
 }
 
 # Names of other packages, which this site does not describe. There is no intersphinx: the site is built offline.

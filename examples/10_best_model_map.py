@@ -17,7 +17,7 @@ from brainnet.store import TokenStore
 
 # %%
 # Three networks without training; the simulated subject was made from the first one.
-subject = SimulatedSubject(seed=0, n_train=300, n_test=100, radius=20, progress=False)
+subject = SimulatedSubject(seed=0, n_train=200, n_test=80, radius=14, progress=False)
 networks = {
     "expansion": build_backbone("expansion:small"),
     "other seed": build_backbone("expansion:small", seed=3),

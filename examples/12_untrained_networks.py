@@ -12,7 +12,7 @@ from brainnet.encode import encode
 from brainnet.scores import pearson_r
 from brainnet.store import TokenStore
 
-subject = SimulatedSubject(seed=0, n_train=200, n_test=60, radius=12, progress=False)
+subject = SimulatedSubject(seed=0, n_train=120, n_test=40, radius=10, progress=False)
 
 # %%
 # Four architectures with random weights: convolutions with many channels, a small model of the ventral stream, a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -108,6 +109,36 @@ def test_dead_links_are_found(tmp_path, made):
     )
     (tmp_path / "b.html").write_text('<p id="there"><a href="https://example.org/">3</a><a href="a.html">4</a>')
     assert check_links.dead_links(tmp_path) == ["a.html -> b.html#not", "a.html -> c.png"]
+
+
+def test_a_gallery_page_shows_the_pictures_of_its_own_process(tmp_path):
+    """Two scripts run at once in one folder: each page takes what its script wrote, in the order of writing."""
+    script = """
+import subprocess, sys
+from pathlib import Path
+from PIL import Image
+import gallery_pictures
+
+picture = Image.new("RGB", (2, 2))
+picture.save("second.tmp", format="png")
+picture.save("first.png")
+Path("second.tmp").replace("second.png")
+subprocess.run([sys.executable, "-c", "open('other.png', 'wb').close()"], check=True)
+Image.open("old.png").load()  # is read and not written
+Path("folder").mkdir()
+picture.save("folder/inner.png")
+taken = iter(["1.png", "2.png", "3.png"])
+gallery_pictures.SavedPictures()((), {"image_path_iterator": taken}, {"src_dir": "."})
+gallery_pictures.SavedPictures()((), {"image_path_iterator": taken}, {"src_dir": "."})
+print(sorted(path.name for path in Path().glob("*.png")))
+"""
+    from PIL import Image
+
+    Image.new("RGB", (1, 1)).save(tmp_path / "old.png")
+    env = os.environ | {"PYTHONPATH": str(DOCS / "_ext")}
+    pytest.importorskip("sphinx_gallery")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == "['1.png', '2.png', 'old.png', 'other.png']", done.stderr
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if "$$" in p.read_text()], ids=lambda page: page.name)
