@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -208,29 +208,52 @@ def rdm(
     option: FamilyOptions = None,
     window: Window = None,
     step: Step = None,
+    over_time: Annotated[
+        bool,
+        typer.Option("--over-time", help="Of texts, sounds and videos: an RDM of every layer at every step in time."),
+    ] = False,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
 
     brainnet rdm images/ --backbone torchvision:squeezenet1_0 --out rdms
 
+    brainnet rdm clips/ --backbone video:torchvision:squeezenet1_0 --over-time --out rdms
+
     A distance of your own is a function in a file: brainnet rdm features.npy --metric mine.py:chebyshev
     """
-    with loading():
-        from brainnet.run.rsa.rdms import write_rdms
-
     how = {"layout": layout, "classes": classes, "rows": rows, "key": key, "fps": fps, "every": every,
            "window": window, "step": step}  # fmt: skip
-    family = family_options(option)
+    common = {"backbone": backbone, "layers": layer, "metric": metric, "pool": pool, "batch_size": batch_size,
+              "device": device, "precision": precision, "image_size": image_size or None, "seed": seed,
+              "progress": not quiet, **family_options(option)}  # fmt: skip
+    whole = {"grid": grid or None, "skip_bad": skip_bad, "force": force}
+    _write_rdms(source, out, how, common, whole, family_options(option), over_time)
+
+
+def _write_rdms(
+    source: Any, out: Path, how: dict[str, Any], common: dict[str, Any], whole: dict[str, Any],
+    family: dict[str, Any], over_time: bool,
+) -> None:  # fmt: skip
+    """RDMs of stimuli chosen by ``how``, or with ``over_time`` at every step; ``whole`` is of the former alone."""
+    with loading():
+        from brainnet.run.rsa.rdm_steps import write_step_rdms
+        from brainnet.run.rsa.rdms import write_rdms
+
+    backbone = common["backbone"]
     asked = next((name for name, value in how.items() if value not in (None, "auto")), None)
     if backbone is None and asked is not None:
         raise ValueError(f"--{asked} is of stimuli that a network reads: name it by --backbone.")
-    rdms = write_rdms(
-        source if backbone is None else stimuli_from(source, backbone, skip_bad, options=family, **how), out,
-        backbone=backbone, skip_bad=skip_bad, layers=layer, metric=metric, pool=pool, grid=grid or None,
-        batch_size=batch_size, device=device, precision=precision, image_size=image_size or None, seed=seed,
-        force=force, progress=not quiet, **family,
-    )  # fmt: skip
-    out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
+    if over_time and (backbone is None or whole["grid"] or whole["skip_bad"]):
+        raise ValueError("--over-time is of a network named by --backbone, without --grid and --skip-bad.")
+    if backbone is not None:
+        source = stimuli_from(source, backbone, whole["skip_bad"], options=family, **how)
+    if not over_time:
+        rdms = write_rdms(source, out, **common, **whole)
+        out_console.print(f"{len(rdms)} RDMs of {rdms.n_conditions} conditions\n{out / 'rdms.npz'}", highlight=False)
+        return
+    for name, found in write_step_rdms(source, out, **common).items():
+        out_console.print(f"layer {name}: {len(found)} steps of {found.n_conditions} conditions", highlight=False)
+    out_console.print(f"{out / 'steps'}", highlight=False)
 
 
 rsa_app = typer.Typer(cls=_RsaGroup, no_args_is_help=True, rich_markup_mode="rich")

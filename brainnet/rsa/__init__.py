@@ -21,7 +21,7 @@ from brainnet.rsa.search.group import GroupMaps, group_searchlight
 from brainnet.rsa.search.maps import SearchlightMaps
 from brainnet.rsa.search.neighbourhoods import Neighbourhoods, discs, spheres
 from brainnet.rsa.search.subject import searchlight
-from brainnet.rsa.temporal import ModelTimeRSA, by_lag, by_time, ct_rsa, fusion
+from brainnet.rsa.temporal import ModelTimeRSA, by_lag, by_step, by_time, ct_rsa, fusion, lagged
 
 __all__ = [
     "RDMs",
@@ -59,7 +59,9 @@ __all__ = [
     "weighted_rsa",
     "ModelTimeRSA",
     "by_lag",
+    "by_step",
     "by_time",
     "ct_rsa",
     "fusion",
+    "lagged",
 ]

@@ -19,6 +19,7 @@ from brainnet._work import progress as progress_bar
 from brainnet.rsa.ceilings import pool
 from brainnet.rsa.checks import as_float_tensor
 from brainnet.rsa.comparisons import compare
+from brainnet.rsa.create import rdm
 from brainnet.rsa.inference.evaluation import Evaluation, evaluate
 from brainnet.rsa.mixing.fitting import check_usable, condition_splits
 from brainnet.rsa.pairs import n_conditions_of, pair_index
@@ -228,13 +229,66 @@ def ct_rsa(
     )  # fmt: skip
 
 
-def by_lag(similarity: Any, step: float, times: Sequence[float]) -> Any:
-    """How the similarity of a model's steps with brain times depends on the time between them: a table over lags.
+def by_step(
+    features: Any, metric: str = "correlation", *, conditions: Iterable[str] | None = None,
+    names: Iterable[str] | None = None, **options: Any,
+) -> RDMs:  # fmt: skip
+    """One RDM per time step of a model: frames of clips, moments of sounds, words of texts.
+
+    Args:
+        features: (n_conditions, n_steps, ...) what a layer gives for every stimulus at every step; all axes behind the
+            steps are one pattern. Frames of a clip are conditions themselves where a film is compared with itself over
+            time: then pass (n_frames, n_features) to :func:`brainnet.rsa.rdm`.
+        metric, conditions, **options: see :func:`brainnet.rsa.rdm`.
+        names: one per step; counted from 0 by default.
+
+    Returns:
+        RDMs in the order of the steps, a model of :func:`ct_rsa`.
+
+    Raises:
+        ValueError: features without an axis of steps, or that :func:`brainnet.rsa.rdm` refuses.
+
+    >>> by_step(torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
+    RDMs(3 x 6 conditions, metric='correlation', torch.float32)
+    """
+    values = as_float_tensor(features, "features")
+    if values.ndim < 3:
+        raise ValueError(f"features by step are (n_conditions, n_steps, ...), got {tuple(values.shape)}.")
+    return rdm(values.flatten(2).transpose(0, 1), metric, conditions=conditions, names=names, **options)
+
+
+def lagged(similarity: Any, step: float, times: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """The similarity of a model's steps with brain times, by the time that the brain is behind the model.
 
     Args:
         similarity: (n_steps, n_times), as of :meth:`ModelTimeRSA.layer`.
         step: seconds from one step of the model to the next; the first one is at 0 s.
         times: (n_times,) seconds of the brain.
+
+    Returns:
+        lags: (n_lags,) brain time minus model time in seconds, ascending.
+        values: (n_steps, n_lags), NaN where no brain time is so far behind a step.
+
+    >>> lags, values = lagged([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], 0.5, [0.0, 0.5, 1.0])
+    >>> lags.tolist(), values.tolist()
+    ([-0.5, 0.0, 0.5, 1.0], [[nan, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, nan]])
+    """
+    similarity, times = torch.as_tensor(similarity, dtype=torch.float64), torch.as_tensor(times, dtype=torch.float64)
+    if similarity.ndim != 2 or similarity.shape[1] != len(times) or not step > 0:
+        raise ValueError(
+            f"similarity must be (n_steps, {len(times)}) and step more than 0; "
+            f"got {tuple(similarity.shape)} and {step}."
+        )
+    of_pairs = (times - step * torch.arange(len(similarity))[:, None]).round(decimals=6)
+    lags, which = of_pairs.unique(return_inverse=True)
+    return lags, torch.full((len(similarity), len(lags)), torch.nan).double().scatter_(1, which, similarity)
+
+
+def by_lag(similarity: Any, step: float, times: Sequence[float]) -> Any:
+    """How the similarity of a model's steps with brain times depends on the time between them: a table over lags.
+
+    Args:
+        similarity, step, times: see :func:`lagged`.
 
     Returns:
         A DataFrame with one row per lag, brain time minus model time: lag (s), the mean similarity, and the number of
@@ -246,16 +300,9 @@ def by_lag(similarity: Any, step: float, times: Sequence[float]) -> Any:
     """
     import pandas as pd
 
-    similarity, times = torch.as_tensor(similarity, dtype=torch.float64), torch.as_tensor(times, dtype=torch.float64)
-    if similarity.ndim != 2 or similarity.shape[1] != len(times) or not step > 0:
-        raise ValueError(
-            f"similarity must be (n_steps, {len(times)}) and step more than 0; "
-            f"got {tuple(similarity.shape)} and {step}."
-        )
-    lags = (times - step * torch.arange(len(similarity))[:, None]).round(decimals=6)
-    table = pd.DataFrame({"lag": lags.flatten().numpy(), "similarity": similarity.flatten().numpy()})
-    found = table.groupby("lag")["similarity"].agg(["mean", "size"]).reset_index()
-    return found.rename(columns={"mean": "similarity", "size": "n"})
+    lags, values = lagged(similarity, step, times)
+    n = (~values.isnan()).sum(0)
+    return pd.DataFrame({"lag": lags.numpy(), "similarity": values.nanmean(0).numpy(), "n": n.numpy()})
 
 
 def _checked(

@@ -121,6 +121,9 @@ FIGURES = {
     "time_course, sensors": lambda n: plot.time_course(torch.rand(3 * len(n)), sensors(n), sensors=n),
     "sensor_times": lambda n: plot.sensor_times(torch.rand(3 * len(n)), sensors(n), title=n[0], score_name=n[1]),
     "time_by_time": lambda n: plot.time_by_time(np.eye(3), title=n[0], brain_name=n[1], score_name=n[2]),
+    "best_steps": lambda n: plot.best_steps(pd.DataFrame({"time": range(len(n)), "score": 0.1, "sem": 0.1, "layer": n,
+                                                          "step": 1, "p_max": 0.1}), title=n[0], score_name=n[1]),
+    "lags": lambda n: plot.lags(pd.DataFrame({"lag": 0.1, "similarity": 0.1, "layer": n}), title=n[0], score_name=n[1]),
     "rsa_parts": lambda n: plot.rsa_parts(pd.DataFrame({"part": ["total"] + ["unique"] * 4, "sets": ["t", *n],
                                                         "r2": 0.1, "roi": n[0]}), title=n[0]),
     "searchlight": lambda n: plot.searchlight(found(n), title=n[0]),
@@ -161,7 +164,8 @@ def test_no_name_breaks_a_figure_or_is_parsed_as_a_formula(figure, names):
 
 
 def test_every_public_figure_is_among_them():
-    no_figures = {"flatmap", "save", "saved_as", "Scene", "Ranking", "page", "PageMap", "PageRun", "predicted_limit"}
+    no_figures = {"flatmap", "save", "saved_as", "Scene", "Ranking", "page", "PageMap", "PageRun",
+                  "predicted_limit"}  # fmt: skip
     drawn_here = {name.split(",")[0] for name in FIGURES} | no_figures
     assert set(plot.__all__) <= drawn_here
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from brainnet.rsa import RDMs, compare, evaluate, pool
+from brainnet.rsa import RDMs, compare, evaluate, pool, rdm
 from brainnet.rsa.mixing.fitting import condition_splits
 from brainnet.rsa.pairs import pair_index
-from brainnet.rsa.temporal import by_time, ct_rsa, fusion
+from brainnet.rsa.temporal import by_step, by_time, ct_rsa, fusion, lagged
 
 N, PAIRS = 14, 91
 
@@ -128,3 +128,23 @@ def test_ct_rsa_rejects_noise_as_often_as_it_says():
     rate, error = float(rejected) / n, (0.05 * 0.95 / n) ** 0.5
     print(f"ct_rsa maximum over times rejects {rate:.3f} of noise, Monte-Carlo error {error:.3f}")
     assert abs(rate - 0.05) <= 0.02
+
+
+def test_rdms_by_step_are_those_of_each_step(rng):
+    features = torch.rand(7, 3, 4, 2, generator=rng)
+    found = by_step(features, "euclidean", names=("a", "b", "c"))
+    assert found.names == ("a", "b", "c")
+    for step in range(3):
+        torch.testing.assert_close(found.values[step], rdm(features[:, step].flatten(1), "euclidean").values[0])
+    with pytest.raises(ValueError, match="n_steps"):
+        by_step(torch.rand(7, 3))
+
+
+def test_lagged_similarities_are_those_of_step_and_time(rng):
+    similarity, times = torch.rand(3, 5, generator=rng, dtype=torch.float64), [-0.1, 0.0, 0.1, 0.2, 0.3]
+    lags, values = lagged(similarity, 0.2, times)
+    for step in range(3):
+        for time in range(5):
+            column = int((lags - (times[time] - 0.2 * step)).abs().argmin())
+            assert values[step, column] == similarity[step, time]
+    assert int((~values.isnan()).sum()) == 15

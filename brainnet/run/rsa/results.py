@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "h5py", "nibabel", "matplotlib")
 DPI = 150
-DRAWN = ("bars", "layers", "time", "parts", "weights_*", "steps_*")
+DRAWN = ("bars", "layers", "time", "parts", "weights_*", "steps_*", "lagged_*", "lags", "best_steps")
 RESULTS = ("ceilings.csv", "scores.csv", "differences.csv", "peaks.csv", "weights.csv", "parts.csv",
            "similarity.csv", "lags.csv",
            *(f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg", "pdf")))  # fmt: skip

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from brainnet.rsa import RDMs, by_lag, ct_rsa
+from brainnet.rsa import ModelTimeRSA, RDMs, by_lag, ct_rsa, lagged
 from brainnet.run.card import Clock
 from brainnet.run.folder import claimed
 from brainnet.run.names import renamed
@@ -59,8 +60,6 @@ def compare_steps(
     """
     import pandas as pd
 
-    from brainnet import plot
-
     clock = Clock()
     with claimed(out, "rsa") as out:
         courses, known = read_courses(subjects, key)
@@ -84,21 +83,43 @@ def compare_steps(
              "time": np.tile(times, len(found.layers)), "similarity": found.similarity.flatten().numpy()}
         )  # fmt: skip
         tables = {"scores": scores, "similarity": similarity}
-        name = "brain time (s)" if in_seconds else "brain time (points)"
         clock.lap("comparison")
         clear(out)
-        for layer in dict.fromkeys(found.layers):
-            if found.layers.count(layer) > 1:
-                figure = plot.time_by_time(found.layer(layer), None, times, brain_name=name, title=layer,
-                                           score_name=f"{method} similarity")  # fmt: skip
-                save_figure(figure, out / f"steps_{layer.replace('/', '_')}.png")
+        layers = list(dict.fromkeys(found.layers))
         if step is not None:
             tables["lags"] = pd.concat(
-                [by_lag(found.layer(layer), step, times).assign(layer=layer) for layer in dict.fromkeys(found.layers)]
+                [by_lag(found.layer(layer), step, times).assign(layer=layer) for layer in layers]
             )[["layer", "lag", "similarity", "n"]]
+        _draw(found, tables, times, step, "brain time (s)" if in_seconds else "brain time (points)", method, out)
         settings = {"method": method, "n_folds": n_folds, "n_permutations": n_permutations, "seed": seed,
                     "times": times, "step": step, "over_subjects": len(course[0]) > 1,
                     "correction": "max over times"}  # fmt: skip
         data = {label: {**digest(RDMs.stack(one)), "n_times": len(one)} for label, one in courses.items()}
         card = {"data": data, "models": {label: digest(rdms) for label, rdms in networks.items()}, "settings": settings}
         return finish(out, tables, card, clock, as_read("brain", courses) + as_read("model", networks))
+
+
+def _draw(
+    found: ModelTimeRSA, tables: Mapping[str, Any], times: Sequence[float], step: float | None, name: str,
+    method: str, out: Path,
+) -> None:  # fmt: skip
+    """The score and the step chosen over time; the similarity of all steps of each model that has them, and lags."""
+    from brainnet import plot
+
+    said = f"{method} similarity"
+    save_figure(plot.best_steps(tables["scores"], time_name=name, score_name=said), out / "best_steps.png")
+    if "lags" in tables:
+        save_figure(plot.lags(tables["lags"], score_name=said), out / "lags.png")
+    for layer in dict.fromkeys(found.layers):
+        n = found.layers.count(layer)
+        if n == 1:
+            continue
+        words = {"title": layer, "score_name": said}
+        model = {} if step is None else {"model_times": [step * k for k in range(n)], "model_name": "model time (s)"}
+        figure = plot.time_by_time(found.layer(layer), brain_times=times, brain_name=name, **model, **words)
+        save_figure(figure, out / f"steps_{layer.replace('/', '_')}.png")
+        if step is not None:
+            lags, values = lagged(found.layer(layer), step, times)
+            words |= {"brain_name": "lag (s): brain time minus model time"}
+            figure = plot.time_by_time(values, brain_times=lags, **model, **words)
+            save_figure(figure, out / f"lagged_{layer.replace('/', '_')}.png")

@@ -38,6 +38,7 @@ def test_it_is_ct_rsa_of_the_files(clip):
     assert of_clip.lag[of_clip.similarity.idxmax()] == pytest.approx(0.2)
     assert len(pd.read_csv(out / "similarity.csv")) == 6 * 8
     assert (out / "steps_clip.png").is_file()
+    assert all((out / f"{name}.png").is_file() for name in ("best_steps", "lags", "lagged_clip"))
     assert not (out / "steps_still.png").exists()
 
 
@@ -45,6 +46,7 @@ def test_the_command_fills_a_folder(clip, invoke):
     printed = invoke("rsa", "steps", clip / "meg.npy", "-m", clip / "clip.npz", "--permutations", 20, "-o", clip / "o")
     assert "highest scores" in printed
     assert not (clip / "o" / "lags.csv").exists()
+    assert not (clip / "o" / "lags.png").exists()
     assert (clip / "o" / "scores.csv").is_file()
 
 
