@@ -129,8 +129,14 @@ class Worker:
 
 
 def work(out: str | Path, again: bool = False, say: Callable[[Cell, State], None] | None = None) -> int:
-    """Does what is left of the sweep in a folder; see :class:`Worker`. It is what another process is sent."""
+    """Does what is left of the sweep in a folder; see :class:`Worker`. It is what another process is sent.
+
+    What a cell does in parallel stays in its worker: under dask it was sent to the other workers, which wait for this
+    very cell.
+    """
+    import joblib
+
     from brainnet.plot.saving import saved_as
 
-    with saved_as("png"):
+    with saved_as("png"), joblib.parallel_config("sequential"):
         return Worker(Path(out), again, say).work()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from brainnet._files import read_json, write_json
+from brainnet.run.sweep import work as work_module
 from brainnet.run.sweep.definition import read_definition
 from brainnet.run.sweep.plan import make_plan
 from brainnet.run.sweep.state import folder_of, status_of, taken
@@ -114,3 +115,17 @@ def test_two_workers_do_every_cell_once(tmp_path):
 
 def _count(out, counts):
     counts.put(work(out))
+
+
+def test_what_a_cell_does_in_parallel_stays_in_its_worker(tmp_path, monkeypatch):
+    """A worker of dask whose cell asked the other workers for help waited for them, and they for the cell."""
+    import joblib
+    from joblib.parallel import get_active_backend
+
+    seen = []
+    real = work_module.run_cell
+    monkeypatch.setattr(work_module, "run_cell", lambda *given: seen.append(get_active_backend()[0]) or real(*given))
+    begun(tmp_path, networks=1, subjects=1, methods=["ridge"], controls=[])
+    with joblib.parallel_config("threading", n_jobs=2):
+        work(tmp_path)
+    assert [type(backend).__name__ for backend in seen] == ["SequentialBackend"]
