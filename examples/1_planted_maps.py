@@ -17,7 +17,7 @@ from brainnet.scores import pearson_r
 from brainnet.store import TokenStore
 
 # %%
-# Images and responses: half the patch of cortex, and half the images, that ``brainnet demo`` takes.
+# Images and responses: a smaller patch of cortex, and fewer images, than ``brainnet demo`` takes.
 subject = SimulatedSubject(seed=0, n_train=432, radius=16)
 print(subject)
 

@@ -200,16 +200,16 @@ def _report_encoding(encoding) -> None:
         "best layer",
         "images",
         "r",
-        "95 %",
+        "95 % interval",
         "mean of r / ceiling",
     ):
-        shown.add_column(name, no_wrap=name in ("r", "95 %"), overflow="fold")
+        shown.add_column(name, no_wrap=name in ("r", "95 % interval"), overflow="fold")
     ceilings = rows[rows.index.get_level_values("method") == "noise ceiling"].index
     for key in sorted([*ceilings, *encoding.headline()], key=lambda key: list(encoding.subjects).index(key[1])):
         for row in rows.loc[[tuple(key)]].itertuples(index=False):
             shown.add_row(
                 key[1], *([key[0]] if several else []), ", ".join(filter(None, (key[2], key[4]))), row.chosen_layer,
-                row.split, f"{row.mean:.3f}", "" if row.low != row.low else f"{row.low:.3f}-{row.high:.3f}",
+                row.split, f"{row.mean:.3f}", "" if row.low != row.low else f"{row.low:.3f} to {row.high:.3f}",
                 "" if row.ceiling_share != row.ceiling_share else f"{row.ceiling_share:.3f}",
             )  # fmt: skip
     out_console.print(shown)

@@ -122,7 +122,8 @@ def fit_field(
     maps, kept = [field.maps[layer] for layer in layers], torch.tensor(field.kept)
     found = FieldRidge(mean, field.patterns, maps, field.offset, share, window_share, kept)
     says_progress.info(
-        "The field counts %(share).2f in predictions; its %(n_patterns)d patterns keep %(kept).4f of what it predicts.",
+        "The ridge on the whole image has a share of %(share).2f in each prediction. It is kept as %(n_patterns)d "
+        "patterns, which hold %(kept).4f of its variance.",
         found.describe(),
     )
     return found

@@ -1,6 +1,7 @@
 """The pictures of a gallery page are the files that its script saves: figures of brainnet are values, not windows.
 
-Several scripts run at once in one folder, each in a process of its own. A page takes the pictures that its process wrote.
+Several scripts run at once in one folder, each in a process of its own. A page takes the pictures that its own process
+wrote.
 """
 
 from __future__ import annotations
