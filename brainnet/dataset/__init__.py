@@ -14,13 +14,14 @@ from brainnet.dataset.rdm_sets import RDMSet
 from brainnet.dataset.readers.algonauts import BrainDataset
 from brainnet.dataset.readers.nsd import NSD
 from brainnet.dataset.series_tokens import volume_tokens
+from brainnet.dataset.simulation.series import SimulatedSeries
 from brainnet.dataset.simulation.subject import SimulatedSubject
 from brainnet.dataset.time_series import Cleaning, TimeSeries, Window
 from brainnet.dataset.trials import Conditions, conditions
 
 __all__ = [
     "DATASETS", "ResponseDataset", "RDMSet", "BrainDataset", "NSD", "ArrayDataset", "SimulatedSubject", "random_splits",
-    "TimeSeries", "Window", "Cleaning", "volume_tokens",
+    "TimeSeries", "Window", "Cleaning", "SimulatedSeries", "volume_tokens",
     "Conditions", "conditions", "find_datasets", "describe_dataset", "check_folder",
     "get_dataset",
 ]  # fmt: skip

@@ -13,6 +13,8 @@ from brainnet._registry import options_of
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.catalogue import UNMET, options_with_defaults, with_options
 from brainnet.dataset.rdm_sets import RDMSet
+from brainnet.dataset.shown import names_shown
+from brainnet.dataset.time_series import TimeSeries
 
 FORESEEN = (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError)  # what a reader says on purpose
 
@@ -87,7 +89,7 @@ def check_folder(name: str, folder: str | os.PathLike, *, seed: int = 0, **optio
         return FolderCheck(name, folder, chosen, needed, trouble=f"no folder {folder}.", unmet=unmet)
     try:
         opened = reader.from_settings(str(folder), seed, **options)
-        if not isinstance(opened, RDMSet) or opened.images is not None:
+        if not isinstance(opened, TimeSeries) and (not isinstance(opened, RDMSet) or opened.images is not None):
             opened.load_image(0)
         dataset = opened
     except Exception as error:  # a reader that meets real files for the first time may end in any
@@ -122,8 +124,7 @@ def summary_of(dataset: ResponseDataset | RDMSet) -> dict[str, Any]:
         known = values[np.isfinite(values)]
         ceiling |= {"median": float(np.median(known)) if len(known) else None, "unknown": len(values) - len(known)}
     return {
-        "images": len(dataset),
-        "first image": f"{dataset.image_ids[0]}, {' x '.join(map(str, dataset.load_image(0).size))} pixels",
+        **_rows(dataset),
         "voxels": dataset.n_voxels,
         "unusable voxels": int((~dataset.usable).sum()),
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
@@ -131,3 +132,15 @@ def summary_of(dataset: ResponseDataset | RDMSet) -> dict[str, Any]:
         "repeats": dataset.n_repeats,
         "ceiling": ceiling,
     }
+
+
+def _rows(dataset: ResponseDataset) -> dict[str, Any]:
+    """How many rows there are, and what the first one is."""
+    if isinstance(dataset, TimeSeries):
+        return {"runs": len(dataset.run_names), "volumes": len(dataset), "first run": dataset.run_names[0],
+                "stimuli": len(names_shown(dataset))}  # fmt: skip
+    first = dataset.load_image(0)
+    if isinstance(first, str):
+        return {"texts": len(dataset), "first text": f"{dataset.image_ids[0]}, {first}"}
+    said = f"{' x '.join(map(str, first.size))} pixels" if hasattr(first, "size") else f"{len(first)} frames"
+    return {"images": len(dataset), "first image": f"{dataset.image_ids[0]}, {said}"}

@@ -83,6 +83,8 @@ class TimeSeries(ResponseDataset):
 
     Attributes:
         tr: seconds.
+        shown: what the windows name, for a network: a set of stimuli or what makes one, see
+            :func:`brainnet.dataset.shown.stimuli_shown`; None where only the names are known. May be set at any time.
         run_names: in the order of the rows.
         groups: (n_volumes,) name of the run of each row, which ``encode(..., groups="dataset")`` leaves out.
         blocks: (n_volumes,) block of each row.
@@ -100,6 +102,8 @@ class TimeSeries(ResponseDataset):
     >>> data.delayed({"sound": np.ones((110, 5))}, [1, 2])["sound"].shape
     (110, 10)
     """
+
+    shown: Any = None
 
     def __init__(
         self,

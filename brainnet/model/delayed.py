@@ -22,13 +22,14 @@ from brainnet.tokens import Tokens
 
 
 class TimedSelectors(Selectors):
-    """:class:`Selectors` with ``delay``: (n, n_delays), non-negative, sums to 1."""
+    """:class:`Selectors` with ``delay``: (n, n_delays), non-negative, sums to 1; and ``delays``, in volumes."""
 
     delay: Tensor
+    delays: tuple[int, ...]
 
     def _replace(self, **changes: Tensor) -> TimedSelectors:
         found = super()._replace(**changes)
-        found.delay = self.delay
+        found.delay, found.delays = self.delay, self.delays
         return found
 
 
@@ -130,7 +131,7 @@ class DelayedFactorTopy(FactorTopy):
     def _squash(self, logits: Mapping[str, Tensor]) -> tuple[Selectors, Tensor | None]:
         selectors, width = super()._squash(logits)
         timed = TimedSelectors(*selectors)
-        timed.delay = logits["delay"].softmax(-1)
+        timed.delay, timed.delays = logits["delay"].softmax(-1), self.delays
         return timed, width
 
     def _check_tokens(self, local: Mapping[str, Tensor], global_: Mapping[str, Tensor]) -> Tokens:

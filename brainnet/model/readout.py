@@ -65,7 +65,10 @@ def selectors_of(readout: nn.Module) -> Selectors | None:
     """Where each voxel looks, detached, on the CPU; None of a read-out that does not say."""
     ask = getattr(readout, "get_selectors", None)
     found = ask() if callable(ask) else None
-    return None if found is None else Selectors(*(part.detach().cpu() for part in found))
+    if found is None:
+        return None
+    found = found if isinstance(found, Selectors) else Selectors(*found)
+    return found._replace(**{name: part.detach().cpu() for name, part in found._asdict().items()})
 
 
 def contributions_of(readout: nn.Module, batches: Iterable[Tokens]) -> Contributions | None:

@@ -21,6 +21,7 @@ from brainnet.dataset import DATASETS, TimeSeries, describe_dataset
 from brainnet.dataset.rdm_sets import holds_rdms
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "datasets"
+OF_TEXT = "transformers:sentence-transformers/all-MiniLM-L6-v2"
 MADE = "<!-- Made by `python -m brainnet.run.dataset_pages`; change the reader instead. -->"
 
 
@@ -40,9 +41,15 @@ def fit_line(name: str, folder: str, options: Mapping[str, Any] | None = None) -
     if is_of_series(name):
         chosen = yaml.safe_dump(dict(options or {}), default_flow_style=True, width=10_000, sort_keys=False).strip()
         with_options = f' DATASET.OPTIONS "{chosen}"' if options else ""
+        reads = f"--config series --backbone {OF_TEXT}" if has_texts(name) else "--features features.npz"
         return (
-            f"brainnet encode DATASET.NAME {name} DATASET.DATA_DIR {folder}{with_options} --features features.npz "
+            f"brainnet encode DATASET.NAME {name} DATASET.DATA_DIR {folder}{with_options} {reads} "
             '--delays "1 2 3 4" --cv-groups runs --out encoding'
+        )
+    if has_texts(name):
+        return (
+            f'brainnet encode DATASET.NAME {name} DATASET.DATA_DIR {folder} --backbone {OF_TEXT} MODEL.GRID "(1,1)" '
+            "--cv-groups dataset --out encoding"
         )
     named = f"--config {preset}" if (preset := _preset_of(name)) else f"DATASET.NAME {name}"
     chosen = yaml.safe_dump(dict(options or {}), default_flow_style=True, width=10_000, sort_keys=False).strip()
@@ -54,6 +61,19 @@ def is_of_series(name: str) -> bool:
     """Whether a data set is a time series, whose rows are volumes and no images."""
     with contextlib.suppress(FileNotFoundError):
         return issubclass(DATASETS[name], TimeSeries)
+    return False
+
+
+def _what_for(name: str) -> str:
+    if is_of_rdms(name):
+        return "compare models"
+    return "encode it" if is_of_series(name) or has_texts(name) else "fit a map"
+
+
+def has_texts(name: str) -> bool:
+    """Whether a data set knows the texts that were heard or read."""
+    with contextlib.suppress(FileNotFoundError):
+        return getattr(DATASETS[name], "kind", "image") == "text"
     return False
 
 
@@ -116,7 +136,7 @@ def _page(said: dict) -> str:
         f"Its options are those of `DATASET.OPTIONS \"{{NAME: VALUE}}\"`, and of `DATASETS[\"{name}\"]` in Python.", "",
         "| option | default | meaning |", "|---|---|---|",
         *(f"| `{one['name']}` | `{one['default']!r}` | {_cell(one['meaning'])} |" for one in said["options"]), "",
-        f"## To {'compare models' if is_of_rdms(name) else 'encode it' if is_of_series(name) else 'fit a map'}", "",
+        f"## To {_what_for(name)}", "",
         "```bash", fit_line(name, "FOLDER"), "```", "",
         "## To cite", "", "```bibtex", said["cite"], "```", "",
     ]  # fmt: skip

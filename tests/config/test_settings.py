@@ -79,7 +79,7 @@ def test_shipped_files_hold_differences_only(name):
     given = config_keys(yaml.safe_load(config_files()[name].read_text()))
     assert given
     load_config(name)
-    same = [k for k, v in given.items() if v == keys[k] and k != "DATASET.NAME"]
+    same = [k for k, v in given.items() if v == keys.get(k) and k != "DATASET.NAME"]
     assert not same, f"{name} repeats the defaults of {same}"
 
 

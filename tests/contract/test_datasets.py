@@ -16,6 +16,7 @@ from brainnet.config import load_config
 from brainnet.dataset import DATASETS, ResponseDataset, TimeSeries
 from brainnet.dataset.rdm_sets import holds_rdms
 from brainnet.plmodel import build_dataset
+from brainnet.stimuli import kind_of
 from brainnet.tokens import Preprocessing
 from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 from tests.dataset.readers.bids_folder import write_bids
@@ -28,10 +29,13 @@ from tests.dataset.readers.nsd_folder import write_imagery, write_synthetic, wri
 from tests.dataset.readers.test_algonauts2025 import write_algonauts2025
 from tests.dataset.readers.test_cowley_v4 import write_session
 from tests.dataset.readers.test_lebel import write_lebel
+from tests.dataset.readers.test_lepetitprince import write_lepetitprince
 from tests.dataset.readers.test_nsd872 import write_nsd872
+from tests.dataset.readers.test_pereira2018 import write_pereira2018
 from tests.dataset.readers.test_time_series import write_series
 from tests.dataset.readers.things_eeg_folder import write_things_eeg2
 from tests.dataset.readers.things_folder import write_things
+from tests.toy_words import WordVectors
 
 
 class Filters:
@@ -145,13 +149,36 @@ def _algonauts2025(folder):
     return DATASETS["algonauts2025"](folder, val="bourne*")
 
 
+def _lepetitprince(folder):
+    if not folder.exists():
+        write_lepetitprince(folder)
+    return DATASETS["lepetitprince"](folder, test="section3", val="section2")
+
+
+def _pereira2018(folder):
+    if not folder.exists():
+        write_pereira2018(folder)
+    return DATASETS["pereira2018"](folder, test=2, val=1)
+
+
+def _simulated_series(folder):
+    return DATASETS["simulated_series"](WordVectors(), n_sentences=180, n_voxels=10)
+
+
+def has_images(dataset):
+    return not isinstance(dataset, TimeSeries) and kind_of(getattr(dataset, "images", None)) == "image"
+
+
 def with_images(dataset):
-    """Skips what volumes of a time series have not."""
-    if isinstance(dataset, TimeSeries):
-        pytest.skip("volumes have no image")
+    """Skips what volumes of a time series, and sentences, have not."""
+    if not has_images(dataset):
+        pytest.skip("its rows are no images")
 
 
 TINY = {
+    "lepetitprince": _lepetitprince,
+    "pereira2018": _pereira2018,
+    "simulated_series": _simulated_series,
     "algonauts2025": _algonauts2025,
     "lebel": _lebel,
     "time_series": _series,
@@ -233,7 +260,7 @@ def test_making_it_again_gives_the_same_and_moves_no_global_generator(dataset, m
     assert again.image_ids == dataset.image_ids
     assert torch.equal(again.responses, dataset.responses)
     assert all(torch.equal(again.splits[name], rows) for name, rows in dataset.splits.items())
-    if not isinstance(dataset, TimeSeries):
+    if has_images(dataset):
         assert torch.equal(again.image(3), dataset.image(3))
 
 
@@ -297,6 +324,14 @@ def _from_config(name, folder):
     if name == "algonauts2025":
         write_algonauts2025(folder)
         return ["DATASET.OPTIONS", "{'val': 'bourne*', 'block': 20.0}"]
+    if name == "lepetitprince":
+        write_lepetitprince(folder)
+        return ["DATASET.OPTIONS", "{'test': 'section3', 'val': 'section2', 'block': 20.0}"]
+    if name == "pereira2018":
+        write_pereira2018(folder)
+        return ["DATASET.OPTIONS", "{'test': 2, 'val': 1}"]
+    if name == "simulated_series":
+        return ["DATASET.OPTIONS", "{'n_sentences': 180, 'n_voxels': 10}"]
     if name == "lebel":
         write_lebel(folder)
         return ["DATASET.OPTIONS", "{'val': 'souls', 'block': 20.0}"]
@@ -313,7 +348,7 @@ def test_it_is_built_from_the_config_by_name(name, tmp_path, monkeypatch):
     if name == "neuralset":
         monkeypatch.setitem(sys.modules, "neuralset", _recorded(folder))
     words = ["DATASET.NAME", name, "DATASET.DATA_DIR", str(folder), "SEED", "3", *_from_config(name, folder)]
-    backbone = Filters() if name == "simulated" else None
+    backbone = {"simulated": Filters, "simulated_series": WordVectors}.get(name, lambda: None)()
     built = build_dataset(load_config(None, words), backbone)
     assert type(built) is DATASETS[name]
     assert torch.equal(built.responses, build_dataset(load_config(None, words), backbone).responses)

@@ -10,6 +10,8 @@ from brainnet.dataset import DATASETS, ArrayDataset, check_folder
 from brainnet.dataset.catalogue import UNMET
 from brainnet.dataset.checking import summary_of
 from tests.dataset.readers.nsd_folder import write_volume
+from tests.dataset.readers.test_lebel import write_lebel
+from tests.dataset.readers.test_pereira2018 import write_pereira2018
 from tests.dataset.test_catalogue import said
 
 VOLUME = {"space": "func1pt8mm", "version": "betas_fithrf"}
@@ -101,3 +103,16 @@ def test_numbers_of_a_data_set_without_ceiling_or_regions():
     assert numbers["ceiling"] == {"definition": "none: no repeats were given"}
     assert (numbers["rois"], numbers["unusable voxels"], numbers["repeats"]) == ({}, 0, 1)
     assert numbers["first image"].endswith("6 x 8 pixels")
+
+
+def test_a_time_series_is_opened_and_counted(tmp_path):
+    found = check_folder("lebel", write_lebel(tmp_path))
+    assert found.is_whole, found.trouble
+    said = summary_of(found.dataset)
+    assert (said["runs"], said["volumes"], said["first run"], said["voxels"]) == (3, 135, "adollshouse", 6)
+    assert said["stimuli"] == len({w.stimulus for run in found.dataset.stimuli.values() for w in run})
+
+
+def test_texts_are_told_by_their_words(tmp_path):
+    found = check_folder("pereira2018", write_pereira2018(tmp_path), test=2, val=1)
+    assert summary_of(found.dataset)["first text"] == "384sentences.0, Sentence number 0."

@@ -26,6 +26,8 @@ class Clips:
         FileNotFoundError: videos that are not there; names the first.
     """
 
+    kind = "image"
+
     def __init__(self, paths: Sequence[Path], ids: Sequence[str], frame: str = "middle"):
         check_word("frame", frame, FRAMES)
         missing = [path for path in paths if not path.is_file()]

@@ -4,6 +4,7 @@
         sub-01_task-friends_space-MNI152NLin2009cAsym_atlas-Schaefer18_parcel-1000Par7Net_desc-s123456_bold.h5
         sub-01_task-movie10_space-MNI152NLin2009cAsym_atlas-Schaefer18_parcel-1000Par7Net_bold.h5
     <root>/fmri/sub-01/atlas/*_desc-dseg_parcellation.nii.gz     (optional) where the parcels are
+    <root>/stimuli/transcripts/friends/s1/friends_s01e02a.tsv    (optional) what was said during each volume
 
 A file holds a data set (volumes, 1000) per run, called "ses-001_task-s01e02a", or "ses-001_task-life01_run-2" of the
 two films that were shown twice.
@@ -22,10 +23,12 @@ import torch
 from brainnet._checks import warn_once
 from brainnet._files import reading
 from brainnet.dataset.about import About
-from brainnet.dataset.readers._checked import check_subject, expect_shape, expect_type, read_volume
+from brainnet.dataset.readers._checked import check_subject, expect_shape, expect_type, read_columns, read_volume
 from brainnet.dataset.readers.lebel import chosen
 from brainnet.dataset.readers.time_series import names_of
-from brainnet.dataset.time_series import Cleaning, TimeSeries
+from brainnet.dataset.settings import settings_of
+from brainnet.dataset.shown import in_context
+from brainnet.dataset.time_series import Cleaning, TimeSeries, Window
 from brainnet.space import BrainSpace
 
 TR, PARCELS, SUBJECTS = 1.49, 1000, (1, 2, 3, 5)
@@ -41,7 +44,8 @@ ABOUT = About(
     size="The responses of a person take 0.6 GB.",
     layout="""fmri/sub-01/func/sub-01_task-friends_space-MNI152NLin2009cAsym_atlas-Schaefer18_parcel-1000Par7Net_desc-s123456_bold.h5
 fmri/sub-01/func/sub-01_task-movie10_space-MNI152NLin2009cAsym_atlas-Schaefer18_parcel-1000Par7Net_bold.h5
-fmri/sub-01/atlas/*_desc-dseg_parcellation.nii.gz""",
+fmri/sub-01/atlas/*_desc-dseg_parcellation.nii.gz
+stimuli/transcripts/friends/s1/friends_s01e01a.tsv""",
     steps=("Install the data set with DataLad, and fetch fmri/sub-0X: a plain clone of git leaves broken links.",),
     needs=("fmri/sub-{subject:02d}/func/*_task-friends_*_bold.h5",),
     cite="""@article{gifford2025algonauts,
@@ -57,7 +61,8 @@ fmri/sub-01/atlas/*_desc-dseg_parcellation.nii.gz""",
 class Algonauts2025(TimeSeries):
     """One person of Friends and the films; a run is called as its piece of film, "s01e02a" or "bourne01".
 
-    A piece that was shown twice is one run with two repeats, cut to the shorter of them.
+    A piece that was shown twice is one run with two repeats, cut to the shorter of them. Where there are transcripts of
+    all runs, a network of text reads what was said.
 
     Args:
         root: folder in which ``fmri`` lies.
@@ -66,6 +71,7 @@ class Algonauts2025(TimeSeries):
         test, val: runs that are held out, likewise.
         degree, scale, cutoff: how responses are cleaned, see :class:`brainnet.dataset.Cleaning`.
         block: seconds of the blocks that tests and intervals draw whole.
+        context: how many texts before that of a volume a network of text reads with it.
 
     Raises:
         FileNotFoundError: no responses of that person.
@@ -73,10 +79,12 @@ class Algonauts2025(TimeSeries):
     """
 
     about = ABOUT
+    kind = "text"  # of the transcripts
 
     def __init__(
         self, root: str | os.PathLike, subject: int = 1, *, runs: Any = "", test: Any = "s06*", val: Any = "",
         degree: int | None = 1, scale: str = "run", cutoff: float | None = None, block: float = 40.0,
+        context: int = 20,
     ):  # fmt: skip
         check_subject(subject, SUBJECTS)
         self.root, self.subject = Path(root), int(subject)
@@ -89,19 +97,22 @@ class Algonauts2025(TimeSeries):
         held_out = {split: chosen(names, known, split) for split, names in (("test", test), ("val", val))}
         wanted = chosen(runs, known, "runs") if names_of(runs) else known
         wanted = [name for name in known if name in {*wanted, *held_out["test"], *held_out["val"]}]
+        read = {name: _read(places[name]) for name in wanted}
+        said = {name: _said(self.root, name, values.shape[-2]) for name, values in read.items()}
+        known = all(said.values())
+        windows = {
+            name: [Window(volume * TR, TR, f"{name}/{volume:04d}") for volume in spoken]
+            for name, spoken in said.items()
+        }
         super().__init__(
-            {name: _read(places[name]) for name in wanted}, TR, **held_out, space=_space(folder / "atlas"),
+            read, TR, **held_out, space=_space(folder / "atlas"), stimuli=windows if known else None,
             cleaning=Cleaning(degree, scale, cutoff), block=block,
         )  # fmt: skip
+        if known:
+            texts = {f"{name}/{volume:04d}": text for name, spoken in said.items() for volume, text in spoken.items()}
+            self.shown = in_context(self.stimuli, texts, context)
 
-    @classmethod
-    def from_settings(
-        cls, data_dir: str, seed: int, *, subject: int = 1, runs: Any = "", test: Any = "s06*", val: Any = "",
-        degree: int | None = 1, scale: str = "run", cutoff: float | None = None, block: float = 40.0,
-    ) -> Algonauts2025:  # fmt: skip
-        """The person in ``data_dir``; the options are those of :class:`Algonauts2025`."""
-        return cls(data_dir, subject, runs=runs, test=test, val=val, degree=degree, scale=scale, cutoff=cutoff,
-                   block=block)  # fmt: skip
+    from_settings = settings_of(__init__)
 
 
 def _runs(files: list[Path]) -> dict[str, list[tuple[Path, str]]]:
@@ -142,6 +153,15 @@ def _read(places: list[tuple[Path, str]]) -> np.ndarray:
         warn_once(f"cut {places[0][1]}", f"{places[0][1]}: repeats last {[*map(len, repeats)]} volumes, and are cut to "
                   f"{shortest}.")  # fmt: skip
     return np.stack([part[:shortest] for part in repeats])
+
+
+def _said(root: Path, run: str, n_volumes: int) -> dict[int, str]:
+    """Volume -> what was said during it, of those with words; empty without a transcript."""
+    path = next(iter(sorted((root / "stimuli" / "transcripts").glob(f"*/*/*_{run}.tsv"))), None)
+    if path is None:
+        return {}
+    texts = read_columns(path, ("text_per_tr",), sep="\t")["text_per_tr"]
+    return {volume: text.strip() for volume, text in enumerate(texts[:n_volumes]) if text.strip()}
 
 
 def _space(folder: Path) -> BrainSpace:

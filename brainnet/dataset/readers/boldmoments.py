@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet import stimuli
 from brainnet._checks import check_word, warn_once
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.base import ResponseDataset
@@ -30,6 +31,7 @@ from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
 from brainnet.space import BrainSpace, surface_space
 
+WHOLE = "all"
 VIDEOS_AT_ONCE = 25
 
 BUCKET = "https://s3.amazonaws.com/openneuro.org/ds005165"
@@ -82,7 +84,9 @@ class BoldMoments(ResponseDataset):
         space: "MNI152" (voxels, with regions), "fsaverage" (both hemispheres) or "fsLR32k".
         region: names of regions with "+" between them, such as "EBA+FFA"; "" takes every voxel. None is "BMDgeneral"
             in MNI152, the voxels that answer to the videos, and everything elsewhere.
-        frame: the picture that networks see: the "middle" frame, the "first", or the "mean" of all frames.
+        frame: the picture that networks see: the "middle" frame, the "first", or the "mean" of all frames. "all" shows
+            whole videos, to networks that read videos: those of video, and with "video:" before its name any network of
+            images, whose answers to the frames are put together.
         videos: folder with ``train`` and ``test``, below ``root`` or anywhere.
         val: share or count of the videos that are drawn for validation.
         seed: of that draw.
@@ -111,7 +115,7 @@ class BoldMoments(ResponseDataset):
         seed: int = 0,
     ):
         check_word("space", space, files.SPACES)
-        check_word("frame", frame, FRAMES)
+        check_word("frame", frame, (*FRAMES, WHOLE))
         check_subject(subject, range(1, 11))
         self.root, self.subject, self.space_name = Path(root), int(subject), space
         region = ("BMDgeneral" if space == "MNI152" else "") if region is None else region
@@ -125,7 +129,9 @@ class BoldMoments(ResponseDataset):
         found = conditions(_blocks(parts), trials, standardize=False)
         splits = held_out(is_test, val, seed, f"subject {subject} in {self.root}")
         own = found.noise_ceiling(splits["test"])
-        self.images = Clips(self._find_videos(videos, names, is_test), names, frame)
+        paths = self._find_videos(videos, names, is_test)
+        pictures = Clips(paths, names, FRAMES[0] if frame == WHOLE else frame)  # refuses videos that are not there
+        self.images = stimuli.Clips(paths, names) if frame == WHOLE else pictures
         super().__init__(
             names,
             found.responses,

@@ -26,6 +26,8 @@ from brainnet.dataset.about import About
 from brainnet.dataset.readers._checked import check_memory, check_subject, expect_shape, expect_type, there
 from brainnet.dataset.readers._textgrid import read_textgrid
 from brainnet.dataset.readers.time_series import names_of
+from brainnet.dataset.settings import settings_of
+from brainnet.dataset.shown import in_context
 from brainnet.dataset.time_series import Cleaning, LazyRun, TimeSeries, Window
 
 TR, TRIM, SOUND_STARTS = 2.0, (10, 5), 10.0  # seconds, volumes, seconds
@@ -67,6 +69,7 @@ class LeBel(TimeSeries):
         degree, scale, cutoff: how responses are cleaned, see :class:`brainnet.dataset.Cleaning`. The published ones are
             without drifts and z-scored already.
         block: seconds of the blocks that tests and intervals draw whole.
+        context: how many words of the story before a word a network of text reads with it.
 
     Attributes:
         words: story -> its words; ``stimuli`` has their windows by the names "story/number", by the clock of the sound.
@@ -77,10 +80,12 @@ class LeBel(TimeSeries):
     """
 
     about = ABOUT
+    kind = "text"  # of what was heard or read
 
     def __init__(
         self, root: str | os.PathLike, subject: int = 1, *, stories: Any = "", test: Any = TEST_STORY, val: Any = "",
         degree: int | None = 0, scale: str = "run", cutoff: float | None = None, block: float = 40.0,
+        context: int = 20,
     ):  # fmt: skip
         check_subject(subject, range(1, 10))
         self.root, self.subject = Path(root), int(subject)
@@ -105,14 +110,11 @@ class LeBel(TimeSeries):
             cleaning=Cleaning(degree, scale, cutoff), block=block,
         )  # fmt: skip
 
-    @classmethod
-    def from_settings(
-        cls, data_dir: str, seed: int, *, subject: int = 1, stories: Any = "", test: Any = TEST_STORY, val: Any = "",
-        degree: int | None = 0, scale: str = "run", cutoff: float | None = None, block: float = 40.0,
-    ) -> LeBel:  # fmt: skip
-        """The person in ``data_dir``; the options are those of :class:`LeBel`."""
-        return cls(data_dir, subject, stories=stories, test=test, val=val, degree=degree, scale=scale, cutoff=cutoff,
-                   block=block)  # fmt: skip
+        words = {name: text for story, said in self.words.items() for name, text in
+                 zip((w.stimulus for w in windows[story]), said, strict=True)}  # fmt: skip
+        self.shown = in_context(self.stimuli, words, context) if set(found) == set(wanted) else None
+
+    from_settings = settings_of(__init__)
 
     def _volumes(self, stories: Sequence[str]) -> dict[str, int]:
         """Story -> volumes of its responses."""

@@ -1,7 +1,9 @@
 """A time series of your own: a folder with a file of responses per run, and a table of what was shown when.
 
 <root>/runs/<run>.npy     (n_volumes, n_voxels); or (n_repeats, n_volumes, n_voxels) of a run that was repeated
-stimuli.csv        run,onset,duration,stimulus: seconds of the run, a line per stimulus (optional)
+stimuli.csv        run,onset,duration,stimulus: seconds of the run, a line per stimulus (optional). A column "text"
+                   holds the words themselves; then there may be no column "stimulus"
+stimuli/           texts, sounds, videos or images, named as in the column "stimulus" (optional)
 coords.npy         (n_voxels, 3) mm, or coords.csv (optional)
 rois.csv           a column per region (optional)
 """
@@ -18,6 +20,7 @@ import torch
 
 from brainnet._files import reading
 from brainnet.dataset.readers._checked import expect_type, numbers, read_columns
+from brainnet.dataset.shown import in_context
 from brainnet.dataset.tables import read_rois, read_table
 from brainnet.dataset.time_series import Cleaning, TimeSeries, Window
 from brainnet.space import BrainSpace
@@ -35,37 +38,44 @@ class SeriesFolder(TimeSeries):
         start: seconds of the clock of the stimuli at which the first volume begins.
         degree, scale, cutoff: how responses are cleaned, see :class:`brainnet.dataset.Cleaning`.
         block: seconds of the blocks that tests and intervals draw whole.
+        context: how many texts of the run before a text a network of text reads with it.
 
     Raises:
         FileNotFoundError: no runs.
-        ValueError: a file of another shape or type; names it.
+        ValueError: a file of another shape or type, or a text that is empty; names it.
     """
 
     def __init__(
         self, root: str | os.PathLike, tr: float, *, test: Sequence[str] | str = (), val: Sequence[str] | str = (),
         trim: Sequence[int] = (0, 0), start: float = 0.0, degree: int | None = 1, scale: str = "run",
-        cutoff: float | None = None, block: float = 40.0,
+        cutoff: float | None = None, block: float = 40.0, context: int = 0,
     ):  # fmt: skip
         root = Path(root)
         files = natural_sort([str(path) for path in (root / "runs").glob("*.npy")])
         if not files:
             raise FileNotFoundError(f"no runs/*.npy under {root}: a file of responses (n_volumes, n_voxels) per run.")
         runs = {Path(file).stem: _responses(Path(file)) for file in files}
+        windows, texts = _stimuli(root / "stimuli.csv")
         super().__init__(
             runs, tr, test=names_of(test), val=names_of(val), trim=(int(trim[0]), int(trim[1])), start=start,
-            space=_space(root, next(iter(runs.values())).shape[-1]), stimuli=_stimuli(root / "stimuli.csv"),
+            space=_space(root, next(iter(runs.values())).shape[-1]), stimuli=windows,
             cleaning=Cleaning(degree, scale, cutoff), block=block,
         )  # fmt: skip
+
+        if texts:
+            self.shown = in_context(self.stimuli, texts, context)
+        elif (root / "stimuli").is_dir():
+            self.shown = root / "stimuli"
 
     @classmethod
     def from_settings(
         cls, data_dir: str, seed: int, *, tr: float = 0.0, test: Any = (), val: Any = (), trim: Sequence[int] = (0, 0),
         start: float = 0.0, degree: int | None = 1, scale: str = "run", cutoff: float | None = None,
-        block: float = 40.0,
+        block: float = 40.0, context: int = 0,
     ) -> SeriesFolder:  # fmt: skip
         """The folder ``data_dir``; ``tr`` must be given."""
         return cls(data_dir, tr, test=test, val=val, trim=trim, start=start, degree=degree, scale=scale,
-                   cutoff=cutoff, block=block)  # fmt: skip
+                   cutoff=cutoff, block=block, context=context)  # fmt: skip
 
 
 def names_of(names: Any) -> list[str]:
@@ -86,15 +96,27 @@ def _responses(path: Path) -> np.ndarray:
     return values
 
 
-def _stimuli(path: Path) -> dict[str, list[Window]]:
+def _stimuli(path: Path) -> tuple[dict[str, list[Window]], dict[str, str]]:
+    """Run -> windows, and stimulus -> text where the table has texts."""
     if not path.is_file():
-        return {}
-    columns = read_columns(path, ("run", "onset", "duration", "stimulus"))
+        return {}, {}
+    columns = read_columns(path, ("run", "onset", "duration"))
+    if "stimulus" not in columns and "text" not in columns:
+        raise ValueError(f"{path} has neither a column 'stimulus' nor a column 'text'; one says what was shown.")
+    texts = columns.get("text", [])
+    empty = next((row for row, text in enumerate(texts, 2) if not text.strip()), None)
+    if empty is not None:
+        raise ValueError(f"{path}: the text in row {empty} is empty. Give it words, or leave the row out.")
+    names = columns.get("stimulus", [f"text{row + 1:04d}" for row in range(len(texts))])
     onsets, durations = (numbers(path, name, columns[name]) for name in ("onset", "duration"))
     found: dict[str, list[Window]] = {}
-    for run, onset, duration, name in zip(columns["run"], onsets, durations, columns["stimulus"], strict=True):
+    for run, onset, duration, name in zip(columns["run"], onsets, durations, names, strict=True):
         found.setdefault(run, []).append(Window(float(onset), float(duration), name))
-    return found
+    of_name: dict[str, str] = {}
+    for row, (name, text) in enumerate(zip(names, texts, strict=False), 2):
+        if of_name.setdefault(name, text) != text:
+            raise ValueError(f"{path}: row {row} gives the stimulus {name!r} another text than a row before it.")
+    return found, of_name
 
 
 def _space(root: Path, n_voxels: int) -> BrainSpace:

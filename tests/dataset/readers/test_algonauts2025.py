@@ -87,3 +87,22 @@ def test_people_and_runs_that_are_not_there(tmp_path):
         Algonauts2025(write_algonauts2025(tmp_path), 4)
     with pytest.raises(ValueError, match="test names 's07"):
         Algonauts2025(tmp_path, test="s07*")
+
+
+def test_transcripts_are_texts_of_volumes(tmp_path):
+    write_algonauts2025(tmp_path)
+    for name, folder in (("s01e01a", "friends/s1"), ("s01e01b", "friends/s1"), ("bourne01", "movie10/bourne")):
+        place = tmp_path / "stimuli" / "transcripts" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        rows = [f'"{name} says {i}"\t"[]"' if i % 3 else "\t[]" for i in range(48)]
+        (place / f"{folder.split('/')[0]}_{name}.tsv").write_text("\n".join(["text_per_tr\twords_per_tr", *rows]))
+    data = Algonauts2025(tmp_path, runs="s01*", test="bourne01", context=1)
+    first, second = data.stimuli["s01e01b"][:2]
+    assert (first.stimulus, first.onset, first.duration) == ("s01e01b/0001", 1.49, 1.49)
+    shown = dict(zip(data.shown.ids, data.shown, strict=True))
+    assert shown[second.stimulus] == "s01e01b says 1 s01e01b says 2"
+    assert data.stimuli["s01e01a"][-1].stimulus == "s01e01a/0038"  # the run has 40 volumes
+    assert Algonauts2025(tmp_path, runs="s01*", test="life01").shown is None  # one has no transcript
+    (tmp_path / "stimuli/transcripts/friends/s1/friends_s01e01a.tsv").write_text("words\nx")
+    with pytest.raises(ValueError, match="s01e01a.tsv.*text_per_tr"):
+        Algonauts2025(tmp_path, runs="s01*", test="bourne01")

@@ -164,3 +164,28 @@ def test_a_planted_layer_map_is_found_again(tmp_path, frame):
     best, layers = found.best_layers("model", "subject")
     assert np.array_equal(np.array(layers)[best.numpy()] == "late", is_late)
     assert found.layer_scores("model", "subject")["early"][torch.from_numpy(~is_late)].mean() > 0.7
+
+
+class FrameMeans:
+    """A network of videos: the mean gray of each of all frames, and of the video."""
+
+    reads, layers = "video", ("0",)
+
+    @staticmethod
+    def preprocessing(clip):
+        return torch.tensor([np.asarray(clip[k], float).mean() for k in range(len(clip))])
+
+    def get_tokens(self, frames):
+        return {"0": frames[:, None, None]}, {"0": frames.mean(1, keepdim=True)}
+
+
+def test_whole_videos_reach_a_network_of_videos(planted):
+    data = BoldMoments(planted.root, frame="all")
+    store = TokenStore.build(FrameMeans(), data, grid=None, progress=False, dtype=torch.float32)
+    assert store.image_ids == planted.ids
+    for row in (0, 13):
+        expected = [level(int(planted.ids[row][3:]), frame) for frame in range(N_FRAMES)]
+        np.testing.assert_allclose(store.features("0", "flatten")[row], expected, atol=3)  # a lossy codec
+    assert data.signature() != BoldMoments(planted.root).signature()
+    with pytest.raises(ValueError, match="kind image.*videos"):
+        TokenStore.build(FrameMeans(), BoldMoments(planted.root), progress=False)

@@ -108,3 +108,13 @@ def test_a_person_that_is_not_there(tmp_path):
         LeBel(tmp_path, 10)
     with pytest.raises(ValueError, match="test names 'nosuchstory'"):
         LeBel(tmp_path, test="nosuchstory")
+
+
+def test_a_network_of_text_reads_words_behind_those_before_them(tmp_path):
+    data = LeBel(write_lebel(tmp_path), context=2)
+    shown = dict(zip(data.shown.ids, data.shown, strict=True))
+    assert shown["souls/00000"] == "souls's"
+    assert shown["souls/00003"] == "word0 word1 word2"
+    assert set(shown) == {window.stimulus for run in data.stimuli.values() for window in run}
+    (tmp_path / "derivative" / "TextGrids" / "souls.TextGrid").unlink()
+    assert LeBel(tmp_path).shown is None  # not all words are known

@@ -7,6 +7,7 @@ import pytest
 
 from brainnet.dataset import DATASETS, TimeSeries
 from brainnet.dataset.readers.time_series import SeriesFolder
+from brainnet.dataset.shown import stimuli_shown
 
 
 def write_series(folder):
@@ -57,3 +58,43 @@ def test_a_wrong_file_is_named(tmp_path, change, error, named):
 def test_the_volume_time_must_be_given(tmp_path):
     with pytest.raises(ValueError, match="tr"):
         SeriesFolder.from_settings(str(write_series(tmp_path)), 0)
+
+
+def _with_texts(folder, header="run,onset,duration,text"):
+    rows = [f"{run},{2.0 * i},1.5,{run} says {i}" for run, n in (("r1", 30), ("r2", 40), ("r10", 60)) for i in range(n)]
+    (folder / "stimuli.csv").write_text("\n".join([header, *rows]))
+
+
+def test_texts_in_the_table_are_what_a_network_reads(tmp_path):
+    folder = write_series(tmp_path)
+    _with_texts(folder)
+    data = SeriesFolder(folder, 2.0, test="r10", context=1)
+    assert len(data.shown) == 130
+    assert data.shown[data.shown.ids.index(data.stimuli["r2"][1].stimulus)] == "r2 says 0 r2 says 1"
+    assert data.shown[data.shown.ids.index(data.stimuli["r2"][0].stimulus)] == "r2 says 0"
+
+
+def test_a_folder_of_stimuli_is_read_as_the_network_asks(tmp_path):
+    folder = write_series(tmp_path)
+    assert SeriesFolder(folder, 2.0).shown is None
+    (folder / "stimuli").mkdir()
+    for number in range(60):
+        (folder / "stimuli" / f"w{number}.txt").write_text(f"text {number}")
+    data = SeriesFolder(folder, 2.0, test="r10")
+    assert list(stimuli_shown(data, "text"))[:2] == ["text 0", "text 1"]
+    (folder / "stimuli" / "w59.txt").unlink()
+    with pytest.raises(ValueError, match="'w59'"):
+        stimuli_shown(data, "text")
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [(["run,onset,duration,text", "r1,0,1, "], "row 2 is empty"),
+     (["run,onset,duration,stimulus,text", "r1,0,1,a,one", "r1,2,1,a,two"], "row 3.*'a'"),
+     (["run,onset,duration", "r1,0,1"], "'stimulus'.*'text'")],
+)  # fmt: skip
+def test_texts_that_are_none_are_refused(tmp_path, lines, named):
+    folder = write_series(tmp_path)
+    (folder / "stimuli.csv").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=named):
+        SeriesFolder(folder, 2.0)
