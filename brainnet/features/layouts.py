@@ -76,6 +76,9 @@ class Entries:
         first = read(0)
         self._read, self.shape, self.dtype = read, (n, *first.shape), first.dtype
 
+    def __repr__(self) -> str:
+        return f"Entries({' x '.join(map(str, self.shape))}, {self.dtype})"
+
     def __len__(self) -> int:
         return self.shape[0]
 

@@ -135,6 +135,8 @@ def test_rows_in_parts_are_those_of_one_array():
 def test_rows_of_entries_must_be_alike():
     rows = [np.zeros(3), np.zeros(3), np.zeros(2)]
     entries = Entries(rows.__getitem__, 3)
+    assert str(rows[0].dtype) in repr(entries)
+    assert "0x" not in repr(entries)  # what a reader of features sees when she prints them
     assert entries[:2].shape == (2, 3)
     with pytest.raises(ValueError, match="differ in shape"):
         entries[:]
