@@ -7,10 +7,11 @@ a cell of its network is left, and then goes unless the sweep keeps it.
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from brainnet.run.card import data_card, opening
 from brainnet.run.encoding.networks import Network, check_networks
 from brainnet.run.sweep.plan import RANDOM, SHUFFLED, Cell, Chosen, Plan
 from brainnet.store import TokenStore, backbones_unchanged
+
+log = logging.getLogger(__name__)
 
 TOKENS, SUBJECTS = "tokens", "subjects"
 DATA_BYTES = 4e9  # of responses that a worker keeps for the next network
@@ -153,7 +156,6 @@ class Held:
             pass
         cfg = self.plan.definition.config_of(cell.subject, cell.method)
         dataset = self.data_of(cfg, cell.subject)
-        path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path.with_name(f"{path.name}.making")):
             backbone = self.backbone(cell.network, cell.tokens_of)
             with at_work(backbone, device_of(self.plan.definition.device)), backbones_unchanged():
@@ -165,13 +167,15 @@ class Held:
     def drop_tokens(self, network: Chosen, tokens_of: str) -> None:
         """Deletes the stores of a network whose cells are all done, unless there is room to keep them."""
         folder = self.out / TOKENS / network.key
-        mine = list(folder.glob(f"{tokens_of or 'own'}_*"))
-        kept = sum(path.stat().st_size for path in (self.out / TOKENS).rglob("*.bin") if path.is_file())
-        if kept > self.plan.definition.keep_tokens:
-            for path in mine:
-                path.unlink(missing_ok=True)
-            if folder.is_dir() and not any(folder.iterdir()):
+        try:
+            mine = list(folder.glob(f"{tokens_of or 'own'}_*"))
+            kept = sum(path.stat().st_size for path in (self.out / TOKENS).rglob("*.bin"))
+            if kept > self.plan.definition.keep_tokens:
+                for path in mine:
+                    path.unlink(missing_ok=True)
                 folder.rmdir()
+        except OSError as error:  # another worker drops them too, or there are tokens of the random twin
+            log.debug("tokens of %s: %s", network.label, error)
 
 
 def stimuli_of(dataset: ResponseDataset) -> str:
@@ -187,8 +191,11 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         Busy: another one is at it.
     """
+    held = ExitStack()
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(path, wait=False, keep=False):
-            yield
-    except BlockingIOError:
+        held.enter_context(locked(path, wait=False, keep=False))
+    except (BlockingIOError, FileNotFoundError):  # or another worker has just removed the empty folder
         raise Busy(str(path)) from None
+    with held:
+        yield

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from brainnet.run.sweep.definition import read_definition
@@ -90,3 +92,25 @@ def test_stimuli_are_told_apart_by_their_pixels():
 def test_a_subject_that_cannot_be_scored_is_named(tmp_path):
     with pytest.raises(ValueError, match="s0"):
         held_of(tmp_path, subjects={"s0": subject(0, voxels=0)}).survey("s0")
+
+
+def test_two_workers_may_drop_the_same_tokens_at_the_same_moment(tmp_path, monkeypatch):
+    """One lists the folder that the other has just removed."""
+    held = Held(make_plan(read_definition(asked(1, 1))), tmp_path)
+    held.store(held.plan.cells[0])
+    unlink = Path.unlink
+
+    def both(path, missing_ok=False):
+        unlink(path, missing_ok)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+    monkeypatch.setattr(Path, "unlink", both)
+    held.drop_tokens(held.plan.networks[0], "")
+    assert not list((tmp_path / "tokens").iterdir())
+
+
+def test_a_folder_that_another_worker_removes_is_looked_at_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
+    with pytest.raises(Busy), alone(tmp_path / "gone" / "tokens"):
+        pass
