@@ -12,22 +12,23 @@ from collections.abc import Mapping
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 
 from brainnet._files import plain, slug
 from brainnet.run.sweep.cells import HEADLINE
 from brainnet.run.sweep.plan import OWN, Cell, Plan
 from brainnet.run.sweep.state import DONE, folder_of, read_state
-from brainnet.space import BrainSpace
+from brainnet.space import BrainSpace, has_surfaces
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FILES = Path(__file__).parent / "page"
-DPI = 80  # of a map
+DPI, COLORS = 80, 64  # of a map: a page holds hundreds
 
 
 def page_of(plan: Plan, out: Path, tables: Mapping[str, pd.DataFrame], maps: int = 60) -> str:
@@ -36,7 +37,7 @@ def page_of(plan: Plan, out: Path, tables: Mapping[str, pd.DataFrame], maps: int
     Args:
         plan: of the sweep.
         out: its folder.
-        tables: "ranking" and "models", see :func:`brainnet.run.sweep.comparison.compare_sweep`.
+        tables: "ranking", "layers" and "models", see :func:`brainnet.run.sweep.comparison.compare_sweep`.
         maps: how many networks, the best ones, have their maps on it.
     """
     ranking, models = tables["ranking"], tables["models"]
@@ -48,16 +49,20 @@ def page_of(plan: Plan, out: Path, tables: Mapping[str, pd.DataFrame], maps: int
         "rois": list(dict.fromkeys(ranking["roi"])),
         "models": models.to_dict("records"),
         "scores": _scores(ranking),
+        "layers": _best_layers(tables["layers"]),
         "maps": _maps(plan, out, shown),
     }
-    title = plan.definition.description or f"Comparison of {len(models)} networks"
+    n_done = ranking["model"].nunique()
+    some = f"{n_done} of {len(models)}" if n_done < len(models) else str(n_done)
+    title = plan.definition.description or f"Comparison of {some} network{'s' * (len(models) != 1)}"
     return _document(title, _said(plan, ranking), data)
 
 
 def _said(plan: Plan, ranking: pd.DataFrame) -> str:
-    subjects = plan.definition.subjects
+    subjects, done, asked = plan.definition.subjects, ranking["model"].nunique(), len(plan.networks)
+    left = f" The other {asked - done} networks have no score yet." if done < asked else ""
     return (
-        f"{ranking['model'].nunique()} networks, {len(subjects)} subject{'s' * (len(subjects) != 1)}. Bars are mean "
+        f"{done} network{'s' * (done != 1)}, {len(subjects)} subject{'s' * (len(subjects) != 1)}.{left} Bars are mean "
         "scores, black lines their 95 % intervals, red ticks noise ceilings. Behind each score stand the places that "
         "the network may have in this region; networks whose places overlap are tied, and a bold score may be the best."
     )
@@ -74,23 +79,44 @@ def _scores(ranking: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
+class _Scored(NamedTuple):
+    """The score of every voxel of a cell, and where the voxels are."""
+
+    cell: Cell
+    scores: torch.Tensor
+    space: BrainSpace
+
+
 def _maps(plan: Plan, out: Path, shown: set[str]) -> dict[str, list[dict[str, str]]]:
-    """Network and method, with | between them -> the maps of its subjects, of encodings whose voxels are kept."""
+    """Network and method, with | between them -> the maps of its subjects, of encodings whose voxels are kept.
+
+    All networks of a subject and method have the same colors, so that their maps can be compared.
+    """
     found: dict[str, list[dict[str, str]]] = {}
-    for cell in plan.cells:
-        folder = folder_of(out, cell)
-        if cell.network.label not in shown or cell.control != OWN:
-            continue
-        if read_state(folder, plan.identity(cell)).word == DONE and (image := _map_of(cell, folder)):
-            key = f"{cell.network.label}|{cell.method.name}"
-            found.setdefault(key, []).append({"subject": cell.subject, "image": image})
+    for subject in plan.definition.subjects:
+        for method in plan.definition.methods:
+            cells = [cell for cell in plan.cells if (cell.subject, cell.method, cell.control) == (subject, method, OWN)]
+            some = [_scored(plan, out, cell) for cell in cells if cell.network.label in shown]
+            known = [one for one in some if one is not None]
+            top = max((_highest(one.scores) for one in known), default=0.0) or 1.0
+            for one in known:
+                image, caption = _picture(one, top)
+                found.setdefault(f"{one.cell.network.label}|{method.name}", []).append(
+                    {"subject": subject, "image": image, "caption": caption}
+                )
     return found
 
 
-def _map_of(cell: Cell, folder: Path) -> str | None:
-    """A picture of the score of every voxel, as the address of an image; None where it is not kept."""
-    from brainnet import plot
+def _highest(scores: torch.Tensor) -> float:
+    known = scores[scores.isfinite()]
+    return float(known.quantile(0.99)) if len(known) else 0.0
 
+
+def _scored(plan: Plan, out: Path, cell: Cell) -> _Scored | None:
+    """What is kept of a cell that is done; None where nothing is."""
+    folder = folder_of(out, cell)
+    if read_state(folder, plan.identity(cell)).word != DONE:
+        return None
     names = [slug(cell.network.label, cell.subject, cell.method.name, layer, "") for layer in HEADLINE]
     voxels = next(
         (folder / "voxels" / f"{name}.npz" for name in names if (folder / "voxels" / f"{name}.npz").is_file()), None
@@ -102,10 +128,34 @@ def _map_of(cell: Cell, folder: Path) -> str | None:
         if "r_test" not in arrays.files:
             return None
         r = torch.from_numpy(arrays["r_test"]).float()
-        space = BrainSpace.from_arrays({name: where[name] for name in where.files})
-    figure, buffer = plot.scores(r, space), BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={})
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return _Scored(cell, r, BrainSpace.from_arrays({name: where[name] for name in where.files}))
+
+
+def _picture(one: _Scored, top: float) -> tuple[str, str]:
+    """The address of an image, and what it shows: a map where the voxels have a place on a brain, else bars."""
+    from brainnet import plot
+
+    caption = f"score of every voxel, from 0 (dark) to {top:.2f} (bright)"
+    if one.space.mesh is not None and has_surfaces(one.space.mesh):
+        figure = plot.flatmap(one.scores, one.space, vmin=0.0, vmax=top, colorbar=False)
+    elif one.space.mask is not None:
+        figure = plot.slices(one.scores, one.space, vmin=0.0, vmax=top, colorbar=False)
+    else:
+        figure, caption = plot.scores(one.scores, one.space), "mean score in each region, with its number of voxels"
+    drawn, buffer = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={})
+    Image.open(drawn).convert("RGB").quantize(COLORS).save(buffer, format="png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", caption
+
+
+def _best_layers(layers: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Method, control and network, with | between them -> region -> its best layer, and how deep that lies."""
+    found: dict[str, dict[str, str]] = {}
+    known = layers.dropna(subset=["mean"])
+    for row in known.loc[known.groupby(["method", "control", "model", "roi"])["mean"].idxmax()].itertuples(index=False):
+        depth = "" if np.isnan(row.depth) else f", at {100 * row.depth:.0f} % of the depth"
+        found.setdefault(f"{row.method}|{row.control}|{row.model}", {})[row.roi] = f"{row.layer}{depth}"
+    return found
 
 
 def _document(title: str, said: str, data: Mapping[str, Any]) -> str:

@@ -41,6 +41,23 @@ def test_the_shuffled_control_ranks_nobody(compared):
     assert (rows["rank_high"] == 6).all()
 
 
+@pytest.mark.slow
+def test_among_24_networks_the_planted_one_is_first_and_shuffled_responses_rank_nobody(tmp_path):
+    given = asked(
+        24, subjects={"s0": subject(0, source=17, n_images=200, noise=0.3, voxels=24)}, methods=["ridge"],
+        resamples=300,
+    )  # fmt: skip
+    run_sweep(given, tmp_path, progress=False)
+    ranking = compare_sweep(tmp_path, progress=False)["ranking"]
+    rows = ranking[(ranking["roi"] == "IT") & (ranking["control"] == "")]
+    assert rows.iloc[0]["model"] == "net17"
+    assert (rows.iloc[0]["rank_low"], rows.iloc[0]["rank_high"]) == (1, 1)
+    assert rows.iloc[0]["low"] > rows.iloc[1]["high"]
+    shuffled = ranking[ranking["control"] == "shuffled"]
+    assert (shuffled["rank_low"] == 1).all()
+    assert (shuffled["rank_high"] == 24).all()
+
+
 def test_the_source_is_better_than_its_random_twin(compared):
     controls = compared[1]["controls"]
     row = controls[(controls["model"] == "net03") & (controls["roi"] == "IT")].iloc[0]

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from brainnet.dataset import ArrayDataset
+from brainnet.space import occipital_vertices, surface_space
 from brainnet.tokens import Preprocessing
 
 HERE = Path(__file__).resolve()
@@ -56,13 +57,16 @@ class Subject(ArrayDataset):
         n_images: of all.
         noise: SD of it; the signal has SD 1.
         pictures: seed of the pictures.
+        surface: whether voxels are the vertices near the occipital poles, however many ``voxels`` says.
     """
 
     @classmethod
-    def from_settings(cls, data_dir, seed, *, source=0, n_images=60, noise=0.5, pictures=0, voxels=12):
-        return cls(seed, source, n_images, noise, pictures, voxels)
+    def from_settings(cls, data_dir, seed, *, source=0, n_images=60, noise=0.5, pictures=0, voxels=12, surface=False):
+        return cls(seed, source, n_images, noise, pictures, voxels, surface)
 
-    def __init__(self, seed=0, source=0, n_images=60, noise=0.5, pictures=0, voxels=12):
+    def __init__(self, seed=0, source=0, n_images=60, noise=0.5, pictures=0, voxels=12, surface=False):
+        cortex = occipital_vertices(20)
+        voxels = len(cortex) if surface else voxels
         generator = torch.Generator().manual_seed(pictures)
         pixels = torch.rand(n_images, 3, 4, 4, generator=generator)
         pixels = F.interpolate(pixels, (32, 32), mode="bilinear", align_corners=False)
@@ -70,20 +74,20 @@ class Subject(ArrayDataset):
         signal = torch.zeros(n_images, voxels)
         if source >= 0:
             local, _ = Tiny(source).get_tokens(pixels * 2 - 1)
-            half = voxels // 2
             parts = []
-            for layer in ("early", "late"):
+            for layer, n in (("early", voxels // 2), ("late", voxels - voxels // 2)):
                 features = F.adaptive_avg_pool2d(local[layer], 4).flatten(1)
                 features = (features - features.mean(0)) / (features.std(0) + 1e-6)
-                parts.append(features @ torch.randn(features.shape[1], half, generator=own))
+                parts.append(features @ torch.randn(features.shape[1], n, generator=own))
             signal = torch.cat(parts, 1)
             signal = (signal - signal.mean(0)) / signal.std(0)
         responses = signal + noise * torch.randn(signal.shape, generator=own)
         first = torch.arange(voxels) < voxels // 2
-        super().__init__(
-            pixels, responses, coords=torch.randn(voxels, 3, generator=own), rois={"V1": first, "IT": ~first},
-            test=0.5, val=0.1, seed=0,
-        )  # fmt: skip
+        rois, coords = {"V1": first, "IT": ~first}, torch.randn(voxels, 3, generator=own)
+        place = {"coords": coords, "rois": rois}
+        if surface:
+            place = {"space": surface_space(cortex, rois=rois)}
+        super().__init__(pixels, responses, **place, test=0.5, val=0.1, seed=0)
 
 
 def network(seed: int, **options) -> dict:

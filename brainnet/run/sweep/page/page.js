@@ -58,19 +58,32 @@
       const value = typeof model[key] === "number" ? model[key].toLocaleString("en") : model[key];
       list.append(made("dt", key.replace("_", " ")), made("dd", value));
     }
-    for (const [roi, one] of Object.entries(scores(model.model)))
-      list.append(made("dt", roi), made("dd", `${number(one.mean)} [${number(one.low)}, ${number(one.high)}], `
-        + `place ${one.places}`));
     box.append(list);
-    const maps = data.maps[`${model.model}|${state.method}`] || [];
+    const layers = data.layers[`${state.method}|${state.control}|${model.model}`] || {};
+    const table = made("table"), names = made("tr");
+    for (const name of ["region", "score", "95 % interval", "place"]) names.append(made("th", name));
+    table.append(names);
+    for (const [roi, one] of Object.entries(scores(model.model))) {
+      const row = made("tr");
+      const interval = one.low === null ? "–" : `${number(one.low)} to ${number(one.high)}`;
+      for (const text of [roi, number(one.mean), interval, one.places]) row.append(made("td", text));
+      table.append(row);
+      if (!layers[roi]) continue;
+      const below = made("tr", undefined, "layer"), cell = made("td", `best layer: ${layers[roi]}`);
+      cell.colSpan = 4;
+      below.append(cell);
+      table.append(below);
+    }
+    box.append(table);
+    const maps = (state.control === "" && data.maps[`${model.model}|${state.method}`]) || [];
     for (const map of maps) {
       const figure = made("figure"), image = made("img");
       image.src = map.image;
-      image.alt = `Map of the score of ${model.model} for ${map.subject}`;
-      figure.append(image, made("figcaption", `score of every voxel, ${map.subject}`));
+      image.alt = `${model.model}, ${map.subject}: ${map.caption}`;
+      figure.append(image, made("figcaption", `${map.subject}: ${map.caption}`));
       box.append(figure);
     }
-    if (!maps.length) box.append(made("p", "No map of this network and method is kept on the page."));
+    if (!maps.length) box.append(made("p", "No map of this network, method and control is on the page."));
   };
 
   const draw = () => {
@@ -83,7 +96,8 @@
     const found = every.flatMap((one) => Object.values(scores(one.model)));
     const most = Math.max(0, ...found.flatMap((one) => [one.high ?? one.mean, one.ceiling ?? 0]));
     const least = Math.min(0, ...found.map((one) => one.low ?? one.mean));
-    const columns = [["model", "network"], ["parameters", "parameters"], ...data.rois.map((roi) => [roi, roi, true])];
+    const sized = data.models.some((one) => one.parameters !== null);
+    const columns = [["model", "network"], ...(sized ? [["parameters", "parameters"]] : []), ...data.rois.map((roi) => [roi, roi])];
     if (!state.sort || !columns.some(([key]) => key === state.sort)) state.sort = data.rois[0];
     const value = (one, key) => (data.rois.includes(key) && key !== "model" && key !== "parameters"
       ? (scores(one.model)[key] || {}).mean : one[key]);
@@ -112,7 +126,7 @@
       row.tabIndex = 0;
       row.classList.toggle("chosen", one.model === state.chosen);
       row.append(made("td", one.model, "name"));
-      row.append(made("td", one.parameters === null ? "–" : one.parameters.toLocaleString("en")));
+      if (sized) row.append(made("td", one.parameters === null ? "–" : one.parameters.toLocaleString("en")));
       for (const roi of data.rois) {
         const score = scores(one.model)[roi], cell = made("td", undefined, "score");
         if (!score || score.mean === null) cell.append(made("span", "–", "none"));
@@ -134,8 +148,13 @@
     at("count").textContent = `${rows.length} of ${every.length} networks`;
   };
 
-  at("method").addEventListener("change", (event) => { state.method = event.target.value; draw(); });
-  at("control").addEventListener("change", (event) => { state.control = event.target.value; draw(); });
+  const again = () => {
+    draw();
+    const chosen = data.models.find((one) => one.model === state.chosen);
+    if (chosen) detail(chosen);
+  };
+  at("method").addEventListener("change", (event) => { state.method = event.target.value; again(); });
+  at("control").addEventListener("change", (event) => { state.control = event.target.value; again(); });
   at("word").addEventListener("change", (event) => { state.word = event.target.value; draw(); });
   at("text").addEventListener("input", (event) => { state.text = event.target.value; draw(); });
   draw();
