@@ -27,8 +27,18 @@ extensions = [
     "myst_parser",
     "brainnet_site",
     "formulas",
+    "study_pages",
 ]
-exclude_patterns = ["_build", "_examples", "_ext", "gallery/*.py", "gallery/*.ipynb", "releases/[0-9]*", "README.md"]
+exclude_patterns = [
+    "_build",
+    "_examples",
+    "_ext",
+    "_studies",
+    "gallery/*.py",
+    "gallery/*.ipynb",
+    "releases/[0-9]*",
+    "README.md",
+]
 suppress_warnings = ["config.cache"]  # the settings of the gallery hold functions
 
 html_theme = "furo"

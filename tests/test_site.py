@@ -164,3 +164,54 @@ def test_page_runs(page, tmp_path):
     folder = tmp_path / "reader"
     folder.mkdir()
     run_page(page, folder, sys.executable, env)
+
+
+# ---------------------------------------------------------------------- studies
+
+
+def test_every_study_has_a_page_with_its_readme_and_its_figure(made):
+    from studies.form import studies
+
+    pages = made[1].studies()
+    assert set(pages) == {"studies/index.md", *(f"studies/{name}.md" for name in studies())}
+    for name in studies():
+        assert f"studies/{name}/README.md" in pages[f"studies/{name}.md"]
+        assert f"_studies/{name}.md" in pages[f"studies/{name}.md"]
+        assert f"({name}.md)" in pages["studies/index.md"]
+
+
+def test_the_figure_of_a_study_is_drawn_once_and_again_when_its_files_change(made, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    from study_pages import write_figure
+
+    from studies import form
+
+    calls = []
+    monkeypatch.setattr(form, "FOLDER", tmp_path / "studies")
+    monkeypatch.setattr(form, "run", lambda *words: calls.append(words) or ({}, Figure()))
+    (tmp_path / "studies" / "toy").mkdir(parents=True)
+    (tmp_path / "studies" / "toy" / "study.py").write_text("1")
+    for _ in range(2):
+        write_figure("toy", tmp_path / "pages")
+    assert [words[:2] for words in calls] == [("toy", "small")]
+    assert "/_studies/toy.png" in (tmp_path / "pages" / "toy.md").read_text()
+    (tmp_path / "studies" / "toy" / "study.py").write_text("2")
+    write_figure("toy", tmp_path / "pages")
+    assert len(calls) == 2
+
+
+def test_a_study_without_its_data_says_so_in_place_of_a_figure(made, tmp_path, monkeypatch):
+    from study_pages import write_figure
+
+    from studies import form
+
+    def run(*words):
+        raise form.MissingData("studies/toy needs the folder betas under /data; give another with --data FOLDER.")
+
+    monkeypatch.setattr(form, "FOLDER", tmp_path / "studies")
+    monkeypatch.setattr(form, "run", run)
+    (tmp_path / "studies" / "toy").mkdir(parents=True)
+    write_figure("toy", tmp_path / "pages")
+    text = (tmp_path / "pages" / "toy.md").read_text()
+    assert "`betas`" in text
+    assert "![" not in text

@@ -22,7 +22,7 @@ _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", flags=re.DOTALL | re.MULTIL
 
 def written_pages() -> list[Path]:
     """The pages that somebody wrote: all but those that are made from the package."""
-    made = ("generated", "datasets", "gallery", "_build", "_examples")
+    made = ("generated", "datasets", "gallery", "_build", "_examples", "_studies")
     return sorted(path for path in DOCS.rglob("*.md") if path.relative_to(DOCS).parts[0] not in made)
 
 

@@ -1,8 +1,9 @@
-"""Pages that are made from the package: every command, every setting, and what the benchmarks measured."""
+"""Pages that are made from the package: every command, every setting, every study, and what the benchmarks measured."""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def pages() -> dict[str, str]:
     commands = command_texts()
     found |= {f"commands/{name.replace(' ', '_')}.md": text for name, text in commands.items()}
     found["commands/index.md"] = command_index(list(commands))
-    return found
+    return found | studies()
 
 
 def command_index(names: list[str]) -> str:
@@ -169,3 +170,24 @@ def performance() -> str:
         body = REPOSITORY_FILES.sub(r"](https://github.com/)", path.read_text()).strip()
         text += "\n" + re.sub(r"^(#+ )", r"#\1", body, flags=re.MULTILINE) + "\n"
     return text
+
+
+def studies() -> dict[str, str]:
+    """A page for each study, its README with its figure (``study_pages.py``), and one that lists them."""
+    sys.path.insert(0, str(ROOT))
+    from studies import form
+
+    found, rows = {}, ""
+    for name in form.studies():
+        title = (form.FOLDER / name / "README.md").read_text().splitlines()[0].lstrip("# ")
+        rows += f"| [{title.partition(':')[0]}]({name}.md) | {form.read(name).question} |\n"
+        found[f"studies/{name}.md"] = (
+            f"```{{include}} ../../../studies/{name}/README.md\n```\n\n## The figure at a glance\n\n"
+            f"```{{include}} ../../_studies/{name}.md\n```\n"
+        )
+    toc = "\n".join(form.studies())
+    found["studies/index.md"] = (
+        "```{include} ../../../studies/README.md\n```\n\n## The studies\n\n| study | its question |\n|---|---|\n"
+        f"{rows}\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+    )
+    return found
