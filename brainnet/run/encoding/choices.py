@@ -109,7 +109,7 @@ def subject_configs(cfg: CfgNode, subjects: str | None) -> dict[str, CfgNode]:
     """Name -> settings of each subject."""
     if subjects is None:
         name = cfg.DATASET.SESSION or (
-            cfg.DATASET.NAME if cfg.DATASET.NAME == "simulated" else Path(cfg.DATASET.DATA_DIR).resolve().name
+            cfg.DATASET.NAME if cfg.DATASET.NAME.startswith("simulated") else Path(cfg.DATASET.DATA_DIR).resolve().name
         )
         return {name: cfg}
     key, equals, values = subjects.partition("=")

@@ -176,7 +176,8 @@ def _read(cfg: CfgNode, choices: Choices) -> _Asked:
     for name, one in data.items():
         warn_of_copies(one, TRAIN, name)
         one.space = with_regions(one.space, choices.rename)
-    check_series(data, networks, choices.delays)
+    check_series(data, choices.delays, {**{network.label: network.known_layers for network in networks},
+                                        **{label: tuple(one.layers) for label, one in files.items()}})  # fmt: skip
     cards = {name: data_card(one.DATASET.NAME, data[name]) for name, one in configs.items()}
     runs = {Path(run): subject_of(Path(run), cards) for run in choices.runs}
     _, mixes = parted(choices.methods)
@@ -214,7 +215,7 @@ def _fit(
     """Tokens, a forecast, the grid of fits, trained maps beside them, and mixes of both."""
     data = asked.data
     stores, twins, described = build_stores(
-        cfg, asked.networks, asked.built, data, out, n_jobs, choices.device, force, progress
+        cfg, asked.networks, asked.built, data, out, n_jobs, choices.device, choices.delays, force, progress
     )
     described |= {label: {name: {"features": str(one.source)} for name in data} for label, one in asked.files.items()}
     clock.lap("tokens")

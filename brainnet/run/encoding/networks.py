@@ -18,7 +18,9 @@ from brainnet._registry import options_of
 from brainnet._work import at_work, device_of
 from brainnet.backbone import BACKBONES
 from brainnet.backbone.adjusted import build_adjusted
-from brainnet.dataset import ResponseDataset
+from brainnet.dataset import ResponseDataset, TimeSeries, volume_tokens
+from brainnet.dataset.shown import stimuli_shown
+from brainnet.run.encoding.series import Delays, of_layers
 from brainnet.run.folder import speaking_of_the_store
 from brainnet.run.forecast import say_tokens
 from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
@@ -200,6 +202,7 @@ def build_stores(
     out: Path,
     n_jobs: int,
     device: str | None = None,
+    delays: Delays = (),
     force: bool = False,
     progress: bool = True,
 ) -> Built:
@@ -216,6 +219,7 @@ def build_stores(
         out: folder of the results.
         n_jobs: number of processes that read the tokens.
         device: where the networks work; None leaves that to :func:`brainnet._work.device_of`.
+        delays: of a time series, whose stimuli the networks are asked for: a store then has a row per volume.
         force: begin also where the tokens do not fit.
         progress: show progress bars.
     """
@@ -232,10 +236,13 @@ def build_stores(
             words = (network.label if len(networks) > 1 else "", subject if len(data) > 1 else "", control)
             path = None if in_memory else _store_path(cfg.TOKENS.STORE, out, words)
             how = {"grid": tuple(cfg.MODEL.GRID), "resize": cfg.MODEL.RESIZE, "batch_size": cfg.TOKENS.BATCH_SIZE}
+            is_series = isinstance(dataset, TimeSeries)
+            shown = stimuli_shown(dataset, getattr(backbone, "reads", "image")) if is_series else dataset
             with at_work(backbone, place):
-                say_tokens(backbone, dataset, path, out, force, of=f"forecast of the tokens of {network.label}", **how)
+                say_tokens(backbone, shown, path, out, force, of=f"forecast of the tokens of {network.label}", **how)
                 with speaking_of_the_store():
-                    found[subject] = TokenStore.build(backbone, dataset, path=path, progress=progress, **how)
+                    store = TokenStore.build(backbone, shown, path=path, progress=progress, **how)
+            found[subject] = volume_tokens(dataset, store, of_layers(delays, store.layers)) if is_series else store
         if not control:
             described[network.label] = network_of
         return found

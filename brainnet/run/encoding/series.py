@@ -1,11 +1,12 @@
 """What an encoding of a time series needs beside: delays as a user writes them, and features of volumes.
 
-Features in files are those of the stimuli, whose names are in the windows of the data, or those of volumes.
+Features in files are those of the stimuli, whose names are in the windows of the data, or those of volumes. Networks
+are asked for the stimuli, see :mod:`brainnet.run.encoding.networks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from brainnet._checks import check_word
 from brainnet._work import says_progress
 from brainnet.dataset import ResponseDataset, TimeSeries
+from brainnet.dataset.series_tokens import check_reach
+from brainnet.dataset.shown import names_shown
 from brainnet.run.extraction.feature_files import FeatureFiles
 from brainnet.series.delays import check_delays
 
@@ -52,21 +55,34 @@ def features_of(files: FeatureFiles, dataset: ResponseDataset, subject: str, del
     """
     if not isinstance(dataset, TimeSeries):
         return files.of(dataset.image_ids, subject)
-    names = list(dict.fromkeys(window.stimulus for run in dataset.stimuli.values() for window in run))
+    check_reach(dataset, [one for given in delays.values() for one in given] if isinstance(delays, Mapping) else delays)
+    names = names_shown(dataset)
     of_volumes = not names or files.ids is None or set(dataset.image_ids) <= set(files.ids)
     found = files.of(dataset.image_ids if of_volumes else names, subject)
     layers = {layer: values[np.arange(len(values))] for layer, values in found.items() if layer != "image_ids"}
     if not of_volumes:
         layers = {layer: dataset.sample(values, names) for layer, values in layers.items()}
-    if isinstance(delays, Mapping):
-        for layer in delays:
-            check_word("layer of --delays", layer, layers)
-        delays = {layer: delays.get(layer, (0,)) for layer in layers}
-    return {**dataset.delayed(layers, delays or (0,)), "image_ids": list(dataset.image_ids)}
+    return {**dataset.delayed(layers, of_layers(delays, layers)), "image_ids": list(dataset.image_ids)}
 
 
-def check_series(data: Mapping[str, ResponseDataset], networks: Sequence[Any], delays: Delays) -> None:
-    """Refuses delays where nothing is a time series, and networks where something is.
+def of_layers(delays: Delays, layers: Iterable[str]) -> Delays:
+    """The delays of some layers; one that is not named is read at the volume itself.
+
+    >>> of_layers({"words": (1, 2), "sound": (0,)}, ["words", "4"]), of_layers((), ["words"])
+    ({'words': (1, 2), '4': (0,)}, (0,))
+    """
+    return {layer: delays.get(layer, (0,)) for layer in layers} if isinstance(delays, Mapping) else delays or (0,)
+
+
+def check_series(
+    data: Mapping[str, ResponseDataset], delays: Delays, layers: Mapping[str, Sequence[str] | None]
+) -> None:
+    """Refuses delays where nothing is a time series, or of a layer that is not there.
+
+    Args:
+        data: subject -> data set.
+        delays: as :func:`read_delays` gives them.
+        layers: network, or features in files -> its layers; None where they are not known.
 
     Raises:
         ValueError: says which option to leave out, or to give.
@@ -75,11 +91,10 @@ def check_series(data: Mapping[str, ResponseDataset], networks: Sequence[Any], d
     if delays and len(series) < len(data):
         other = next(name for name in data if name not in series)
         raise ValueError(f"--delays is for time series, and {other} is none: its rows are images. Leave it out.")
-    if series and networks:
-        raise ValueError(
-            f"{series[0]} is a time series, whose volumes have no images that {networks[0].label} could look at: give "
-            "features of the stimuli or of the volumes, by --features."
-        )
+    known = [layer for one in layers.values() for layer in one or ()]
+    if isinstance(delays, Mapping) and None not in layers.values():
+        for layer in delays:
+            check_word("layer of --delays", layer, known)
     if series and not delays:
         says_progress.info(
             'features are read at the volume itself. The response of fMRI comes seconds later: --delays "1 2 3 4".'

@@ -11,6 +11,7 @@ import torch
 from brainnet._files import read_json
 from brainnet.config import parse_config
 from brainnet.datamodule import BrainDataModule
+from brainnet.dataset import TimeSeries
 from brainnet.encode import ALL_LAYERS, Encoding, Fit, FitKey
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
@@ -75,7 +76,10 @@ def add_run(
     """
     model, dataset = load_model(run), encoding.subjects[subject]
     store, label = _store_of(model, subject, stores)
-    model.data = BrainDataModule(dataset, store, preprocessing=model.preprocessing)
+    is_series = isinstance(dataset, TimeSeries)  # whose tokens here may be at other delays
+    model.data = BrainDataModule(dataset, None if is_series else store, preprocessing=model.preprocessing)
+    if is_series:
+        model.setup_store(model.data)
     predicted = {
         split: model.predict_index(rows).masked_fill(~model.usable, torch.nan)
         for split, rows in dataset.splits.items()
