@@ -31,6 +31,8 @@ SMALLER = {
     r"^(brainnet classify .*)torchvision:resnet50": r"\1torchvision:squeezenet1_0=weights.npz",
     r"(-b (?:torchvision|timm):\w+)(?= )": r"\1=random",
     r"^brainnet encode.*": r"\g<0> --resamples 20",
+    r"^brainnet fit --config series.*": r"\g<0> TRAINER.MAX_EPOCHS 2 TRAINER.VAL_EVERY 1",
+    r"DATASET.NAME simulated_series": r'\g<0> DATASET.OPTIONS "{n_sentences: 60, n_voxels: 20}"',
     r"^brainnet runs rerun.*": r"\g<0> --yes",
     r"^brainnet (rsa|searchlight) .*": r"\g<0> --permutations 20",
 }

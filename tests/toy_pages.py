@@ -145,6 +145,21 @@ def _write_trials(folder: Path) -> None:
     (folder / "my_trials" / "trials.csv").write_text("\n".join(rows) + "\n")
 
 
+def _write_story(folder: Path) -> None:
+    """Three runs in which a text is shown every three seconds, and a table of new texts."""
+    from brainnet.dataset.simulation.sentences import sentences
+
+    random = np.random.default_rng(0)
+    (folder / "story" / "runs").mkdir(parents=True)
+    rows, texts = ["run,onset,duration,text"], iter(sentences(70, random))
+    for run in ("run1", "run2", "run3"):
+        np.save(folder / "story" / "runs" / f"{run}.npy", random.normal(size=(34, 6)))
+        rows += [f"{run},{3 * i},3,{next(texts)}" for i in range(20)]
+    (folder / "story" / "stimuli.csv").write_text("\n".join(rows) + "\n")
+    new = ["text,onset,duration", *(f"{next(texts)},{3 * i},3" for i in range(10))]
+    (folder / "new_story.csv").write_text("\n".join(new) + "\n")
+
+
 def _write_features(folder: Path) -> None:
     random = np.random.default_rng(0)
     names = [f"picture{i}" for i in range(24)]
@@ -155,6 +170,7 @@ PREPARE = {
     "howto/nsd.md": [_write_nsd],
     "howto/things.md": [_write_things],
     "howto/meeg.md": [_write_eeg, _write_clips],
+    "howto/series.md": [_write_story],
     "bring/data.md": [_write_trials],
     "bring/network.md": [_write_features],
 }

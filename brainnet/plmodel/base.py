@@ -16,10 +16,11 @@ from brainnet._notebook import Bar, table_html
 from brainnet._work import at_work
 from brainnet.config import checked_config
 from brainnet.datamodule import BrainDataModule, TransformedTokens
-from brainnet.dataset import ResponseDataset
+from brainnet.dataset import ResponseDataset, TimeSeries
+from brainnet.dataset.series_tokens import series_tokens
 from brainnet.model import Contributions
 from brainnet.model.readout import check_output, contributions_of, selectors_of
-from brainnet.plmodel.build import build_dataset, build_readout, build_transform, layers_of, settings_of
+from brainnet.plmodel.build import build_dataset, build_readout, build_transform, delays_of, layers_of, settings_of
 from brainnet.plmodel.field import FieldRidge
 from brainnet.plmodel.scoring import response_statistics, share_at_the_border
 from brainnet.selection import Selectors
@@ -102,6 +103,8 @@ class BasePLModel(pl.LightningModule):
         """The read-out for a data module's voxels and this backbone's layers."""
         self.data = data
         data.use_backbone(self.backbone)
+        if data.store is None and isinstance(data.dataset, TimeSeries):  # a volume is no image to try
+            self.setup_store(data)
         if data.store is not None:
             widths = dict(zip(data.store.layers, data.store.layer_widths, strict=True))
         else:
@@ -177,17 +180,16 @@ class BasePLModel(pl.LightningModule):
             if self.backbone is None:
                 raise ValueError("tokens are to be cached but there is no backbone to ask: pass one, or a data module "
                                  "that has a store.")  # fmt: skip
+            wanted = self.settings.tokens
+            how = {"grid": wanted.grid, "resize": wanted.resize, "path": wanted.store, "batch_size": wanted.batch_size,
+                   "preprocessing": data.preprocessing, "progress": self.show_progress}  # fmt: skip
             with at_work(self.backbone, self._gpu()):
-                data.store = TokenStore.build(
-                    self.backbone,
-                    data.dataset,
-                    grid=self.settings.tokens.grid,
-                    resize=self.settings.tokens.resize,
-                    path=self.settings.tokens.store,
-                    batch_size=self.settings.tokens.batch_size,
-                    preprocessing=data.preprocessing,
-                    progress=self.show_progress,
-                )
+                if isinstance(data.dataset, TimeSeries):
+                    data.store = series_tokens(
+                        self.backbone, data.dataset, delays_of(self.settings), center=False, **how
+                    )
+                else:
+                    data.store = TokenStore.build(self.backbone, data.dataset, **how)
 
     def _gpu(self) -> torch.device | None:
         """The GPU of the training, under way or to come; None where it is to use another device."""

@@ -6,6 +6,7 @@ What a family, a data set or a read-out of its own takes beyond the common setti
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from brainnet._checks import warn_once
 from brainnet._registry import check_options, options_of
 from brainnet.backbone import BACKBONES
 from brainnet.backbone.adjusted import build_adjusted
@@ -194,6 +196,26 @@ def _readout_options(cfg: CfgNode) -> dict[str, Any]:
     if cfg.MODEL.START == "ridge" and not hasattr(make, "closed_form_start"):
         raise ValueError(f"{what} has no closed_form_start, which MODEL.START ridge needs: set MODEL.START random.")
     return options
+
+
+def delays_of(settings: FitSettings) -> tuple[int, ...]:
+    """The delays that the read-out of a time series reads, in volumes; 0, the volume itself, where it has none.
+
+    Raises:
+        ValueError: components of all delays at once, which a read-out cannot part.
+    """
+    name = settings.readout.name
+    known = inspect.signature(READOUTS[name]).parameters.get("delays")
+    if known is None:
+        warn_once(
+            f"no delays {name}",
+            f"the read-out {name!r} reads a time series at the volume itself, and the response of fMRI comes seconds "
+            "later: MODEL.READOUT delayed finds the delay of each voxel.",
+        )
+        return (0,)
+    if settings.tokens.pca:
+        raise ValueError(f"TOKENS.PCA mixes the delays, which the read-out {name!r} tells apart: set TOKENS.PCA 0.")
+    return tuple(int(delay) for delay in settings.readout.options.get("delays", known.default))
 
 
 def build_readout(

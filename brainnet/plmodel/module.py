@@ -415,7 +415,8 @@ class PLModel(Travels, BasePLModel):
             "layer_widths": list(self.layer_widths),
             "backbone": dict(self.identity),
             "history": [dict(epoch) for epoch in self.history],
-            "preprocessing": asdict(self.preprocessing),
+            # of texts, sounds and clips it is the network's own, and comes back with the network
+            "preprocessing": asdict(self.preprocessing) if isinstance(self.preprocessing, Preprocessing) else {},
             "space": packed(self.space),
             "started": self._started,
             "weights_sha256": weights_digest(checkpoint["state_dict"]),
@@ -469,7 +470,8 @@ class PLModel(Travels, BasePLModel):
             raise ValueError(f"the checkpoint was trained with {', '.join(other)}: give PLModel the same settings.")
         if self.encoder is None:
             self._build(saved["layers"], saved["layer_widths"], unpacked(saved["space"]))
-            self.preprocessing = Preprocessing(**saved["preprocessing"])
+            own = getattr(self.backbone, "preprocessing", None) or Preprocessing()
+            self.preprocessing = Preprocessing(**saved["preprocessing"]) if saved["preprocessing"] else own
         self.field = FieldRidge.like(checkpoint["state_dict"])
         n_saved = len(checkpoint["state_dict"]["usable"])
         if n_saved != self.space.n_voxels:

@@ -222,9 +222,18 @@ def _config_of(model: Any) -> dict[str, Any]:
         "backbone": dict(model.identity),
         "layers": list(model.layers),
         "layer_widths": list(model.layer_widths),
-        "preprocessing": asdict(model.preprocessing),
+        "preprocessing": _of_images(model.preprocessing),
         "settings": settings,
     }
+
+
+def _of_images(preprocessing: Any) -> dict[str, Any]:
+    if not isinstance(preprocessing, Preprocessing):
+        raise ValueError(
+            "an encoder that is shared reads images, and this one reads texts, sounds or clips. Share the run folder: "
+            "brainnet predict reads it where the network is at hand."
+        )
+    return asdict(preprocessing)
 
 
 def _names_a_family(name: str) -> bool:

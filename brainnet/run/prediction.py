@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import write_text, writing
+from brainnet._files import reading, write_text, writing
 from brainnet._work import HalvedOnce, at_work, device_of, says_progress
 from brainnet._work import progress as progress_bar
 from brainnet.config import parse_config
@@ -25,9 +25,11 @@ from brainnet.run.folder import claimed
 from brainnet.run.page.scenes import encoding_space
 from brainnet.run.pictures import card_of_pictures, readable_pictures
 from brainnet.run.predicted_maps import draw_predicted
+from brainnet.run.series_tokens import is_of_series, tokens_over_time
 from brainnet.run.sharing.loading import load_encoder
 from brainnet.space import BrainSpace
-from brainnet.stimuli import Images
+from brainnet.stimuli import Images, stimuli_of
+from brainnet.store import TokenStore
 
 KIND = "predict"
 ON_HUB = "hf:"  # before a repository of the hub
@@ -79,6 +81,8 @@ def predict(
         raise ValueError(f"--batch-size is a number of images of at least 1, got {batch_size}.")
     out, place = Path(out), device_of(device)
     refuse_others(out, "fit", KIND)
+    if is_of_series(run):
+        return predict_series(run, images, out, batch_size=batch_size, device=device, progress=progress)
     photographs = Images.of(images, skip_bad=skip_bad, checked=False)
     predictor, known, space_of = _predictor(run, fit)
     photographs = readable_pictures(photographs, skip_bad, progress=progress)
@@ -159,6 +163,46 @@ def predicted_by_map(
             for found in within_memory(torch.stack([model.preprocessing(images[int(i)]) for i in part])):
                 yield slice(start, start + len(found)), found
                 start += len(found)
+
+
+def predict_series(
+    run: str | Path, source: Any, out: Path, *, batch_size: int, device: str | None, progress: bool
+) -> Path:
+    """Predicted responses to new texts, sounds or clips in time, a row per volume, by a run on a time series.
+
+    Args:
+        run: the run folder.
+        source: stimuli with onsets, in seconds: what :class:`~brainnet.stimuli.Texts` and its kin read.
+        out, batch_size, device, progress: as of :func:`predict`. ``images.txt`` numbers the volumes.
+
+    The first volumes read the time before the first stimulus, which is taken for the mean of all volumes.
+
+    Raises:
+        ValueError: stimuli without onsets.
+    """
+    model = load_model(run)
+    shown = stimuli_of(source, getattr(model.backbone, "reads", "image"))
+    with reading(Path(run) / "selectors.npz", "file of selectors"), np.load(Path(run) / "selectors.npz") as arrays:
+        tr, delays = float(arrays["tr"]), arrays["delays"].tolist()
+    clock = Clock()
+    with claimed(out, kind_of(out) or KIND):
+        how = {"grid": tuple(model.cfg.MODEL.GRID), "resize": model.cfg.MODEL.RESIZE, "batch_size": batch_size,
+               "device": device_of(device), "preprocessing": model.preprocessing, "progress": progress}  # fmt: skip
+        tokens = tokens_over_time(TokenStore.build(model.backbone, shown, **how), shown, tr, delays)
+        clock.lap("tokens")
+        with torch.no_grad():
+            predicted = model.predict_from(tokens)[0].masked_fill(~model.usable, torch.nan).cpu().numpy()
+        target = out / "predictions.npy"
+        _write_table(target, predicted.shape, iter([(slice(None), torch.from_numpy(predicted))]))
+        write_text(out / "images.txt", "".join(f"{volume:04d}\n" for volume in range(len(predicted))))
+        source = {**card_of_pictures(shown), "signature": shown.signature(), "tr": tr}
+        if kind_of(out) not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
+            add_files(out, target.name, "images.txt", predicted=source)
+        else:
+            card = {**opening(KIND, PACKAGES), "source": {"run": str(run), **source}, "settings": {},
+                    "n_images": len(predicted), "n_voxels": predicted.shape[1]}  # fmt: skip
+            put_card(out, card, clock, [target.name, "images.txt"])
+    return target
 
 
 def load_model(run: str | Path, backbone: Any = None) -> PLModel:

@@ -29,7 +29,8 @@ from yacs.config import CfgNode
 
 from brainnet._files import read_json, write_json, write_text
 from brainnet.config import checked_config, config_keys, load_config, parse_config
-from brainnet.dataset import ResponseDataset
+from brainnet.dataset import ResponseDataset, TimeSeries
+from brainnet.dataset.shown import stimuli_shown
 from brainnet.plmodel import PLModel, build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted, training_groups, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
@@ -120,12 +121,13 @@ def _fit(
     if resume:
         _check_data_again(out, data)
     clock.lap("data")
-    with stoppable(lambda: _what_is_kept(out)):
+    with stoppable(lambda: _what_is_kept(out)), speaking_of_the_store():
+        if writes and isinstance(dataset, TimeSeries):
+            _say_tokens_of(stimuli_shown(dataset, getattr(backbone, "reads", "image")), backbone, cfg, out, force)
         model = PLModel(cfg, backbone, draw=draw, data=dataset, progress=progress)
         if writes:
             _forecast_tokens(model, cfg, out, force)
-        with speaking_of_the_store():
-            model.setup_store(model.data)
+        model.setup_store(model.data)
         seen = {"tokens": {} if model.data.store is None else dict(model.data.store.fingerprint)}
         if resume:
             _check_data_again(out, seen)
@@ -337,17 +339,21 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
 def _forecast_tokens(model: PLModel, cfg: CfgNode, out: Path, force: bool) -> None:
     """Says what the tokens take that are to be computed, where that is long."""
     if model.cached and model.data.store is None and model.backbone is not None:
-        say_tokens(
-            model.backbone,
-            model.data.dataset,
-            Path(cfg.TOKENS.STORE) if cfg.TOKENS.STORE else None,
-            out,
-            force,
-            of="forecast of the tokens",
-            grid=tuple(cfg.MODEL.GRID),
-            resize=cfg.MODEL.RESIZE,
-            batch_size=cfg.TOKENS.BATCH_SIZE,
-        )
+        _say_tokens_of(model.data.dataset, model.backbone, cfg, out, force)
+
+
+def _say_tokens_of(stimuli: Any, backbone: Any, cfg: CfgNode, out: Path, force: bool) -> None:
+    say_tokens(
+        backbone,
+        stimuli,
+        Path(cfg.TOKENS.STORE) if cfg.TOKENS.STORE else None,
+        out,
+        force,
+        of="forecast of the tokens",
+        grid=tuple(cfg.MODEL.GRID),
+        resize=cfg.MODEL.RESIZE,
+        batch_size=cfg.TOKENS.BATCH_SIZE,
+    )
 
 
 def _forecasts_training(
