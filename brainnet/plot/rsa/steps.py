@@ -91,7 +91,8 @@ def lags(table: Any, *, score_name: str = "similarity", title: str | None = None
         score_name: name of the axis.
         title: text above.
 
-    A dot marks the lag of the highest similarity. Lags of few pairs, at both ends, are means of less.
+    A dot marks the lag of the highest similarity, among those of many pairs where the table has their number ``n``:
+    lags at both ends are means of few pairs, and vary more.
 
     >>> import pandas as pd
     >>> lags(pd.DataFrame({"lag": [0.0, 0.5], "similarity": [0.1, 0.4]})).axes[0].get_xlabel()
@@ -106,8 +107,9 @@ def lags(table: Any, *, score_name: str = "similarity", title: str | None = None
     for some, color in zip(by_layer.values(), contrasting_colors(len(by_layer)), strict=True):
         some = some.sort_values("lag")
         marks.append(ax.plot(some["lag"], some["similarity"], color=color, linewidth=1.4)[0])
-        if some["similarity"].notna().any():
-            best = some.loc[some["similarity"].idxmax()]
+        often = some[some["n"] >= some["n"].max() / 2] if "n" in some else some
+        if often["similarity"].notna().any():
+            best = often.loc[often["similarity"].idxmax()]
             ax.plot([best["lag"]], [best["similarity"]], color=color, marker="o", markersize=4, linestyle="")
     plain(ax, "lag (s): brain time minus model time", score_name)
     if len(by_layer) > 1:

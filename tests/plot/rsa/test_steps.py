@@ -33,3 +33,7 @@ def test_a_dot_marks_the_lag_of_the_highest_similarity():
     ax = plot.lags(table).axes[0]
     dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"]
     assert dots == [(0.5, 0.4), (0.0, 0.3)]
+    ax = plot.lags(table.assign(n=[2, 1, 2] * 2)).axes[0]  # a half is enough
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"] == [0.5, 0.0]
+    ax = plot.lags(table.assign(n=[9, 1, 9] * 2)).axes[0]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"] == [1.0, 0.0]
