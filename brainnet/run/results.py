@@ -13,13 +13,15 @@ from yacs.config import CfgNode
 
 from brainnet._files import reading, slug, write_csv, write_json, write_npz
 from brainnet.config import config_keys, load_config
-from brainnet.dataset import ResponseDataset
+from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.model.delayed import delays_of
 from brainnet.model.readout import contributions_of, selectors_of, weight_of, width_of
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.build import training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.run.card import Clock, check_files, opening, put_card
+from brainnet.run.courses import FILE as COURSES
+from brainnet.run.courses import course_figures, courses_of, read_courses
 from brainnet.run.names import check_names, with_regions
 from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2, usable_voxels
 from brainnet.selection import Selectors
@@ -79,6 +81,10 @@ def _write_tables(
         "n_voxels": dataset.n_voxels,
         "n_unusable": int((~model.usable).sum()),
     }
+    if isinstance(dataset, TimeSeries):
+        courses = courses_of(dataset, model.predict_index(dataset.splits["test"]))
+        if courses is not None:
+            courses.save(out / COURSES)
     selectors, share = selectors_of(model.encoder), None
     if selectors is not None:
         batches = model.read_batches(dataset.splits["train"][:N_SHARE_IMAGES])
@@ -255,8 +261,9 @@ def redraw(
 ) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
-    Of a read-out with delays, ``latency.png`` shows the mean delay of each voxel. Of a read-out with a field,
-    ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of sensors over time,
+    Of a read-out with delays, ``latency.png`` shows the mean delay of each voxel; of a time series, ``course.png`` the
+    prediction of the best one beside its response, and ``runs.png`` the score of every test run. Of a read-out with a
+    field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of sensors over time,
     ``time.png`` shows the course of r, ``time_layers.png`` that of the weights of layers, and ``sensors.png`` r of
     every sensor.
 
@@ -318,6 +325,7 @@ def redraw(
     else:
         space = unpacked(read_checkpoint(run / "model.ckpt")[CHECKPOINT_KEY]["space"])
         figures["maps"] = plot.scores(r, _renamed_regions(space, rename), noise_ceiling=ceiling, title=title)
+    figures |= course_figures(read_courses(run / COURSES), r, ceiling, title)
     if {"sensor", "time"} <= set(scores):
         over_time = BrainSpace(sensors=scores["sensor"].tolist(), times=torch.tensor(scores["time"].to_numpy()))
         figures["time"] = plot.time_course(r, over_time, noise_ceiling=ceiling, title=title)

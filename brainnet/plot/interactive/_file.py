@@ -17,8 +17,8 @@ import numpy as np
 
 FOLDER = Path(__file__).parent / "web"
 SCRIPTS = (
-    "data.js", "shaders.js", "camera.js", "brain.js", "view.js", "legend.js", "labels.js", "panel.js", "reel.js",
-    "search.js", "controls.js", "main.js",
+    "data.js", "shaders.js", "camera.js", "brain.js", "view.js", "legend.js", "labels.js", "courses.js", "panel.js",
+    "reel.js", "search.js", "controls.js", "main.js",
 )  # fmt: skip
 THREE_VERSION = "0.187.0"
 THREE_BUILD = (
@@ -26,6 +26,9 @@ THREE_BUILD = (
     "--global-name=THREE --legal-comments=inline --charset=ascii --outfile=three.js"
 )
 THREE_SHA256 = "c8fb59d905db850dd928bf7d84f63571118c131cd5ea53146ede8cf84f797dab"
+
+
+NONE = 65535  # no value, in 16 bits
 
 
 class Planes:
@@ -62,6 +65,14 @@ class Planes:
     def text(self) -> str:
         """All planes, compressed, as base64; the same planes give the same text."""
         return base64.b64encode(gzip.compress(b"".join(self._bytes), compresslevel=9, mtime=0)).decode()
+
+
+def in_16_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 for the least value to 65534 for the largest; 65535 is none."""
+    known = np.isfinite(values)
+    span = (high - low) or 1.0
+    steps = (np.clip((np.where(known, values, low) - low) / span, 0, 1) * (NONE - 1)).round()
+    return np.where(known, steps, NONE).astype(np.uint16)
 
 
 def assemble(title: str, header: dict[str, Any], planes: Planes) -> str:

@@ -18,14 +18,14 @@ import numpy as np
 from brainnet._checks import check_word
 from brainnet.plot._canvas import to_numpy
 from brainnet.plot._colors import SEQUENTIAL, cluster_colors, color_map, layer_colors, position_colors
-from brainnet.plot.interactive._file import Planes, assemble
+from brainnet.plot.interactive._courses import PageCourse, packed_courses
+from brainnet.plot.interactive._file import NONE, Planes, assemble, in_16_bits
 from brainnet.plot.interactive._geometry import PAGE_SURFACES, Drawn, drawn
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace
 
 KINDS = ("scalar", "categorical", "position", "rgba", "images")
 FADE = (0.0, 0.2)  # colors are all but transparent where the score is at the first, opaque from the second on
 FEW = 40  # categories that readers tell apart
-NONE = 65535  # no value, in 16 bits
 THUMBNAIL = 224  # pixels of the longer side of an image
 PICTURE = 1000  # of the longer side of a picture of a region
 WHEEL = 33  # pixels of a side of the legend of positions
@@ -81,6 +81,7 @@ class PageRun:
         scale: the map of scales, 0 local to 1 global.
         images: name -> (height, width, 3) uint8; the first one stands for all where a window is drawn.
         pictures: name of a ROI -> (height, width, 3) uint8, what its panel shows of its channels.
+        courses: heading -> :class:`PageCourse`, lines that a panel draws of each voxel, for instance over time.
         best: (n_voxels, k) integers, the images that drive each voxel most, best first; -1 for none.
     """
 
@@ -96,6 +97,7 @@ class PageRun:
     images: Mapping[str, np.ndarray] = field(default_factory=dict)
     best: Any = None
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    courses: Mapping[str, PageCourse] = field(default_factory=dict)
 
 
 def page(*scenes: PageRun, surface: str = "inflated", title: str | None = None) -> str:
@@ -185,6 +187,8 @@ def _scene(scene: PageRun, where: Drawn, planes: Planes) -> dict[str, Any]:
         "fade": list(FADE),
         **_roles(scene, maps),
     }
+    if scene.courses:
+        said["courses"] = packed_courses(scene.courses, scene.space.n_voxels, used, planes)
     if scene.images:
         said["images"] = [[str(name), _thumbnail(image)] for name, image in scene.images.items()]
         if scene.best is not None:
@@ -229,7 +233,7 @@ def _map(name: str, one: PageMap, scene: PageRun, used: np.ndarray, planes: Plan
         x, y = np.meshgrid(*[np.linspace(-1, 1, WHEEL)] * 2)
         wheel = _bytes(position_colors(np.stack([x, y], axis=-1))).reshape(-1, 3)
         return said | {
-            "values": planes.add(_in_16_bits(values, -1.0, 1.0)),
+            "values": planes.add(in_16_bits(values, -1.0, 1.0)),
             "low": -1.0,
             "high": 1.0,
             "colors": planes.add(_bytes(_with_alpha(position_colors(values)))),
@@ -248,7 +252,7 @@ def _map(name: str, one: PageMap, scene: PageRun, used: np.ndarray, planes: Plan
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     return said | {
-        "values": planes.add(_in_16_bits(values, low, high)),
+        "values": planes.add(in_16_bits(values, low, high)),
         "low": low,
         "high": high,
         "vmin": low if one.vmin is None else float(one.vmin),
@@ -320,14 +324,6 @@ def _rois(scene: PageRun, used: np.ndarray, planes: Planes) -> list[dict[str, An
             picture = {"picture": _thumbnail(scene.pictures[name], PICTURE)} if name in scene.pictures else {}
             found.append({**words, "mask": packed, "n": int(mask.sum()), **picture})
     return found
-
-
-def _in_16_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 for the least value to 65534 for the largest; 65535 is none."""
-    known = np.isfinite(values)
-    span = (high - low) or 1.0
-    steps = (np.clip((np.where(known, values, low) - low) / span, 0, 1) * (NONE - 1)).round()
-    return np.where(known, steps, NONE).astype(np.uint16)
 
 
 def _with_alpha(colors: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from yacs.config import CfgNode
 
-from brainnet._files import file_digest, sha256, write_csv, write_json, write_npz
+from brainnet._files import file_digest, sha256, slug, write_csv, write_json, write_npz
 from brainnet._work import Interrupted, device_of
 from brainnet.config import config_keys
 from brainnet.dataset import ResponseDataset
@@ -34,6 +34,7 @@ from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, encode
 from brainnet.plmodel import build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted
 from brainnet.run.card import Clock, data_card, opening, put_card, refuse_others
+from brainnet.run.courses import courses_of
 from brainnet.run.encoding.choices import Choices, check_choices, read_groups, subject_configs
 from brainnet.run.encoding.comparisons import difference_tables, significance_table
 from brainnet.run.encoding.figures import draw
@@ -282,7 +283,7 @@ def _write(results: Results, out: Path, progress: bool) -> None:
     """Puts all results into the folder, in place of those of an earlier call; jobs and tokens stay."""
     ours = (out / "run.json").is_file()
     write_json(out / "run.json", {"kind": KIND, "state": "unfinished"})  # what a killed call leaves is known to be ours
-    for name in ("voxels", "spaces", "differences", "figures") if ours else ():
+    for name in ("voxels", "spaces", "differences", "figures", "courses") if ours else ():
         shutil.rmtree(out / name, ignore_errors=True)
     results.encoding.save(out)
     write_csv(out / "significance.csv", results.significance)
@@ -291,7 +292,19 @@ def _write(results: Results, out: Path, progress: bool) -> None:
         (out / "differences").mkdir(exist_ok=True)
         arrays = {"difference": test.statistic, "p": test.p, "p_fdr": test.p_fdr, "p_max": test.p_max}
         write_npz(out / "differences" / f"{name}.npz", {kind: values.numpy() for kind, values in arrays.items()})
+    _write_courses(results.encoding, out / "courses")
     draw(results.encoding, out / "figures", progress=progress)
+
+
+def _write_courses(encoding: Encoding, folder: Path) -> None:
+    """Prediction and response over the volumes of the test runs, of every headline fit of a time series."""
+    for subject, dataset in encoding.subjects.items():
+        for key in encoding.headline(subject):
+            predicted = encoding.fits[key].predictions.get("test")
+            found = None if key.control or predicted is None else courses_of(dataset, predicted)
+            if found is not None:
+                folder.mkdir(exist_ok=True)
+                found.save(folder / f"{slug(*key)}.npz")
 
 
 # ---------------------------------------------------------------------- what to do

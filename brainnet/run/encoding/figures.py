@@ -20,6 +20,7 @@ from brainnet import plot
 from brainnet._files import slug, write_csv
 from brainnet._work import progress as progress_bar
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
+from brainnet.run.courses import courses_of
 from brainnet.scores import normalise
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _pictures(encoding: Encoding, subject: str) -> Iterator[_Picture]:
     for key in keys:
         yield from _window_share(encoding, key)
         yield from _variance(encoding, key)
+    yield from _courses(encoding, subject, keys)
 
 
 def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> Iterator[_Picture]:
@@ -229,6 +231,40 @@ def _joint(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> 
             lambda pair=pair, name=name: plot.joint_histogram(
                 *pair, names=(first, name), score_name="r", title=_title(subject, split)
             ),
+        )
+
+
+def _courses(encoding: Encoding, subject: str, keys: list[FitKey]) -> Iterator[_Picture]:
+    """Of a time series, the best voxel of the best method over a test run, and the score of every test run."""
+    import pandas as pd
+
+    dataset, found = encoding.subjects[subject], {}
+    for name, key in zip(_scores(encoding, keys, "test"), keys, strict=True) if len(dataset.splits["test"]) else ():
+        found[name] = (courses_of(dataset, encoding.fits[key].predictions["test"]), encoding.voxel_scores(key, "test"))
+    found = {name: pair for name, pair in found.items() if pair[0] is not None and pair[1].isfinite().any()}
+    if not found:
+        return
+    best = max(found, key=lambda name: found[name][1].nanmean().item())
+    courses, r = found[best]
+    voxel, first = int(r.nan_to_num(nan=-2).argmax()), courses.runs == courses.runs[0]
+    ceiling = dataset.ceiling_of("test")
+    pair = {"prediction": courses.prediction[first, voxel], "response": courses.response[first, voxel]}
+    yield _Picture(
+        _file("course", subject),
+        pd.DataFrame({"time": np.arange(first.sum()) * courses.tr, **pair}),
+        lambda: plot.predicted_course(
+            *pair.values(), tr=courses.tr, ceiling=None if ceiling is None else float(ceiling[voxel]),
+            voxel=f"voxel {voxel}, the best one, {courses.runs[0]}", title=_title(subject, "test", best),
+        ),
+    )  # fmt: skip
+    scores = {name: one.scores() for name, (one, _) in found.items()}
+    if len(courses.run_names) > 1:
+        rows = [{"method": name, "run": run, "r": float(np.nanmean(values))}
+                for name, by_run in scores.items() for run, values in by_run.items()]  # fmt: skip
+        yield _Picture(
+            _file("runs", subject),
+            pd.DataFrame(rows),
+            lambda: plot.scores_over_runs(scores, score_name="mean test r", title=_title(subject, "test")),
         )
 
 

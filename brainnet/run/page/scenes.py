@@ -22,6 +22,8 @@ from brainnet.plot import PageMap, PageRun
 from brainnet.plot._colors import layer_entropy
 from brainnet.rsa import SearchlightMaps
 from brainnet.run.card import check_files
+from brainnet.run.courses import FILE as COURSES
+from brainnet.run.courses import TIME, delay_maps, page_courses, read_courses
 from brainnet.run.page.channel_pictures import channel_pictures
 from brainnet.run.runs import read_run
 from brainnet.scores import normalise
@@ -79,6 +81,7 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
     control = cfg is not None and cfg.DATASET.SHUFFLED
     maps: dict[str, PageMap] = {}
     roles: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
     if (folder / "selectors.npz").is_file():
         with reading(folder / "selectors.npz", "file of selectors"):
             with np.load(folder / "selectors.npz", allow_pickle=False) as archive:
@@ -94,6 +97,7 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
             scores["r2"].to_numpy(), meaning="Coefficient of determination on test images", unit="test R2", vmin=0.0,
             vmax=1.0, fades=False, group="Scores",
         )  # fmt: skip
+    roles["courses"] = page_courses(read_courses(folder / COURSES), arrays if "delay" in arrays else None)
     roles["ceiling"] = CEILING if CEILING in maps else None
     roles["score"] = None if control else SCORE  # a control would fade to nothing
     roles["pictures"] = channel_pictures(folder, space)
@@ -105,7 +109,7 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
 
 def _ordered(maps: Mapping[str, PageMap]) -> dict[str, PageMap]:
     """The maps in the order in which a reader asks for them."""
-    groups = ["", "Scores", "Windows"]
+    groups = ["", "Scores", TIME, "Windows"]
     rank = {name: groups.index(one.group) if one.group in groups else len(groups) for name, one in maps.items()}
     return {name: maps[name] for name in sorted(maps, key=rank.get)}
 
@@ -150,6 +154,8 @@ def selector_maps(
             arrays["window_share"].reshape(-1), meaning="How much of each voxel its window explains", vmin=0.0,
             vmax=1.0, group="Windows",
         )  # fmt: skip
+    if "delay" in arrays:
+        maps |= delay_maps(arrays["delay"], arrays["delays"], float(arrays["tr"]))
     if not only_places:
         roles["bars"] = {}
         for heading, key in ((WEIGHTS, "layer"), (CONTRIBUTIONS, "layer_share")):
@@ -267,6 +273,7 @@ def _encoded(folder: Path, table: DataFrame) -> dict[str, Any]:
             maps[SPACE] = PageMap(one["position"], "position", f"The place of each voxel's window, by {names[key]}")
             maps[WIDTH] = PageMap(one["width"].reshape(-1), meaning=f"Width of the window, by {names[key]}", vmin=0.0,
                               unit="image half-widths", group="Windows")  # fmt: skip
+    roles["courses"] = page_courses(read_courses(folder / "courses" / f"{slug(*first)}.npz"))
     layered = [name for name, one in maps.items() if one.group == WEIGHTS_OF_TRAINING]
     if layered:
         roles["bars"] = {WEIGHTS_OF_TRAINING: layered}

@@ -73,7 +73,8 @@ function readScene(scene, brain, read) {
     return { ...roi, voxels, has: (v) => v >= 0 && ((bits[v >> 3] >> (v & 7)) & 1) === 1 };
   });
   const best = scene.best === undefined ? null : read(scene.best);
-  return { ...scene, column, shown, maps, rois, best, voxels: read(scene.voxels) };
+  const courses = (scene.courses ?? []).map((course) => readCourse(course, read));
+  return { ...scene, column, shown, maps, rois, best, courses, voxels: read(scene.voxels) };
 }
 
 function readMap(map, read) {

@@ -109,6 +109,7 @@ class Panel {
       const listed = maps.map((number) => scene.maps[number]);
       content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map((map) => map.at(voxel))));
     }
+    for (const course of scene.courses) content.push(...courseChart(course, [voxel]));
     content.push(...this.windowOf(scene, [voxel], `Window in the image`));
     content.push(...this.scaleOf(scene, (map) => map.at(voxel)));
     content.push(...this.bestOf(scene, voxel));
@@ -131,6 +132,7 @@ class Panel {
       const listed = maps.map((one) => scene.maps[one]);
       content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map(mean)));
     }
+    for (const course of scene.courses) content.push(...courseChart(course, roi.voxels));
     content.push(...this.windowOf(scene, roi.voxels, "Windows in the image"));
     content.push(...this.scaleOf(scene, mean));
     content.push(...this.pictureOf(roi), ...this.bestOfRoi(scene, roi));
