@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Words = str | Iterable[str] | None
-TITLES = {"task": "task", "trained_on": "training set", "method": "method", "architecture": "architecture"}
+TITLES = {"task": "task", "trained_on": "training set", "method": "method", "architecture": "architecture",
+          "reads": "kind of stimuli"}  # fmt: skip
 _COUNT = re.compile(r"(\d+(?:\.\d*)?)\s*([kmb]?)", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
@@ -32,6 +33,7 @@ def find_backbones(
     like: str | None = None,
     min_params: float | str | None = None,
     max_params: float | str | None = None,
+    reads: Words = None,
 ) -> pd.DataFrame:
     """The networks for which everything holds that is asked; without any argument all of them.
 
@@ -49,6 +51,7 @@ def find_backbones(
         like: part of the name, or a pattern with ``*``, ``?`` and ``[..]``.
         min_params, max_params: bounds on the number of parameters, a number or "30M". A network whose number is not
             known is within no bounds.
+        reads: the stimuli it takes: "image", "text", "sound", "video" or "pair".
 
     Returns:
         A row per network. The column ``name`` holds what ``build_backbone`` takes; the others are described at
@@ -64,7 +67,7 @@ def find_backbones(
     """
     import pandas as pd
 
-    query = Query(task, trained_on, method, architecture, family, like, min_params, max_params)
+    query = Query(task, trained_on, method, architecture, family, like, min_params, max_params, reads)
     networks, why = search(query)
     table = pd.DataFrame([asdict(network) for network in networks], columns=COLUMNS)
     table = table.astype({"parameters": "Int64", "image_size": "Int64", "top1": "float64"})
@@ -85,6 +88,7 @@ class Query(NamedTuple):
     like: str | None = None
     min_params: float | str | None = None
     max_params: float | str | None = None
+    reads: Words = None
 
 
 def search(query: Query) -> tuple[list[Network], str]:
@@ -169,6 +173,7 @@ _VALUES: Mapping[str, Callable[[Network], Iterable[str]]] = {
     "trained_on": lambda one: one.training_set.split(", "),
     "method": lambda one: one.method.split(", "),
     "architecture": lambda one: (one.kind, one.series, one.architecture),
+    "reads": lambda one: one.reads.split(", "),
 }
 
 

@@ -45,6 +45,8 @@ class Network:
         source: address of the weights.
         digest: beginning of their SHA-256, where it is published.
         needs: what building it needs besides brainnet's own dependencies, also with random weights.
+        reads: the stimuli it takes: "image", "text", "sound", "video" or "pair" (an image with a text); several with
+            commas between them, of which the option ``modality`` chooses one, the first by default.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Network:
     source: str = ""
     digest: str = ""
     needs: str = ""
+    reads: str = "image"
 
 
 COLUMNS = tuple(field.name for field in fields(Network))
@@ -103,12 +106,14 @@ def ask_family(family: str) -> list[Network]:
         ValueError: the family has neither function, or gives a column that the table does not have.
     """
     module = import_module(BACKBONES[family].__module__)
+    reads = getattr(module, "reads", "image")
+    reads = "image" if callable(reads) else reads  # that depends on the network, which describe() then says
     if hasattr(module, "describe"):
-        return [network_of(family, said) for said in module.describe()]
+        return [network_of(family, {"reads": reads, **said}) for said in module.describe()]
     variants = BACKBONES.variants(family)
     if variants is None:
         raise ValueError(f"the family {family!r} does not list its networks.")
-    return [Network(f"{family}:{variant}", family, variant) for variant in variants]
+    return [Network(f"{family}:{variant}", family, variant, reads=reads) for variant in variants]
 
 
 def check_known(name: str) -> None:

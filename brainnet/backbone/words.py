@@ -56,6 +56,20 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
         "distilled": "distillation",
         "sam": "segment-anything",
     },
+    "reads": {
+        "images": "image",
+        "pictures": "image",
+        "texts": "text",
+        "sentences": "text",
+        "language": "text",
+        "sounds": "sound",
+        "audio": "sound",
+        "speech": "sound",
+        "videos": "video",
+        "clips": "video",
+        "pairs": "pair",
+        "multimodal": "pair",
+    },
     "architecture": {
         "convolutionalneuralnetwork": "convolution",
         "cnn": "convolution",
@@ -103,6 +117,7 @@ GROUPS: Mapping[str, Mapping[str, frozenset[str]]] = {
         "weakly supervised": frozenset({"weak-supervision", "semi-weak-supervision"}),
     },
     "architecture": {"multimodal": frozenset({"multimodal"})},
+    "reads": {},
 }  # fmt: skip
 
 
@@ -150,7 +165,7 @@ ABSENT: tuple[Absent, ...] = (
         ("panns", "cnn14"),
         "their code is the authors' own. Networks of sound are in the families transformers (the Audio Spectrogram "
         "Transformer, wav2vec 2.0, Whisper) and silero.",
-        {"task": ("audio classification", "sound classification"), "trained_on": ("audioset",)},
+        {"task": ("sound classification",)},
     ),
     Absent(
         ("byol",),

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 # of the printed table: column and title, in the order in which they stand; and which are left out first where it is
 # too wide, those that say the same of every network before all others
-SHOWN = {"parameters": "params", "image_size": "pixels", "top1": "top-1 %", "task": "task",
+SHOWN = {"reads": "reads", "parameters": "params", "image_size": "pixels", "top1": "top-1 %", "task": "task",
          "training_set": "trained on", "method": "method", "license": "license"}  # fmt: skip
-LEFT_OUT_FIRST = ("license", "image_size", "task", "top1", "method", "training_set", "parameters")
+LEFT_OUT_FIRST = ("reads", "license", "image_size", "task", "top1", "method", "training_set", "parameters")
 WIDEST = 44  # letters of a cell, other than the name
 BETWEEN = 2  # blanks between columns
 
@@ -48,6 +48,7 @@ def backbones(
     architecture: Annotated[
         list[str] | None, _words("Its kind, its series or the architecture", "transformer, resnet, convnext_base")
     ] = None,
+    reads: Annotated[list[str] | None, _words("The stimuli it takes", "image, text, sound, video, pair")] = None,
     min_params: Annotated[
         str | None, typer.Option(help="Smallest number of parameters, such as 5M.", show_default=False)
     ] = None,
@@ -61,12 +62,14 @@ def backbones(
 
     brainnet backbones timm --like dinov2
 
+    brainnet backbones --reads sound
+
     brainnet backbones --task classification --trained-on ecoset --max-params 30M
 
     Repeat an option for alternatives. 'a + b' asks for both. The option --backbone takes every name of the list.
     """
     filters = {"task": task, "trained_on": trained_on, "method": method, "architecture": architecture,
-               "min_params": min_params, "max_params": max_params}  # fmt: skip
+               "reads": reads, "min_params": min_params, "max_params": max_params}  # fmt: skip
     filters = {name: value for name, value in filters.items() if value}
     if family is None and not (like or filters or as_json or as_csv):
         print_entries(described("backbone", "BACKBONES", "families", "brainnet.backbones"), "backbone")

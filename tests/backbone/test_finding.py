@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from brainnet.backbone import build_backbone, find_backbones
 from brainnet.backbone.finding import Query, count, is_like, meanings, search
-from brainnet.backbone.networks import COLUMNS, Network, all_networks
+from brainnet.backbone.kinds import kind_read_by
+from brainnet.backbone.networks import COLUMNS, Network, all_networks, networks_of
 
 
 def names(**query) -> list[str]:
@@ -69,6 +70,22 @@ def test_weights_behind_a_name_are_taken_unless_others_are_said():
 )  # fmt: skip
 def test_what_others_search_for_is_found(query, inside):
     assert inside in names(**query)
+
+
+def test_networks_are_found_by_what_they_read():
+    sounds = find_backbones(reads="audio")
+    assert set(sounds["reads"]) == {"sound"}
+    assert {"silero:vad", "transformers:openai/whisper-base"} <= set(sounds["name"])
+    texts = names(reads="text")
+    assert {"clip_text:ViT-B-32=openai", "transformers:sentence-transformers/all-MiniLM-L6-v2",
+            "transformers:openai/clip-vit-base-patch16"} <= set(texts)  # fmt: skip
+    assert "clip:ViT-B-32=openai" not in texts
+    assert set(find_backbones(reads="video")["reads"]) == {"video"}
+    assert "transformers:google/siglip-base-patch16-224" in names(reads="pair")
+    for network in networks_of("silero") + networks_of("clip_text") + networks_of("video"):
+        assert network.reads == kind_read_by(network.name)
+    with pytest.raises(ValueError, match="kind of stimuli 'vido'.*'video'"):
+        find_backbones(reads="vido")
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,15 @@ def loaded(
 
 
 def kind_of_config(transformers: Any, config: Any) -> str:
-    """What a network of these settings reads: "image", "text", "sound", "video"; of image and text it is "image"."""
+    """What a network of these settings reads: "image", "text", "sound", "video"; of image and text it is "image".
+
+    Of one that reads sounds too (Qwen-Omni) it is "text": its language model.
+    """
     if config.model_type in VIDEO:
         return "video"
     mapping = transformers.AutoModel._model_mapping
+    if hasattr(config, "text_config") and hasattr(config, "audio_config"):
+        return "text"
     if hasattr(config, "vision_config") or type(config) not in mapping:
         return "image"
     return KINDS.get(getattr(mapping[type(config)], "main_input_name", "pixel_values"), "image")

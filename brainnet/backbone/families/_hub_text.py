@@ -12,16 +12,22 @@ from brainnet.backbone.families._hub import loaded
 from brainnet.backbone.sequences.base import ALL, STEPS, SequenceBackbone
 from brainnet.backbone.sequences.text import TextPieces, TextReader
 
-TOWERS = ("text_model", "text_encoder")  # names of the text side in a model of image and text
+TOWERS = ("text_model", "text_encoder", "language_model")  # names of the text side in a model that reads more
 WORDS = "words"
 
 
 class TextTower(nn.Module):
-    """The text side of a model of image and text, with its projection into the joint space."""
+    """The text side of a model that reads more, with its projection into the joint space.
 
-    def __init__(self, tower: nn.Module, projection: nn.Module | None):
+    Args:
+        tower: the text side.
+        projection: of what it pools; None where it pools nothing that is joint.
+        padded: whether it was trained on texts that padding fills up to its context, and reads that too (SigLIP).
+    """
+
+    def __init__(self, tower: nn.Module, projection: nn.Module | None, padded: bool = False):
         super().__init__()
-        self.tower, self.projection, self.config = tower, projection, tower.config
+        self.tower, self.projection, self.config, self.padded = tower, projection, tower.config, padded
 
     def forward(self, input_ids: Any, attention_mask: Any = None, **options: Any) -> Any:
         """The tower's output; what it pooled is projected too, as ``text_embeds``."""
@@ -37,7 +43,8 @@ def text_backbone(
 ) -> SequenceBackbone:  # fmt: skip
     """A network of text; see ``build`` of the family transformers."""
     network = loaded(transformers, variant, config, weights, seed, revision, text_part)
-    causal = is_causal(transformers, network.config)
+    is_tower = isinstance(network, TextTower)
+    causal = is_causal(transformers, network.config) or (is_tower and network.projection is None)
     tokenizer = _tokenizer(transformers, variant, revision)
     most = longest(tokenizer, network.config)
     if length is not None and not 3 <= length <= most:
@@ -48,11 +55,11 @@ def text_backbone(
     pieces = TextPieces.of(tokenizer, name, length or most, "end" if causal else "beginning")
     return SequenceBackbone(
         network,
-        TextReader(network, pieces, words=steps == WORDS),
+        TextReader(network, pieces, words=steps == WORDS, fill=most if is_tower and network.padded else None),
         layers,
         name=name,
         steps=ALL if steps == WORDS else steps,
-        global_token=global_token or ("last" if causal or isinstance(network, TextTower) else "mean"),
+        global_token=global_token or ("last" if causal or is_tower else "mean"),
         settings={"places": WORDS} if steps == WORDS else None,
     )
 
@@ -61,11 +68,8 @@ def text_part(network: nn.Module) -> nn.Module:
     """The part of a model that reads text: all of it, an encoder, or one side of a model of image and text."""
     name = next((name for name in TOWERS if isinstance(getattr(network, name, None), nn.Module)), None)
     if name is not None and hasattr(network.config, "text_config"):
-        if network.config.model_type.startswith("siglip"):
-            raise ValueError(
-                f"the text side of {network.config.model_type} reads its padding too, which brainnet leaves out: "
-                "choose another network of text."
-            )
+        if network.config.model_type.startswith("siglip"):  # its head projects already
+            return TextTower(getattr(network, name), nn.Identity(), padded=True)
         return TextTower(getattr(network, name), getattr(network, "text_projection", None))
     if all(isinstance(getattr(network, side, None), nn.Module) for side in ("encoder", "decoder")):
         return network.encoder

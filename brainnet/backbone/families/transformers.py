@@ -258,7 +258,8 @@ def _image_tower(network: nn.Module) -> nn.Module:
     name = next((name for name in VISION if isinstance(getattr(network, name, None), nn.Module)), None)
     if name is None or not hasattr(network.config, "vision_config"):
         return network
-    return ImageTower(getattr(network, name), getattr(network, "visual_projection", None))
+    siglip = network.config.model_type.startswith("siglip")  # whose head projects already
+    return ImageTower(getattr(network, name), nn.Identity() if siglip else getattr(network, "visual_projection", None))
 
 
 def _check_takes_images(variant: str, network: nn.Module) -> None:

@@ -76,6 +76,7 @@ def describe() -> list[dict[str, Any]]:
         {
             "variant": name,
             **{column: value for column, value in known[name].items() if column not in ("name", "family")},
+            "reads": reads,
         }
         for name in variants()
     ]

@@ -107,12 +107,14 @@ class TextReader:
         network: whose ``forward`` is looked at.
         pieces: how a text becomes numbers.
         words: whether a place is a word, the mean of its pieces, and not a piece.
+        fill: the number of pieces up to which padding fills every text, without a mask, where the network was trained
+            so. The places of padding are still left out.
     """
 
     reads = "text"
 
-    def __init__(self, network: nn.Module, pieces: TextPieces, words: bool = False):
-        self.preprocessing, self.words = pieces, words
+    def __init__(self, network: nn.Module, pieces: TextPieces, words: bool = False, fill: int | None = None):
+        self.preprocessing, self.words, self.fill = pieces, words, fill
         if words and not pieces.tokenizer.is_fast:
             raise ValueError(f"the tokenizer of {pieces.name} does not say which piece is of which word.")
         self._taken = set(inspect.signature(network.forward).parameters)
@@ -136,6 +138,9 @@ class TextReader:
     def run(self, network: nn.Module, part: Tensor) -> Any:
         """One pass over word pieces."""
         pieces = part[:, 0]
+        if self.fill is not None:
+            pieces = nn.functional.pad(pieces, (0, self.fill - pieces.shape[1]), value=EMPTY)
+            return network(input_ids=pieces.where(pieces >= 0, self._padding), output_hidden_states=True)
         mask = pieces >= 0
         options: dict[str, Any] = {"attention_mask": mask.long()} if "attention_mask" in self._taken else {}
         if "use_cache" in self._taken:
@@ -144,6 +149,8 @@ class TextReader:
 
     def place(self, state: Tensor, part: Tensor) -> list[Placed]:
         """The pieces of each text, or its words."""
+        if self.fill is not None and state.shape[1] == self.fill:
+            state = state[:, : part.shape[2]]
         if state.shape[1] != part.shape[2]:
             raise ValueError(f"it gives {state.shape[1]} places for {part.shape[2]} word pieces. Choose other layers.")
         found = []

@@ -210,6 +210,60 @@ def test_the_text_side_of_a_model_of_image_and_text(tmp_path):
     torch.testing.assert_close(whole["1"][0], output.hidden_states[2][0, -1], rtol=1e-6, atol=1e-6)
 
 
+def test_the_text_side_of_siglip_reads_its_padding_and_gives_no_place_of_it(tmp_path):
+    text = {**SIZES, "vocab_size": 80, "max_position_embeddings": 20, "pad_token_id": 0, "projection_size": 32}
+    network = T.SiglipModel(
+        T.SiglipConfig(vision_config={**SIZES, "image_size": 32, "patch_size": 8}, text_config=text)
+    )
+    save(network, tmp_path)
+    save_tokenizer(tmp_path)
+    texts = ["a bird sings", "song until night falls over us"]
+    tokenizer = T.AutoTokenizer.from_pretrained(tmp_path)
+    pieces = tokenizer(texts, padding="max_length", max_length=20, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        output = network.text_model(input_ids=pieces, output_hidden_states=True)
+    backbone = built(tmp_path, modality="text", layers=["0", "2", ":text_embeds"], steps="all")
+    local, whole = backbone.get_tokens(texts)
+    assert local["0"].shape == (2, 32, 1, 8)  # those of the longer text
+    for layer, state in (("0", output.hidden_states[1]), ("2", output.hidden_states[3])):
+        for row, n in enumerate((5, 8)):
+            torch.testing.assert_close(local[layer][row, :, 0, :n].T, state[row, :n], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(whole[":text_embeds"], output.pooler_output, rtol=1e-5, atol=1e-5)
+    alone = backbone.get_tokens(texts[:1]).global_[":text_embeds"]
+    torch.testing.assert_close(alone, output.pooler_output[:1], rtol=1e-5, atol=1e-5)
+    masked = network.text_model(input_ids=pieces, attention_mask=(pieces != 0).long()).pooler_output
+    assert not torch.allclose(masked, output.pooler_output, atol=1e-2)  # the padding does count
+
+
+def test_the_language_model_of_one_that_reads_everything(tmp_path):
+    config = getattr(T, "Qwen2_5OmniThinkerConfig", None)
+    if config is None:
+        pytest.skip("this transformers has no Qwen 2.5 Omni")
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    text = {**SIZES, "num_key_value_heads": 2, "vocab_size": 80, "max_position_embeddings": 40,
+            "rope_parameters": rope}  # fmt: skip
+    hears = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16, "output_dim": 32}
+    sees = {"depth": 1, "hidden_size": 16, "num_heads": 2, "intermediate_size": 16, "out_hidden_size": 32}
+    network = T.Qwen2_5OmniThinkerModel(config(audio_config=hears, vision_config=sees, text_config=text))
+    save(network, tmp_path)
+    save_tokenizer(tmp_path, ends=False)
+    backbone = built(tmp_path, steps="all", layers=["embeddings", "0", "2"])
+    assert backbone.reads == "text"
+    texts = ["a bird sings", "song until night falls over us"]
+    local, whole = backbone.get_tokens(texts)
+    tokenizer = T.AutoTokenizer.from_pretrained(tmp_path)
+    for row, one in enumerate(texts):
+        pieces = torch.tensor([tokenizer(one)["input_ids"]])
+        with torch.no_grad():
+            states = network.language_model(input_ids=pieces, output_hidden_states=True).hidden_states
+            through_all = network(input_ids=pieces).last_hidden_state
+        n = pieces.shape[1]
+        for layer, state in (("embeddings", states[0]), ("0", states[1]), ("2", states[3])):
+            torch.testing.assert_close(local[layer][row, :, 0, :n].T, state[0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(whole[layer][row], state[0, -1], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(local["2"][row, :, 0, :n].T, through_all[0], rtol=1e-5, atol=1e-5)
+
+
 def test_what_it_does_not_read_is_refused(folders, tmp_path):
     backbone = built(folders("bert"))
     for wrong, error, said in [
