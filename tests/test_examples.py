@@ -32,6 +32,7 @@ SMALLER = {
     "torch.randn(300, 50, 3)": "torch.randn(60, 50, 3)",
     "np.random.default_rng(0), 16000, 240": "np.random.default_rng(0), 16000, 40",
     "np.random.default_rng(0), 200, 6": "np.random.default_rng(0), 40, 6",
+    "n_sentences = 600": "n_sentences = 180",
     "BandedRidgeCV(n_iter=10)": "BandedRidgeCV(n_iter=2)",
 }
 
