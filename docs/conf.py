@@ -13,6 +13,7 @@ import brainnet  # noqa: E402  (of this checkout)
 warnings.filterwarnings(
     "ignore", module=r"pytorch_lightning|lightning_fabric"
 )  # of the machine that builds the gallery
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  # one that grew is replaced by another
 
 project = "brainnet"
 author = "the authors of brainnet"
