@@ -235,7 +235,10 @@ def _report(metrics: dict, out: Path, page: Path | None) -> None:
             highlight=False,
         )
     recovery = metrics.get("recovery")
-    if recovery:
+    if recovery and "not_identifiable" not in recovery:  # of a time series: shares of voxels
+        found = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in recovery.items())
+        out_console.print(f"planted truth, found again in so many voxels: {found}", highlight=False)
+    elif recovery:
         _report_recovery(recovery)
     out_console.print(
         f"\nmaps    {out / 'maps.png'}\nnumbers {out / 'metrics.json'}, {out / 'scores.csv'}"

@@ -35,9 +35,7 @@ _C.DATASET.RESOLUTION = (224, 224)  # pixels, height and width, of the images of
 _C.DATASET.BATCH_SIZE = 8  # number of images per step of the optimizer
 _C.DATASET.N_TRAIN = 1056  # number of training images; "simulated" only
 _C.DATASET.N_TEST = 100  # number of test images; "simulated" only
-_C.DATASET.N_VOXELS = (
-    0  # number of evenly spaced vertices that are kept; 0 keeps all; "simulated" and "simulated_series"
-)
+_C.DATASET.N_VOXELS = 0  # number of evenly spaced vertices that are kept; 0 keeps all; simulated data only
 _C.DATASET.OPTIONS = CfgNode(new_allowed=True)  # further options of the data set, such as OPTIONS.test 0.1
 _C.DATASET.ATLASES = []  # label maps whose areas become regions too: "FILE", or "FILE=V1*,hV4" for some of them
 _C.DATASET.SHUFFLED = False  # negative control: every voxel's responses permuted over images on their own

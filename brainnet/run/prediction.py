@@ -193,7 +193,7 @@ def predict_series(
         with torch.no_grad():
             predicted = model.predict_from(tokens)[0].masked_fill(~model.usable, torch.nan).cpu().numpy()
         target = out / "predictions.npy"
-        _write_table(target, predicted.shape, iter([(slice(None), torch.from_numpy(predicted))]))
+        _write_table(target, predicted.shape, (part for part in [(slice(None), torch.from_numpy(predicted))]))
         write_text(out / "images.txt", "".join(f"{volume:04d}\n" for volume in range(len(predicted))))
         source = {**card_of_pictures(shown), "signature": shown.signature(), "tr": tr}
         if kind_of(out) not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
