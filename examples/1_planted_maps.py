@@ -17,8 +17,8 @@ from brainnet.scores import pearson_r
 from brainnet.store import TokenStore
 
 # %%
-# Images and responses: a smaller patch of cortex, and fewer images, than ``brainnet demo`` takes.
-subject = SimulatedSubject(seed=0, n_train=432, radius=16)
+# Images and responses: half the patch of cortex, and half the images, that ``brainnet demo`` takes.
+subject = SimulatedSubject(seed=0, n_train=528, radius=20)
 print(subject)
 
 # %%
@@ -31,7 +31,7 @@ print(store)
 # Tokens to selectors: for every voxel a layer mix, a place, a scale and channel weights, trained together.
 model = PLModel(load_config("demo"), backbone, data=BrainDataModule(subject, store, batch_size=96))
 quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-pl.Trainer(max_epochs=20, enable_checkpointing=False, **quiet).fit(model)
+pl.Trainer(max_epochs=25, enable_checkpointing=False, **quiet).fit(model)
 
 # %%
 # What was planted, found again: each number stands beside what a constant guess would get.

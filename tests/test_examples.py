@@ -11,8 +11,8 @@ import pytest
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
 # what a reader runs -> what the test runs: the same lines, smaller
 SMALLER = {
-    "n_train=432, radius=16": "n_train=40, n_val=10, n_test=12, radius=8, progress=False",
-    "max_epochs=20": "max_epochs=1, accelerator='cpu'",
+    "n_train=528, radius=20": "n_train=40, n_val=10, n_test=12, radius=8, progress=False",
+    "max_epochs=25": "max_epochs=1, accelerator='cpu'",
     "n_train=300, radius=15": "n_train=40, n_val=10, n_test=20, radius=6",
     "n_train=120, n_test=40, radius=10": "n_train=20, n_val=4, n_test=12, radius=6",
     "n_train=200, radius=12": "n_train=40, n_val=10, n_test=20, radius=6",
