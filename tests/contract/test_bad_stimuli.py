@@ -101,9 +101,9 @@ def test_silence_is_said_and_goes_on(tmp_path):
     pytest.importorskip("av", reason="sounds are decoded by av")
     write_sound(tmp_path / "sounds" / "a.wav", np.zeros(16000))
     write_sound(tmp_path / "sounds" / "b.wav", np.random.default_rng(0).normal(0, 0.1, 16000))
-    with pytest.warns(UserWarning, match="silent"):
-        done = extract(tmp_path / "sounds", "sound")
+    done = extract(tmp_path / "sounds", "sound")
     assert done.exit_code == 0, done.output
+    assert "a sound is silent" in " ".join(done.output.split())  # as the command line says a warning
 
 
 @pytest.mark.parametrize(
