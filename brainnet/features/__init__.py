@@ -5,6 +5,7 @@ from __future__ import annotations
 from brainnet._registry import lazy_face
 
 _FILES = {
+    "dimensionality": ("components_for", "eigenspectrum", "power_law", "PowerLaw"),
     "features": ("Features",),
     "formats": ("Table", "write_table"),
     "labels": ("class_names", "top_classes"),
