@@ -1,0 +1,116 @@
+"""The figure of the study: maps, regions, the test and the cubes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+COLORS = ("#0072b2", "#d55e00", "#009e73")
+NONE, OUTSIDE = "#dddddd", "white"
+
+
+def draw(
+    maps: dict[str, torch.Tensor], truth: torch.Tensor, found: dict[str, Any], rates: dict[str, float],
+    toy: np.ndarray, written: np.ndarray, settings: dict[str, Any],
+) -> Any:  # fmt: skip
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13.5, 8.6))
+    grid = figure.add_gridspec(
+        3, 20, height_ratios=(0.7, 1, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5, wspace=1.2
+    )
+    families = list(settings["families"])
+    for k, (name, one) in enumerate({"planted": truth, **maps}.items()):
+        _map(figure.add_subplot(grid[0, 4 * k : 4 * k + 4]), one, settings["grid"], f"{'ABCDE'[k]}  {name}")
+    left, right = (figure.add_subplot(grid[1, place]) for place in (slice(0, 10), slice(10, 20)))
+    _parts(left, found, families, "published", "F  As published: in-sample R² of the mean RDM")
+    _parts(right, found, families, "honest", "G  On held-out pictures (*: p < 0.05, labels permuted)")
+    _top(figure.add_subplot(grid[2, :10]), found, families)
+    _rates(figure.add_subplot(grid[2, 10:14]), rates)
+    _cubes(figure.add_subplot(grid[2, 14:]), toy, written)
+    _key(figure, families)
+    return figure
+
+
+def _key(figure: Any, families: list[str]) -> None:
+    from matplotlib.patches import Patch
+
+    entries = [Patch(color=color, label=name) for color, name in zip(COLORS, families, strict=True)]
+    figure.legend(handles=[*entries, Patch(color="#999999", label="shared"), Patch(color=NONE, label="none named")],
+                  loc="upper left", bbox_to_anchor=(0.04, 0.985), ncols=5, fontsize=9, frameon=False)  # fmt: skip
+
+
+def _title(ax: Any, text: str) -> None:
+    ax.set_title(text, loc="left", fontsize=9.5, weight="bold")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=8)
+
+
+def _map(ax: Any, values: torch.Tensor, shape: list[int], title: str) -> None:
+    from matplotlib.colors import ListedColormap
+
+    middle = values.view(*shape)[:, :, shape[2] // 2].T.numpy()
+    ax.imshow(middle, cmap=ListedColormap((NONE, *COLORS)), vmin=-1.5, vmax=2.5, origin="lower", aspect="auto")
+    for edge in range(1, 4):
+        ax.axvline(edge * shape[0] / 4 - 0.5, color="white", linewidth=1.5)
+    _title(ax, title)
+    ax.set(xticks=[], yticks=[])
+
+
+def _parts(ax: Any, found: dict[str, Any], families: list[str], how: str, title: str) -> None:
+    for place, one in enumerate(found.values()):
+        regression = one[how]
+        unique = {name: regression.unique(name).mean().item() for name in families}
+        shared = regression.total.mean().item() - sum(unique.values())
+        up, down = 0.0, 0.0
+        for name, color, value in [*zip(families, COLORS, unique.values(), strict=True), ("shared", "#999999", shared)]:
+            ax.bar(place, value, 0.6, bottom=up if value >= 0 else down, color=color)
+            if value > 0 and how == "honest" and regression.p.get(f"unique {name}", 1) < 0.05:
+                ax.text(place + 0.33, up + value / 2, "*", va="center", fontsize=12)
+            up, down = up + max(value, 0), down + min(value, 0)
+        ax.plot([place - 0.38, place + 0.38], [regression.total.mean().item()] * 2, color="black", linewidth=1.4)
+    ax.axhline(0, color="black", linewidth=0.6)
+    ax.set_xticks(range(len(found)), [f"area of\n{name}" if name in families else name for name in found])
+    ax.set_ylabel("R² (line: total)")
+    _title(ax, title)
+
+
+def _top(ax: Any, found: dict[str, Any], families: list[str]) -> None:
+    ticks = []
+    for place, one in enumerate(found.values()):
+        for shift, how, alpha in ((0, "top", 1.0), (4, "held out", 0.55)):
+            for k, (name, value) in enumerate(one[how].items()):
+                x = 9 * place + shift + k
+                color = COLORS[families.index(name.rsplit(" ", 1)[0])]
+                ax.bar(x, value, 0.9, color=color, alpha=alpha)
+                ticks.append((x, name.rsplit(" ", 1)[1]))
+    ax.set_xticks([x for x, _ in ticks], [text for _, text in ticks], fontsize=7)
+    for place, name in enumerate(found):
+        text = f"area of {name}" if name in families else name
+        ax.text(9 * place + 3, -0.17, text, ha="center", va="top", fontsize=8, transform=ax.get_xaxis_transform())
+    ax.axhline(0, color="black", linewidth=0.6)
+    ax.set_ylabel("R²")
+    _title(
+        ax,
+        "H  Three best networks, as published (dark) and judged in other subjects (pale)",
+    )
+
+
+def _rates(ax: Any, rates: dict[str, float]) -> None:
+    ax.bar(range(2), [100 * value for value in rates.values()], 0.6, color=["#cc79a7", "#666666"])
+    ax.axhline(5, color="black", linestyle="--", linewidth=1)
+    for place, value in enumerate(rates.values()):
+        ax.text(place, 100 * value, f"{value:.1%}", ha="center", va="bottom", fontsize=8)
+    ax.set_xticks(range(2), [name.replace(" ", "\n") for name in rates])
+    ax.set_ylabel("% of noise called significant")
+    _title(ax, "I  False positives")
+
+
+def _cubes(ax: Any, toy: np.ndarray, written: np.ndarray) -> None:
+    middle = 5
+    ax.imshow(written[:, :, middle].T, cmap="viridis", origin="lower", aspect="auto")
+    ax.contour(toy[:, :, middle].T.astype(float), levels=[0.5], colors="red", linewidths=1.8)
+    ax.set(xticks=[], yticks=[])
+    _title(ax, "J  Published cubes; red: the mask")
