@@ -50,12 +50,12 @@ class Recording:
         """(n_images, 3, side, side), training images first."""
         return torch.stack([self.subject.image(i, Preprocessing((side, side))) for i in self.images])
 
-    def predict(self, features: Tensor) -> tuple[Tensor, float]:
-        """Predictions of the test images by ridge as published, and the leave-one-out score that it was chosen by.
+    def predict(self, features: Tensor, published: bool = True) -> tuple[Tensor, float]:
+        """Predictions of the test images by ridge, and the leave-one-out score that it was chosen by.
 
-        One penalty for all units, by the mean leave-one-out correlation.
+        As published, one penalty for all units by the mean leave-one-out correlation; else one for each by its error.
         """
-        ridge = RidgeCV(ALPHAS, "loo", scoring="pearson_r", alpha_per_voxel=False)
+        ridge = RidgeCV(ALPHAS, "loo", **({"scoring": "pearson_r", "alpha_per_voxel": False} if published else {}))
         ridge.fit(features[: self.n_train], self.responses[: self.n_train])
         return ridge.predict(features[self.n_train :]), ridge.cv_scores_.nanmean(1).nan_to_num(-1).max().item()
 
@@ -105,11 +105,16 @@ def principal(features: Tensor, n_train: int, k: int) -> Tensor:
 
 
 def split_of(recording: Recording, spaces: dict[str, Tensor], score: str) -> dict[str, float]:
-    """Unique and shared variance of two spaces; published is the square of the mean pattern correlation, as R2."""
+    """Unique and shared variance of two spaces: the published square of the mean pattern correlation, or R2.
+
+    R2 needs predictions of the right size. A correlation does not see the size, so that a penalty chosen by it may be far
+    too small: R2 takes a penalty for each unit, by its error.
+    """
     a, b = spaces
     parts = {}
     for names in ((a,), (b,), (a, b)):
-        found = recording.scores(recording.predict(torch.cat([spaces[name] for name in names], 1))[0])
+        joined = torch.cat([spaces[name] for name in names], 1)
+        found = recording.scores(recording.predict(joined, published=score != "R2")[0])
         parts[names] = found["R2"] if score == "R2" else found["pattern r"] ** 2
     found = partition(parts)
     return {f"unique to {a}": found[(a,)], f"unique to {b}": found[(b,)], "shared": found[(a, b)]}
