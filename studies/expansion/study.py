@@ -95,9 +95,14 @@ def other_network(name: str, settings: dict[str, Any], data: Path) -> Any:
 
 
 def principal(features: Tensor, n_train: int, k: int) -> Tensor:
-    """Scores on the first k principal components of the training images, whose features are standardized first."""
+    """Scores on the first k principal components of the training images, whose features are standardized first.
+
+    An SD below a tenth of the mean one counts as that tenth: a feature that is silent in nearly all training images would
+    else outweigh all others in the first test image in which it is not.
+    """
     fitted = features[:n_train]
-    z = (features - fitted.mean(0)) / fitted.std(0).clamp(min=1e-6)
+    sd = fitted.std(0)
+    z = (features - fitted.mean(0)) / sd.clamp(min=0.1 * sd.mean())
     values, vectors = torch.linalg.eigh((z[:n_train] @ z[:n_train].T).double())
     k = min(k, n_train - 1)
     axes = z[:n_train].T @ (vectors[:, -k:] / values[-k:].sqrt()).float()
