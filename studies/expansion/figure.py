@@ -64,7 +64,7 @@ def _sweep(ax: Any, found: dict[str, Any]) -> None:
 def _bars(ax: Any, names: list[str], ones: list[dict[str, float]], colors: list[str]) -> None:
     ax.bar(range(len(ones)), [one["r"] for one in ones], 0.7, yerr=_error(ones), color=colors,
            error_kw={"linewidth": 0.9})  # fmt: skip
-    ax.set_xticks(range(len(ones)), names, fontsize=7)
+    ax.set_xticks(range(len(ones)), names, fontsize=6)
     ax.set_ylabel("r")
 
 
@@ -124,7 +124,7 @@ def _split(ax: Any, found: dict[str, Any]) -> None:
         ax.bar(places, heights, 0.7, bottom=np.where(heights >= 0, base, 0), color=color, label=label)
         base += np.clip(heights, 0, None)
     ax.axhline(0, color="black", linewidth=0.6)
-    ax.set_xticks(places, [f"{other.replace(' ', chr(10))}\n{_HOW[how]}" for other, how in pairs], fontsize=7)
+    ax.set_xticks(places, [f"{other.replace(' ', chr(10))}\n{_HOW[how]}" for other, how in pairs], fontsize=6)
     ax.set_ylim(None, 1.35 * base.max())
     ax.legend(fontsize=7, frameon=False, loc="upper left", ncols=3, columnspacing=0.8, handlelength=1)
     ax.set_ylabel("explained variance")
@@ -141,6 +141,6 @@ def _probe(ax: Any, found: dict[str, Any], settings: dict[str, Any]) -> None:
     chance = max(groups) / sum(groups)
     ax.axhline(chance, color="#444444", linewidth=1, linestyle="--")
     ax.text(1, chance, "largest class ", fontsize=8, ha="right", va="bottom", transform=ax.get_yaxis_transform())
-    ax.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=7)
+    ax.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=6)
     ax.set(ylabel="accuracy", ylim=(0, 1))
     ax.set_title(f"Probe: {len(groups)} classes, {sum(groups)} pictures")

@@ -97,8 +97,8 @@ def other_network(name: str, settings: dict[str, Any], data: Path) -> Any:
 def principal(features: Tensor, n_train: int, k: int) -> Tensor:
     """Scores on the first k principal components of the training images, whose features are standardized first.
 
-    An SD below a tenth of the mean one counts as that tenth: a feature that is silent in nearly all training images would
-    else outweigh all others in the first test image in which it is not.
+    An SD below a tenth of the mean one counts as that tenth: a feature that is silent in nearly all training images
+    would else outweigh all others in the first test image in which it is not.
     """
     fitted = features[:n_train]
     sd = fitted.std(0)
@@ -112,8 +112,8 @@ def principal(features: Tensor, n_train: int, k: int) -> Tensor:
 def split_of(recording: Recording, spaces: dict[str, Tensor], score: str) -> dict[str, float]:
     """Unique and shared variance of two spaces: the published square of the mean pattern correlation, or R2.
 
-    R2 needs predictions of the right size. A correlation does not see the size, so that a penalty chosen by it may be far
-    too small: R2 takes a penalty for each unit, by its error.
+    R2 needs predictions of the right size. A correlation does not see the size, so that a penalty chosen by it may be
+    far too small: R2 takes a penalty for each unit, by its error.
     """
     a, b = spaces
     parts = {}
