@@ -172,7 +172,7 @@ def plot(
     with loading():
         from brainnet.run.best_models import draw_best_models, read_groups
         from brainnet.run.group_maps import draw_group
-        from brainnet.run.results import redraw
+        from brainnet.run.run_folder import redraw
         from brainnet.run.run_maps import compare_maps, draw_map, draw_selectors, has_selectors
 
     scene = _scene(surface, view, hemisphere, relief)

@@ -7,7 +7,7 @@ from brainnet._registry import lazy_face
 _FILES = {
     "training": ("fit",),
     "prediction": ("load_model", "predict"),
-    "results": ("redraw",),
+    "run_folder": ("redraw",),
     "encoding.encoding": ("encode_subjects",),
     "extraction.classes": ("classify",),
     "page.page": ("write_page",),

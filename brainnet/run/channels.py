@@ -21,7 +21,7 @@ from brainnet.plmodel import PLModel
 from brainnet.plmodel.build import build_dataset
 from brainnet.plot.selector.channels import Ranking
 from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.folder import claimed
+from brainnet.run.claiming import claimed
 from brainnet.run.prediction import load_model
 from brainnet.stimuli import Images
 from brainnet.tokens import check_tokens

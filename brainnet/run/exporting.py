@@ -13,7 +13,7 @@ from brainnet.plot._colors import contrasting_colors
 from brainnet.rsa import SearchlightMaps
 from brainnet.run.best_models import Scored, encoded_fits, read_table, voxel_scores
 from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.folder import claimed
+from brainnet.run.claiming import claimed
 from brainnet.run.run_maps import RunMaps
 from brainnet.scores import best_model
 from brainnet.space import MapSet, save_maps
@@ -30,7 +30,7 @@ def export(
     Args:
         result: a folder of ``brainnet fit``, ``searchlight run`` or ``encode``.
         out: folder of the files.
-        formats: see :data:`brainnet.space.exchange.FORMATS`; None takes GIfTI on surfaces, NIfTI in volumes.
+        formats: see :data:`brainnet.space.saving.FORMATS`; None takes GIfTI on surfaces, NIfTI in volumes.
         maps: names of those wanted; by default all.
 
     Raises:

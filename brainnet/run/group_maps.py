@@ -14,7 +14,7 @@ from brainnet._files import slug
 from brainnet.plot import PageRun
 from brainnet.plot.scene import Scene
 from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.folder import claimed
+from brainnet.run.claiming import claimed
 from brainnet.run.page.scenes import CEILING, SCALE, SCORE, SHARE, WIDTH, same_place, scenes_of
 
 KIND = "group maps"

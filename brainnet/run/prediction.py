@@ -20,8 +20,8 @@ from brainnet.plmodel.build import NAMES_A_FILE
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.plmodel.encoder_files import is_encoder
 from brainnet.run.card import Clock, add_files, check_files, kind_of, opening, put_card, refuse_others
+from brainnet.run.claiming import claimed
 from brainnet.run.encoding.weights import KeptPredictor, LinearEncoder, choose_fit, kept_fits, refuse_code_inside
-from brainnet.run.folder import claimed
 from brainnet.run.page.scenes import encoding_space
 from brainnet.run.pictures import card_of_pictures, readable_pictures
 from brainnet.run.predicted_maps import draw_predicted

@@ -19,9 +19,9 @@ from brainnet.plot._colors import DIVERGING, cluster_colors, layer_colors, layer
 from brainnet.plot.scene import Scene
 from brainnet.plot.selector.figures import certainty_maps, depth_of
 from brainnet.run.card import Clock, check_files, opening, put_card
-from brainnet.run.folder import claimed
+from brainnet.run.claiming import claimed
 from brainnet.run.page.scenes import same_place
-from brainnet.run.results import ALL, read_selectors
+from brainnet.run.run_folder import ALL, read_selectors
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 

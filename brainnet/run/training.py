@@ -37,10 +37,10 @@ from brainnet.plmodel.build import planted, training_groups, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run import trackers
 from brainnet.run.card import Clock, data_card
-from brainnet.run.folder import claimed, clear, is_first_process, speaking_of_the_store, stoppable
+from brainnet.run.claiming import claimed, clear, is_first_process, speaking_of_the_store, stoppable
 from brainnet.run.forecast import Forecast, announced, resident_memory, say_tokens
 from brainnet.run.pictures import warn_of_copies
-from brainnet.run.results import ALL, write_run
+from brainnet.run.run_folder import ALL, write_run
 from brainnet.scores import usable_voxels
 from brainnet.store import backbones_unchanged
 

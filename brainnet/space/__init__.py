@@ -7,11 +7,11 @@ NIfTI and GIfTI files; ``read_atlas`` and ``read_map`` read what others have pub
 from brainnet.space.atlases import Atlas, label_regions, read_areas, read_atlas
 from brainnet.space.brain_maps import BrainMap, read_map
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.space.exchange import read_maps, save_maps
 from brainnet.space.map_sets import MapSet
 from brainnet.space.maps import load_maps, load_patterns, save_map
 from brainnet.space.own_surfaces import own_mesh
 from brainnet.space.projection import SurfaceProjection, drawn_on, to_cortex
+from brainnet.space.saving import read_maps, save_maps
 from brainnet.space.sensors import sensor_space
 from brainnet.space.surface import (
     HEMISPHERES,

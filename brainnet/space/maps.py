@@ -12,8 +12,8 @@ from torch import Tensor
 
 from brainnet._files import reading
 from brainnet.space.brain_space import VERTICES_PER_HEMISPHERE, BrainSpace
-from brainnet.space.exchange import write_surface, write_volume
 from brainnet.space.map_files import Rows, read_gifti_rows, read_nifti_rows
+from brainnet.space.saving import write_surface, write_volume
 
 
 def save_map(

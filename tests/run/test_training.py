@@ -11,7 +11,7 @@ from brainnet.config import load_config
 from brainnet.plmodel import PLModel
 from brainnet.run import training as runs
 from brainnet.run.prediction import load_model
-from brainnet.run.results import redraw
+from brainnet.run.run_folder import redraw
 from brainnet.scores import pearson_r
 from brainnet.space import BrainSpace
 from tests.toys import ToyBackbone, toy_config, toy_dataset, toys_registered

@@ -34,6 +34,7 @@ from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, encode
 from brainnet.plmodel import build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted
 from brainnet.run.card import Clock, data_card, opening, put_card, refuse_others
+from brainnet.run.claiming import claimed
 from brainnet.run.courses import courses_of
 from brainnet.run.encoding.choices import Choices, check_choices, read_groups, subject_configs
 from brainnet.run.encoding.comparisons import difference_tables, significance_table
@@ -45,11 +46,10 @@ from brainnet.run.encoding.series import check_series, features_of
 from brainnet.run.encoding.trained import TRAIN, add_run, check_left_out, subject_of
 from brainnet.run.encoding.weights import clear_weights, kept_weights
 from brainnet.run.extraction.feature_files import FeatureFiles, read_features
-from brainnet.run.folder import claimed
 from brainnet.run.forecast import Forecast, announced, of_encoding
 from brainnet.run.names import check_names, with_regions
 from brainnet.run.pictures import warn_of_copies
-from brainnet.run.results import PACKAGES
+from brainnet.run.run_folder import PACKAGES
 from brainnet.scores import VoxelTest
 from brainnet.store import backbones_unchanged
 

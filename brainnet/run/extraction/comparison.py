@@ -25,6 +25,7 @@ from brainnet._work import progress as progress_bar
 from brainnet.rsa import RDMs, compare
 from brainnet.rsa.checks import few
 from brainnet.run.card import Clock, opening, put_card
+from brainnet.run.claiming import claimed, clear, stoppable
 from brainnet.run.extraction.comparison_networks import (
     BLOCK_BYTES,
     Distances,
@@ -36,7 +37,6 @@ from brainnet.run.extraction.comparison_networks import (
     plan,
     what_is_kept,
 )
-from brainnet.run.folder import claimed, clear, stoppable
 from brainnet.run.forecast import (
     LEAST_SAID,
     Forecast,

@@ -13,7 +13,7 @@ import torch
 
 from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
-from brainnet.run.folder import file_to_write
+from brainnet.run.claiming import file_to_write
 from brainnet.run.page.scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, same_place, scenes_of
 from brainnet.run.predicted_maps import MOST_IMAGES, with_predicted
 from brainnet.space import Atlas, read_areas

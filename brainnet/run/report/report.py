@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainnet._files import write_text
-from brainnet.run.folder import file_to_write
+from brainnet.run.claiming import file_to_write
 from brainnet.run.page.page import page_text
 from brainnet.run.page.scenes import scenes_of
 from brainnet.run.report.html import Html, bullets, document, escape, framed, paragraphs, picture_of, table

@@ -18,7 +18,7 @@ from brainnet.plot._colors import DIVERGING, layer_colors
 from brainnet.rsa import SearchlightMaps
 from brainnet.run.card import check_files
 from brainnet.run.report.html import Html, escape, paragraphs, picture, score_bar, span, table
-from brainnet.run.results import read_selectors
+from brainnet.run.run_folder import read_selectors
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 

@@ -20,7 +20,7 @@ from brainnet.backbone.adjusted import adjusted_of
 from brainnet.backbone.kinds import kind_read_by
 from brainnet.rsa import RDMs, by_step, compare
 from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.folder import claimed
+from brainnet.run.claiming import claimed
 from brainnet.run.pictures import card_of_pictures, stimuli_for
 from brainnet.run.rsa.results import PACKAGES, save_figure
 from brainnet.store import TokenStore

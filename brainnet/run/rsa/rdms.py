@@ -20,8 +20,8 @@ from brainnet.rsa import RDMs, rdm
 from brainnet.rsa.files import read_array
 from brainnet.rsa.pairs import pairs_of
 from brainnet.run.card import Clock, opening, put_card
+from brainnet.run.claiming import claimed
 from brainnet.run.extraction.feature_files import FORMATS, read_features
-from brainnet.run.folder import claimed
 from brainnet.run.forecast import announced, of_rdms, probe_tokens, widths_of
 from brainnet.run.pictures import card_of_pictures, readable_pictures, stimuli_for
 from brainnet.run.rsa.results import PACKAGES, save_figure

@@ -24,7 +24,7 @@ from brainnet.rsa import (
     spheres,
 )
 from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.folder import claimed
+from brainnet.run.claiming import claimed
 from brainnet.run.forecast import announced, of_searchlight
 from brainnet.run.rsa.rdm_files import read_models
 from brainnet.run.rsa.results import PACKAGES, digest, save_figure

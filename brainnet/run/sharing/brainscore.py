@@ -26,7 +26,7 @@ from brainnet.plmodel.rebuilding import A_NAME
 from brainnet.run.best_models import read_table
 from brainnet.run.card import kind_of
 from brainnet.run.report.scores import metrics_of
-from brainnet.run.results import read_selectors
+from brainnet.run.run_folder import read_selectors
 from brainnet.run.runs import read_run
 from brainnet.run.sharing.brainscore_text import INIT, MODEL, README, TEST
 

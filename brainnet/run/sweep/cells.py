@@ -23,7 +23,7 @@ from brainnet.encode.grid import with_alphas
 from brainnet.encode.table import NOISE_CEILING
 from brainnet.run.card import Clock, put_card
 from brainnet.run.encoding.networks import Network
-from brainnet.run.results import PACKAGES
+from brainnet.run.run_folder import PACKAGES
 from brainnet.run.sweep.definition import ALONE, GEOMETRY
 from brainnet.run.sweep.geometry import geometry
 from brainnet.run.sweep.held import Held

@@ -25,9 +25,9 @@ from scipy import stats
 from brainnet._files import write_csv, write_text
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.folder import claimed
-from brainnet.run.results import PACKAGES
+from brainnet.run.claiming import claimed
 from brainnet.run.rsa.results import save_figure
+from brainnet.run.run_folder import PACKAGES
 from brainnet.run.sweep.plan import Plan, known_network
 from brainnet.run.sweep.properties import property_effects
 from brainnet.run.sweep.ranking import Ranking, estimate, rank

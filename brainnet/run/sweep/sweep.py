@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from brainnet._files import locked
 from brainnet._work import Interrupted, terminable
 from brainnet.run.card import Clock, opening, put_card, refuse_others
-from brainnet.run.results import PACKAGES
+from brainnet.run.run_folder import PACKAGES
 from brainnet.run.sweep.definition import read_definition
 from brainnet.run.sweep.engines import engine, run_workers
 from brainnet.run.sweep.forecast import announce

@@ -23,10 +23,10 @@ from brainnet.dataset import ArrayDataset
 from brainnet.encode import FitKey, encode
 from brainnet.ridge import MixedWindowRidgeCV, RidgeCV, WindowRidgeCV
 from brainnet.run import training as runs
+from brainnet.run.claiming import claimed
 from brainnet.run.encoding import encoding as run_encode
 from brainnet.run.encoding.encoding import encode_subjects
 from brainnet.run.encoding.networks import check_networks, plan_networks
-from brainnet.run.folder import claimed
 from brainnet.run.training import fit
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brainnet._work import Interrupted
-from brainnet.run.folder import claimed, clear, file_to_write, is_first_process, stoppable
+from brainnet.run.claiming import claimed, clear, file_to_write, is_first_process, stoppable
 from brainnet.run.prediction import predict
 from brainnet.run.training import fit
 from tests.toys import toy_config

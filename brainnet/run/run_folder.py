@@ -1,4 +1,4 @@
-"""What leaves a fit, by one place: tables, selectors, means, pictures and the card, each file whole or absent."""
+"""A run folder as a fit writes it: tables, selectors, means, pictures and the card, each file whole or absent."""
 
 from __future__ import annotations
 

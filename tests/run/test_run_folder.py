@@ -15,7 +15,7 @@ from brainnet.dataset import TimeSeries, volume_tokens
 from brainnet.plmodel import PLModel
 from brainnet.run.card import Clock, data_card
 from brainnet.run.prediction import load_model
-from brainnet.run.results import redraw, scores_file, write_run
+from brainnet.run.run_folder import redraw, scores_file, write_run
 from brainnet.run.training import fit
 from brainnet.scores import pearson_r, r2
 from brainnet.space import sensor_space
