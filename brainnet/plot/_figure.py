@@ -54,9 +54,8 @@ def add_axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
 def box_of(ax: Axes) -> tuple[float, float, float, float]:
     """(left, bottom, width, height) of axes in inches; of axes inside others, too."""
     locate = ax.get_axes_locator()
-    box = locate(ax, None) if locate else ax.get_position()
-    width, height = ax.figure.get_size_inches()
-    return box.x0 * width, box.y0 * height, box.width * width, box.height * height
+    box = (locate(ax, None) if locate else ax.get_position()).transformed(ax.figure.transSubfigure)  # to pixels
+    return tuple(pixels / ax.figure.dpi for pixels in (box.x0, box.y0, box.width, box.height))
 
 
 # ---------------------------------------------------------------------- room around the axes

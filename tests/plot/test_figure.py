@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from brainnet.plot._figure import add_axes, new_figure, patches
+from brainnet.plot._figure import add_axes, box_of, new_figure, patches
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -23,3 +23,10 @@ def test_patches_are_named_as_far_as_names_fit(n, shown, inside):
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in labels]
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_axes_of_a_part_of_a_figure_have_their_place_in_the_whole():
+    whole = new_figure((8, 3))
+    right = whole.subfigures(1, 2)[1]
+    assert box_of(right.add_axes((0.5, 0, 0.5, 1))) == pytest.approx((6, 0, 2, 3))
+    assert box_of(whole.add_axes((0.5, 0, 0.5, 1))) == pytest.approx((4, 0, 4, 3))

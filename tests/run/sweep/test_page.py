@@ -49,7 +49,7 @@ def test_what_is_not_known_is_null(tmp_path):
 def test_a_sweep_that_is_at_work_says_how_many_networks_are_compared(tmp_path):
     page = page_with("net00", tmp_path)
     assert "<title>Comparison of 1 network" in page
-    assert "The other 1 networks have no score yet" in page
+    assert "The other one has no score yet" in page
 
 
 @pytest.fixture(scope="module")
