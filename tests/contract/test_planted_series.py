@@ -121,7 +121,8 @@ def test_the_layer_and_delay_of_a_trained_network_of_sentences_are_found(tmp_pat
     run("fit", *words, "DATASET.SHUFFLED", "true", "TRAINER.MAX_EPOCHS", "5", "--out", tmp_path / "control")
     control = json.loads((tmp_path / "control" / "metrics.json").read_text())
     assert abs(control["test"]["all"]["r"]["mean"]) < 0.05
-    # neighboring layers of MiniLM are alike, so that over all planted layers fewer are found within one (.87 of 200)
+    # neighboring layers of MiniLM are alike, so that over all planted layers fewer are found within one (.87 of 200);
+    # of layer 4 after 6 s all 16 are here, where another draw of voxels and signals had 8 of 12
     assert metrics["recovery"]["layer_within_one"] >= 0.8
     planted = SimulatedSeries(f"transformers:{folder}", n_voxels=200).planted
     reads = ((planted.layer == 4) & (planted.delay == 3)).numpy()  # volumes of 2 s
