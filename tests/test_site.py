@@ -181,6 +181,7 @@ def test_every_study_has_a_page_with_its_readme_and_its_figure(made):
 
 
 def test_the_figure_of_a_study_is_drawn_once_and_again_when_its_files_change(made, tmp_path, monkeypatch):
+    pytest.importorskip("sphinx", reason="the site is built with brainnet[docs]")
     from matplotlib.figure import Figure
     from study_pages import write_figure
 
@@ -201,6 +202,7 @@ def test_the_figure_of_a_study_is_drawn_once_and_again_when_its_files_change(mad
 
 
 def test_a_study_without_its_data_says_so_in_place_of_a_figure(made, tmp_path, monkeypatch):
+    pytest.importorskip("sphinx", reason="the site is built with brainnet[docs]")
     from study_pages import write_figure
 
     from studies import form

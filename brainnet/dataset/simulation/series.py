@@ -75,7 +75,7 @@ class SimulatedSeries(TimeSeries):
     ...         layers = {"0": x, "1": x.sin()}
     ...         return {k: v[..., None, None] for k, v in layers.items()}, layers
     >>> SimulatedSeries(Letters(), n_sentences=90, n_voxels=20)
-    SimulatedSeries(6 runs of 27 volumes, TR 2 s, 20 voxels; train 108, val 27, test 27)
+    SimulatedSeries(6 runs of 25 volumes, TR 2 s, 20 voxels; train 100, val 25, test 25)
     """
 
     @classmethod
