@@ -223,11 +223,12 @@ def rdm(
     """
     how = {"layout": layout, "classes": classes, "rows": rows, "key": key, "fps": fps, "every": every,
            "window": window, "step": step}  # fmt: skip
+    family = family_options(option)
     common = {"backbone": backbone, "layers": layer, "metric": metric, "pool": pool, "batch_size": batch_size,
               "device": device, "precision": precision, "image_size": image_size or None, "seed": seed,
-              "progress": not quiet, **family_options(option)}  # fmt: skip
+              "progress": not quiet, **family}  # fmt: skip
     whole = {"grid": grid or None, "skip_bad": skip_bad, "force": force}
-    _write_rdms(source, out, how, common, whole, family_options(option), over_time)
+    _write_rdms(source, out, how, common, whole, family, over_time)
 
 
 def _write_rdms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,14 +77,15 @@ def volume_tokens(
     if isinstance(delays, Mapping):
         for layer in delays:
             check_word("layer of delays", layer, layers)
-    check_reach(data, [one for given in delays.values() for one in given] if isinstance(delays, Mapping) else delays)
+    check_reach(data, delays)
     own = {layer: delays.get(layer, (0,)) if isinstance(delays, Mapping) else delays for layer in layers}
     train = data.splits["train"]
 
     def ready(values: Tensor, layer: str) -> Tensor:
         mean = values[train].mean(0, dtype=torch.float64).float()
-        found = delayed(values - mean, own[layer], data.groups)
-        return found if center else found + mean.repeat(len(own[layer]), *([1] * (mean.ndim - 1)))
+        if center:
+            return delayed(values - mean, own[layer], data.groups)
+        return delayed(values, own[layer], data.groups, outside=mean)
 
     made = Tokens(*({layer: ready(values, layer) for layer, values in part.items()} for part in parts))
     known = dict(source.fingerprint) if isinstance(source, TokenStore) else {"weights": "unknown"}
@@ -93,14 +95,15 @@ def volume_tokens(
     return TokenStore.from_tokens([made], data.image_ids, fingerprint=known)
 
 
-def check_reach(data: TimeSeries, delays: Sequence[int]) -> None:
-    """Refuses delays as long as a run, at which nothing could be read.
+def check_reach(data: TimeSeries, delays: Delays) -> None:
+    """Refuses delays, of all layers or of one, that are as long as a run: nothing could be read at them.
 
     Raises:
         ValueError: names the delay and the run.
     """
+    every = itertools.chain(*delays.values()) if isinstance(delays, Mapping) else delays
     lengths = {run: data.rows(run).stop - data.rows(run).start for run in data.run_names}
-    shortest, longest = min(lengths, key=lengths.__getitem__), max(map(abs, delays), default=0)
+    shortest, longest = min(lengths, key=lengths.__getitem__), max(map(abs, every), default=0)
     if longest >= lengths[shortest]:
         raise ValueError(
             f"a delay of {longest} volumes is as long as the run {shortest!r}, which has {lengths[shortest]}: give "

@@ -5,7 +5,7 @@ Fits and encodings write them as ``courses.npz``; the figures of time and the pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,32 @@ def page_courses(courses: Courses | None, delays: Mapping[str, Any] | None = Non
     return found
 
 
+def best_course(
+    courses: Courses, r: Any, ceiling: Any = None, title: str | None = None
+) -> tuple[dict[str, np.ndarray], Callable[[], Any]]:
+    """The best voxel in the first test run: "time" (s), "prediction" and "response", and what draws them.
+
+    Args:
+        courses: of test runs.
+        r: (n_voxels,) test scores, one of them finite, which say what voxel is the best.
+        ceiling: (n_voxels,) noise ceilings, or None.
+        title: text above.
+    """
+    best, first = int(np.nanargmax(np.asarray(r, dtype=float))), courses.runs == courses.runs[0]
+    known = None if ceiling is None or not np.isfinite(ceiling[best]) else float(ceiling[best])
+    pair = {"prediction": courses.prediction[first, best], "response": courses.response[first, best]}
+
+    def draw() -> Any:
+        from brainnet import plot
+
+        return plot.predicted_course(
+            *pair.values(), tr=courses.tr, ceiling=known, voxel=f"voxel {best}, the best one, {courses.runs[0]}",
+            title=title,
+        )  # fmt: skip
+
+    return {"time": np.arange(first.sum()) * courses.tr, **pair}, draw
+
+
 def course_figures(
     courses: Courses | None, r: Any, ceiling: Any = None, title: str | None = None, name: str = "map"
 ) -> dict[str, Any]:
@@ -158,16 +184,9 @@ def course_figures(
     """
     from brainnet import plot
 
-    r = np.asarray(r, dtype=float)
-    if courses is None or not np.isfinite(r).any():
+    if courses is None or not np.isfinite(np.asarray(r, dtype=float)).any():
         return {}
-    best, first = int(np.nanargmax(r)), courses.runs == courses.runs[0]
-    known = None if ceiling is None or not np.isfinite(ceiling[best]) else float(ceiling[best])
-    best_course = plot.predicted_course(
-        courses.prediction[first, best], courses.response[first, best], tr=courses.tr, ceiling=known,
-        voxel=f"voxel {best}, the best one, {courses.runs[0]}", title=title,
-    )  # fmt: skip
-    figures = {"course": best_course}
+    figures = {"course": best_course(courses, r, ceiling, title)[1]()}
     scores = courses.scores()
     if len(scores) > 1:
         figures["runs"] = plot.scores_over_runs({name: scores}, score_name="mean test r", title=title)

@@ -57,7 +57,6 @@ def tokens_over_time(store: TokenStore, shown: Any, tr: float, delays: Sequence[
     def over_time(values: Tensor) -> Tensor:
         told = downsample_windows(values.flatten(1).double().numpy(), onsets, durations, times)
         told = torch.from_numpy(told).float().unflatten(1, values.shape[1:])
-        mean = told.mean(0)
-        return delayed(told - mean, delays) + mean.repeat(len(delays), *([1] * (mean.ndim - 1)))
+        return delayed(told, delays, outside=told.mean(0))
 
     return store.tokens().map(lambda values: over_time(values.cpu()))

@@ -16,23 +16,25 @@ from brainnet._checks import check_word
 from brainnet.series.runs import SeriesTransformer, run_slices
 
 
-def delayed(features: Any, delays: Sequence[int], runs: Any = None) -> Any:
+def delayed(features: Any, delays: Sequence[int], runs: Any = None, outside: Any = 0) -> Any:
     """Features at several delays side by side: (n_times, n_delays * n_features), the first delay first.
 
     Args:
         features: (n_times, n_features), or (n_times, ...) where features have more axes; an array or a tensor.
         delays: in rows, each once. 0 is the row itself, 2 the second row before, -1 the next row.
         runs: (n_times,) label of the run of each row. A delay never crosses from one run into another.
+        outside: what lies before the start of a run, or after its end: a number, or a row of features.
 
     Returns:
-        Of the type of ``features``. Features with more axes are joined along the first of these. What lies before the
-        start of a run, or after its end, is zero.
+        Of the type of ``features``. Features with more axes are joined along the first of these.
 
     Raises:
         ValueError: no delay, a delay twice, or a delay that is no whole number.
 
     >>> delayed(np.array([[1.0], [2.0], [3.0], [4.0]]), [0, 1], runs=[0, 0, 1, 1]).tolist()
     [[1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [4.0, 3.0]]
+    >>> delayed(np.array([[1.0], [2.0]]), [1], outside=np.array([9.0])).tolist()
+    [[9.0], [1.0]]
     """
     delays = check_delays(delays)
     features = features if isinstance(features, Tensor) else np.asarray(features)
@@ -44,6 +46,7 @@ def delayed(features: Any, delays: Sequence[int], runs: Any = None) -> Any:
     out = features.new_zeros(shape) if isinstance(features, Tensor) else np.zeros(shape, features.dtype)
     for place, delay in enumerate(delays):
         columns = slice(place * width, (place + 1) * width)
+        out[:, columns] = outside
         for rows in slices:
             length = rows.stop - rows.start
             if abs(delay) < length:

@@ -20,7 +20,7 @@ from brainnet import plot
 from brainnet._files import slug, write_csv
 from brainnet._work import progress as progress_bar
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
-from brainnet.run.courses import courses_of
+from brainnet.run.courses import best_course, courses_of
 from brainnet.scores import normalise
 
 if TYPE_CHECKING:
@@ -246,17 +246,8 @@ def _courses(encoding: Encoding, subject: str, keys: list[FitKey]) -> Iterator[_
         return
     best = max(found, key=lambda name: found[name][1].nanmean().item())
     courses, r = found[best]
-    voxel, first = int(r.nan_to_num(nan=-2).argmax()), courses.runs == courses.runs[0]
-    ceiling = dataset.ceiling_of("test")
-    pair = {"prediction": courses.prediction[first, voxel], "response": courses.response[first, voxel]}
-    yield _Picture(
-        _file("course", subject),
-        pd.DataFrame({"time": np.arange(first.sum()) * courses.tr, **pair}),
-        lambda: plot.predicted_course(
-            *pair.values(), tr=courses.tr, ceiling=None if ceiling is None else float(ceiling[voxel]),
-            voxel=f"voxel {voxel}, the best one, {courses.runs[0]}", title=_title(subject, "test", best),
-        ),
-    )  # fmt: skip
+    numbers, draw = best_course(courses, r, dataset.ceiling_of("test"), _title(subject, "test", best))
+    yield _Picture(_file("course", subject), pd.DataFrame(numbers), draw)
     scores = {name: one.scores() for name, (one, _) in found.items()}
     if len(courses.run_names) > 1:
         rows = [{"method": name, "run": run, "r": float(np.nanmean(values))}

@@ -55,7 +55,7 @@ def features_of(files: FeatureFiles, dataset: ResponseDataset, subject: str, del
     """
     if not isinstance(dataset, TimeSeries):
         return files.of(dataset.image_ids, subject)
-    check_reach(dataset, [one for given in delays.values() for one in given] if isinstance(delays, Mapping) else delays)
+    check_reach(dataset, delays)
     names = names_shown(dataset)
     of_volumes = not names or files.ids is None or set(dataset.image_ids) <= set(files.ids)
     found = files.of(dataset.image_ids if of_volumes else names, subject)
