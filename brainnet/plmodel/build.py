@@ -359,6 +359,24 @@ def training_groups(dataset: ResponseDataset, index: Tensor) -> np.ndarray:
     return groups
 
 
+def meaningless_panels(start: str, grid: Sequence[int]) -> dict[str, Any]:
+    """The panels of :func:`brainnet.plot.selectors` that say nothing of a training, and why: its options.
+
+    Args:
+        start: MODEL.START.
+        grid: height and width of the tokens; those of a text or of a whole sound are one place.
+
+    >>> meaningless_panels("random", (1, 1))
+    {'leave_out': ('space', 'scale'), 'note': 'the tokens have one place'}
+    >>> meaningless_panels("random", (8, 8))
+    {}
+    """
+    if start == "ridge":
+        return {"leave_out": ("layer", "scale", "channels"),
+                "note": "they mean nothing where training starts from ridge"}  # fmt: skip
+    return {"leave_out": ("space", "scale"), "note": "the tokens have one place"} if tuple(grid) == (1, 1) else {}
+
+
 def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:
     """The backbone that ``cfg.BACKBONE`` names; further options go to its family.
 

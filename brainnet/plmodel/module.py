@@ -25,7 +25,7 @@ from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import ResponseDataset
 from brainnet.model.readout import selector_parameters_of, selectors_of
 from brainnet.plmodel.base import BasePLModel
-from brainnet.plmodel.build import build_backbone_of, other_forward, settings_of, training_groups
+from brainnet.plmodel.build import build_backbone_of, meaningless_panels, other_forward, settings_of, training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, packed, read_checkpoint, saved_in, unpacked, weights_digest
 from brainnet.plmodel.field import FieldRidge, fit_field
 from brainnet.plmodel.graph import GraphedObjective
@@ -374,11 +374,11 @@ class PLModel(Travels, BasePLModel):
 
         folder = self._folder() / "maps"
         folder.mkdir(parents=True, exist_ok=True)
-        from_ridge = self.settings.readout.start == "ridge"
+        panels = meaningless_panels(self.settings.readout.start, self.settings.tokens.grid)
         figure = plot.training(
             self.history, selectors, self.space, scores=self.scores["val"]["r"], layer_names=self.layers,
             fade=not self.data.dataset.is_shuffled,
-            leave_out=("layer", "scale", "channels") if from_ridge else (),
+            leave_out=panels.get("leave_out", ()),
         )  # fmt: skip
         plot.save(figure, folder / f"epoch{self.current_epoch:03d}", ("png",), dpi=100)
 

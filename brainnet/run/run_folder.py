@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from yacs.config import CfgNode
 
 from brainnet._files import reading, slug, write_csv, write_json, write_npz
 from brainnet.config import config_keys, load_config
@@ -17,7 +16,7 @@ from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.model.delayed import delays_of
 from brainnet.model.readout import contributions_of, selectors_of, weight_of, width_of
 from brainnet.plmodel import PLModel
-from brainnet.plmodel.build import training_groups
+from brainnet.plmodel.build import meaningless_panels, training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.run.card import Clock, check_files, opening, put_card
 from brainnet.run.courses import FILE as COURSES
@@ -303,7 +302,8 @@ def redraw(
     r, ceiling = torch.tensor(scores["r"].to_numpy()), None if ceiling is None else torch.tensor(ceiling.to_numpy())
     figures, weights = {}, {}
     if "selectors.npz" in present:
-        given = read_selectors(run / "selectors.npz") | _left_out(cfg)
+        given = read_selectors(run / "selectors.npz")
+        given |= {} if cfg is None else meaningless_panels(cfg.MODEL.START, cfg.MODEL.GRID)
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
         delay, delays, tr = (given.pop(name, None) for name in ("delay", "delays", "tr"))
@@ -340,13 +340,6 @@ def redraw(
 def _renamed_regions(space: BrainSpace, rename: Mapping[str, str] | None) -> BrainSpace:
     check_names(rename or {}, space.rois)
     return with_regions(space, rename or {})
-
-
-def _left_out(cfg: CfgNode | None) -> dict[str, Any]:
-    """The panels of :func:`brainnet.plot.selectors` that say nothing of this training, and why."""
-    if cfg is None or cfg.MODEL.START != "ridge":
-        return {}
-    return {"leave_out": ("layer", "scale", "channels"), "note": "they mean nothing where training starts from ridge"}
 
 
 def read_selectors(path: Path) -> dict[str, Any]:
