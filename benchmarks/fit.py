@@ -12,7 +12,7 @@ import time
 import torch
 
 from benchmarks import report, seconds, table
-from brainnet.run.card import peak_memory
+from brainnet.run.record.card import peak_memory
 
 N_TRAIN = 9_000  # training images of an Algonauts subject
 

@@ -174,7 +174,7 @@ def test_config_stops_at_the_door():
 
 
 def test_heavy_packages_are_imported_where_used():
-    of_lightning = {"plmodel/base", "plmodel/module", "datamodule", "run/training", "run/callbacks"}
+    of_lightning = {"plmodel/base", "plmodel/module", "datamodule", "run/fitting/training", "run/fitting/callbacks"}
     wrong = []
     for path in sources():
         place = place_of(path)

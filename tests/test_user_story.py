@@ -65,7 +65,7 @@ def test_two_processes_train_and_score_as_one(tmp_path):
         textwrap.dedent(
             """
             import os, sys, torch
-            from brainnet.run import training as run
+            from brainnet.run.fitting import training as run
             from tests.toys import toy_config, toy_dataset, toys_registered
             devices = int(sys.argv[1])
             cfg = toy_config("DATASET.BATCH_SIZE", str(8 // devices), "TRAINER.DEVICES", str(devices),

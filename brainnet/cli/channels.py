@@ -48,7 +48,7 @@ def channels(
     The channels are those of one trained map. Another training may find other channels that predict as well.
     """
     with loading():
-        from brainnet.run.channels import channels as draw_channels
+        from brainnet.run.maps.channels import channels as draw_channels
 
     paths = draw_channels(
         run, roi or [], out, images=images, n_images=n_images, like=like, seed=seed, device=device, progress=not quiet

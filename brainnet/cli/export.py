@@ -87,7 +87,7 @@ def export(
     _refuse_options_of_others(to, {**given, **fit, "identifier": identifier, "region": region})
     out = TARGETS[to] if out is None else out
     with loading():
-        from brainnet.run.exporting import export as export_maps
+        from brainnet.run.maps.exporting import export as export_maps
         from brainnet.run.sharing.brainscore import export_brainscore
         from brainnet.run.sharing.sharing import export_model, push_model
 

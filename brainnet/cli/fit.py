@@ -67,7 +67,7 @@ def demo(
         not os.path.isfile(saved) or load_config(saved).DATASET.NAME == "simulated"
     )  # a demo, but no work of yours
     with loading():
-        from brainnet.run.training import fit as fit_run
+        from brainnet.run.fitting.training import fit as fit_run
 
     metrics = fit_run(cfg, out, overwrite=replaceable, progress=not quiet)
     _report(metrics, out, page_beside(out))
@@ -123,7 +123,7 @@ def fit(
         out_console.print(table)
         return
     with loading():
-        from brainnet.run.training import fit as fit_run
+        from brainnet.run.fitting.training import fit as fit_run
 
     metrics = fit_run(cfg, out, resume=resume, overwrite=overwrite, draw=draw, force=force, progress=not quiet)
     if metrics:  # empty in all but the first of several processes
@@ -197,7 +197,7 @@ def predict(
     If the run is an encoding, --method, --network and --layer choose among the fits whose weights were kept.
     """
     with loading():
-        from brainnet.run.prediction import predict as predict_run
+        from brainnet.run.fitting.prediction import predict as predict_run
 
     pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
     path = predict_run(

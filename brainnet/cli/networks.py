@@ -138,7 +138,7 @@ def extract(
     """
     with loading():
         import brainnet
-        from brainnet.run.pictures import TARGETS
+        from brainnet.run.stimuli import TARGETS
 
     family = family_options(option)
     pictures = stimuli_from(

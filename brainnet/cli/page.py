@@ -46,7 +46,7 @@ def page(
     The file needs no server and no network. It can be sent by mail and attached to a paper.
     """
     with loading():
-        from brainnet.run.page.page import write_page
+        from brainnet.run.page.run_page import write_page
 
     path = write_page(runs, out, surface=surface, images=images, atlases=atlas or (), progress=not quiet)
     out_console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False)
@@ -58,7 +58,7 @@ def page(
 
 def page_beside(out: Path) -> Path | None:
     """Writes the page of a run into its folder; a run without a place on a brain gets one line that says so."""
-    from brainnet.run.page.page import NAME, write_page
+    from brainnet.run.page.run_page import NAME, write_page
 
     try:
         path = write_page([out], out / NAME)

@@ -170,10 +170,10 @@ def plot(
     brainnet plot encoding --best-model --group 2D=edges,inpainting --group 3D=normals,depth
     """
     with loading():
-        from brainnet.run.best_models import draw_best_models, read_groups
-        from brainnet.run.group_maps import draw_group
-        from brainnet.run.run_folder import redraw
-        from brainnet.run.run_maps import compare_maps, draw_map, draw_selectors, has_selectors
+        from brainnet.run.maps.best_models import draw_best_models, read_groups
+        from brainnet.run.maps.group_maps import draw_group
+        from brainnet.run.maps.run_maps import compare_maps, draw_map, draw_selectors, has_selectors
+        from brainnet.run.record.run_folder import redraw
 
     scene = _scene(surface, view, hemisphere, relief)
     if best_model:

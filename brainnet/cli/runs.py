@@ -16,7 +16,7 @@ from rich.text import Text
 from brainnet._files import cache_dir
 from brainnet._work import duration, size
 from brainnet.cli.shared import Out, app, out_console
-from brainnet.run.runs import find_runs, flat, read_run, words_again
+from brainnet.run.record.runs import find_runs, flat, read_run, words_again
 
 runs = typer.Typer(no_args_is_help=True, help="List finished runs, show what a run says of itself, or make it again.")
 cache = typer.Typer(no_args_is_help=True, help="List the downloads that brainnet keeps, or delete some.")

@@ -28,7 +28,7 @@ _TOPICS = {
     "rsa.courses": ("rsa_layers", "rsa_time", "time_by_time"),
     "rsa.search": ("searchlight",),
     "rsa.steps": ("best_steps", "lags"),
-    "interactive.page": ("page", "PageCourse", "PageMap", "PageRun"),
+    "interactive.brain_page": ("page", "PageCourse", "PageMap", "PageRun"),
     "brain.predicted": ("predicted_maps", "predicted_limit"),
     "series": ("latency", "delay_weights", "predicted_course", "scores_over_runs"),
     "saving": ("save", "saved_as"),

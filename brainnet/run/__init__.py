@@ -5,12 +5,12 @@ from __future__ import annotations
 from brainnet._registry import lazy_face
 
 _FILES = {
-    "training": ("fit",),
-    "prediction": ("load_model", "predict"),
-    "run_folder": ("redraw",),
+    "fitting.training": ("fit",),
+    "fitting.prediction": ("load_model", "predict"),
+    "record.run_folder": ("redraw",),
     "encoding.encoding": ("encode_subjects",),
     "extraction.classes": ("classify",),
-    "page.page": ("write_page",),
+    "page.run_page": ("write_page",),
     "report.report": ("write_report",),
     "extraction.extraction": ("extract", "extract_features"),
     "extraction.feature_files": ("read_features",),

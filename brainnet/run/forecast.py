@@ -22,7 +22,7 @@ from brainnet.dataset import ResponseDataset
 from brainnet.rsa import rdm
 from brainnet.rsa.distances import BLOCK_BYTES
 from brainnet.rsa.search.chunks import CENTRES_PER_CHUNK, MEMORY
-from brainnet.run.card import peak_memory
+from brainnet.run.record.card import peak_memory
 from brainnet.store import choose_preprocessing
 from brainnet.store.extraction import extract
 from brainnet.store.layout import Layout

@@ -13,7 +13,7 @@ from brainnet._files import write_csv, writing
 from brainnet._work import Interrupted, terminable
 from brainnet._work import progress as show_progress
 from brainnet.dataset.coco import NSDCoco
-from brainnet.run.claiming import claimed
+from brainnet.run.record.claiming import claimed
 
 CAPTIONS = ("image", "coco_id", "caption")
 THINGS = ("image", "coco_id", "thing", "category", "category_id", "annotation", "crowd", "pixels")

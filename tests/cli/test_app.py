@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from brainnet._work import Interrupted
 from brainnet.cli import app as cli
-from brainnet.run import training as run
+from brainnet.run.fitting import training as run
 
 COMMANDS = ["demo", "fit", "predict", "plot", "extract", "encode", "rdm", "rsa", "searchlight", "backbones", "datasets",
             "runs", "cache", "sweep"]  # fmt: skip

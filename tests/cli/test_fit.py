@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from brainnet.cli import app as cli
 from brainnet.config import load_config
-from brainnet.run import prediction
-from brainnet.run import training as run
+from brainnet.run.fitting import prediction
+from brainnet.run.fitting import training as run
 
 
 def test_every_setting_is_listed():
@@ -25,7 +25,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(
         prediction, "predict", lambda *args, **options: noted.append((args, options)) or args[2] / "p.npy"
     )
-    monkeypatch.setattr("brainnet.run.page.page.write_page", lambda runs, out, **_: out)
+    monkeypatch.setattr("brainnet.run.page.run_page.write_page", lambda runs, out, **_: out)
     return noted
 
 

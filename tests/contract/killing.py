@@ -17,7 +17,8 @@ from pathlib import Path
 NURSERY = """
 import json, os, shutil, signal, sys
 import brainnet.cli.app, brainnet.cli.process
-import brainnet.run.encoding.encoding, brainnet.run.prediction, brainnet.run.run_folder, brainnet.run.training
+import brainnet.run.encoding.encoding, brainnet.run.fitting.prediction, brainnet.run.fitting.training
+import brainnet.run.record.run_folder
 import brainnet.run.extraction.comparison, brainnet.run.extraction.extraction
 import brainnet.run.rsa.fits, brainnet.run.rsa.rdms, brainnet.run.rsa.rsa, brainnet.run.rsa.searchlight
 

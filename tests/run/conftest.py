@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from brainnet.rsa import RDMs, by_time
-from brainnet.run import training
-from brainnet.run.prediction import load_model
+from brainnet.run.fitting import training
+from brainnet.run.fitting.prediction import load_model
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing

@@ -113,7 +113,7 @@ def test_the_disk_of_rdms_follows_from_shapes(tmp_path, monkeypatch):
 
 
 def test_a_fit_says_its_forecast_when_the_first_steps_are_timed(tmp_path, monkeypatch, caplog):
-    from brainnet.run import callbacks, training
+    from brainnet.run.fitting import callbacks, training
 
     monkeypatch.setattr(callbacks.Pace, "SECONDS", 0.0)
     monkeypatch.setattr(forecast, "LEAST_SAID", 0.0)

@@ -33,9 +33,6 @@ from brainnet.dataset import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, encode
 from brainnet.plmodel import build_backbone_of, build_dataset
 from brainnet.plmodel.build import planted
-from brainnet.run.card import Clock, data_card, opening, put_card, refuse_others
-from brainnet.run.claiming import claimed
-from brainnet.run.courses import courses_of
 from brainnet.run.encoding.choices import Choices, check_choices, read_groups, subject_configs
 from brainnet.run.encoding.comparisons import difference_tables, significance_table
 from brainnet.run.encoding.figures import draw
@@ -48,8 +45,11 @@ from brainnet.run.encoding.weights import clear_weights, kept_weights
 from brainnet.run.extraction.feature_files import FeatureFiles, read_features
 from brainnet.run.forecast import Forecast, announced, of_encoding
 from brainnet.run.names import check_names, with_regions
-from brainnet.run.pictures import warn_of_copies
-from brainnet.run.run_folder import PACKAGES
+from brainnet.run.record.card import Clock, data_card, opening, put_card, refuse_others
+from brainnet.run.record.claiming import claimed
+from brainnet.run.record.courses import courses_of
+from brainnet.run.record.run_folder import PACKAGES
+from brainnet.run.stimuli import warn_of_copies
 from brainnet.scores import VoxelTest
 from brainnet.store import backbones_unchanged
 

@@ -20,7 +20,7 @@ from brainnet import plot
 from brainnet._files import slug, write_csv
 from brainnet._work import progress as progress_bar
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
-from brainnet.run.courses import best_course, courses_of
+from brainnet.run.record.courses import best_course, courses_of
 from brainnet.scores import normalise
 
 if TYPE_CHECKING:

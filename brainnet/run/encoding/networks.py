@@ -20,9 +20,9 @@ from brainnet.backbone import BACKBONES
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.dataset import ResponseDataset, TimeSeries, volume_tokens
 from brainnet.dataset.shown import stimuli_shown
-from brainnet.run.claiming import speaking_of_the_store
 from brainnet.run.encoding.series import Delays, of_layers
 from brainnet.run.forecast import say_tokens
+from brainnet.run.record.claiming import speaking_of_the_store
 from brainnet.store import TokenStore, choose_preprocessing, fingerprint_of
 from brainnet.tokens import Preprocessing
 

@@ -16,7 +16,7 @@ from brainnet.encode import ALL_LAYERS, Encoding, Fit, FitKey
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.encoding.mixes import LEARNED, LEFT_OUT, TrainedMap
-from brainnet.run.prediction import load_model
+from brainnet.run.fitting.prediction import load_model
 from brainnet.store import TokenStore
 
 TRAIN = ("train", "val")

@@ -25,8 +25,8 @@ from brainnet.backbone.adjusted import build_adjusted
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, FitKey, predict_with
 from brainnet.encode.jobs import weights_file
 from brainnet.encode.weights import reads_windows
-from brainnet.run.card import check_files
-from brainnet.run.runs import read_card
+from brainnet.run.record.card import check_files
+from brainnet.run.record.runs import read_card
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore, fingerprint_of

@@ -24,8 +24,6 @@ from brainnet._work import duration, says_progress
 from brainnet._work import progress as progress_bar
 from brainnet.rsa import RDMs, compare
 from brainnet.rsa.checks import few
-from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.claiming import claimed, clear, stoppable
 from brainnet.run.extraction.comparison_networks import (
     BLOCK_BYTES,
     Distances,
@@ -45,8 +43,10 @@ from brainnet.run.forecast import (
     timed,
     widths_of,
 )
-from brainnet.run.pictures import card_of_pictures, readable_pictures
+from brainnet.run.record.card import Clock, opening, put_card
+from brainnet.run.record.claiming import claimed, clear, stoppable
 from brainnet.run.rsa.results import PACKAGES, save_figure
+from brainnet.run.stimuli import card_of_pictures, readable_pictures
 from brainnet.stimuli import Images
 from brainnet.store.identity import backbones_unchanged
 from brainnet.tokens import Backbone

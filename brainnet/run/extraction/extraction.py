@@ -28,11 +28,11 @@ from brainnet.features.layouts import FILE_NAMES, LAYOUTS, file_of, write_layer,
 from brainnet.features.pools import of_tokens, pool_of
 from brainnet.features.rows import RowsFolder
 from brainnet.features.steps import SUFFIX, Chain, parse_steps
-from brainnet.run.card import Clock, opening, put_card, refuse_others
-from brainnet.run.claiming import claimed, is_first_process
 from brainnet.run.extraction.rows import ROWS, TOKENS, Chains, Rower, Work, finished, launched, processes
 from brainnet.run.forecast import Forecast, announced, of_extraction, probe_tokens, widths_of
-from brainnet.run.pictures import card_of_pictures, readable_pictures, remove_targets, stimuli_for, write_targets
+from brainnet.run.record.card import Clock, opening, put_card, refuse_others
+from brainnet.run.record.claiming import claimed, is_first_process
+from brainnet.run.stimuli import card_of_pictures, readable_pictures, remove_targets, stimuli_for, write_targets
 from brainnet.stimuli import Images
 from brainnet.tokens import Backbone
 

@@ -25,8 +25,8 @@ from brainnet.features.layouts import LAYOUTS, LISTS, PART, Parts, joined, read_
 from brainnet.features.reading import READERS, Slices, mapped_tensors, slices_of
 from brainnet.features.steps import SUFFIX
 from brainnet.rsa.files import read_entries, texts
-from brainnet.run.card import check_files
-from brainnet.run.pictures import TARGETS
+from brainnet.run.record.card import check_files
+from brainnet.run.stimuli import TARGETS
 from brainnet.stimuli import is_picture, natural_sort
 
 FORMATS = (".npy", ".npz", ".csv", ".txt", ".h5", ".hdf5", ".mat", ".pt", ".safetensors", ".zarr")

@@ -14,10 +14,10 @@ from brainnet._checks import check_word
 from brainnet._files import write_text
 from brainnet.features.formats import Table
 from brainnet.features.layouts import LISTS, file_of, rows_in, write_layer, write_separate
-from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.claiming import claimed
 from brainnet.run.extraction.extraction import FORMATS, PACKAGES
 from brainnet.run.extraction.feature_files import FeatureFiles, read_features
+from brainnet.run.record.card import Clock, opening, put_card
+from brainnet.run.record.claiming import claimed
 
 KIND = "extract"  # what other commands read as features
 

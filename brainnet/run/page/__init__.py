@@ -5,6 +5,6 @@ from __future__ import annotations
 from brainnet._registry import lazy_face
 
 _FILES = {
-    "page": ("write_page",),
+    "run_page": ("write_page",),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _FILES)

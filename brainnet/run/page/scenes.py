@@ -21,11 +21,11 @@ from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacke
 from brainnet.plot import PageMap, PageRun
 from brainnet.plot._colors import layer_entropy
 from brainnet.rsa import SearchlightMaps
-from brainnet.run.card import check_files
-from brainnet.run.courses import FILE as COURSES
-from brainnet.run.courses import TIME, delay_maps, page_courses, read_courses
 from brainnet.run.page.channel_pictures import channel_pictures
-from brainnet.run.runs import read_run
+from brainnet.run.record.card import check_files
+from brainnet.run.record.courses import FILE as COURSES
+from brainnet.run.record.courses import TIME, delay_maps, page_courses, read_courses
+from brainnet.run.record.runs import read_run
 from brainnet.scores import normalise
 from brainnet.space import BrainSpace
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from brainnet._files import write_text
-from brainnet.run.claiming import file_to_write
-from brainnet.run.page.page import page_text
+from brainnet.run.page.run_page import page_text
 from brainnet.run.page.scenes import scenes_of
+from brainnet.run.record.claiming import file_to_write
+from brainnet.run.record.runs import Run, flat, read_run
 from brainnet.run.report.html import Html, bullets, document, escape, framed, paragraphs, picture_of, table
 from brainnet.run.report.scores import (
     metrics_of,
@@ -21,7 +22,6 @@ from brainnet.run.report.scores import (
     truth_of,
 )
 from brainnet.run.report.words import bibtex, citations_of, limits_of, methods_of
-from brainnet.run.runs import Run, flat, read_run
 
 NAME = "report.html"
 TOLD = ("fit", "encode", "searchlight", "searchlight --group", "rsa")

@@ -16,9 +16,9 @@ from brainnet.dataset.simulation.recovery import LOCAL
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING
 from brainnet.plot._colors import DIVERGING, layer_colors
 from brainnet.rsa import SearchlightMaps
-from brainnet.run.card import check_files
+from brainnet.run.record.card import check_files
+from brainnet.run.record.run_folder import read_selectors
 from brainnet.run.report.html import Html, escape, paragraphs, picture, score_bar, span, table
-from brainnet.run.run_folder import read_selectors
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 

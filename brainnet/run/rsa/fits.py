@@ -12,9 +12,9 @@ from torch import Tensor
 
 from brainnet.rsa import RDMs, WeightedRSA, rdm_regression, regression_over_time, weighted_rsa
 from brainnet.rsa.inference.significance import holm
-from brainnet.run.card import Clock
-from brainnet.run.claiming import claimed
 from brainnet.run.names import renamed
+from brainnet.run.record.card import Clock
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.rdm_files import as_read, read_courses, read_models, read_regions
 from brainnet.run.rsa.results import Results, card_of, clear, digest, finish, save_figure
 

@@ -19,10 +19,10 @@ from brainnet._work import at_work, device_of
 from brainnet.backbone.adjusted import adjusted_of
 from brainnet.backbone.kinds import kind_read_by
 from brainnet.rsa import RDMs, by_step, compare
-from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.claiming import claimed
-from brainnet.run.pictures import card_of_pictures, stimuli_for
+from brainnet.run.record.card import Clock, opening, put_card
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.results import PACKAGES, save_figure
+from brainnet.run.stimuli import card_of_pictures, stimuli_for
 from brainnet.store import TokenStore
 
 FOLDER = "steps"  # a file for each layer

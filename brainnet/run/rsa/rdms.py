@@ -19,12 +19,12 @@ from brainnet.features.layouts import Entries, Parts, entries_of, read_net2brain
 from brainnet.rsa import RDMs, rdm
 from brainnet.rsa.files import read_array
 from brainnet.rsa.pairs import pairs_of
-from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.claiming import claimed
 from brainnet.run.extraction.feature_files import FORMATS, read_features
 from brainnet.run.forecast import announced, of_rdms, probe_tokens, widths_of
-from brainnet.run.pictures import card_of_pictures, readable_pictures, stimuli_for
+from brainnet.run.record.card import Clock, opening, put_card
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.results import PACKAGES, save_figure
+from brainnet.run.stimuli import card_of_pictures, readable_pictures, stimuli_for
 from brainnet.stimuli import natural_sort
 from brainnet.store import TokenStore
 

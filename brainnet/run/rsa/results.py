@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainnet._files import array_digest, write_csv
 from brainnet.rsa import RDMs
-from brainnet.run.card import Clock, opening, put_card
+from brainnet.run.record.card import Clock, opening, put_card
 from brainnet.run.rsa.rdm_files import Read
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from brainnet.rsa import Inference, NoiseCeiling, RDMs, evaluate, fusion, noise_ceiling
-from brainnet.run.card import Clock
-from brainnet.run.claiming import claimed
 from brainnet.run.names import renamed
+from brainnet.run.record.card import Clock
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.rdm_files import as_read, read_courses, read_models, read_regions
 from brainnet.run.rsa.results import Results, card_of, clear, digest, finish, save_figure
 

@@ -23,9 +23,9 @@ from brainnet.rsa import (
     searchlight,
     spheres,
 )
-from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.claiming import claimed
 from brainnet.run.forecast import announced, of_searchlight
+from brainnet.run.record.card import Clock, opening, put_card
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.rdm_files import read_models
 from brainnet.run.rsa.results import PACKAGES, digest, save_figure
 from brainnet.space import BrainSpace, load_patterns

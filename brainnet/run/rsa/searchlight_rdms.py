@@ -17,8 +17,8 @@ from brainnet.rsa import GroupMaps, RDMs, group_searchlight
 from brainnet.rsa.files import read_content
 from brainnet.rsa.pairs import upper_triangle
 from brainnet.rsa.search.given import ceilings_of_centres, searchlight_of_rdms
-from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.claiming import claimed
+from brainnet.run.record.card import Clock, opening, put_card
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.rdm_files import read_models
 from brainnet.run.rsa.results import PACKAGES, digest
 

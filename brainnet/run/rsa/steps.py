@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from brainnet.rsa import ModelTimeRSA, RDMs, by_lag, ct_rsa, lagged
-from brainnet.run.card import Clock
-from brainnet.run.claiming import claimed
 from brainnet.run.names import renamed
+from brainnet.run.record.card import Clock
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.rdm_files import as_read, read_courses, read_models
 from brainnet.run.rsa.results import Results, clear, digest, finish, save_figure
 

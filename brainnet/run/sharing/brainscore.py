@@ -23,11 +23,11 @@ from brainnet.backbone import BACKBONES
 from brainnet.encode import ALL_LAYERS, BEST_LAYER
 from brainnet.plmodel.encoder_files import is_plain, names_no_file
 from brainnet.plmodel.rebuilding import A_NAME
-from brainnet.run.best_models import read_table
-from brainnet.run.card import kind_of
+from brainnet.run.maps.best_models import read_table
+from brainnet.run.record.card import kind_of
+from brainnet.run.record.run_folder import read_selectors
+from brainnet.run.record.runs import read_run
 from brainnet.run.report.scores import metrics_of
-from brainnet.run.run_folder import read_selectors
-from brainnet.run.runs import read_run
 from brainnet.run.sharing.brainscore_text import INIT, MODEL, README, TEST
 
 BOARD = {"V1": r"v1[vd]?", "V2": r"v2[vd]?", "V4": r"h?v4[vd]?", "IT": r"[pca]?it"}  # how ROIs of data sets are called

@@ -17,11 +17,11 @@ from brainnet.plmodel.encoder_files import (
     write_encoder,
 )
 from brainnet.plmodel.rebuilding import A_NAME
-from brainnet.run.card import kind_of
 from brainnet.run.encoding.weights import KeptPredictor, choose_fit, kept_fits
+from brainnet.run.fitting.prediction import load_model
 from brainnet.run.page.scenes import encoding_space
-from brainnet.run.prediction import load_model
-from brainnet.run.runs import read_run
+from brainnet.run.record.card import kind_of
+from brainnet.run.record.runs import read_run
 from brainnet.run.sharing.words import card_of_encoding, card_of_fit, check_license
 
 FIGURES = {"fit": ("maps.png",), "encode": ("figures/scores_*.png", "figures/layers_*.png")}

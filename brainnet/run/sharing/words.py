@@ -17,7 +17,7 @@ from brainnet._checks import nearest
 from brainnet.backbone.networks import networks_of
 from brainnet.dataset import DATASETS, describe_dataset
 from brainnet.encode import FitKey
-from brainnet.run.best_models import read_table
+from brainnet.run.maps.best_models import read_table
 from brainnet.run.report.html import Html
 from brainnet.run.report.scores import metrics_of
 from brainnet.run.report.words import citations_of, limits_of, methods_of

@@ -21,14 +21,14 @@ from brainnet.dataset import ResponseDataset
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, encode, find_estimators
 from brainnet.encode.grid import with_alphas
 from brainnet.encode.table import NOISE_CEILING
-from brainnet.run.card import Clock, put_card
 from brainnet.run.encoding.networks import Network
-from brainnet.run.run_folder import PACKAGES
+from brainnet.run.fitting.training import fit, last_checkpoint
+from brainnet.run.record.card import Clock, put_card
+from brainnet.run.record.run_folder import PACKAGES
 from brainnet.run.sweep.definition import ALONE, GEOMETRY
 from brainnet.run.sweep.geometry import geometry
 from brainnet.run.sweep.held import Held
 from brainnet.run.sweep.plan import RANDOM, SHUFFLED, Cell
-from brainnet.run.training import fit, last_checkpoint
 from brainnet.scores import bootstrap_scores
 from brainnet.store import TokenStore
 

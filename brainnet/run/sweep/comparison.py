@@ -24,10 +24,10 @@ from scipy import stats
 
 from brainnet._files import write_csv, write_text
 from brainnet.rsa.inference.significance import holm
-from brainnet.run.card import Clock, opening, put_card
-from brainnet.run.claiming import claimed
+from brainnet.run.record.card import Clock, opening, put_card
+from brainnet.run.record.claiming import claimed
+from brainnet.run.record.run_folder import PACKAGES
 from brainnet.run.rsa.results import save_figure
-from brainnet.run.run_folder import PACKAGES
 from brainnet.run.sweep.plan import Plan, known_network
 from brainnet.run.sweep.properties import property_effects
 from brainnet.run.sweep.ranking import Ranking, estimate, rank
@@ -89,7 +89,7 @@ def compare_sweep(
     tables["correspondence"] = _correspondence(tables["layers"], list(dict.fromkeys(rows["roi"])))
     tables["properties"] = _property_table(tables["ranking"], tables["models"])
     clock.lap("statistics")
-    from brainnet.run.sweep.page import page_of
+    from brainnet.run.sweep.comparison_page import page_of
 
     with claimed(out / FOLDER, "sweep comparison") as folder:
         for name, one in tables.items():

@@ -21,8 +21,8 @@ from brainnet._files import locked, read_json, sha256, slug, write_json
 from brainnet._work import at_work, device_of
 from brainnet.dataset import ResponseDataset
 from brainnet.plmodel import build_dataset
-from brainnet.run.card import data_card, opening
 from brainnet.run.encoding.networks import Network, check_networks
+from brainnet.run.record.card import data_card, opening
 from brainnet.run.sweep.plan import RANDOM, SHUFFLED, Cell, Chosen, Plan
 from brainnet.store import TokenStore, backbones_unchanged
 

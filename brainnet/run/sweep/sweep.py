@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from brainnet._files import locked
 from brainnet._work import Interrupted, terminable
-from brainnet.run.card import Clock, opening, put_card, refuse_others
-from brainnet.run.run_folder import PACKAGES
+from brainnet.run.record.card import Clock, opening, put_card, refuse_others
+from brainnet.run.record.run_folder import PACKAGES
 from brainnet.run.sweep.definition import read_definition
 from brainnet.run.sweep.engines import engine, run_workers
 from brainnet.run.sweep.forecast import announce

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainnet._work import Interrupted
-from brainnet.run.card import peak_memory
+from brainnet.run.record.card import peak_memory
 from brainnet.run.sweep.cells import run_cell
 from brainnet.run.sweep.held import Busy, Held
 from brainnet.run.sweep.plan import Cell, Plan

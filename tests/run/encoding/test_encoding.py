@@ -22,12 +22,12 @@ from brainnet.config import load_config
 from brainnet.dataset import ArrayDataset
 from brainnet.encode import FitKey, encode
 from brainnet.ridge import MixedWindowRidgeCV, RidgeCV, WindowRidgeCV
-from brainnet.run import training as runs
-from brainnet.run.claiming import claimed
 from brainnet.run.encoding import encoding as run_encode
 from brainnet.run.encoding.encoding import encode_subjects
 from brainnet.run.encoding.networks import check_networks, plan_networks
-from brainnet.run.training import fit
+from brainnet.run.fitting import training as runs
+from brainnet.run.fitting.training import fit
+from brainnet.run.record.claiming import claimed
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
 from tests.run.encodings import VOXELS, Blur, Unweighted, pick, run_grid, save_subject, settings

@@ -13,7 +13,7 @@ from brainnet.backbone import BACKBONES
 from brainnet.encode import ALL_LAYERS, Encoding, Fit, FitKey
 from brainnet.encode.stacking import mix_of
 from brainnet.run.encoding.mixes import LEARNED, TrainedMap, add_mixes, check_mixes, parted
-from brainnet.run.training import fit
+from brainnet.run.fitting.training import fit
 from brainnet.scores import pearson_r
 from tests.run.encodings import Blur, pick, run_grid, save_subject, settings
 from tests.toys import toy_dataset

@@ -9,9 +9,9 @@ import torch
 
 from brainnet._files import read_json, write_json
 from brainnet.encode import ALL_LAYERS, Encoding, FitKey
-from brainnet.run.card import data_card
 from brainnet.run.encoding.trained import LEARNED, add_run, subject_of
-from brainnet.run.prediction import load_model
+from brainnet.run.fitting.prediction import load_model
+from brainnet.run.record.card import data_card
 from brainnet.store import TokenStore
 from tests.toys import ToyBackbone, toy_dataset
 

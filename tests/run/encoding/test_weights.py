@@ -20,7 +20,7 @@ from brainnet.dataset import ArrayDataset
 from brainnet.encode import FitKey
 from brainnet.run.encoding.weights import KeptFit, choose_fit, kept_fits
 from brainnet.run.extraction.extraction import extract_features
-from brainnet.run.prediction import predict
+from brainnet.run.fitting.prediction import predict
 from brainnet.scores import pearson_r
 from tests.run.encodings import Blur, pick, run_grid, save_subject
 

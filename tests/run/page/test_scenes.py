@@ -11,8 +11,8 @@ import torch
 from brainnet._files import write_json
 from brainnet.plot import page
 from brainnet.rsa import SearchlightMaps
-from brainnet.run.card import Clock, opening, put_card
 from brainnet.run.page.scenes import CONTRIBUTIONS, WEIGHTS, planted_scene, scenes_of, selector_maps
+from brainnet.run.record.card import Clock, opening, put_card
 from brainnet.scores import VoxelTest
 from brainnet.space import surface_space
 from tests.run.encodings import run_grid, save_subject

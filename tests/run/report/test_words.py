@@ -2,8 +2,8 @@
 
 import re
 
+from brainnet.run.record.runs import read_run
 from brainnet.run.report.words import BIBTEX, METHODS, citations_of, limits_of, methods_of
-from brainnet.run.runs import read_run
 
 
 def encoding_card(**settings):

@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from brainnet.run.claiming import claimed
+from brainnet.run.record.claiming import claimed
 from brainnet.run.rsa.rsa import compare_rdms
 
 

@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from brainnet.run.run_folder import read_selectors
+from brainnet.run.record.run_folder import read_selectors
 from brainnet.run.sharing.brainscore import export_brainscore
 
 FILES = {"__init__.py", "model.py", "test.py", "README.md", "requirements.txt", "scores.csv", "region_layer_map"}

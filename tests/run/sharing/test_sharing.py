@@ -9,7 +9,7 @@ from brainnet.backbone import BACKBONES
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.encoder_files import CONFIG, WEIGHTS
 from brainnet.run.encoding.weights import LinearEncoder
-from brainnet.run.prediction import load_model, predict
+from brainnet.run.fitting.prediction import load_model, predict
 from brainnet.run.sharing.loading import load_encoder
 from brainnet.run.sharing.sharing import export_model, push_model
 from tests.plmodel.test_encoder_files import changed, rewritten

@@ -92,7 +92,7 @@ def test_killed_five_times_at_random_it_ends_with_the_tables_of_an_undisturbed_r
 def test_memory_does_not_grow_with_the_number_of_networks(tmp_path):
     """The peak of a process of 6 networks and of one of 24; the networks are wide, so that held ones would be seen."""
     code = (
-        "import sys; from brainnet.run.sweep import run_sweep; from brainnet.run.card import peak_memory; "
+        "import sys; from brainnet.run.sweep import run_sweep; from brainnet.run.record.card import peak_memory; "
         "run_sweep(sys.argv[1], sys.argv[2], progress=False); print(peak_memory())"
     )
     peaks = {}
