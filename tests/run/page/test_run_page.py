@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from brainnet.plot import PageMap, PageRun
-from brainnet.run.page import page
+from brainnet.run.page import run_page as page
 from brainnet.space import BrainSpace, surface_space
 from tests.run.page.test_scenes import searched
 
