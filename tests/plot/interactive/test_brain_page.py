@@ -9,6 +9,7 @@ import torch
 
 from brainnet.plot import PageMap, PageRun, page
 from brainnet.plot.interactive._geometry import drawn
+from brainnet.scores import normalise
 from brainnet.space import BrainSpace, surface_space
 from tests.browser import Browser, Firefox, needs_chromium, needs_firefox
 
@@ -349,6 +350,28 @@ def test_a_region_tells_its_means_and_its_images(browser, planted_page):
     assert float(shown["number"]) == pytest.approx((inside % N / 1000).mean(), abs=1e-3)
     assert browser.js("document.querySelectorAll('#panel .thumbs img').length") == 2
     assert browser.js("document.querySelectorAll('#panel .enlarge').length") == 0
+
+
+@needs_chromium
+def test_shares_of_the_ceiling_are_those_of_the_tables(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    score, ceiling = rng.uniform(0.1, 0.6, 2 * N), rng.uniform(0.12, 0.9, 2 * N)
+    ceiling[:40], ceiling[40:60] = 0.02, np.nan  # too low to divide by, and unknown
+    maps = {"score": PageMap(score), "ceiling": PageMap(ceiling)}
+    space = whole_brain({"Toy.V1": torch.arange(2 * N) < 100})
+    (tmp_path / "page.html").write_text(page(PageRun(maps, space, score="score", ceiling="ceiling")), encoding="utf-8")
+    browser.open(tmp_path / "page.html")
+    said = {}
+    for name, call in {"low": "choose(brainnet.views[0], 3)", "voxel": "choose(brainnet.views[0], 70)",
+                       "region": "chooseRoi(brainnet.views[0], 0)"}.items():  # fmt: skip
+        browser.js(f"brainnet.{call}")
+        said[name] = browser.js("document.querySelector('#panel .rows + p').innerText")
+    share = normalise(score, ceiling).values.numpy()
+    assert "%" not in said["low"]
+    assert f"{round(100 * share[70])} %" in said["voxel"]
+    mean = np.nanmean(share[:100])
+    assert f"{round(100 * mean)} %" in said["region"]
+    assert round(100 * mean) != round(100 * score[:100].mean() / np.nanmean(ceiling[:100]))
 
 
 @needs_chromium

@@ -1,6 +1,7 @@
 // What is known of one vertex, or of one region: beside the brain, and in short under the pointer.
 
 const MANY = 14; // rows under the pointer
+const LEAST_CEILING = 0.1; // a share of less is noise
 
 function roisOf(view, voxel) {
   return view.scene.rois.filter((roi) => roi.has(voxel));
@@ -104,7 +105,7 @@ class Panel {
       if (roi.has(voxel)) chips.append(this.roiButton(view, roi, number));
     });
     const content = [scene.title ? el("p", { textContent: scene.title }) : null, chips];
-    content.push(...this.scoreOf(scene, (map) => map.at(voxel), "Score"));
+    content.push(...this.scoreOf(scene, (map) => map.at(voxel), ([part, ceiling]) => `, ${part} of the noise ceiling ${ceiling}`));
     for (const [heading, maps] of scene.bars) {
       const listed = maps.map((number) => scene.maps[number]);
       content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map((map) => map.at(voxel))));
@@ -127,7 +128,7 @@ class Panel {
     };
     const part = roi.voxels.length < roi.n ? `, ${roi.voxels.length} of them on the page` : "";
     const content = [el("p", { textContent: `${roi.atlas ? `${roi.atlas}, ` : ""}${roi.n} voxels${part}. Means over the region.` })];
-    content.push(...this.scoreOf(scene, mean, "Score"));
+    content.push(...this.scoreOf(scene, mean, ([part, ceiling]) => `; a voxel reaches ${part} of its noise ceiling on average (mean ceiling ${ceiling})`));
     for (const [heading, maps] of scene.bars) {
       const listed = maps.map((one) => scene.maps[one]);
       content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map(mean)));
@@ -146,14 +147,15 @@ class Panel {
     return el("button", { textContent: roi.name, title: roi.atlas || "region", onclick: () => this.app.chooseRoi(view, number) });
   }
 
-  scoreOf(scene, valueOf, heading) {
+  scoreOf(scene, valueOf, wordsOf) {
     if (scene.score === null) return [];
     const score = scene.maps[scene.score];
     const value = valueOf(score);
     const ceiling = scene.ceiling === null ? NaN : valueOf(scene.maps[scene.ceiling]);
-    const share = Number.isNaN(ceiling) || Number.isNaN(value) || ceiling <= 0 ? "" : `, ${Math.round((100 * value) / ceiling)} % of the noise ceiling ${short(ceiling)}`;
+    const part = scene.ceiling === null ? NaN : valueOf(shareOfCeiling(score, scene.maps[scene.ceiling]));
+    const share = Number.isNaN(part) ? "" : wordsOf([`${Math.round(100 * part)} %`, short(ceiling)]);
     return [
-      el("h3", { textContent: heading }),
+      el("h3", { textContent: "Score" }),
       meterRows([score.unit || score.name], [value], Math.max(1, score.vmax), ceiling),
       el("p", { textContent: `${short(value)}${share}` }),
     ];
@@ -241,6 +243,11 @@ class Panel {
     const rows = scene.facts.length ? [el("h3", { textContent: "The run" }), this.facts(scene.facts)] : [];
     return scene.method ? [...rows, el("p", { textContent: scene.method })] : rows;
   }
+}
+
+// Voxel by voxel, as the tables have it (scores.normalise): the share of a region is the mean over its voxels.
+function shareOfCeiling(score, ceiling) {
+  return { at: (voxel) => (ceiling.at(voxel) >= LEAST_CEILING ? score.at(voxel) / ceiling.at(voxel) : NaN) };
 }
 
 function image0(scene) {
