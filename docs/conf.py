@@ -42,6 +42,7 @@ exclude_patterns = [
 ]
 suppress_warnings = ["config.cache"]  # the settings of the gallery hold functions
 
+smartquotes = False  # what a reader copies, such as --out "a b", keeps its hyphens and quotes
 html_theme = "furo"
 html_title = "brainnet"
 html_static_path = ["_static"]

@@ -79,6 +79,7 @@ def test_what_is_shown_is_so():
     assert "free" not in found
     text = Shown(found["Selectors"]._repr_html_()).text
     assert re.search(r"voxels\s+4\s+layers\s+3", text)
+    assert "share of voxels" in text  # a number between 0 and 1 says of what it is a share
     assert "0.500" in text  # the fourth voxel has equal weights: the first layer is taken, by two of four
     text = Shown(found["RDMs"]._repr_html_()).text
     assert re.search(r"undefined\s+1 ", text)
@@ -90,7 +91,10 @@ def test_what_is_shown_is_so():
     best = found["Encoding"].table.query("roi == 'all' and score == 'r' and split == 'test' and method == 'ridge'")
     assert f"{best['mean'].max():.3f}" in text
     assert "s<1>" in text
-    assert re.search(r"train\s+\d+", Shown(found["ArrayDataset"]._repr_html_()).text)
+    text = Shown(found["ArrayDataset"]._repr_html_()).text
+    assert re.search(r"train\s+\d+", text)
+    assert re.search(rf"place\s+{found['ArrayDataset'].space.place}", text)
+    assert "BrainSpace(" not in text  # words, and no code
 
 
 def test_empty_and_odd_objects_are_shown():

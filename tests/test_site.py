@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+import tokenize
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.tables import unlisted_columns
+from tests.toy_files import shell_lines
 from tests.toy_pages import DOCS, blocks_of, run_page, written_pages
 
 ROOT = DOCS.parent
@@ -36,6 +41,55 @@ def test_every_page_has_an_example(page):
             compile(code, page.name, "exec")
 
 
+def test_commands_options_and_settings_of_the_pages_exist(made):
+    """Also those in the text, which no other test runs."""
+    from brainnet.config import config_keys
+
+    commands, settings = made[1].commands(), set(config_keys())
+    sections = {key.partition(".")[0] for key in settings}
+    options = {
+        name: {word for p in one.params for word in [*p.opts, *p.secondary_opts]} for name, one in commands.items()
+    }
+    groups = {name.rpartition(" ")[0] for name in commands}
+    wrong = []
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md"), *DOCS.glob("[!_g]*/*.md")]:
+        text = path.read_text().replace("\\\n", " ")
+        for line in re.findall(r"(?:^|[`(: ])(brainnet [a-z][^`;&|\n]*)", text, flags=re.MULTILINE):
+            words = line.partition(" #")[0].split()
+            name = next((name for n in (3, 2) if (name := " ".join(words[:n]).rstrip(":,.")) in options), None)
+            if name is None:
+                wrong += (
+                    [f"{path.name}: {line[:60]}"] if words[0] + " " + words[1] not in groups and "--" in line else []
+                )
+                continue
+            used = {word.partition("=")[0].rstrip(".,:)") for word in words if re.match(r"--[a-z]", word)}
+            wrong += [f"{path.name}: {name} {word}" for word in used - options[name] - {"--help"}]
+        for key in re.findall(r"\b[A-Z]+\.[A-Z_]+\b", text):
+            if key.partition(".")[0] in sections and key not in settings and not key.endswith(".OPTIONS"):
+                wrong.append(f"{path.name}: {key}")
+    assert wrong == []
+
+
+def test_no_two_pages_write_different_results_into_one_folder(made):
+    """A reader goes through all pages in one folder: no page finds there what another page left."""
+    commands, written = made[1].commands(), {}
+    for path in [ROOT / "README.md", *PAGES]:
+        for line in shell_lines(path.read_text()):
+            words = line.split()
+            name = next((name for n in (3, 2) if (name := " ".join(words[:n])) in commands), "")
+            out = next((p for p in commands[name].params if "--out" in p.opts), None) if name else None
+            if out is None or name in ("brainnet plot", "brainnet sweep script") or "--help" in words:
+                continue
+            default = {"brainnet demo": "demo" + "_shuffled" * ("--shuffled" in words)}.get(name, str(out.default))
+            at = words.index("--out") if "--out" in words else None
+            folder = default if at is None else words[at + 1]
+            asked = words if at is None else [*words[:at], *words[at + 2 :]]
+            written.setdefault(folder, {}).setdefault(" ".join(asked), path.name)
+        for name in re.findall(r"""Path\("([^"]+)"\)\.write_text""", path.read_text()):
+            written.setdefault(name, {}).setdefault(path.name, path.name)
+    assert {folder: lines for folder, lines in written.items() if len(lines) > 1} == {}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_to_a_file(page):
     for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text()):
@@ -46,6 +100,15 @@ def test_links_lead_to_a_file(page):
             )
         elif not name.startswith("generated/"):
             assert (DOCS / name).exists(), target
+
+
+def test_the_site_leaves_hyphens_and_quotes_as_they_are_typed():
+    """A command in the text is copied with its two hyphens, and not with a dash."""
+    pytest.importorskip("sphinx", reason="the site is built with brainnet[docs]")
+    from sphinx.config import Config
+    from sphinx.util.tags import Tags
+
+    assert Config.read(DOCS, overrides={}, tags=Tags()).smartquotes is False
 
 
 def test_every_page_is_in_a_table_of_contents():
@@ -64,6 +127,8 @@ def test_every_command_has_a_page_with_its_options(made):
     for option in ("--config", "--resume", "--page"):
         assert f"`{option}`" in texts["brainnet fit"]
     assert "[cyan]" not in "".join(texts.values())  # markup of the terminal
+    for text in texts.values():  # of text, two hyphens become a dash
+        assert not re.search(r"--\w", re.sub(r"```text.*?```|`[^`\n]*`", "", text, flags=re.DOTALL))
 
 
 def test_every_help_text_is_a_sentence_that_names_its_default_in_words(made):
@@ -81,6 +146,37 @@ def test_every_help_text_is_a_sentence_that_names_its_default_in_words(made):
                     assert cut not in text, where
 
 
+def test_no_two_words_of_a_text_are_written_as_one():
+    """A text over two lines of code has a space between them: "a kernel" "alignment" reads "a kernelalignment"."""
+    fused = []
+    for path in sorted((ROOT / "brainnet").rglob("*.py")):
+        with path.open(encoding="utf-8") as file:
+            tokens = [
+                t for t in tokenize.generate_tokens(file.readline) if t.type not in (tokenize.NL, tokenize.COMMENT)
+            ]
+        for one, other in pairwise(tokens):
+            if one.type == other.type == tokenize.STRING and one.end[0] < other.start[0]:
+                left, right = ast.literal_eval(_plain(one.string)), ast.literal_eval(_plain(other.string))
+                if re.search(r"[\w,;.]$", left) and re.match(r"[A-Za-z]", right):
+                    fused.append(f"{path.name}:{one.end[0]}: {left[-20:]}|{right[:20]}")
+    assert fused == []
+
+
+def _plain(literal: str) -> str:
+    """A literal without the letters before it: an f-string's braces are left as they are written."""
+    return re.sub(r"^[A-Za-z]+", lambda found: "r" * ("r" in found[0].lower()), literal)
+
+
+def test_a_command_of_several_lines_can_be_copied(made):
+    """Every line but the last ends with a backslash, and a sentence that begins with a command is no code."""
+    for text in made[1].command_texts().values():
+        for block in re.findall(r"```text\n(.*?)\n```", text, flags=re.DOTALL):
+            for line in block.splitlines()[:-1]:
+                assert line.endswith("\\"), block
+    assert "```text\nbrainnet datasets nsd\n```" in made[1].command_texts()["brainnet datasets show"]
+    assert "```" not in made[1].command_texts()["brainnet datasets"].partition("holds it.")[2].partition("NSD.")[0]
+
+
 def test_every_setting_is_listed(made):
     from brainnet.config import config_keys
 
@@ -95,6 +191,20 @@ def test_every_public_name_has_a_page_that_files_can_tell_apart(made):
     assert {f"api/brainnet.rsa.{name}.rst" for name in brainnet.rsa.__all__ if name != "RDMs"} <= set(pages)
     assert len({name.lower() for name in pages}) == len(pages)
     assert "brainnet.rsa.noise_ceiling" in made[0].aliases().values()
+
+
+def test_the_page_of_a_function_names_the_command_and_the_pages_that_use_it(made):
+    pages = made[0].pages()
+    encode = pages["api/brainnet.run.encode_subjects.rst"]
+    assert ":doc:`brainnet encode </generated/commands/brainnet_encode>`" in encode
+    assert ":doc:`How well can a linear model do? </questions/linear>`" not in encode  # it names no import
+    assert "</generated/commands/brainnet_extract>`" in pages["api/brainnet.extract.rst"]
+    assert ":doc:`How well can a linear model do? </questions/linear>`" in pages["api/brainnet.encode.encode.rst"]
+    assert ":doc:`Draw a figure for a paper </howto/figure>`" in pages["api/brainnet.plot.flatmap.rst"]
+    assert "In a terminal" not in pages["api/brainnet.plot.flatmap.rst"]
+    for name, text in pages.items():
+        for page in re.findall(r":doc:`[^<`]+ </([^>]+)>`", text):
+            assert page.startswith("generated/commands/") or (DOCS / f"{page}.md").exists(), (name, page)
 
 
 def test_names_of_two_things_stand_for_neither(made):
@@ -164,6 +274,7 @@ def test_page_runs(page, tmp_path):
     folder = tmp_path / "reader"
     folder.mkdir()
     run_page(page, folder, sys.executable, env)
+    assert unlisted_columns(folder) == {}  # every column that the page's commands wrote is on tables.md
 
 
 # ---------------------------------------------------------------------- studies
@@ -201,19 +312,57 @@ def test_the_figure_of_a_study_is_drawn_once_and_again_when_its_files_change(mad
     assert len(calls) == 2
 
 
-def test_a_study_without_its_data_says_so_in_place_of_a_figure(made, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "missing"),
+    [
+        ("studies/toy needs the folder betas under /data; give another with --data FOLDER.", "`betas`"),
+        (ModuleNotFoundError("No module named 'soundfile'", name="soundfile"), "`soundfile`"),
+    ],
+)
+def test_a_study_without_its_data_or_packages_says_so_in_place_of_a_figure(made, tmp_path, monkeypatch, error, missing):
     pytest.importorskip("sphinx", reason="the site is built with brainnet[docs]")
     from study_pages import write_figure
 
     from studies import form
 
     def run(*words):
-        raise form.MissingData("studies/toy needs the folder betas under /data; give another with --data FOLDER.")
+        raise form.MissingData(error) if isinstance(error, str) else error
 
     monkeypatch.setattr(form, "FOLDER", tmp_path / "studies")
     monkeypatch.setattr(form, "run", run)
     (tmp_path / "studies" / "toy").mkdir(parents=True)
     write_figure("toy", tmp_path / "pages")
     text = (tmp_path / "pages" / "toy.md").read_text()
-    assert "`betas`" in text
+    assert missing in text
     assert "![" not in text
+
+
+# ---------------------------------------------------------------------- without optional packages
+
+OPTIONAL = (
+    "av", "transformers", "mne", "wandb", "mlflow", "tensorboard", "distributed", "dask", "ray", "zarr", "netCDF4",
+    "tables", "rsatoolbox", "neuralset", "soundfile", "IPython", "nbclient", "hypothesis",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_pages_are_made_where_no_optional_package_is_installed(tmp_path):
+    """The extra ``docs`` is enough: what describes an optional part does not import its package."""
+    script = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OPTIONAL!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+sys.path[:0] = [{str(DOCS / "_ext")!r}, {str(ROOT)!r}]
+import api_pages, made_pages
+print(len(made_pages.pages() | api_pages.pages()), len(api_pages.aliases()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    pages, names = map(int, done.stdout.split())
+    assert pages > 300
+    assert names > 300

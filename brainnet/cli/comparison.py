@@ -43,16 +43,15 @@ LayersOf = Annotated[
     typer.Option(
         "--layer",
         "-l",
-        help="Layer or pattern of layers, for all networks; NETWORK=LAYER is for one of them. Repeat the option "
+        help="Layer or pattern of layers of all networks, or NETWORK=LAYER of one network. Repeat the option "
         "for several layers. The default is all layers that a network offers by itself.",
     ),
 ]
 ComparedBy = Annotated[
     str,
     typer.Option(
-        help="How two layers are compared: rdm (correlation of their dissimilarity "
-        "matrices), cka (centered kernel"
-        "alignment) or procrustes (how well one can be turned onto the other)."
+        help="How two layers are compared: rdm (correlation of their RDMs), cka (centered kernel alignment) or "
+        "procrustes (how well one can be turned onto the other)."
     ),
 ]
 
@@ -72,14 +71,11 @@ def compare(
     ] = "correlation",
     correlation: Annotated[
         str,
-        typer.Option(
-            help="How two dissimilarity matrices are compared, such as spearman or pearson. It "
-            "is used with --metric rdm."
-        ),
+        typer.Option(help="How two RDMs are compared, such as spearman or pearson. It is used with --metric rdm."),
     ] = "spearman",
     pool: Annotated[str, typer.Option(help="How tokens become features: flatten, mean, global or both.")] = "flatten",
     grid: Grid = None,
-    sort: Annotated[bool, typer.Option("--sort", help="Draw alike layers beside each other.")] = False,
+    sort: Annotated[bool, typer.Option("--sort", help="Draw layers that are alike beside each other.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images that a network sees at a time.")] = 16,
     device: Device = None,
     precision: Precision = None,

@@ -39,11 +39,11 @@ class _OrName(TyperGroup):
 datasets = typer.Typer(
     cls=_OrName,
     invoke_without_command=True,
-    help="List the data sets brainnet reads, show one, fetch its files, or check that a folder holds it.\n\n"
-    "[cyan]brainnet datasets[/] lists all; [cyan]brainnet datasets nsd[/] says what to download from where, under "
-    "which terms, and the options of the reader; [cyan]brainnet datasets check nsd /data/nsd[/] looks at a folder; "
-    "[cyan]brainnet datasets get NAME[/] fetches what needs no form; "
-    "[cyan]brainnet datasets coco[/] writes masks and captions of NSD's photographs.",
+    help="List the data sets that brainnet reads, show one, fetch its files, or check that a folder holds it.\n\n"
+    "[cyan]brainnet datasets nsd[/] says what to download from where, under which terms, and its options.\n"
+    "[cyan]brainnet datasets check nsd /data/nsd[/] says what a folder holds and what is missing.\n"
+    "[cyan]brainnet datasets get NAME[/] fetches what needs no form.\n"
+    "[cyan]brainnet datasets coco[/] writes masks and captions of photographs of NSD.",
 )
 app.add_typer(datasets, name="datasets")
 
@@ -186,7 +186,7 @@ def check_dataset(name: Name, folder: Annotated[Path, typer.Argument(help="Folde
 
     brainnet datasets check nsd /data/nsd subject 2
 
-    The exit code is 1 where a file is missing or the folder cannot be read.
+    The exit code is 1 if a file is missing or the folder cannot be read.
     """
     options = read_options([*(option or []), *_in_pairs(pairs or [])])
     with loading():
@@ -218,7 +218,7 @@ def get_files(
     ] = None,
     option: Chosen = None,
     accept_terms: Annotated[
-        bool, typer.Option("--accept-terms", help="Do not ask: you have read the terms, and you agree.")
+        bool, typer.Option("--accept-terms", help="Do not ask. You have read the terms, and you agree.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -226,7 +226,7 @@ def get_files(
 
     brainnet datasets get things_fmri --out /data/things subject 2
 
-    The same line goes on where it was stopped. The exit code is 1 where nothing may be fetched, or the terms are not
+    The same line goes on where it was stopped. The exit code is 1 if nothing may be fetched, or if the terms are not
     accepted.
     """
     options = read_options([*(option or []), *_in_pairs(pairs or [])])

@@ -118,7 +118,7 @@ def encode(
         str | None,
         typer.Option(
             help="Penalties to choose from: a list such as 1,10,100, or a range of powers such as 0.01:10000:7. For "
-            "ridge they are absolute. For banded and window they are multiples of the mean eigenvalue of a kernel.",
+            "ridge they are absolute. For banded and window they are multiples of the mean eigenvalue of the kernel.",
             metavar="LIST",
         ),
     ] = None,
@@ -141,24 +141,25 @@ def encode(
     with_page: WithPage = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict every voxel linearly, by ridge and other methods, beside controls and noise ceilings.
+    r"""Predict every voxel linearly, by ridge and other methods, beside controls and noise ceilings.
 
     brainnet encode --config folder DATASET.DATA_DIR my_folder --out encoding
 
     Two subjects, three methods and a control:
 
-    brainnet encode --config v4_squeezenet DATASET.DATA_DIR v4
-    --subjects DATASET.SESSION=201025,210325
+    brainnet encode --config v4_squeezenet DATASET.DATA_DIR v4 \
+    --subjects DATASET.SESSION=201025,210325 \
     --method ridge --method banded --method window --controls shuffled
 
     Training and validation images are fitted. All other images are scored.
     The penalty, the layer and the window are chosen on training images.
     The same line goes on where an interrupted one stopped.
-    Features in files take the place of a network: --features features
-    A map that was trained on the same images joins the table: --run run
-    Of a time series, features are those of stimuli or of volumes, at several delays:
+    With --features, features in files take the place of a network.
+    With --run, a map that was trained on the same images joins the table.
+    A time series is predicted from features of its stimuli or volumes, at several delays:
 
-    brainnet encode DATASET.NAME time_series DATASET.DATA_DIR story DATASET.OPTIONS "{tr: 2.0, test: last}"
+    brainnet encode DATASET.NAME time_series DATASET.DATA_DIR story \
+    DATASET.OPTIONS "{tr: 2.0, test: last}" \
     --features words.npz --delays "1 2 3 4" --cv-groups runs
     """
     from brainnet.config import load_config

@@ -41,7 +41,7 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="What is written: maps, the model with its card, or a plugin for brainscore. The default is maps."
+            help="What is written: maps, model (the encoder with its card) or brainscore (a plugin for Brain-Score)."
         ),
     ] = "maps",
     form: Forms = None,
@@ -50,9 +50,10 @@ def export(
         str | None, typer.Option(help="License of the encoder, such as cc-by-4.0. The default is that none is stated.")
     ] = None,
     push: Annotated[
-        str | None, typer.Option(help="Also put the encoder into this repository of the Hugging Face hub, OWNER/NAME.")
+        str | None,
+        typer.Option(help="Repository of the Hugging Face hub, OWNER/NAME, into which the encoder is put as well."),
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     network: Annotated[str | None, typer.Option(help="Network of the encoding. The default is the best.")] = None,
     method: Annotated[
         str | None, typer.Option("--method", "-m", help="Method of the encoding. The default is the best.")
@@ -65,7 +66,7 @@ def export(
     region: Annotated[
         list[str] | None,
         typer.Option(
-            help="Regions of yours that are one of the board, such as IT=FFA,PPA. Repeat the option for several."
+            help="Region of the board with yours that stand for it, such as IT=FFA,PPA. Repeat the option for several."
         ),
     ] = None,
     out: Annotated[

@@ -57,7 +57,7 @@ def demo(
     figure_format: FigureFormat = "png,svg",
     quiet: Quiet = False,
 ) -> None:
-    """Find planted maps again: a simulated subject, an untrained network, half a minute on two free cores."""
+    """Find planted maps again, in a simulated subject. This takes half a minute on two free cores."""
     from brainnet.config import load_config
 
     out = out or Path("demo_shuffled" if shuffled else "demo")
@@ -155,8 +155,8 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Folder of a finished `brainnet fit` or `brainnet encode --keep-weights`, or a model.ckpt; "
-            "or the folder of an encoder; or hf:OWNER/NAME."
+            help="Folder of a finished `brainnet fit` or `brainnet encode --keep-weights`, a model.ckpt, the folder of "
+            "an encoder (`brainnet export --to model`), or hf:OWNER/NAME on the Hugging Face hub."
         ),
     ],
     images: ImageSource,

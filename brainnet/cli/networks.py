@@ -126,13 +126,14 @@ def extract(
 
     brainnet extract story.csv --backbone transformers:gpt2 --option steps=1 --out features
 
-    The network says what is read. Any network of images sees videos frame by frame as video:NAME.
+    The network decides what is read. With video: before its name, a network of images reads videos frame by frame.
 
-    Features are exact activations, C * H * W of each layer's own token map; --grid, --pool or --reduce make them fewer.
+    Features are all activations of each layer: channels x height x width numbers for each image. The options --grid,
+    --pool and --reduce make them fewer.
 
     The same line goes on where an interrupted one stopped.
 
-    On several machines run the same line on each, under torchrun or Slurm, or tell each where the first one is:
+    For several machines, run the same line on each of them, under torchrun or Slurm, or say where the first one is:
 
     MASTER_ADDR=first MASTER_PORT=29500 NODE_RANK=0 brainnet extract ... --num-nodes 2    (NODE_RANK=1 on the second)
     """

@@ -111,7 +111,7 @@ OverSubjects = Annotated[
 Above = Annotated[
     float,
     typer.Option(
-        help="Value for --over-subjects: the share is of subjects above it, and t is against it.",
+        help="Value that --over-subjects tests against: the share counts the subjects above it.",
         rich_help_panel=SUBJECTS,
     ),
 ]

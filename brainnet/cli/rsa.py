@@ -45,15 +45,15 @@ from brainnet.cli.shared import (
 Brains = Annotated[
     list[Path],
     typer.Argument(
-        help="Files of brain RDMs: each file is a region, with one RDM per subject. A folder is its files, and "
-        "images92=FOLDER is the data set of that name (`brainnet datasets`)."
+        help="Files of brain RDMs. Each file is a region, with one RDM per subject. A folder stands for its files, and "
+        "images92=FOLDER for the data set of that name (`brainnet datasets`)."
     ),
 ]
 Span = Annotated[
     tuple[float, float] | None,
     typer.Option(
-        help="First and last time of the data in seconds. By default the times that the files name; else time points "
-        "are counted.",
+        help="First and last time of the data in seconds. The default is the times that the files name. If they name "
+        "none, time points are counted.",
         metavar="FIRST LAST",
     ),
 ]
@@ -87,8 +87,8 @@ Correction = Annotated[str, typer.Option(help="Correction for many tests: holm, 
 Nan = Annotated[
     str,
     typer.Option(
-        help="What to do with undefined dissimilarities (NaN): raise stops with an error, omit leaves out the "
-        "conditions that have none defined."
+        help="What to do with undefined dissimilarities (NaN): raise stops with an error, and omit leaves out the "
+        "conditions of which no dissimilarity is defined."
     ),
 ]
 Permutations = Annotated[int, typer.Option(min=1, help="Number of permutations or sign flips.")]
@@ -210,7 +210,9 @@ def rdm(
     step: Step = None,
     over_time: Annotated[
         bool,
-        typer.Option("--over-time", help="Of texts, sounds and videos: an RDM of every layer at every step in time."),
+        typer.Option(
+            "--over-time", help="Compute an RDM of every layer at every step in time of texts, sounds and videos."
+        ),
     ] = False,
 ) -> None:
     """Compute the RDM of every layer of a network, or of features in files.
@@ -411,7 +413,9 @@ def run(
     unit: Annotated[str, typer.Option(help="Unit of the radius in volumes: mm or voxels.")] = "mm",
     k: Annotated[
         int | None,
-        typer.Option("--vertices", help="Number of vertices of a disc, instead of a radius. The default is 50."),
+        typer.Option(
+            "--vertices", help="Number of vertices of a disc. It takes the place of a radius. The default is 50."
+        ),
     ] = None,
     min_size: Annotated[
         int, typer.Option(min=1, help="Smallest number of voxels. Centers with fewer voxels are left out.")
@@ -433,7 +437,7 @@ def run(
 
     brainnet searchlight run betas.nii.gz --model rdms/rdms.npz --out maps
 
-    A run that was stopped goes on where it was when the same command is given again.
+    The same line goes on where an interrupted one stopped.
     """
     with loading():
         from brainnet.run.rsa.searchlight import search

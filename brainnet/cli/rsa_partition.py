@@ -26,7 +26,9 @@ def partition(
     ] = "spearman",
     over_time: Annotated[
         bool,
-        typer.Option("--time", help="Brain RDMs are courses over time: partition each time, corrected over time."),
+        typer.Option(
+            "--time", help="Part the variance at every time of the brain RDMs. The p-values are corrected over times."
+        ),
     ] = False,
     span: Span = None,
     folds: Folds = 3,

@@ -67,8 +67,8 @@ def show_run(
 def rerun_run(run: RunFolder, out: Out = Path("rerun"), yes: Yes = False) -> None:
     """Run the command of a finished run again, into another folder.
 
-    The words stand in the card, and paths in them are read from here. The command is shown before it runs: a card from
-    somebody else may name files of code.
+    The command is taken from the run card. Relative paths in it are read from the folder in which you are. The command
+    is shown before it runs, because a card from somebody else may name files of code.
 
     brainnet runs rerun demo --out demo_again
     """

@@ -40,8 +40,8 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")
 Grid = Annotated[
     tuple[int, int] | None,
     typer.Option(
-        help="Height and width of a grid. Larger token maps are averaged down to it. The "
-        "default is each layer's own grid.",
+        help="Height and width of a grid. Larger token maps are averaged down to it. The default is each layer's own "
+        "grid.",
         metavar="H W",
     ),
 ]
@@ -129,8 +129,8 @@ StimulusSource = Annotated[
     Path,
     typer.Argument(
         help="What the network reads. Images: a folder, a zip, a list (.txt, .csv), an HDF5 file of pixels, or a "
-        "video. Texts: a folder of .txt files, a file with a text a line, or a table. Sounds and videos: a folder, a "
-        "list, or a file.",
+        "video. Texts: a folder of .txt files, a file with one text on each line, or a table. Sounds and videos: a "
+        "folder, a list, or a file.",
         metavar="STIMULI",
     ),
 ]
@@ -157,8 +157,9 @@ PICTURES = "Which pictures"  # the panel of the options below
 Layout = Annotated[
     str,
     typer.Option(
-        help="What folders mean: flat (nothing), classes (a class each), nested (a part of the id). The default, auto, "
-        "goes by how the pictures lie. Or list, hdf5, video, for a file whose suffix does not say it.",
+        help="Meaning of the folders: flat (none), classes (each folder is a class) or nested (a folder is part of the "
+        "id). The default, auto, goes by how the pictures lie. The words list, hdf5 and video are for a file whose "
+        "suffix does not say what it is.",
         rich_help_panel=PICTURES,
     ),
 ]
@@ -166,8 +167,8 @@ SkipBad = Annotated[
     bool,
     typer.Option(
         "--skip-bad",
-        help="Leave out pictures that cannot be read, and list them. Each is decoded once for that. Without this, the "
-        "first one ends the command.",
+        help="Leave out pictures that cannot be read, and list them. All pictures are then decoded once more. Without "
+        "this option, the first such picture ends the command.",
         rich_help_panel=PICTURES,
     ),
 ]

@@ -44,11 +44,11 @@ def run(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Do what is left of a sweep: every network, subject, method and control is a run folder of its own.
+    """Run the cells of a sweep that are not done yet: one for each network, subject, method and control.
 
     brainnet sweep run sweep.yaml --out sweep --jobs 4
 
-    The same line goes on where an interrupted one stopped.
+    Each cell has a run folder of its own. The same line goes on where an interrupted one stopped.
     Several lines may work in one folder at the same time, also on several machines that see it under one path.
     A cell that fails is recorded, and the others go on. Then the exit code is 1.
     """
@@ -84,7 +84,7 @@ def status(
 def script(
     sweep: Definition,
     out: Folder = Path("sweep"),
-    file: Annotated[Path, typer.Option("--file", help="The job script.")] = Path("sweep.sh"),
+    file: Annotated[Path, typer.Option("--file", help="File of the job script.")] = Path("sweep.sh"),
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of workers: tasks of the job array.")] = 4,
     option: Options = None,
 ) -> None:
@@ -92,7 +92,7 @@ def script(
 
     brainnet sweep script sweep.yaml --out /shared/sweep --jobs 50 --option time=12:00:00 --option gres=gpu:1
 
-    Then: sbatch sweep.sh
+    Then submit the script: sbatch sweep.sh
     """
     from brainnet.run.sweep.definition import read_definition
     from brainnet.run.sweep.engines import write_job
@@ -108,9 +108,7 @@ def compare(
     sweep: SweepFolder,
     generalise: Annotated[
         str,
-        typer.Option(
-            help="To what intervals and tests generalise: subjects, stimuli, both, or auto, whatever can be known."
-        ),
+        typer.Option(help="What the results generalize to: subjects, stimuli, both, or auto (what the sweep allows)."),
     ] = "auto",
     maps: Annotated[int, typer.Option(min=0, help="Number of networks whose maps are on the page.")] = 60,
     similarity: Annotated[
@@ -124,7 +122,7 @@ def compare(
 
     brainnet sweep compare sweep
 
-    It may be asked while the sweep is at work: then of the cells that are done.
+    You can give it while the sweep is at work. It then compares the cells that are done.
     """
     with loading():
         from brainnet.run.sweep.comparison import compare_sweep

@@ -132,7 +132,7 @@ def _page(said: dict) -> str:
         "## Download", "", *_fetched(said), *steps, "",
         "```bash", f"brainnet datasets check {name} FOLDER", "```", "",
         "## Layout", "", "```", said["layout"], "```", "",
-        "## The reader", "", said["summary"], "", *(["```", said["details"], "```", ""] if said["details"] else []),
+        "## The reader", "", said["summary"], "", *([_prose(said["details"]), ""] if said["details"] else []),
         f"Its options are those of `DATASET.OPTIONS \"{{NAME: VALUE}}\"`, and of `DATASETS[\"{name}\"]` in Python.", "",
         "| option | default | meaning |", "|---|---|---|",
         *(f"| `{one['name']}` | `{one['default']!r}` | {_cell(one['meaning'])} |" for one in said["options"]), "",
@@ -146,7 +146,10 @@ def _page(said: dict) -> str:
 def _fetched(said: dict) -> list[str]:
     """The line that fetches files, and which those are, for each option that some of them are for."""
     if not said["downloads"]:
-        return ["Nothing of it may be fetched without a form, or its address is not known; by hand:", ""]
+        return [
+            "`brainnet datasets get` fetches nothing here: a form is asked for, or no address is known. By hand:",
+            "",
+        ]
     lines = []
     for option in dict.fromkeys(file["option"] for file in said["downloads"]):
         files = ["/".join(filter(None, (f["path"], f["files"]))) for f in said["downloads"] if f["option"] == option]
@@ -154,8 +157,13 @@ def _fetched(said: dict) -> list[str]:
         more = f" and {len(files) - 12} more" if len(files) > 12 else ""
         words = "".join(f" --option {part.strip()}" for part in option.split(",") if part.strip())
         lines += ["```bash", f"brainnet datasets get {said['name']} --out FOLDER{words}", "```", "",
-                  f"fetches {shown}{more}.", ""]  # fmt: skip
+                  f"This line fetches {shown}{more}.", ""]  # fmt: skip
     return [*lines, *(["The rest is by hand:", ""] if said["steps"] else [])]
+
+
+def _prose(text: str) -> str:
+    """Paragraphs and lists of a docstring in Markdown, in which an angle opens no tag."""
+    return text.replace("<", "\\<")
 
 
 def _cell(text: str) -> str:

@@ -42,11 +42,13 @@ class Selectors(NamedTuple):
         chosen = layer.argmax(1).bincount(minlength=layer.shape[1]) / max(1, len(layer))
         mean = layer.mean(0)
         share_local = float((scale < 0.5).float().mean()) if len(scale) else float("nan")
-        facts = [("voxels", len(scale)), ("layers", layer.shape[1]), ("voxels that read one place more than the whole "
-                 "image", Bar(share_local)), ("voxels at the border of the image", Bar(
+        facts = [("voxels", len(scale)), ("layers", layer.shape[1]), ("share of voxels that read a place more than "
+                 "the whole image", Bar(share_local)), ("share of voxels at the border of the image", Bar(
                      float((place.abs() > 0.95).any(1).float().mean()) if len(place) else float("nan")))]  # fmt: skip
         rows = [(k, Bar(share), float(weight)) for k, (share, weight) in enumerate(zip(chosen, mean, strict=True))]
-        return table_html("Selectors", facts, ("layer", "voxels that read most of it", "mean weight"), rows)
+        return table_html(
+            "Selectors", facts, ("layer, from 0", "share of voxels that read it most", "mean weight"), rows
+        )
 
 
 def read_out(

@@ -444,14 +444,20 @@ class BrainSpace:
     def _repr_html_(self) -> str:
         """What a notebook shows: where the voxels are, and how many each region has."""
         rois = [(name, int(mask.sum())) for name, mask in self.rois.items()]
-        return table_html("BrainSpace", [("voxels", self.n_voxels), ("place", self._place())], ("ROI", "voxels"), rois)
+        return table_html("BrainSpace", [("voxels", self.n_voxels), ("place", self.place)], ("ROI", "voxels"), rois)
 
     def __repr__(self) -> str:
         names = list(self.rois)
         listing = ", ".join(names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")
-        return f"BrainSpace({self.n_voxels} voxels, {self._place()}" + (f", rois: {listing})" if names else ")")
+        return f"BrainSpace({self.n_voxels} voxels, {self.place}" + (f", rois: {listing})" if names else ")")
 
-    def _place(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where the voxels are, in words.
+
+        >>> BrainSpace(sensors=["O1", "O2"]).place
+        '2 sensors'
+        """
         if self.mesh is not None:
             return f"vertices of {self.mesh}"
         if self.mask is not None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import pprint
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from made_pages import commands
 
 from brainnet._registry import Registry
 
@@ -33,6 +36,7 @@ ROOMS = {
     "brainnet.config": "settings",
     "brainnet.run": "what each command does, as a function",
 }
+DOCS = Path(__file__).resolve().parents[1]
 FACES = {"brainnet.datamodule": ["BrainDataModule"]}  # a file that is no room, and so has no list of its names
 
 
@@ -43,12 +47,54 @@ def names_of(room: str) -> list[str]:
 
 def pages() -> dict[str, str]:
     """File name to text, of every page of the reference."""
-    found = {"api/index.rst": _index()}
+    found, callers, mentions = {"api/index.rst": _index()}, commands_by_function(), pages_by_name()
     for room in ROOMS:
         found[f"api/{room}.rst"] = _room_page(room)
         for name in names_of(room):
-            found[f"api/{_page_of(room, name)}.rst"] = _name_page(room, name)
+            full = f"{room}.{name}"
+            links = _links("In a terminal", [(f"/generated/commands/{one.replace(' ', '_')}", one)
+                                             for one in callers.get(full, ())])  # fmt: skip
+            links += _links("Pages that use it", [(f"/{page}", title) for page, title in mentions.get(full, ())])
+            found[f"api/{_page_of(room, name)}.rst"] = _name_page(room, name, links)
     return found
+
+
+def commands_by_function() -> dict[str, list[str]]:
+    """Public name of a function -> the commands that call it, whose pages have lines to copy."""
+    found: dict[str, list[str]] = {}
+    for command, one in commands().items():
+        source = inspect.getsource(inspect.unwrap(one.callback))
+        for room, before in (("brainnet.run", r"(?<![\w.])"), ("brainnet", r"(?<!\w)brainnet\.")):
+            for name in names_of(room):
+                if re.search(rf"{before}{name}(?:\(| as \w)", source):
+                    found.setdefault(f"{room}.{name}", []).append(command)
+    return found
+
+
+def pages_by_name() -> dict[str, list[tuple[str, str]]]:
+    """Public name -> page and title of every written page that imports it, calls it by its room or links to it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted(DOCS.glob("*.md")) + sorted(DOCS.glob("[!_gd]*/*.md")):
+        text = path.read_text(encoding="utf-8")
+        title = text.partition("\n")[0].lstrip("# ")
+        for room in ROOMS:
+            lines = re.findall(rf"^from {re.escape(room)}(?:\.\w+)* import (.+)$", text, flags=re.MULTILINE)
+            imported = {word.strip().partition(" ")[0] for line in lines for word in line.split(",")}
+            for name in names_of(room):
+                called = rf"(?<![\w.]){room.rpartition('.')[2]}\.{name}\("
+                if name in imported or re.search(rf"`~?{re.escape(room)}\.{name}`|{called}", text):
+                    found.setdefault(f"{room}.{name}", []).append(
+                        (path.relative_to(DOCS).with_suffix("").as_posix(), title)
+                    )
+    return found
+
+
+def _links(heading: str, targets: list[tuple[str, str]]) -> str:
+    """A heading with a list of pages, or nothing."""
+    if not targets:
+        return ""
+    rows = "".join(f"* :doc:`{title.replace('`', '')} <{page}>`\n" for page, title in targets)
+    return f"\n{heading}\n{'-' * len(heading)}\n\n{rows}"
 
 
 def aliases() -> dict[str, str]:
@@ -120,7 +166,7 @@ def _room_page(room: str) -> str:
     )
 
 
-def _name_page(room: str, name: str) -> str:
+def _name_page(room: str, name: str, links: str) -> str:
     thing = getattr(import_module(room), name)
     full = f"{room}.{name}"
     if inspect.isclass(thing):
@@ -131,7 +177,7 @@ def _name_page(room: str, name: str) -> str:
         body = _value(name, thing)
     gallery = f".. minigallery:: {full}\n   :add-heading: Examples that use it\n   :heading-level: -\n"
     line = f".. code-block:: python\n\n   from {room} import {name}\n"
-    return f"{_title(name)}{line}\n.. currentmodule:: {room}\n\n{body}\n{gallery}"
+    return f"{_title(name)}{line}\n.. currentmodule:: {room}\n\n{body}{links}\n{gallery}"
 
 
 def _value(name: str, thing: Any) -> str:

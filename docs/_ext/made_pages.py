@@ -99,20 +99,28 @@ def _paragraph(text: str) -> str:
     """A paragraph of a help text; lines that a user types become a block of code."""
     text = _plain(text)
     lines = text.splitlines()
-    if lines and re.match(r"(brainnet |MASTER_ADDR|--)", lines[0]) and "; " not in text:
+    if lines and re.match(r"(brainnet |MASTER_ADDR|--)", lines[0]) and not text.endswith("."):
         joined = "\n".join(line.strip() for line in lines)
         return f"```text\n{joined}\n```"
-    return "\n".join(line.replace("<", "\\<") for line in lines)
+    return _marked(text)
 
 
 def _plain(text: str | None) -> str:
-    """A help text without rich's markup."""
-    return re.sub(r"\[/?(?:cyan|bold|dim|yellow|green|red|italic)?\]", "", text or "")
+    """A help text without rich's markup; a command in color becomes code."""
+    text = re.sub(r"\[cyan\](.*?)\[/(?:cyan)?\]", r"`\1`", text or "")
+    return re.sub(r"\[/?(?:cyan|bold|dim|yellow|green|red|italic)?\]", "", text)
 
 
 def _cell(text: str | None) -> str:
-    parts = _plain(text).replace("|", "\\|").replace("\n", " ").split("`")  # every other part is code already
-    parts[::2] = [re.sub(r"(?<!\w)(--[\w-]+)", r"`\1`", part.replace("*", "\\*")) for part in parts[::2]]
+    return _marked(_plain(text).replace("|", "\\|").replace("\n", " "))
+
+
+def _marked(text: str) -> str:
+    """Text in which options are code, since two hyphens would become a dash, and no sign means anything in Markdown."""
+    parts = text.split("`")  # every other part is code already
+    for i in range(0, len(parts), 2):
+        part = parts[i].replace("*", "\\*").replace("<", "\\<")
+        parts[i] = re.sub(r"(?<!\w)(--[\w-]+)", r"`\1`", part)
     return "`".join(parts)
 
 

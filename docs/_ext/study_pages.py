@@ -51,11 +51,14 @@ def write_figure(name: str, folder: Path) -> None:
             warnings.simplefilter("ignore")  # of the machine that builds the site
             log.info("study %s: its small form", name)
             _, figure = form.run(name, "small", form.data_folder(None))
-    except form.MissingData as error:
+    except (form.MissingData, ModuleNotFoundError) as error:
         picture.unlink(missing_ok=True)
         seal.unlink(missing_ok=True)
-        missing = str(error).partition("the folder ")[2].split()[0]
-        text.write_text(f"The figure is drawn where its data are: the folder `{missing}` was missing here.\n")
+        of_data = isinstance(error, form.MissingData)
+        missing = str(error).partition("the folder ")[2].split()[0] if of_data else error.name or str(error)
+        what = f"data are: the folder `{missing}`" if of_data else f"packages are: `{missing}`"
+        log.info("study %s: no figure, since %s is missing", name, missing)
+        text.write_text(f"The figure is drawn where its {what} was missing here.\n")
         return
     figure.savefig(picture, dpi=150)
     text.write_text(f"![Figure of the study {name}](/_studies/{name}.png)\n\n{CAPTION.format(name=name)}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
@@ -26,6 +27,10 @@ def test_no_page_is_stale():
 @pytest.mark.parametrize("name", [name for name in DATASETS.names() if DATASETS[name].about])
 def test_a_page_holds_what_the_reader_says(name):
     text, about = pages()[f"{name}.md"], DATASETS[name].about
+    reader = text.partition("## The reader")[2].partition("| option |")[0]
+    assert "```" not in reader  # sentences, which a page wraps
+    for step in about.steps:
+        assert "--" not in re.sub("`.*?`", "", step), step  # what is typed is code
     for part in (about.title, about.what, about.where, about.terms, about.size, about.layout, about.cite,
                  about.verified, *about.steps, fit_line(name, "FOLDER")):  # fmt: skip
         assert part in text

@@ -73,7 +73,7 @@ class BrainDataset(ResponseDataset):
     seed. Here a seeded draw of the same proportions makes those 841 the test rows; validation rows come out of the
     9,000, so that nothing is chosen on the images that are scored.
 
-    The challenge's own test photographs are :meth:`test_images`: ``brainnet predict RUN --images`` their folder, and
+    The challenge's own test photographs are :meth:`test_images`. ``brainnet predict RUN FOLDER`` predicts them, and
     :func:`brainnet.dataset.submission.write_submission` makes the file of the challenge from that. Their responses were
     withheld; where a folder has them, they are the further split "challenge", with the published noise ceiling.
 

@@ -52,8 +52,8 @@ derivatives/versionB/MNI152/GLM/mask/groupMask_space-MNI152.nii
 derivatives/versionB/fsaverage/GLM/sub-01/prepared_betas/..._task-train_hemi-left_normalized.pkl
 stimuli/{train,test}/0001.mp4""",
     steps=(
-        "aws s3 sync --no-sign-request s3://openneuro.org/ds005165/derivatives/versionB/MNI152/GLM/sub-01 "
-        "FOLDER/derivatives/versionB/MNI152/GLM/sub-01 --exclude 'ses-*', and in the same way GLM/mask.",
+        "`aws s3 sync --no-sign-request s3://openneuro.org/ds005165/derivatives/versionB/MNI152/GLM/sub-01 "
+        "FOLDER/derivatives/versionB/MNI152/GLM/sub-01 --exclude 'ses-*'`, and in the same way GLM/mask.",
         "Download the videos from the laboratory, and put the folders train and test into FOLDER/stimuli.",
     ),
     needs=("derivatives/versionB/{space}/GLM/sub-{subject:02d}/prepared_betas/*_organized_betas_task-test*.pkl",),

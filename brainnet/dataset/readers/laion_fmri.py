@@ -63,8 +63,8 @@ derivatives/rois/sub-01/<category>/..._label-<name>_mask.nii.gz
 stimuli/task-images_{stimuli.h5,metadata.csv}
 splits/{shared,sub-01}/{tau,ood,cluster_k5_0,random_0}.json""",
     steps=(
-        "aws s3 sync --no-sign-request s3://laion-fmri/derivatives/glmsingle-tedana/sub-01 "
-        "FOLDER/derivatives/glmsingle-tedana/sub-01, and in the same way derivatives/anatomical and derivatives/rois.",
+        "`aws s3 sync --no-sign-request s3://laion-fmri/derivatives/glmsingle-tedana/sub-01 "
+        "FOLDER/derivatives/glmsingle-tedana/sub-01`, and in the same way derivatives/anatomical and derivatives/rois.",
         "Sign the data use agreement, and put the photographs into FOLDER/stimuli.",
         "Copy laion_fmri/splits/data of the package laion-fmri to FOLDER/splits, for its splits.",
     ),

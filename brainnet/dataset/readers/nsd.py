@@ -60,7 +60,7 @@ nsddata/freesurfer/{fsaverage,subj01}/label/
 nsddata/ppdata/subj01/<space>/roi/""",
     steps=(
         "Fill in the form at http://naturalscenesdataset.org.",
-        "aws s3 sync --no-sign-request s3://natural-scenes-dataset/nsddata FOLDER/nsddata, and in the same way "
+        "`aws s3 sync --no-sign-request s3://natural-scenes-dataset/nsddata FOLDER/nsddata`, and in the same way "
         "nsddata_stimuli/stimuli/nsd and nsddata_betas/ppdata/subj01/SPACE/VERSION.",
     ),
     needs=("nsddata/experiments/nsd/nsd_expdesign.mat", IMAGES,
