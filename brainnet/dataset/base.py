@@ -305,11 +305,7 @@ class ResponseDataset(Dataset):
         return control
 
     def _repr_html_(self) -> str:
-        facts = [
-            ("voxels", self.n_voxels),
-            ("place", self.space.place),
-            ("noise ceiling", mean_bar(self.noise_ceiling)),
-        ]
+        facts = [("voxels", self.n_voxels), ("place", self.space.place), ("ceiling", mean_bar(self.noise_ceiling))]
         splits = [(name, len(rows)) for name, rows in self.splits.items()]
         return table_html(type(self).__name__, facts, ("split", "images"), splits)
 
