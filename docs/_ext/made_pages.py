@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-REPOSITORY_FILES = re.compile(r"\]\((?:\.\./)?((?:brainnet|benchmarks|examples|tests)/[\w./-]+)\)")
 
 
 def pages() -> dict[str, str]:
@@ -175,8 +174,7 @@ def performance() -> str:
         "on your own machine before you trust a number for it.\n\n```bash notest\npython -m benchmarks rsa\n```\n"
     )
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.md")):
-        body = REPOSITORY_FILES.sub(r"](https://github.com/)", path.read_text()).strip()
-        text += "\n" + re.sub(r"^(#+ )", r"#\1", body, flags=re.MULTILINE) + "\n"
+        text += "\n" + re.sub(r"^(#+ )", r"#\1", path.read_text().strip(), flags=re.MULTILINE) + "\n"
     return text
 
 
