@@ -52,7 +52,7 @@ class Plan:
         """Where there are no files: why, and for which options there are some."""
         others = list(dict.fromkeys(file.option for file in self.about.downloads if file.option))
         if not others:
-            return f"Nothing of {self.about.title} may be fetched without a form."
+            return f"brainnet fetches nothing of {self.about.title}: it needs a form, or has no fixed address."
         have = ", ".join(others)
         return f"For these options nothing of {self.about.title} may be fetched; there is something for {have}."
 

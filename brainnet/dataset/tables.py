@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._checks import warn_once
 from brainnet._files import reading
 from brainnet.stimuli import names_meant
 
@@ -71,8 +72,41 @@ def read_csv(path: Path, what: str, **options: Any) -> Any:
     """A table of pandas, or one line that names the file."""
     import pandas
 
+    sep = options.get("sep", ",")
+    with reading(path, what), path.open(newline="", encoding="utf-8-sig") as file:
+        n_cells = len(next(csv.reader(file, delimiter=sep), []))
+    check_end(path, sep, n_cells)
     with reading(path, what):
         return pandas.read_csv(path, encoding="utf-8-sig", **options)
+
+
+def check_end(path: Path, sep: str = ",", n_cells: int = 0) -> None:
+    """Refuses a table whose last line was cut, and warns of one that may be: which does not end with a line break.
+
+    Args:
+        path: of a text file.
+        sep: between the cells of a line.
+        n_cells: of its first line; 0 counts none.
+
+    Raises:
+        ValueError: the last line has fewer cells.
+    """
+    with path.open("rb") as file:
+        length, taken, tail = file.seek(0, os.SEEK_END), 4096, b""
+        while b"\n" not in tail.rstrip(b"\r\n") and len(tail) < length:
+            file.seek(max(0, length - taken))
+            tail, taken = file.read(), 4 * taken
+    last = tail.rstrip(b"\r\n").rpartition(b"\n")[2]
+    if last and n_cells and last.count(b'"') % 2 == 0:  # else the line is the end of a text of several lines
+        cells = len(next(csv.reader([last.decode("utf-8", "replace")], delimiter=sep), []))
+        if cells < n_cells:
+            raise ValueError(f"{path} was cut: its last line has {cells} cells; expected {n_cells}, as its first.")
+    if tail and not tail.endswith((b"\n", b"\r")):
+        warn_once(
+            f"no end: {path.absolute()}",
+            f"{path} does not end with a line break: if it was cut, the end of its last line is missing. If it is "
+            "whole, add a line break.",
+        )
 
 
 def _read_hdf5(path: Path, name: str) -> np.ndarray:

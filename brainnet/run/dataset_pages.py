@@ -18,6 +18,7 @@ import yaml
 from brainnet._files import write_text
 from brainnet.config import config_files, get_cfg_defaults
 from brainnet.dataset import DATASETS, TimeSeries, describe_dataset
+from brainnet.dataset.catalogue import with_options
 from brainnet.dataset.rdm_sets import holds_rdms
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "datasets"
@@ -137,23 +138,25 @@ def _page(said: dict) -> str:
         "| option | default | meaning |", "|---|---|---|",
         *(f"| `{one['name']}` | `{one['default']!r}` | {_cell(one['meaning'])} |" for one in said["options"]), "",
         f"## To {_what_for(name)}", "",
-        "```bash", fit_line(name, "FOLDER"), "```", "",
+        "```bash", fit_line(name, "FOLDER", _shown_options(said)), "```", "",
         "## To cite", "", "```bibtex", said["cite"], "```", "",
     ]  # fmt: skip
     return "\n".join(parts)
 
 
+def _shown_options(said: dict) -> dict[str, Any]:
+    """The options that the line of a page shows: whose data are read, where there are several people."""
+    return {one["name"]: one["default"] for one in said["options"] if one["name"] == "subject" and one["default"]}
+
+
 def _fetched(said: dict) -> list[str]:
     """The line that fetches files, and which those are, for each option that some of them are for."""
     if not said["downloads"]:
-        return [
-            "`brainnet datasets get` fetches nothing here: a form is asked for, or no address is known. By hand:",
-            "",
-        ]
-    lines = []
+        return ["`brainnet datasets get` fetches nothing here: it needs a form, or has no fixed address. By hand:", ""]
+    lines, usual = [], {one["name"]: one["default"] for one in said["options"]}
     for option in dict.fromkeys(file["option"] for file in said["downloads"]):
         files = ["/".join(filter(None, (f["path"], f["files"]))) for f in said["downloads"] if f["option"] == option]
-        shown = ", ".join(f"`{file or '.'}`" for file in files[:12])
+        shown = ", ".join(f"`{with_options(file, usual) or '.'}`" for file in files[:12])
         more = f" and {len(files) - 12} more" if len(files) > 12 else ""
         words = "".join(f" --option {part.strip()}" for part in option.split(",") if part.strip())
         lines += ["```bash", f"brainnet datasets get {said['name']} --out FOLDER{words}", "```", "",

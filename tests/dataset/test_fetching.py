@@ -216,7 +216,7 @@ def test_a_bucket_that_is_open_in_an_option_asks_for_it(tmp_path, bucket):
 
 def test_where_nothing_may_be_fetched_the_steps_are_told(tmp_path):
     step = DATASETS["nsd"].about.steps[0]
-    with pytest.raises(ValueError, match=f"Natural Scenes Dataset may.*By hand:\n  1. {step}"):
+    with pytest.raises(ValueError, match=f"nothing of Natural Scenes Dataset.*By hand:\n  1. {step}"):
         get_dataset("nsd", tmp_path, accept_terms=True)
     with pytest.raises(ValueError, match="something for version=1"):
         get_dataset("things_eeg", tmp_path, accept_terms=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.dataset.tables import read_rois, read_splits, read_table
+from brainnet.dataset.tables import check_end, read_rois, read_splits, read_table
 from brainnet.dataset.trial_tables import read_trials
 
 
@@ -59,6 +59,30 @@ def test_a_damaged_table_is_one_line_that_names_it(tmp_path, content):
         with pytest.raises(ValueError, match=r"t\.csv") as caught:
             read()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [3, 3000])  # the second line is longer than what is read at first
+def test_a_table_that_was_cut_in_its_last_line_is_refused(tmp_path, width, recwarn):
+    path = tmp_path / "t.csv"
+    header, row = ",".join(f"v{n}" for n in range(width)), ",".join(["0.5312"] * width)
+    path.write_text(f"{header}\n{row}\n{row}\n")
+    assert read_table(path, "responses").values.shape == (2, width)
+    path.write_text(f"{header}\n{row}\n{row[:-7]}\n")
+    with pytest.raises(ValueError, match=rf"t\.csv was cut.* {width - 1} cells; expected {width}"):
+        read_table(path, "responses")
+    assert not len(recwarn)
+    path.write_text(f"{header}\n{row}\n{row[:-2]}")  # 0.53: the number alone tells nothing
+    with pytest.warns(UserWarning, match=r"t\.csv does not end with a line break"):
+        assert read_table(path, "responses").values[-1, -1] == 0.53
+
+
+def test_the_end_of_a_text_of_several_lines_is_no_line_that_was_cut(tmp_path, recwarn):
+    path = tmp_path / "t.csv"
+    path.write_text('a,b,c\n1,2,"one\ntwo"\n')
+    check_end(path, n_cells=3)
+    path.write_text("")
+    check_end(path, n_cells=3)
+    assert not len(recwarn)
 
 
 def test_an_archive_of_other_arrays_is_refused(tmp_path):

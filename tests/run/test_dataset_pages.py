@@ -9,6 +9,7 @@ import pytest
 
 from brainnet.config import load_config
 from brainnet.dataset import DATASETS
+from brainnet.dataset.catalogue import reader_options
 from brainnet.run import dataset_pages
 from brainnet.run.dataset_pages import FOLDER, MADE, fit_line, pages, write_pages
 
@@ -32,8 +33,11 @@ def test_a_page_holds_what_the_reader_says(name):
     for step in about.steps:
         assert "--" not in re.sub("`.*?`", "", step), step  # what is typed is code
     for part in (about.title, about.what, about.where, about.terms, about.size, about.layout, about.cite,
-                 about.verified, *about.steps, fit_line(name, "FOLDER")):  # fmt: skip
+                 about.verified, *about.steps):  # fmt: skip
         assert part in text
+    told = {one.name: one.default for one in reader_options(name) if one.name == "subject" and one.default}
+    assert f"```bash\n{fit_line(name, 'FOLDER', told)}\n```" in text
+    assert not re.search(r"see [A-Z_a-z]+\.|see above", text[text.index("| option |") : text.index("\n## To ")])
     assert f"[{name}]({name}.md)" in pages()["index.md"]
     cells = [line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")]
     assert set(cells) == {4}
@@ -43,6 +47,11 @@ def test_a_page_says_what_is_fetched_for_which_option():
     text = pages()["things_eeg.md"]
     assert "brainnet datasets get things_eeg --out FOLDER --option version=1\n" in text
     assert "continuous.set`, `derivatives" in text
+    assert "fetches `derivative/preprocessed_data/UTS01/*.hf5`, `derivative/respdict.json`" in pages()["lebel.md"]
+    assert "annotation/EN/lppEN_word_information.csv" in pages()["lepetitprince.md"]
+    by_hand = [name for name, page in pages().items() if page.startswith(MADE) and "By hand:" in page]
+    assert by_hand
+    assert all("By hand:\n\n1. " in pages()[name] for name in by_hand)
 
 
 def test_the_line_to_fit_names_the_preset_of_the_data_set():

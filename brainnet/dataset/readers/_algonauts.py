@@ -10,6 +10,7 @@ from torch import Tensor
 
 from brainnet._checks import warn_once
 from brainnet._files import reading
+from brainnet.dataset.readers._checked import expect_type
 from brainnet.dataset.readers._pickles import read_pickle
 from brainnet.dataset.regions import ROI_LABELS, areas_of, regions_of
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
@@ -28,6 +29,7 @@ def read_fmri(paths: list[Path]) -> tuple[Tensor, tuple[int, int]]:
     for path, half in zip(paths, halves, strict=True):
         if half.ndim != 2:
             raise ValueError(f"{path.name} must be (n_images, n_vertices), got shape {half.shape}.")
+        expect_type(path, half.dtype, "f", "responses are z-scores, which are real numbers")
     if len(left) != len(right):
         raise ValueError(f"{paths[0].name} has {len(left)} rows (images) and {paths[1].name} {len(right)}.")
     # filled from the memory maps, half by half: the float64 some copies hold is never in memory whole

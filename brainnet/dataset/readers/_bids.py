@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from brainnet._checks import warn_once
 from brainnet._files import reading
 from brainnet.dataset.readers._checked import read_columns, there
 from brainnet.dataset.readers._trials_glm import Events, Glm
@@ -158,6 +159,22 @@ def find_events(root: Path, subject: str, task: str = "") -> list[tuple[Run, Pat
     runs = [(tuple((key, one[key]) for key in _OF_A_RUN if key in one), path) for one, path in found
             if not task or one.get("task") == task]  # fmt: skip
     return [(Run(dict(run), "", "events", (path,)), path) for run, path in sorted(runs, key=lambda one: _order(one[0]))]
+
+
+def warn_of_missing_series(root: Path, runs: Sequence[Run], folder: Path) -> None:
+    """Warns of runs of the same task that have events and no series: their trials are not read."""
+    subject, task = runs[0].entities["sub"], runs[0].entities["task"]
+    told = {path: entities_of(path.name) for path in sorted((root / f"sub-{subject}").rglob("*_events.tsv"))}
+    told = {path: tuple((key, one[key]) for key in _OF_A_RUN if key in one)
+            for path, one in told.items() if one.get("task") == task and "run" in one}  # fmt: skip
+    there_are = {tuple(run.entities.items()) for run in runs}
+    missing = [path for path, entities in told.items() if entities not in there_are]
+    if missing:
+        warn_once(
+            f"no series {missing[0]}",
+            f"{len(missing)} of {len(told)} runs with events have no preprocessed series in {folder}, such as "
+            f"{missing[0].name}: their trials are not read.",
+        )
 
 
 def repetition_time(root: Path, run: Run) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from brainnet._checks import nearest
 from brainnet._files import reading
 from brainnet._work import free_bytes, size
 from brainnet.dataset.base import random_splits
+from brainnet.dataset.tables import check_end
 from brainnet.scores import NoiseCeiling
 
 AT_ONCE = 16  # volumes in memory at a time
@@ -84,6 +85,7 @@ def read_columns(path: Path, needed: Sequence[str], sep: str = ",") -> dict[str,
     odd = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
     if odd is not None:
         raise ValueError(f"{path}: row {odd} has {len(rows[odd - 1])} cells; expected {len(header)}, as its header.")
+    check_end(path, sep)
     return {name: [row[place] for row in rows[1:]] for place, name in enumerate(header)}
 
 

@@ -187,4 +187,7 @@ def read_trial_rows(root: Path, subject: int) -> np.ndarray | None:
         other = {row[header.index("SUBJECT")] for row in cells} - {str(subject)}
         if other:
             raise ValueError(f"{path} is of subject {min(other)}; expected subject {subject}.")
+        short = next((number for number, row in enumerate(cells, 2) if len(row) != len(header)), None)
+        if short is not None:
+            raise ValueError(f"row {short} has {len(cells[short - 2])} cells; expected {len(header)}, as its header")
         return np.array([int(float(row[header.index("73KID")])) for row in cells]) - 1

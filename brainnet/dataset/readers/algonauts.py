@@ -54,6 +54,11 @@ subj01/roi_masks/{lh,rh}.<class>_challenge_space.npy""",
   title={The Algonauts Project 2023 Challenge: How the Human Brain Makes Sense of Natural Scenes},
   author={Gifford, Alessandro T. and Lahner, Benjamin and Saba-Sadiya, Sari and Vilas, Martina G. and others},
   journal={arXiv preprint arXiv:2301.03198}, year={2023}, doi={10.48550/arXiv.2301.03198}
+}
+@article{allen2022massive,
+  title={A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence},
+  author={Allen, Emily J. and St-Yves, Ghislain and Wu, Yihan and Breedlove, Jesse L. and Prince, Jacob S. and others},
+  journal={Nature Neuroscience}, volume={25}, pages={116--126}, year={2022}, doi={10.1038/s41593-021-00962-x}
 }""",
     verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet.",
 )  # fmt: skip

@@ -69,7 +69,10 @@ class Algonauts2025(TimeSeries):
         subject: 1, 2, 3 or 5.
         runs: those to read, names or patterns such as "s01*", with commas or in a list; "" takes all there are.
         test, val: runs that are held out, likewise.
-        degree, scale, cutoff: how responses are cleaned, see :class:`brainnet.dataset.Cleaning`.
+        degree: of the polynomial of slow drifts that is taken off each run; None takes off none.
+        scale: "run" z-scores each run by its own mean and SD, "training" divides by the SD of the training runs,
+            and "none" leaves the scale.
+        cutoff: seconds; slower cosines are taken off each run. None takes off none.
         block: seconds of the blocks that tests and intervals draw whole.
         context: how many texts before that of a volume a network of text reads with it.
 

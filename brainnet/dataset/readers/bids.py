@@ -46,6 +46,11 @@ ABOUT = About(
 stimuli/
 derivatives/fmriprep/sub-01/[ses-01/]func/*_bold.{nii.gz,func.gii,dtseries.nii}, *_desc-confounds_timeseries.tsv
 derivatives/glmsingle/sub-01/[ses-01/]TYPED_FITHRF_GLMDENOISE_RR.{hdf5,mat,npy}""",
+    steps=(
+        "Take a data set of https://openneuro.org, or your own in BIDS, with the folder of its stimuli.",
+        "Preprocess its series with fMRIPrep into derivatives/fmriprep, or estimate single trials with GLMsingle into "
+        "derivatives/glmsingle.",
+    ),
     needs=("**/*_events.tsv",),
     cite="""@article{gorgolewski2016brain,
   title={The brain imaging data structure, a format for organizing and describing outputs of neuroimaging experiments},
@@ -75,7 +80,9 @@ class BIDS(ResponseDataset):
             ("lss", "lsa", or "glmsingle" for finished results), "hrf", "high_pass", "confounds", "nuisance",
             "standardize".
         splits: a .csv file with columns "image" and "split", relative to ``root`` or not; "" draws them.
-        test, val, seed: see :func:`~brainnet.dataset.base.random_splits`.
+        test: share (0.2) or number (200) of the images that are drawn as test images.
+        val: share of the other images, or number of them, that are drawn as validation images.
+        seed: of these draws.
 
     Attributes:
         trials: the :class:`~brainnet.dataset.trials.Conditions` the responses are from, without these.
@@ -144,6 +151,7 @@ class BIDS(ResponseDataset):
     ) -> tuple[Conditions, BrainSpace]:
         """Conditions of the trials that a linear model finds in preprocessed series, and where the columns are."""
         runs = files.find_runs(folder, self.subject, task, space)
+        files.warn_of_missing_series(self.root, runs, folder)
         shown = [self._events(run, column, ids) for run in runs]
         times = [files.repetition_time(self.root, run) for run in runs]
         places = numbers.places_of(runs)

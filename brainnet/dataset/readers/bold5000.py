@@ -67,6 +67,12 @@ BOLD5000_Stimuli/Stimuli_Presentation_Lists/CSI1/CSI1_sess01/""",
   author={Chang, Nadine and Pyles, John A. and Marcus, Austin and Gupta, Abhinav and Tarr, Michael J. and Aminoff,
           Elissa M.},
   journal={Scientific Data}, volume={6}, pages={49}, year={2019}, doi={10.1038/s41597-019-0052-3}
+}
+@article{prince2022improving,
+  title={Improving the accuracy of single-trial f{MRI} response estimates using {GLMsingle}},
+  author={Prince, Jacob S. and Charest, Ian and Kurzawski, Jan W. and Pyles, John A. and Tarr, Michael J. and Kay,
+          Kendrick N.},
+  journal={eLife}, volume={11}, pages={e77599}, year={2022}, doi={10.7554/eLife.77599}
 }""",
     verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
     "The documentation names the second version TYBEB, and which the files have is not known.",

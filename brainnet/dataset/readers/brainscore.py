@@ -71,7 +71,9 @@ class BrainScore(ResponseDataset):
         window: first and last time in seconds; None takes all.
         over_time: a column for each time, not the mean over them.
         average: with ``over_time``, time bins of which the mean is one column.
-        test, val, seed: see :func:`~brainnet.dataset.base.random_splits`.
+        test: share (0.2) or number (200) of the images that are drawn as test images.
+        val: share of the other images, or number of them, that are drawn as validation images.
+        seed: of these draws.
         progress: show a progress bar.
 
     Attributes:

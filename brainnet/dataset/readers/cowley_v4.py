@@ -71,7 +71,9 @@ class CowleyV4(ArrayDataset):
     Args:
         root: the folder of the sessions.
         session: such as "210325"; "" takes the one there is, or 201025, the largest.
-        test, val, seed: see :func:`~brainnet.dataset.base.random_splits`.
+        test: share (0.2) or number (200) of the images that are drawn as test images.
+        val: share of the other images, or number of them, that are drawn as validation images.
+        seed: of these draws.
 
     Raises:
         FileNotFoundError: no sessions there.

@@ -61,7 +61,9 @@ class FreemanZiemba(BrainScore):
         window: first and last time in seconds.
         over_time: a column for each time, not the mean over them.
         average: with ``over_time``, bins of 1 ms of which the mean is one column.
-        test, val, seed: shares or counts, see :func:`~brainnet.dataset.base.random_splits`.
+        test: share (0.2) or number (200) of the images that are drawn as test images.
+        val: share of the other images, or number of them, that are drawn as validation images.
+        seed: of these draws.
         progress: show a progress bar.
     """
 

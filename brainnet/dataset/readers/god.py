@@ -53,6 +53,11 @@ images/.../n01443537_22563.JPEG""",
   title={Generic decoding of seen and imagined objects using hierarchical visual features},
   author={Horikawa, Tomoyasu and Kamitani, Yukiyasu},
   journal={Nature Communications}, volume={8}, pages={15037}, year={2017}, doi={10.1038/ncomms15037}
+}
+@article{shen2019deep,
+  title={Deep image reconstruction from human brain activity},
+  author={Shen, Guohua and Horikawa, Tomoyasu and Majima, Kei and Kamitani, Yukiyasu},
+  journal={PLoS Computational Biology}, year={2019}, doi={10.1371/journal.pcbi.1006633}
 }""",
     verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet. The "
     "names of the keys for sessions and runs are not certain, and standardization needs one of them.",

@@ -97,7 +97,7 @@ class LaionFMRI(ResponseDataset):
         region: names of regions with "+" between them; "rois" is every voxel of any region, "" the whole brain.
         sessions: how many, from the first; None takes all that are there.
         standardize: z-score each voxel within its session, before averaging.
-        split: see above.
+        split: "repeated", "tau", "ood", "cluster_k5" or "random", see the list of splits.
         fold: 0 to 4, of cluster_k5 and random.
         pool: the pool of a published split: "shared" or "subject".
         val: share or count of the images that are drawn as validation images.

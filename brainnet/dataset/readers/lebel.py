@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from brainnet._files import reading
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.readers._checked import check_memory, check_subject, expect_shape, expect_type, there
 from brainnet.dataset.readers._textgrid import read_textgrid
 from brainnet.dataset.readers.time_series import names_of
@@ -35,26 +35,33 @@ CUT = 20  # volumes that responses lack
 TEST_STORY = "wheretheressmoke"
 NO_WORDS = frozenset({"", "sentence_start", "sentence_end", "br", "lg", "ls", "ns", "sp"})
 
+BUCKET, RESPONSES = "https://s3.amazonaws.com/openneuro.org/ds003020", "derivative/preprocessed_data"
+
 ABOUT = About(
     title="Natural language fMRI (LeBel et al. 2023)",
     kind="fMRI",
     what="Nine people listened to 26 to 84 spoken stories of The Moth in a 3 T scanner, a volume every 2 s. One story "
     "was heard six or eleven times.",
-    where="https://openneuro.org/datasets/ds003020 (no form).",
+    where="https://openneuro.org/datasets/ds003020, without a form.",
     terms="CC0.",
     size="The preprocessed responses of a person take 8 to 24 GB.",
     layout="""derivative/preprocessed_data/UTS01/<story>.hf5
 derivative/respdict.json
 derivative/TextGrids/<story>.TextGrid""",
-    steps=("Download the folder derivative of ds003020: of preprocessed_data only the people you need.",),
-    needs=("derivative/preprocessed_data/UTS{subject:02d}/*.hf5", "derivative/respdict.json"),
+    downloads=(
+        Download(f"{RESPONSES}/UTS{{subject:02d}}", f"{BUCKET}/{RESPONSES}/UTS{{subject:02d}}/", files="*.hf5"),
+        Download("derivative/respdict.json", f"{BUCKET}/derivative/respdict.json"),
+        Download("derivative/TextGrids", f"{BUCKET}/derivative/TextGrids/", files="*.TextGrid"),
+    ),
+    needs=(f"{RESPONSES}/UTS{{subject:02d}}/*.hf5", "derivative/respdict.json"),
     cite="""@article{lebel2023natural,
   title={A natural language f{MRI} dataset for voxelwise encoding models},
   author={LeBel, Amanda and Wagner, Lauren and Jain, Shailee and Adhikari-Desai, Aneesh and Gupta, Bhavin and
           Morgenthal, Allyson and Tang, Jerry and Xu, Lixiang and Huth, Alexander G.},
   journal={Scientific Data}, volume={10}, pages={555}, year={2023}, doi={10.1038/s41597-023-02437-z}
 }""",
-    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet.",
+    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
+    "Nothing was fetched from the bucket yet.",
 )
 
 
@@ -66,8 +73,11 @@ class LeBel(TimeSeries):
         subject: 1 to 9.
         stories: those to read, names or patterns such as "a*", with commas or in a list; "" takes all there are.
         test, val: stories that are held out, likewise. The default test story is the one that was repeated.
-        degree, scale, cutoff: how responses are cleaned, see :class:`brainnet.dataset.Cleaning`. The published ones are
-            without drifts and z-scored already.
+        degree: of the polynomial of slow drifts that is taken off each run; None takes off none. The
+            published responses have no drifts, and are z-scored already.
+        scale: "run" z-scores each run by its own mean and SD, "training" divides by the SD of the training runs,
+            and "none" leaves the scale.
+        cutoff: seconds; slower cosines are taken off each run. None takes off none.
         block: seconds of the blocks that tests and intervals draw whole.
         context: how many words of the story before a word a network of text reads with it.
 

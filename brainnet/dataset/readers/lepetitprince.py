@@ -21,7 +21,7 @@ import torch
 
 from brainnet._checks import check_word
 from brainnet._files import reading
-from brainnet.dataset.about import About
+from brainnet.dataset.about import About, Download
 from brainnet.dataset.readers._checked import (
     check_memory,
     expect_shape,
@@ -38,18 +38,24 @@ from brainnet.dataset.time_series import Cleaning, LazyRun, TimeSeries, Window
 from brainnet.space import BrainSpace
 
 TR, LANGUAGES = 2.0, ("EN", "CN", "FR")
+BUCKET = "https://s3.amazonaws.com/openneuro.org/ds003643"
+WORDS = "annotation/{subject:.2}/lpp{subject:.2}_word_information.csv"  # the language is how the name begins
 
 ABOUT = About(
     title="Le Petit Prince (Li et al. 2022)",
     kind="fMRI",
     what="49 English, 35 Chinese and 28 French speakers listened to the audiobook of The Little Prince, in nine "
     "sections, in a 3 T scanner, a volume every 2 s.",
-    where="https://openneuro.org/datasets/ds003643 (no form).",
+    where="https://openneuro.org/datasets/ds003643, without a form.",
     terms="CC0.",
     size="All preprocessed people take about 140 GB.",
     layout="""derivatives/sub-EN057/func/sub-EN057_task-lppEN_run-15_space-MNIColin27_desc-preproc_bold.nii.gz
 annotation/EN/lppEN_word_information.csv""",
-    steps=("Download derivatives of the people you need, and annotation of their language, from ds003643.",),
+    downloads=(
+        Download("derivatives/sub-{subject}/func", BUCKET + "/derivatives/sub-{subject}/func/",
+                 files="*_desc-preproc_bold.nii.gz"),
+        Download(WORDS, f"{BUCKET}/{WORDS}"),
+    ),
     needs=("derivatives/sub-{subject}/func/*_desc-preproc_bold.nii.gz",),
     cite="""@article{li2022petit,
   title={Le Petit Prince multilingual naturalistic f{MRI} corpus},
@@ -57,8 +63,9 @@ annotation/EN/lppEN_word_information.csv""",
           Spreng, R. Nathan and Brennan, Jonathan R. and Yang, Yiming and Pallier, Christophe and Hale, John},
   journal={Scientific Data}, volume={9}, pages={530}, year={2022}
 }""",
-    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet.",
-)
+    verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
+    "Nothing was fetched from the bucket yet.",
+)  # fmt: skip
 
 
 class LePetitPrince(TimeSeries):
@@ -70,7 +77,10 @@ class LePetitPrince(TimeSeries):
         test, val: sections that are held out, names or patterns, with commas or in a list.
         mask: NIfTI file on the grid of the responses, not zero within the brain; "" takes the voxels that vary in the
             first section.
-        degree, scale, cutoff: how responses are cleaned, see :class:`brainnet.dataset.Cleaning`.
+        degree: of the polynomial of slow drifts that is taken off each run; None takes off none.
+        scale: "run" z-scores each run by its own mean and SD, "training" divides by the SD of the training runs,
+            and "none" leaves the scale.
+        cutoff: seconds; slower cosines are taken off each run. None takes off none.
         block: seconds of the blocks that tests and intervals draw whole.
         context: how many words of the section before a word a network of text reads with it.
 

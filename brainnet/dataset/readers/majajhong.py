@@ -84,7 +84,10 @@ class MajajHong(BrainScore):
         where: which sites, coordinate -> value or values, such as {"region": "IT"}; None takes all 256.
         split: "random", or "published": 2,560 and 640 pictures as in the files ``majaj_train_ids`` and
             ``majaj_test_ids``, of the former some drawn for "val".
-        test, val, seed: shares or counts, see :func:`~brainnet.dataset.base.random_splits`.
+        test: share (0.2) or number (200) of the images that are drawn as test images; of the split
+            "random" only.
+        val: share of the other images, or number of them, that are drawn as validation images.
+        seed: of these draws.
         progress: show a progress bar.
 
     Raises:

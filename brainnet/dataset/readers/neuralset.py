@@ -26,16 +26,22 @@ ABOUT = About(
     kind="fMRI",
     what="Any study of the packages neuralset and neuralfetch whose events are images and whose recording is fMRI, MEG "
     "or EEG, such as Allen2022Massive, Chang2019Bold5000, Hebart2023ThingsMeg and Gifford2022Large.",
-    where="pip install neuralset neuralfetch (Python 3.12); each study says where its data come from.",
+    where="pip install neuralset neuralfetch (Python 3.12 or newer); each study says where its data come from.",
     terms="The packages are MIT; the data are under the terms of each study.",
     size="That of the study.",
     layout="FOLDER/<Study>/, as the study lays it out",
+    steps=(
+        'pip install "brainnet[neuralset]", with Python 3.12 or newer.',
+        'python -c \'import neuralset; neuralset.Study(name="STUDY", path="FOLDER").download()\', or put files '
+        "that you have into FOLDER/STUDY.",
+    ),
     cite="""@misc{neuralset2026,
   title={neuralset and neuralfetch, version 0.4.0},
   note={MIT License; cite the study whose data are read as well}
 }""",
     verified="Run with neuralset 0.4.0 on its example of every modality (fMRI, MEG, EEG), and on a study of our own "
-    "whose values equal those of its files; of the studies that it fetches none has been read yet.",
+    "whose values equal those of its files (Python 3.12 and 3.13); of the studies that it fetches none has been read "
+    "yet.",
 )
 
 
@@ -56,7 +62,10 @@ class NeuralSet(ResponseDataset):
         extractor: options of neuralset's extractor, such as ``{"baseline": [-0.1, 0]}``. fMRI is not cleaned unless
             ``{"cleaning": {...}}`` asks for it.
         standardize: z-score each column within its run, before averaging.
-        test, val, seed: see :func:`~brainnet.dataset.base.random_splits`; for studies that have no split of their own.
+        test: share (0.2) or number (200) of the images that are drawn as test images,
+            where the study has no split of its own.
+        val: share of the other images, or number of them, that are drawn as validation images.
+        seed: of these draws.
 
     Attributes:
         trials: the :class:`~brainnet.dataset.trials.Conditions` the responses are from, without these.

@@ -55,9 +55,12 @@ ABOUT = About(
     "they are compressed.",
     layout="""nsddata/experiments/nsd/nsd_expdesign.mat
 nsddata_betas/ppdata/subj01/<space>/<version>/[lh.|rh.]betas_session01...
+nsddata_betas/ppdata/subj01/<space>/<version>/[lh.|rh.]ncsnr...            (optional: the published noise ceiling)
 nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5
 nsddata/freesurfer/{fsaverage,subj01}/label/
-nsddata/ppdata/subj01/<space>/roi/""",
+nsddata/ppdata/subj01/<space>/roi/
+nsddata/ppdata/subj01/behav/responses.tsv                                  (optional: must agree with the design)
+nsddata/freesurfer/subj01/surf/                                            (optional: places of nativesurface)""",
     steps=(
         "Fill in the form at http://naturalscenesdataset.org.",
         "`aws s3 sync --no-sign-request s3://natural-scenes-dataset/nsddata FOLDER/nsddata`, and in the same way "
@@ -87,6 +90,10 @@ class NSD(ResponseDataset):
     * ``algonauts``: "test" are the images shown in the last three sessions only; "val" is drawn from the others.
     * ``random``: "test" and "val" are drawn.
 
+    Betas are z-scored within their session, as their authors advise; ``standardize`` false leaves them. In versions
+    whose name ends in GLMdenoise_RR, presentations of one image are not quite independent: noise regressors and ridge
+    fractions were chosen by how well they agree, so that noise ceilings come out a little too high.
+
     Args:
         root: folder with the bucket's ``nsddata``, ``nsddata_betas`` and ``nsddata_stimuli``.
         subject: 1 to 8.
@@ -95,7 +102,7 @@ class NSD(ResponseDataset):
         region: label map whose labels above 0 are read, such as "nsdgeneral"; "" takes every place.
         sessions: how many, from the first; None takes all that are there.
         standardize: z-score each voxel within its session, before averaging.
-        split: see above.
+        split: "shared1000", "shared872", "shared515", "algonauts" or "random".
         test: share or count of the split "random".
         val: share or count of the images that are drawn as validation images.
         seed: of what is drawn.
@@ -174,8 +181,12 @@ class NSD(ResponseDataset):
         told = files.read_trial_rows(self.root, self.subject)
         if told is None:
             return
-        n = min(len(told), len(rows))
-        wrong = np.flatnonzero(told[:n] != rows[:n])
+        if len(told) < len(rows):
+            raise ValueError(
+                f"responses.tsv of subject {self.subject} has {len(told)} trials; expected {len(rows)}, those of the "
+                f"{len(rows) // files.TRIALS} sessions of betas."
+            )
+        wrong = np.flatnonzero(told[: len(rows)] != rows)
         if len(wrong):
             trial = int(wrong[0])
             raise ValueError(

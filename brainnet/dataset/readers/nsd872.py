@@ -38,6 +38,11 @@ subj01/{fmri,rois,rdms}/""",
   title={The Algonauts Project 2023 Challenge: How the Human Brain Makes Sense of Natural Scenes},
   author={Gifford, Alessandro T. and Lahner, Benjamin and Saba-Sadiya, Sari and Vilas, Martina G. and others},
   journal={arXiv preprint arXiv:2301.03198}, year={2023}, doi={10.48550/arXiv.2301.03198}
+}
+@article{allen2022massive,
+  title={A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence},
+  author={Allen, Emily J. and St-Yves, Ghislain and Wu, Yihan and Breedlove, Jesse L. and Prince, Jacob S. and others},
+  journal={Nature Neuroscience}, volume={25}, pages={116--126}, year={2022}, doi={10.1038/s41593-021-00962-x}
 }""",
     verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
     "The names of the files of responses are not published: one that begins with lh, and one with rh, are taken.",
@@ -54,7 +59,9 @@ class NSD872(ResponseDataset):
     Args:
         root: folder with ``images`` and ``subj01``.
         subject: 1 to 8.
-        test, val: shares or counts, see :func:`~brainnet.dataset.base.random_splits`; the same rows for all subjects.
+        test: share (0.2) or number (200) of the images that are drawn as test images, the
+            same ones for all subjects.
+        val: share of the other images, or number of them, that are drawn as validation images.
         seed: of the split.
 
     Raises:

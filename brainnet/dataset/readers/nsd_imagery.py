@@ -41,9 +41,10 @@ TARGETS = "nsddata/experiments/nsdimagery/rawtargetimages"
 class NSDImagery(NSD):
     """One subject of the Natural Scenes Dataset, with the splits "vision" and "imagery" of NSD-imagery.
 
-    Everything is as in :class:`~brainnet.dataset.readers.nsd.NSD`, whose options it has. Twelve pictures were seen
-    (8 times each) and imagined (16 times): both are further splits, never trained on, with noise ceilings of their own.
-    Their ids are "nsdimagery-vision-H" and "nsdimagery-imagery-H", by the letter that was the cue.
+    Everything is as in :class:`~brainnet.dataset.readers.nsd.NSD`, the data set "nsd", whose options and splits it has.
+    Twelve pictures were seen (8 times each) and imagined (16 times): both are further splits, never trained on, with
+    noise ceilings of their own. Their ids are "nsdimagery-vision-H" and "nsdimagery-imagery-H", by the letter that was
+    the cue.
 
     Raises:
         FileNotFoundError: a file is missing; names it.
@@ -60,6 +61,8 @@ class NSDImagery(NSD):
 nsddata/bdata/nsdimagery/nsdimagery_subj01_{{visA,visB,imgA_1,imgA_2,imgB_1,imgB_2}}.tsv
 nsddata_betas/ppdata/subj01/<space>/nsdimagery<version>/betas_nsdimagery...
 {TARGETS}/""",
+        steps=(*ABOUT.steps,
+               "Fetch nsddata_betas/ppdata/subj01/SPACE/nsdimageryVERSION in the same way; the rest is in nsddata."),
         needs=(*ABOUT.needs, f"{TARGETS}/*.png", "nsddata/bdata/nsdimagery/nsdimagery_subj{subject:02d}_*.tsv",
                "nsddata_betas/ppdata/subj{subject:02d}/{space}/nsdimagery{version}/*betas_nsdimagery.*"),
         verified=ABOUT.verified + " Which picture a cue stands for was seen in one public script only.",

@@ -32,10 +32,10 @@ SPLIT = "synthetic"
 class NSDSynthetic(NSD):
     """One subject of the Natural Scenes Dataset, with the split "synthetic" of NSD-synthetic.
 
-    Everything is as in :class:`~brainnet.dataset.readers.nsd.NSD`, whose options it has. The pictures of NSD-synthetic
-    are the further split "synthetic", never trained on, with its own noise ceiling; each came 2 or more times in one
-    session, which is standardized as the others are. Their ids are "nsdsynthetic-000" to "nsdsynthetic-219", and
-    "nsdsynthetic-subj01-220" and so on for the subject's own.
+    Everything is as in :class:`~brainnet.dataset.readers.nsd.NSD`, the data set "nsd", whose options and splits it has.
+    The pictures of NSD-synthetic are the further split "synthetic", never trained on, with its own noise ceiling; each
+    came 2 or more times in one session, which is standardized as the others are. Their ids are "nsdsynthetic-000" to
+    "nsdsynthetic-219", and "nsdsynthetic-subj01-220" and so on for the subject's own.
 
     Raises:
         FileNotFoundError: a file is missing; names it.
@@ -54,6 +54,18 @@ class NSDSynthetic(NSD):
 nsddata/experiments/nsdsynthetic/nsdsynthetic_expdesign.mat
 nsddata_betas/ppdata/subj01/<space>/nsdsynthetic<version>/betas_nsdsynthetic...
 nsddata_stimuli/stimuli/nsdsynthetic/{nsdsynthetic_stimuli,nsdsynthetic_colorstimuli_subj01}.hdf5""",
+        steps=(
+            *ABOUT.steps,
+            "Fetch nsddata_stimuli/stimuli/nsdsynthetic and nsddata_betas/ppdata/subj01/SPACE/nsdsyntheticVERSION in "
+            "the same way.",
+        ),
+        cite=ABOUT.cite
+        + """
+@article{gifford2026synthetic,
+  title={A 7T f{MRI} dataset of synthetic images for out-of-distribution modeling of vision},
+  author={Gifford, Alessandro T. and Cichy, Radoslaw M. and Naselaris, Thomas and Kay, Kendrick},
+  journal={Nature Communications}, year={2026}, doi={10.1038/s41467-026-69345-9}
+}""",
         needs=(
             *ABOUT.needs,
             "nsddata_betas/ppdata/subj{subject:02d}/{space}/nsdsynthetic{version}/*betas_nsdsynthetic.*",

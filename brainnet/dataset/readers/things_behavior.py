@@ -23,6 +23,7 @@ from brainnet.dataset.about import About
 from brainnet.dataset.rdm_sets import RDMSet
 from brainnet.dataset.readers._checked import there
 from brainnet.dataset.settings import settings_of
+from brainnet.dataset.tables import check_end
 from brainnet.rsa import RDMs
 from brainnet.stimuli import Images
 
@@ -189,6 +190,7 @@ def _numbers(path: Path, columns: int | None) -> np.ndarray:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         width = len(lines[0].split()) if lines else 0
         values = np.array(" ".join(lines).split(), dtype=np.float64)
+    check_end(path)
     if not width or len(values) % width or columns not in (None, width):
         raise ValueError(f"{path} has {len(values)} numbers in {len(lines)} lines; expected {columns or width} a line.")
     return values.reshape(-1, width)
@@ -228,6 +230,7 @@ def _read_choices(path: Path, n: int) -> np.ndarray:
             header = file.readline().rstrip("\r\n")
         sep = next((one for one in SEPARATORS if one in header), None)
         columns = [name.strip().strip('"') for name in header.split(sep)] if sep else [header]
+    check_end(path)
     missing = [name for name in CHOICE if columns.count(name) != 1]
     if missing:
         raise ValueError(

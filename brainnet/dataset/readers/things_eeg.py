@@ -47,9 +47,14 @@ ABOUT = About(
     "OpenNeuro ds003825.",
     terms="Version 1 is CC0. The terms of version 2 were not verified. The photographs are for research.",
     size="Version 2: 0.9 GB of training and 0.2 GB of test trials a subject. Version 1: 59 GB with the raw data.",
-    layout="""sub-01/preprocessed_eeg_{training,test}.npy
+    layout="""version 2:
+sub-01/preprocessed_eeg_{training,test}.npy
 image_set/image_metadata.npy
-image_set/{training_images,test_images}/00001_aardvark/aardvark_01b.jpg""",
+image_set/{training_images,test_images}/00001_aardvark/aardvark_01b.jpg
+version 1:
+sub-02/eeg/sub-02_task-rsvp_events.tsv
+derivatives/eeglab/sub-02_task-rsvp_continuous.{set,fdt}
+object_images/aardvark/aardvark_01b.jpg""",
     steps=(
         "Version 2: unpack sub-01.zip of https://osf.io/anp5v and the image set of https://osf.io/3jk45 into one "
         "folder, so that sub-01 and image_set lie beside each other.",

@@ -36,7 +36,10 @@ class SeriesFolder(TimeSeries):
         test, val: names of the runs that are held out, with commas or in a list.
         trim: volumes left out at the start and at the end of every run.
         start: seconds of the clock of the stimuli at which the first volume begins.
-        degree, scale, cutoff: how responses are cleaned, see :class:`brainnet.dataset.Cleaning`.
+        degree: of the polynomial of slow drifts that is taken off each run; None takes off none.
+        scale: "run" z-scores each run by its own mean and SD, "training" divides by the SD of the training runs,
+            and "none" leaves the scale.
+        cutoff: seconds; slower cosines are taken off each run. None takes off none.
         block: seconds of the blocks that tests and intervals draw whole.
         context: how many texts of the run before a text a network of text reads with it.
 

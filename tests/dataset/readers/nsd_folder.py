@@ -47,6 +47,7 @@ def write_images(root: Path, rows: np.ndarray) -> None:
 
     path = root / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # a data set may have it open
     with h5py.File(path, "w") as file:
         brick = file.create_dataset("imgBrick", (73_000, 425, 425, 3), np.uint8, chunks=(1, 425, 425, 3))
         for row in rows:
@@ -78,7 +79,7 @@ def write_volume(
     signal = generator.normal(size=(10_000, n_voxels)) if signal is None else signal
     betas = np.empty((n_sessions, TRIALS, n_voxels))
     folder = root / f"nsddata_betas/ppdata/subj{subject:02d}/func1pt8mm/{version}"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     affine = np.diag([1.8, 1.8, 1.8, 1.0])
     for n in range(n_sessions):
         shown = signal[order[n * TRIALS : (n + 1) * TRIALS]]
@@ -97,18 +98,29 @@ def write_volume(
         else:
             nibabel.save(nibabel.Nifti1Image(volume, affine), stem.with_suffix(".nii.gz"))
     roi = root / f"nsddata/ppdata/subj{subject:02d}/func1pt8mm/roi"
-    roi.mkdir(parents=True)
+    roi.mkdir(parents=True, exist_ok=True)
     areas = np.where(inside, 0, -1)
     areas[1:5, 1, 1], areas[1:5, 2, 1] = 1, 2
     maps = {"nsdgeneral": np.where(inside, 1, -1), "prf-visualrois": areas, "lh.prf-visualrois": areas, "odd": areas}
     for name, labels in maps.items():
         nibabel.save(nibabel.Nifti1Image(labels.astype(np.float32), affine), roi / f"{name}.nii.gz")
     table = root / f"nsddata/freesurfer/subj{subject:02d}/label"
-    table.mkdir(parents=True)
+    table.mkdir(parents=True, exist_ok=True)
     (table / "odd.mgz.ctab").write_text("0 Unknown 1 1 1\n1 first 0 0\t\n2 second\n")
     shown = np.unique(rows[subject - 1][order[: n_sessions * TRIALS]])
     write_images(root, shown[:5])
     return Planted(root, order, rows, signal, betas)
+
+
+def write_patterns(planted: Planted) -> None:
+    """A picture of colored squares for every image that was shown, the same one for the same row."""
+    import h5py
+
+    shown = np.unique(planted.rows[0][planted.order[: len(planted.betas) * TRIALS]])
+    with h5py.File(planted.root / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5", "r+") as file:
+        for row in shown:
+            cells = np.random.default_rng(row).integers(0, 256, (17, 17, 3), np.uint8)
+            file["imgBrick"][row] = cells.repeat(25, 0).repeat(25, 1)
 
 
 def write_surface(root: Path, subject: int = 1) -> Planted:

@@ -149,6 +149,14 @@ def test_a_truncated_response_file_is_named(tmp_path):
         BrainDataset(tmp_path)
 
 
+def test_whole_numbers_are_no_responses(tmp_path):
+    write_algonauts_folder(tmp_path)
+    path = tmp_path / "training_split/training_fmri/lh_training_fmri.npy"
+    np.save(path, np.load(path).astype(np.int16))
+    with pytest.raises(ValueError, match=r"lh_training_fmri\.npy holds int16"):
+        BrainDataset(tmp_path)
+
+
 def _challenge(root, made, n=2, seed=1):
     """Responses to the test photographs and their ceilings, as the script of the challenge writes them."""
     generator = np.random.default_rng(seed)

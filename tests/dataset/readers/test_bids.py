@@ -187,6 +187,13 @@ def test_a_wrong_file_is_named(copied, file, content, error, words):
     assert "\n" not in str(said.value)
 
 
+def test_a_run_with_events_and_without_a_series_is_told(copied):
+    series = sorted(copied.rglob("*_run-1*_desc-preproc_bold.nii.gz"))[0]
+    series.unlink()
+    with pytest.warns(UserWarning, match=r"1 of \d runs with events have no .*run-1_events\.tsv"):
+        read(copied)
+
+
 def test_masks_of_another_grid_are_refused(copied):
     path = copied / f"{FUNC}_space-T1w_desc-brain_mask.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.ones((2, 2, 2), np.uint8), AFFINE), path)

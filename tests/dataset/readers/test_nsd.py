@@ -21,7 +21,15 @@ from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
-from tests.dataset.readers.nsd_folder import GRID, TRIALS, write_design, write_images, write_surface, write_volume
+from tests.dataset.readers.nsd_folder import (
+    GRID,
+    TRIALS,
+    write_design,
+    write_images,
+    write_patterns,
+    write_surface,
+    write_volume,
+)
 from tests.dataset.readers.test_things_fmri import TwoLayers
 
 VOLUME = {"space": "func1pt8mm", "version": "betas_fithrf", "progress": False}
@@ -202,12 +210,13 @@ def _replace(path, array):
         file["betas"] = array
 
 
-def _trials(root, subject=1, shift=0):
+def _trials(root, subject=1, shift=0, n=30_000, cut=False):
     folder = root / "nsddata/ppdata/subj01/behav"
     folder.mkdir(parents=True)
     order, rows = files.read_design(root)
-    lines = [f"{subject}\t{rows[0, place] + 1 + shift}" for place in order]
-    (folder / "responses.tsv").write_text("\n".join(["SUBJECT\t73KID", *lines]) + "\n")
+    lines = [f"{subject}\t{rows[0, place] + 1 + shift}" for place in order[:n]]
+    text = "\n".join(["SUBJECT\t73KID", *lines]) + "\n"
+    (folder / "responses.tsv").write_text(text[: -len(lines[-1])] if cut else text)
 
 
 DESIGN = "nsddata/experiments/nsd/nsd_expdesign.mat"
@@ -234,6 +243,8 @@ DAMAGES = {
                   FileNotFoundError, "nsdgeneral"),
     "no images": (lambda root: shutil.rmtree(root / "nsddata_stimuli"), FileNotFoundError, "39.6 GB"),
     "trials of another subject": (lambda root: _trials(root, subject=2), ValueError, "subject 2"),
+    "trials that were cut": (lambda root: _trials(root, n=1499), ValueError, "has 1499 trials; expected 1500"),
+    "a trial that was cut": (lambda root: _trials(root, n=1500, cut=True), ValueError, "row 1501 has 1 cell"),
     "trials in another order": (lambda root: _trials(root, shift=1), ValueError, "trial 1 of subject 1"),
 }  # fmt: skip
 
@@ -328,15 +339,6 @@ def test_eight_subjects_share_one_store_of_tokens():
     for layer in ("early", "late"):
         torch.testing.assert_close(store.select(data.image_ids).features(layer, "flatten"),
                                    alone.features(layer, "flatten"))  # fmt: skip
-
-
-def write_patterns(planted):
-    """A picture of colored squares for every image that was shown."""
-    shown = np.unique(planted.rows[0][planted.order[: len(planted.betas) * TRIALS]])
-    with h5py.File(planted.root / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5", "r+") as file:
-        for row in shown:
-            cells = np.random.default_rng(row).integers(0, 256, (17, 17, 3), np.uint8)
-            file["imgBrick"][row] = cells.repeat(25, 0).repeat(25, 1)
 
 
 @pytest.mark.filterwarnings("ignore:NSD. of 24 voxels")

@@ -90,7 +90,7 @@ def write_things(
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3), np.uint8)
-            pixels[0, 0] = (number, 100, 200)
+            pixels[0, 0] = (number % 256, 100, 200)
             Image.fromarray(pixels).save(path, format="PNG")  # without loss, so that a pixel can be told
     return made
 
