@@ -70,7 +70,8 @@ def demo(
         from brainnet.run.fitting.training import fit as fit_run
 
     metrics = fit_run(cfg, out, overwrite=replaceable, progress=not quiet)
-    _report(metrics, out, page_beside(out))
+    if metrics:  # empty in all but the first of several processes
+        _report(metrics, out, page_beside(out))
 
 
 @app.command()

@@ -96,7 +96,8 @@ _C.TRAINER.CLIP_NORM = 0.5  # largest norm of the gradient; 0 does not clip
 _C.TRAINER.FIT_ON = "train"  # "train", or "train+val": no image is left to validate on, the last epoch is kept
 _C.TRAINER.VAL_EVERY = 1  # number of epochs between validations
 _C.TRAINER.ACCELERATOR = "auto"  # accelerator of Lightning: "auto", "cpu", "gpu", ...
-_C.TRAINER.DEVICES = 1  # number of processes or GPUs
+_C.TRAINER.DEVICES = 1  # number of processes or GPUs of each machine; under torchrun or srun, these say how many
+_C.TRAINER.NUM_NODES = 1  # number of machines; each runs the same command
 _C.TRAINER.STRATEGY = "auto"  # strategy of Lightning: "auto", "ddp", ...
 _C.TRAINER.CUDA_GRAPH = False  # replay one captured training step, on a single GPU
 _C.TRAINER.LOGGER = "csv"  # tracker of a training: "tensorboard", "wandb", "mlflow"; "csv" is log/metrics.csv alone
@@ -130,6 +131,7 @@ _RANGES = {
     "DATASET.N_TRAIN": (2, math.inf),
     "DATASET.N_TEST": (2, math.inf),
     "DATASET.N_VOXELS": (0, math.inf),
+    "TRAINER.NUM_NODES": (1, math.inf),
     "TOKENS.BATCH_SIZE": (1, math.inf),
     "TOKENS.PCA": (0, math.inf),
     "MODEL.BOTTLENECK_DIM": (1, math.inf),

@@ -21,7 +21,7 @@ from tests.plmodel.trainings import fitted, trainer
 from tests.toys import ToyBackbone, toy_config, toy_dataset, toys_registered
 
 ROOT = Path(__file__).resolve().parents[2]
-# the images divide neither into whole batches nor among two processes, and one response is missing
+# the images divide neither into whole batches nor among two or four processes, and one response is missing
 TRAINING = """
     import json, os, sys
     import pytorch_lightning as pl
@@ -88,12 +88,12 @@ def train(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("devices", "nodes"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize(("devices", "nodes"), [(2, 1), (1, 2), (4, 1), (2, 2)])
 def test_processes_and_nodes_train_and_score_as_one(train, devices, nodes):
     alone, together = train(1, 1), train(devices, nodes)
     expected = json.loads((alone / "rank0.json").read_text())
     assert expected["val_r"] > 0.3
-    for rank in range(2):
+    for rank in range(devices * nodes):
         assert json.loads((together / f"rank{rank}.json").read_text()) == pytest.approx(expected, abs=1e-3)
     assert file_digest(alone / "store") == file_digest(together / "store")
     losses = [(folder / "log" / "metrics.csv").read_text().count("\n") for folder in (alone, together)]
@@ -101,10 +101,11 @@ def test_processes_and_nodes_train_and_score_as_one(train, devices, nodes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("devices", "nodes"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize(("devices", "nodes"), [(2, 1), (1, 2), (4, 1), (2, 2)])
 def test_only_the_first_process_writes(train, devices, nodes):
     alone, together = train(1, 1), train(devices, nodes)
-    names = [{str(p.relative_to(folder)) for p in folder.rglob("*")} - {"rank1.json"} for folder in (alone, together)]
+    others = {f"rank{rank}.json" for rank in range(1, devices * nodes)}
+    names = [{str(path.relative_to(folder)) for path in folder.rglob("*")} - others for folder in (alone, together)]
     assert names[0] == names[1]
 
 

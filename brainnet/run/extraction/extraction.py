@@ -28,10 +28,11 @@ from brainnet.features.layouts import FILE_NAMES, LAYOUTS, file_of, write_layer,
 from brainnet.features.pools import of_tokens, pool_of
 from brainnet.features.rows import RowsFolder
 from brainnet.features.steps import SUFFIX, Chain, parse_steps
-from brainnet.run.extraction.rows import ROWS, TOKENS, Chains, Rower, Work, finished, launched, processes
+from brainnet.run.extraction.rows import ROWS, TOKENS, Chains, Rower, Work, finished, launched
 from brainnet.run.forecast import Forecast, announced, of_extraction, probe_tokens, widths_of
+from brainnet.run.processes import is_first_process, processes
 from brainnet.run.record.card import Clock, opening, put_card, refuse_others
-from brainnet.run.record.claiming import claimed, is_first_process
+from brainnet.run.record.claiming import claimed
 from brainnet.run.stimuli import card_of_pictures, readable_pictures, remove_targets, stimuli_for, write_targets
 from brainnet.stimuli import Images
 from brainnet.tokens import Backbone
@@ -150,7 +151,7 @@ def extract(
     out = Path(out)
     finish = partial(_finish, out=out, file_format=format)
     devices, num_nodes = processes(devices, num_nodes)
-    if not is_first_process() or int(os.environ.get("NODE_RANK", 0)):  # of several that run this same command
+    if not is_first_process():  # of several that run this same command
         work.images = _readable(work, skip_bad)
         return launched(work, out, devices, num_nodes, finish) or {}
     refuse_others(out, "extract")

@@ -6,7 +6,6 @@ rows in the same folder. One of them then writes the files.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -25,13 +24,13 @@ from brainnet.backbone.modules import ATTENTION_POOL
 from brainnet.features.pools import ATTENTION, ENSEMBLES, REGISTERS, members_of, refuse_infinite, rows_of
 from brainnet.features.rows import RowsFolder
 from brainnet.features.steps import SUFFIX, Chain, load_chain, parse_steps
+from brainnet.run.processes import ending_together, environment, let_one_speak, started_by_others
 from brainnet.store import TokenStore, fingerprint_of
 from brainnet.store.extraction import extract as tokens_of
 from brainnet.store.identity import Source
 from brainnet.tokens import Backbone, Tokens
 
 ROWS, TOKENS = ".rows", "tokens.bin"
-MEETING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")  # by which machines find each other, of Lightning
 IN_PLACE = ("flatten", "global", ATTENTION, REGISTERS)  # pools that read a map as it lies
 
 
@@ -342,45 +341,24 @@ def launched(work: Work, out: Path, devices: int, num_nodes: int, finish: Callab
         finish: called with the rows when all are there; a function that can be sent to another process.
     """
     from lightning_fabric import Fabric
-    from torch.multiprocessing.spawn import ProcessRaisedException
+    from torch.multiprocessing.spawn import ProcessException
 
+    let_one_speak()
     accelerator = {"cuda": "cuda", "mps": "mps"}.get(torch.device(work.device).type, "cpu")
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes,
-                    strategy="ddp" if _started_by_others() else "ddp_spawn")  # fmt: skip
-    try:
-        return fabric.launch(_in_process, work, out, finish)
-    except ProcessRaisedException as error:  # it has the other process' traceback for a text
-        kind, _, said = str(error).strip().splitlines()[-1].partition(": ")
-        known = {one.__name__: one for one in (ValueError, TypeError, OSError, FileNotFoundError, MemoryError)}
-        if kind not in known:
-            raise
-        raise known[kind](said) from None
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes, plugins=environment(),
+                    strategy="ddp" if started_by_others() else "ddp_spawn")  # fmt: skip
+    with ending_together(devices * num_nodes, lambda: "The same line goes on from the rows that are there."):
+        try:
+            return fabric.launch(_in_process, work, out, finish)
+        except ProcessException as error:
+            raise _in_words(error) from None
 
 
-def _started_by_others() -> bool:
-    """Whether torchrun or Slurm has started the processes of this command."""
-    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-
-    return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
-
-
-def processes(devices: int, num_nodes: int) -> tuple[int, int]:
-    """Processes on each machine, and machines: those of torchrun where that has started this process.
-
-    Raises:
-        ValueError: several machines, which are not told how to find each other, and would wait for ever.
-    """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        local = int(os.environ["LOCAL_WORLD_SIZE"])
-        return local, int(os.environ["WORLD_SIZE"]) // local
-    missing = [name for name in MEETING if name not in os.environ]
-    if num_nodes > 1 and missing and not _started_by_others():
-        raise ValueError(
-            f"{num_nodes} machines need {' and '.join(missing)} to find each other: start the same line on each under "
-            "torchrun or Slurm, or with MASTER_ADDR (the first machine), MASTER_PORT (a free port there) and NODE_RANK "
-            "(0, 1, ...) in the environment."
-        )
-    return devices, num_nodes
+def _in_words(error: Exception) -> Exception:
+    """The error of another process, of which there is but a text: the last line of its traceback, or how it ended."""
+    kind, _, said = str(error).strip().splitlines()[-1].partition(": ")
+    known = {one.__name__: one for one in (ValueError, TypeError, OSError, FileNotFoundError, MemoryError)}
+    return known[kind](said) if kind in known else RuntimeError(str(error))
 
 
 def _in_process(fabric: Any, work: Work, out: Path, finish: Callable[[Rower, RowsFolder], Any]) -> Any:

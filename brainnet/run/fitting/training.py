@@ -37,8 +37,9 @@ from brainnet.plmodel.build import planted, training_groups, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.run.fitting import trackers
 from brainnet.run.forecast import Forecast, announced, resident_memory, say_tokens
+from brainnet.run.processes import ending_together, environment, is_first_process, let_one_speak, processes
 from brainnet.run.record.card import Clock, data_card
-from brainnet.run.record.claiming import claimed, clear, is_first_process, speaking_of_the_store, stoppable
+from brainnet.run.record.claiming import claimed, clear, speaking_of_the_store, stoppable
 from brainnet.run.record.run_folder import ALL, write_run
 from brainnet.run.stimuli import warn_of_copies
 from brainnet.scores import usable_voxels
@@ -52,7 +53,8 @@ RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "scores_*.cs
            "time_layers.*", "sensors.*", "page.html", "checkpoints", "log/maps/epoch*.png",
            "log/metrics*.csv")  # fmt: skip
 ON_THE_WAY = (  # may change at a resume
-    "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "STRATEGY", "CUDA_GRAPH", "LOGGER"
+    "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "NUM_NODES", "STRATEGY", "CUDA_GRAPH",
+    "LOGGER",
 )  # fmt: skip
 
 
@@ -139,7 +141,8 @@ def _fit(
             trackers.begin(trainer, cfg, out, resume)
             forecasts = _forecasts_training(trainer, model, cfg, out, clock, force)
         try:
-            _train(trainer, model, last_checkpoint(out) if resume else None)
+            with ending_together(trainer.world_size, lambda: _what_is_kept(out)):
+                _train(trainer, model, last_checkpoint(out) if resume else None)
         except torch.OutOfMemoryError as error:
             raise MemoryError(
                 f"the device ran out of memory in training ({str(error).splitlines()[0]}). Lower DATASET.BATCH_SIZE, "
@@ -293,6 +296,7 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
 
     if not log.isEnabledFor(logging.INFO):
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # what devices there are, and advertising
+    let_one_speak()
     validates = cfg.TRAINER.FIT_ON == "train"
     best = Checkpoint(
         out / "checkpoints",
@@ -315,11 +319,14 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
         callbacks.append(RichProgressBar(leave=False))
     trackers.check_tracker(cfg.TRAINER.LOGGER)
     loggers = trackers.build_loggers(cfg, out)
+    devices, num_nodes = processes(cfg.TRAINER.DEVICES, cfg.TRAINER.NUM_NODES)
     try:
         trainer = pl.Trainer(
             max_epochs=cfg.TRAINER.MAX_EPOCHS,
             accelerator=cfg.TRAINER.ACCELERATOR,
-            devices=cfg.TRAINER.DEVICES,
+            devices=devices,
+            num_nodes=num_nodes,
+            plugins=environment(),
             strategy=cfg.TRAINER.STRATEGY,
             check_val_every_n_epoch=cfg.TRAINER.VAL_EVERY,
             limit_val_batches=None if validates else 0,
@@ -330,7 +337,7 @@ def _build_trainer(cfg: CfgNode, out: Path, progress: bool) -> tuple[Any, Any]:
             enable_model_summary=False,
         )
     except (MisconfigurationException, ImportError, ValueError, TypeError, RuntimeError) as error:
-        asked = {name: cfg.TRAINER[name] for name in ("ACCELERATOR", "DEVICES", "STRATEGY")}
+        asked = {name: cfg.TRAINER[name] for name in ("ACCELERATOR", "DEVICES", "NUM_NODES", "STRATEGY")}
         settings = ", ".join(f"TRAINER.{name} {value}" for name, value in asked.items())
         raise ValueError(f"this machine cannot train with {settings}: {' '.join(str(error).split())}") from None
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # a strategy may have its own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +13,6 @@ from brainnet._work import Interrupted, terminable
 from brainnet.run.record.card import refuse_others
 
 LOCK = ".brainnet"  # with the suffix .lock, in the folder for as long as a command is at work there
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as torchrun, Lightning and Slurm number the processes of one run
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes: the only one, or the first of a distributed run."""
-    ranks = (os.environ.get(name, "") for name in RANKS)
-    return int(next((rank for rank in ranks if rank.isdigit()), 0)) == 0
 
 
 def file_to_write(out: str | Path) -> Path:

@@ -21,7 +21,7 @@ from torch import nn
 import brainnet
 from brainnet.backbone import build_backbone
 from brainnet.features import rows as feature_rows
-from brainnet.run.extraction.rows import Chains, processes
+from brainnet.run.extraction.rows import Chains
 
 NETWORK = {"backbone": "expansion:small", "layers": ["2", "4"], "pool": "mean", "batch_size": 2, "progress": False}
 
@@ -221,16 +221,6 @@ def test_machines_that_cannot_find_each_other_are_refused(pictures, tmp_path, mo
     with pytest.raises(ValueError, match="MASTER_PORT and NODE_RANK to find each other"):
         extract(pictures, tmp_path / "out", num_nodes=2, device="cpu")
     assert not (tmp_path / "out").exists()
-
-
-def test_the_processes_of_torchrun_are_as_many_as_it_says(monkeypatch):
-    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
-        monkeypatch.setenv(name, "0")
-    assert processes(2, 3) == (2, 3)
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    monkeypatch.setenv("WORLD_SIZE", "8")
-    assert processes(1, 1) == (4, 2)
 
 
 @functools.cache

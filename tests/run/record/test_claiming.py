@@ -9,7 +9,7 @@ import pytest
 from brainnet._work import Interrupted
 from brainnet.run.fitting.prediction import predict
 from brainnet.run.fitting.training import fit
-from brainnet.run.record.claiming import claimed, clear, file_to_write, is_first_process, stoppable
+from brainnet.run.record.claiming import claimed, clear, file_to_write, stoppable
 from tests.toys import toy_config
 
 
@@ -99,17 +99,6 @@ def test_a_signal_ends_in_what_is_kept(number):
     with pytest.raises(Interrupted, match="three of five"), stoppable(lambda: "three of five are kept"):
         signal.raise_signal(number)
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_the_first_process_is_the_one_that_writes(monkeypatch):
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
-        monkeypatch.delenv(name, raising=False)
-    assert is_first_process()
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert not is_first_process()
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    monkeypatch.setenv("RANK", "2")  # the first of a second machine
-    assert not is_first_process()
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path):
