@@ -134,7 +134,7 @@ def show_dataset(context: typer.Context, name: Name, as_json: AsJson = False) ->
     _print_part("the reader", f"{said['summary']}\n\n{said['details']}".strip())
     _print_options(said["options"])
     words = "FOLDER" if said.get("kind") else "my_folder"
-    if not name.startswith("simulated"):
+    if said["needs_folder"]:
         _print_part("to use it", f"brainnet datasets check {name} {words}\n{fit_line(name, words)}")
     if said.get("cite"):
         _print_part("to cite", said["cite"])

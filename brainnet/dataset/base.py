@@ -52,8 +52,7 @@ class ResponseDataset(Dataset):
         splits: "train", "val" and "test" -> image indices; disjoint. Further names hold images that are only ever
             predicted, such as out-of-distribution ones. Rows in none of them are never used. To refit on everything
             that is not test: ``torch.cat([splits["train"], splits["val"]])``.
-        noise_ceiling: (n_voxels,) the largest Pearson r a perfect model reaches on the test rows, in [0, 1]; None
-            where nothing is known.
+        noise_ceiling: (n_voxels,) the largest r that a perfect model reaches on the test rows, 0 to 1; None: unknown.
         noise_ceiling_definition: how that ceiling was estimated, and from how many repeats.
         further_ceilings: the same for images of further splits, split -> (n_voxels,), where that is known.
         n_repeats: presentations of each test image that were averaged.
@@ -65,6 +64,7 @@ class ResponseDataset(Dataset):
 
     is_shuffled = False  # true of the negative control that :meth:`shuffled` makes
     about: ClassVar[About | None] = None  # of a published data set: what it is and where it comes from
+    needs_folder: ClassVar[bool] = True  # false of data that are made and not read: DATASET.DATA_DIR is not used
     settings: Mapping[str, Any] | None = None  # how responses were made of recordings, for the run card
     groups: np.ndarray | None = None
     """(n_images,) the run or session in which each image was shown (first), to leave one out; None where unknown."""

@@ -113,7 +113,7 @@ def describe_dataset(name: str) -> dict[str, Any]:
     """All that is known of a data set, of plain types: as ``brainnet datasets NAME --json`` prints it.
 
     Keys are "name", "summary" and "details" of the reader, the fields of :class:`~brainnet.dataset.about.About` where
-    it is a published one, and "options".
+    it is a published one, "needs_folder" (false of data that are made and not read) and "options".
 
     Raises:
         ValueError: no data set of that name.
@@ -127,7 +127,8 @@ def describe_dataset(name: str) -> dict[str, Any]:
     details = re.split(r"^(?:Args|Attributes|Raises):$", below, maxsplit=1, flags=re.MULTILINE)[0].strip()
     said = asdict(reader.about) if reader.about else {}
     options = [option._asdict() for option in reader_options(name)]
-    return {"name": name, "summary": summary, "details": details, **said, "options": options}
+    said |= {"needs_folder": reader.needs_folder, "options": options}
+    return {"name": name, "summary": summary, "details": details, **said}
 
 
 def find_datasets(like: str = "", kind: str | None = None) -> pd.DataFrame:

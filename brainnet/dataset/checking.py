@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from brainnet._registry import options_of
 from brainnet.dataset.base import DATASETS, ResponseDataset
 from brainnet.dataset.catalogue import UNMET, options_with_defaults, with_options
 from brainnet.dataset.rdm_sets import RDMSet
@@ -79,8 +78,8 @@ def check_folder(name: str, folder: str | os.PathLike, *, seed: int = 0, **optio
     Raises:
         ValueError: no such data set, one that is made and not read from a folder, or it takes no such option.
     """
-    if "backbone" in (options_of(DATASETS[name].from_settings) or ()):
-        raise ValueError(f"the data set {name!r} is made from a network: there is no folder to check.")
+    if not DATASETS[name].needs_folder:
+        raise ValueError(f"the data set {name!r} is made and not read: there is no folder to check.")
     reader, chosen, folder = DATASETS[name], options_with_defaults(name, options), Path(folder)
     unmet = reader.about is not None and UNMET in reader.about.verified
     dataset, trouble, is_fault = None, "", False

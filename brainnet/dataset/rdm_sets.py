@@ -33,6 +33,7 @@ class RDMSet:
     """
 
     about: ClassVar[About | None] = None
+    needs_folder: ClassVar[bool] = True
 
     def __init__(self, image_ids: Sequence[str], rdms: Mapping[str, RDMs], images: Images | None = None):
         self.image_ids = [str(name) for name in image_ids]

@@ -121,3 +121,18 @@ def test_options_that_are_none_are_refused(word):
         return
     with pytest.raises(ValueError, match=word.partition("=")[0]):
         read_options([word])
+
+
+def test_data_that_are_made_need_no_folder_and_say_so_themselves(tmp_path):
+    for name in ("simulated", "simulated_series"):
+        assert "datasets check" not in run(name)
+        assert json.loads(run(name, "--json"))["needs_folder"] is False
+        result = CliRunner().invoke(cli.app, ["datasets", "check", name, str(tmp_path)])
+        assert isinstance(result.exception, ValueError)
+        assert name in str(result.exception)
+    assert json.loads(run("array", "--json"))["needs_folder"] is True
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "from brainnet.dataset import ResponseDataset\n\nclass simulated_or_not(ResponseDataset):\n    'Mine.'\n"
+    )
+    assert "datasets check" in run(f"{own}:simulated_or_not")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from brainnet.backbone import BACKBONES
 from brainnet.dataset.base import DATASETS
@@ -40,6 +41,12 @@ class PlantedReading(NamedTuple):
     layer: Tensor
     delay: Tensor
     signal: Tensor
+
+    def selectors(self, n_layers: int, delays: Sequence[int]) -> dict[str, Tensor]:
+        """What a read-out that found all of it would say: ``layer`` (n, n_layers) and ``delay`` (n, n_delays)."""
+        asked = torch.as_tensor(delays)
+        delay = (self.delay[:, None] == asked).float()
+        return {"layer": one_hot(self.layer, n_layers).float(), "delay": delay, "delays": asked}
 
 
 @DATASETS.register("simulated_series")
@@ -77,6 +84,8 @@ class SimulatedSeries(TimeSeries):
     >>> SimulatedSeries(Letters(), n_sentences=90, n_voxels=20)
     SimulatedSeries(6 runs of 25 volumes, TR 2 s, 20 voxels; train 100, val 25, test 25)
     """
+
+    needs_folder = False
 
     @classmethod
     def from_settings(

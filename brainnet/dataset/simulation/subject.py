@@ -75,6 +75,8 @@ class SimulatedSubject(ResponseDataset):
         space: sphere coordinates and five bands of cortex named "V1", "V2", "V3", "V4" and "IT".
     """
 
+    needs_folder = False
+
     @classmethod
     def from_settings(
         cls,

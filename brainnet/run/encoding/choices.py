@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from brainnet._checks import check_word
 from brainnet.config import changed
-from brainnet.dataset import ResponseDataset
+from brainnet.dataset import DATASETS, ResponseDataset
 from brainnet.encode import CONTROLS, find_estimators
 from brainnet.encode.grid import with_alphas
 from brainnet.encode.reading import reads_tokens
@@ -108,9 +108,8 @@ def check_choices(choices: Choices) -> dict[str, Any]:
 def subject_configs(cfg: CfgNode, subjects: str | None) -> dict[str, CfgNode]:
     """Name -> settings of each subject."""
     if subjects is None:
-        name = cfg.DATASET.SESSION or (
-            cfg.DATASET.NAME if cfg.DATASET.NAME.startswith("simulated") else Path(cfg.DATASET.DATA_DIR).resolve().name
-        )
+        folder = Path(cfg.DATASET.DATA_DIR).resolve().name
+        name = cfg.DATASET.SESSION or (folder if DATASETS[cfg.DATASET.NAME].needs_folder else cfg.DATASET.NAME)
         return {name: cfg}
     key, equals, values = subjects.partition("=")
     given = [value for value in values.split(",") if value]

@@ -4,9 +4,10 @@ import logging
 
 import pytest
 
+from brainnet.config import load_config
 from brainnet.encode import find_estimators
 from brainnet.encode.grid import with_alphas
-from brainnet.run.encoding.choices import Choices, check_choices, read_alphas
+from brainnet.run.encoding.choices import Choices, check_choices, read_alphas, subject_configs
 from tests.toys import Whereabouts
 
 
@@ -39,3 +40,13 @@ def test_words_are_checked_before_any_work():
     ):
         with pytest.raises(ValueError, match=said):
             check_choices(choices)
+
+
+def test_a_subject_is_called_by_its_folder_where_the_data_have_one():
+    def name(*overrides):
+        (found,) = subject_configs(load_config(None, overrides), None)
+        return found
+
+    assert name("DATASET.NAME", "array", "DATASET.DATA_DIR", "/data/anna") == "anna"
+    assert name("DATASET.NAME", "simulated_series", "DATASET.DATA_DIR", "/data/anna") == "simulated_series"
+    assert name("DATASET.NAME", "array", "DATASET.SESSION", "7") == "7"
