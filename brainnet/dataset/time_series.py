@@ -121,7 +121,7 @@ class TimeSeries(ResponseDataset):
         block: float = 40.0,
     ):
         cleaning = Cleaning() if cleaning is None else cleaning
-        if not float(tr) > 0:
+        if not 0 < float(tr) < np.inf:
             raise ValueError(f"tr is the seconds from one volume to the next, more than 0; got {tr}.")
         check_word("scale", cleaning.scale, SCALES)
         self.tr, self.trim, self.trimmed, self.start = float(tr), (int(trim[0]), int(trim[1])), trimmed, float(start)
@@ -129,6 +129,9 @@ class TimeSeries(ResponseDataset):
         self.run_names = [str(name) for name in runs]
         lengths = self._lengths(runs)
         held_out = {split: self._named(names, split) for split, names in (("val", val), ("test", test))}
+        twice = next((name for name in held_out["val"] if name in held_out["test"]), None)
+        if twice is not None:
+            raise ValueError(f"the run {twice!r} is named in val and in test; a run is in one of them.")
         self.groups = np.repeat(self.run_names, list(lengths.values()))
         number = np.concatenate([np.arange(length) for length in lengths.values()]) + self.trim[0]
         self.times = self.start + number * self.tr

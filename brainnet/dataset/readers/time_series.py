@@ -54,6 +54,10 @@ class SeriesFolder(TimeSeries):
         cutoff: float | None = None, block: float = 40.0, context: int = 0,
     ):  # fmt: skip
         root = Path(root)
+        if not isinstance(trim, Sequence) or len(trim) != 2:
+            raise ValueError(
+                f"trim is the volumes left out at the start and at the end of a run, as [3, 2]; got {trim}."
+            )
         files = natural_sort([str(path) for path in (root / "runs").glob("*.npy")])
         if not files:
             raise FileNotFoundError(f"no runs/*.npy under {root}: a file of responses (n_volumes, n_voxels) per run.")
