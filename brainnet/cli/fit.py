@@ -212,7 +212,8 @@ def predict(
 
 def _report(metrics: dict, out: Path, page: Path | None) -> None:
     """What a person wants to know at once; everything else is in the folder."""
-    summary = metrics["test"]["all"]
+    summary, is_series = metrics["test"]["all"], metrics.get("is_series", False)
+    rows = "volumes" if is_series else "images"
     table = Table("roi", "voxels", "mean r", "mean R2", "share of the ceiling", box=None)
     for name, row in metrics["test"].items():
         ratio = row.get("ceiling_share")
@@ -223,8 +224,8 @@ def _report(metrics: dict, out: Path, page: Path | None) -> None:
     out_console.print(table)
     r = summary["r"]
     out_console.print(
-        f"mean test r {r['mean']:.3f} (95 % interval over images {r['low']:.3f} to {r['high']:.3f}), "
-        f"{metrics['n_test_images']} images, {summary['n_scored']} of {summary['n']} voxels",
+        f"mean test r {r['mean']:.3f} (95 % interval over {rows} {r['low']:.3f} to {r['high']:.3f}), "
+        f"{metrics['n_test_images']} {rows}, {summary['n_scored']} of {summary['n']} voxels",
         highlight=False,
     )
     for split, means in metrics.get("further_splits", {}).items():
@@ -232,11 +233,11 @@ def _report(metrics: dict, out: Path, page: Path | None) -> None:
         of_ceiling = "" if ratio is None else f", {ratio:.3f} of the ceiling"
         out_console.print(
             f"mean {split} r {r['mean']:.3f} ({r['low']:.3f} to {r['high']:.3f}){of_ceiling}, "
-            f"{means['n_images']} images",
+            f"{means['n_images']} {rows}",
             highlight=False,
         )
     recovery = metrics.get("recovery")
-    if recovery and "not_identifiable" not in recovery:  # of a time series: shares of voxels
+    if recovery and is_series:
         found = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in recovery.items())
         out_console.print(f"planted truth, found again in so many voxels: {found}", highlight=False)
     elif recovery:

@@ -116,6 +116,15 @@ def test_the_report_prints_each_number_under_its_name(calls, tmp_path):
     assert "raw gain-corrected constant guess layer 0.812 0.913 0.214 size" in text
 
 
+def test_the_report_of_a_series_says_volumes_and_shares_of_voxels(calls, tmp_path, monkeypatch):
+    made = dict(METRICS, is_series=True, recovery={"layer": 0.5, "layer_within_one": 0.75, "delay": 1.0})
+    monkeypatch.setattr(run, "fit", lambda *args, **options: made)
+    text = said("fit", "--out", str(tmp_path))
+    assert "95 % interval over volumes" in text
+    assert "images" not in text
+    assert "layer 50%, layer within one 75%, delay 100%" in text
+
+
 def test_the_choices_of_pictures_reach_a_prediction(calls, tmp_path):
     for name in ("1.png", "2.png", "10.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)

@@ -13,7 +13,8 @@ from brainnet._checks import check_word
 from brainnet._files import slug
 from brainnet.plot import PageRun
 from brainnet.plot.scene import Scene
-from brainnet.run.page.scenes import CEILING, SCALE, SCORE, SHARE, WIDTH, same_place, scenes_of
+from brainnet.run.page.scenes import CEILING, SCORE, SHARE, same_place, scenes_of
+from brainnet.run.page.selector_maps import SCALE, WIDTH
 from brainnet.run.record.card import Clock, opening, put_card
 from brainnet.run.record.claiming import claimed
 

@@ -18,18 +18,20 @@ from brainnet.model import matched_clusters
 from brainnet.plot._colors import DIVERGING, cluster_colors, layer_colors, layer_entropy
 from brainnet.plot.scene import Scene
 from brainnet.plot.selector.figures import certainty_maps, depth_of
+from brainnet.plot.series import LATENCY_COLORS, mean_delay
 from brainnet.run.page.scenes import same_place
 from brainnet.run.record.card import Clock, check_files, opening, put_card
 from brainnet.run.record.claiming import claimed
-from brainnet.run.record.run_folder import ALL, read_selectors
+from brainnet.run.record.run_folder import ALL, left_out_of, read_selectors
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
 KIND = "comparison of maps"
 PACKAGES = ("torch", "numpy", "matplotlib")
 CONTROL = 0.1  # score from which on a voxel counts where regions are compared
-SIDE_BY_SIDE = ("r", "depth", "scale", "cluster")
-NUMBERS = ("r", "ceiling_share", "depth", "entropy", "scale", "x", "y", "width")  # columns of a table of regions
+OF_PLACES = ("x", "y", "scale", "width")  # maps that say nothing where the tokens have one place
+SIDE_BY_SIDE = ("r", "depth", "scale", "latency", "cluster")
+NUMBERS = ("r", "ceiling_share", "depth", "entropy", "scale", "latency", "x", "y", "width")  # of a table of regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,11 @@ class RunMaps:
         maps |= {
             key: given[old].reshape(-1) for key, old in (("width", "width"), ("cluster", "clusters")) if old in given
         }
+        if "space" in left_out_of(run).get("leave_out", ()):
+            maps = {name: one for name, one in maps.items() if name not in OF_PLACES}
+        if "delay" in given:
+            seconds = mean_delay(given["delay"].numpy(), given["delays"].tolist()) * float(given["tr"])
+            maps["latency"] = torch.from_numpy(seconds).float()
         maps |= {f"layer:{name}": chosen.layer[:, place] for place, name in enumerate(names)}
         return cls(run.resolve().name, space, names, chosen, maps, _looks(names, maps))
 
@@ -100,6 +107,7 @@ def _looks(names: Sequence[str], maps: Mapping[str, Tensor]) -> dict[str, dict[s
         "y": {"vmin": -1.0, "vmax": 1.0, "cmap": "coolwarm", "label": "place: top -1, bottom 1"},
         "width": {"vmin": 0.0, "label": "width of the window, half-widths of the image"},
         "cluster": {"label": "cluster of read-out weights"},
+        "latency": {"vmin": 0.0, "cmap": LATENCY_COLORS, "label": "mean delay (s)"},
     }  # fmt: skip
     return {name: looks.get(name, {**share, "cmap": "inferno", "label": "weight of the layer"}) for name in maps}
 
@@ -112,8 +120,8 @@ def has_selectors(run: str | Path) -> bool:
 def draw_selectors(run: str | Path, scene: Scene | str | None = None) -> list[Path]:
     """Draws the selectors of a run one by one, into its folder.
 
-    They are ``layer_profile`` and ``coverage``, for voxels on a surface ``layer_weights`` and ``certainty``, and for
-    voxels in a volume ``certainty`` in slices.
+    They are ``layer_profile`` and, where tokens have several places, ``coverage``; for voxels on a surface
+    ``layer_weights`` and ``certainty``, and for voxels in a volume ``certainty`` in slices.
 
     Args:
         run: a run folder of ``brainnet fit``.
@@ -121,13 +129,13 @@ def draw_selectors(run: str | Path, scene: Scene | str | None = None) -> list[Pa
     """
     run, found = Path(run), RunMaps.read(run)
     chosen, space = found.chosen, found.space
-    figures = {
-        "layer_profile": plot.layer_profile(chosen.layer, space, found.layer_names, title="Layers of each region"),
-        "coverage": plot.field_coverage(
+    profile = plot.layer_profile(chosen.layer, space, found.layer_names, title="Layers of each region")
+    figures = {"layer_profile": profile}
+    if "x" in found.maps:
+        figures["coverage"] = plot.field_coverage(
             chosen.space, space, found.maps.get("width"), chosen.scale, scores=_scores(found, space),
             title="What each region covers of the image", least_score=CONTROL,
-        ),
-    }  # fmt: skip
+        )  # fmt: skip
     if space.mesh is not None:
         how = {"scene": scene or "flat", "outlines": True}
         title = "Weight of each layer"
@@ -163,8 +171,8 @@ def draw_map(
 
     Args:
         run: a run folder of ``brainnet fit``.
-        name: of the map: r, r2, ceiling, ceiling_share, depth, layer, entropy, scale, x, y, width, cluster, or
-            layer:NAME for the weight of a layer.
+        name: of the map: r, r2, ceiling, ceiling_share, depth, layer, entropy, scale, x, y, width, cluster,
+            latency of a time series, or layer:NAME for the weight of a layer.
         out: folder of the figure; by default the run folder.
         scene: a surface by its name, or a :class:`~brainnet.plot.scene.Scene`; None is the flat map.
         fade: whether the map fades where the score is low; a map of scores never does.

@@ -14,7 +14,8 @@ import torch
 from brainnet._files import write_text
 from brainnet.plot import PageMap, PageRun
 from brainnet.run.maps.predicted_maps import MOST_IMAGES, with_predicted
-from brainnet.run.page.scenes import LAYER, SCALE, SCORE, SHARE, planted_scene, same_place, scenes_of
+from brainnet.run.page.scenes import SCORE, SHARE, same_place, scenes_of
+from brainnet.run.page.selector_maps import LAYER, SCALE, planted_scene
 from brainnet.run.record.claiming import file_to_write
 from brainnet.space import Atlas, read_areas
 from brainnet.stimuli import Images

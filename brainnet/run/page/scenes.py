@@ -6,7 +6,6 @@ Everything is read from the files of the folder, so a page can be made again lon
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,13 @@ from brainnet.config import load_config
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, FitKey
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.plot import PageMap, PageRun
-from brainnet.plot._colors import layer_entropy
 from brainnet.rsa import SearchlightMaps
 from brainnet.run.page.channel_pictures import channel_pictures
+from brainnet.run.page.selector_maps import LAYER, SPACE, WIDTH, numbered, selector_maps
 from brainnet.run.record.card import check_files
 from brainnet.run.record.courses import FILE as COURSES
-from brainnet.run.record.courses import TIME, delay_maps, page_courses, read_courses
+from brainnet.run.record.courses import TIME, page_courses, read_courses
+from brainnet.run.record.run_folder import left_out_of
 from brainnet.run.record.runs import read_run
 from brainnet.scores import normalise
 from brainnet.space import BrainSpace
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCORE, CEILING, SHARE = "Score", "Noise ceiling", "Score / ceiling"
-LAYER, SPACE, SCALE, WIDTH = "Layer", "Space", "Scale", "Window width"
-PLANTED = "Planted"  # the group of the maps that a simulated subject was made with
-WEIGHTS, CONTRIBUTIONS = "Weight of each layer", "Contribution of each layer"
 
 
 def scenes_of(run: str | Path, subject: str | None = None) -> list[PageRun]:
@@ -87,8 +84,11 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
             with np.load(folder / "selectors.npz", allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             space = BrainSpace.from_arrays({k[3:]: v for k, v in arrays.items() if k.startswith("at:")})
-        # of a training that starts from ridge only the places in the image mean something
-        maps, roles = selector_maps(arrays, only_places=cfg is not None and cfg.MODEL.START == "ridge")
+        maps, roles = selector_maps(
+            arrays,
+            left_out_of(folder).get("leave_out", ()),
+            one_row=cfg is not None and cfg.MODEL.GRID[0] == 1,
+        )
     else:
         space = unpacked(read_checkpoint(folder / "model.ckpt")[CHECKPOINT_KEY]["space"])
     maps |= _score_maps(scores["r"].to_numpy(), scores["ceiling"].to_numpy() if "ceiling" in scores else None)
@@ -112,96 +112,6 @@ def _ordered(maps: Mapping[str, PageMap]) -> dict[str, PageMap]:
     groups = ["", "Scores", TIME, "Windows"]
     rank = {name: groups.index(one.group) if one.group in groups else len(groups) for name, one in maps.items()}
     return {name: maps[name] for name in sorted(maps, key=rank.get)}
-
-
-def selector_maps(
-    arrays: Mapping[str, np.ndarray], only_places: bool = False
-) -> tuple[dict[str, PageMap], dict[str, Any]]:
-    """The maps of a file of selectors, and which of them stand for windows, scales and layers.
-
-    Args:
-        arrays: as ``selectors.npz`` holds them: space (n, 2), layer (n, n_layers), scale (n, 1), layer_names, and
-            where there are any width, window_share, cluster and layer_share.
-        only_places: leave out layer, scale and channels.
-    """
-    names = [str(name) for name in arrays["layer_names"]]
-    roles: dict[str, Any] = {"window": (SPACE, None)}
-    maps = _chosen(arrays, _numbered(names))
-    if not only_places and len(names) > 1:
-        maps["Layer entropy"] = PageMap(
-            layer_entropy(arrays["layer"]), meaning="How certain the layer is: 0 one layer, 1 all layers alike",
-            unit="0 certain, 1 uncertain", cmap="cividis_r", vmin=0.0, vmax=1.0,
-        )  # fmt: skip
-    if only_places:
-        maps = {SPACE: maps[SPACE]}
-    else:
-        roles["scale"] = SCALE
-    truth = {name[8:]: values for name, values in arrays.items() if name.startswith("planted:")}
-    if truth and not only_places:
-        maps |= {
-            f"{name}, planted": replace(one, meaning=f"{MEANT[name]} that the simulated subject was made with",
-                                        group=PLANTED, short=name, fades=False)
-            for name, one in _chosen(truth, _numbered(names)).items()
-        }  # fmt: skip
-    if "width" in arrays:
-        maps[WIDTH] = PageMap(
-            arrays["width"].reshape(-1), meaning="Standard deviation of the window; half an image is 1",
-            unit="image half-widths", vmin=0.0, group="Windows",
-        )  # fmt: skip
-        roles["window"] = (SPACE, WIDTH)
-    if "window_share" in arrays:
-        maps["Window share"] = PageMap(
-            arrays["window_share"].reshape(-1), meaning="How much of each voxel its window explains", vmin=0.0,
-            vmax=1.0, group="Windows",
-        )  # fmt: skip
-    if "delay" in arrays:
-        maps |= delay_maps(arrays["delay"], arrays["delays"], float(arrays["tr"]))
-    if not only_places:
-        roles["bars"] = {}
-        for heading, key in ((WEIGHTS, "layer"), (CONTRIBUTIONS, "layer_share")):
-            if key in arrays:
-                word = "weight" if key == "layer" else "contribution"
-                listed = {
-                    f"{text}: {word}": PageMap(
-                        arrays[key][:, k], meaning=f"{heading.lower().replace('each layer', text)}".capitalize(),
-                        cmap="inferno", vmin=0.0, vmax=1.0, group=heading, short=text,
-                    )
-                    for k, text in enumerate(_numbered(names))
-                }  # fmt: skip
-                maps |= listed
-                roles["bars"][heading] = list(listed)
-    return maps, roles
-
-
-MEANT = {LAYER: "The layer", SPACE: "The place in the image", SCALE: "The scale"}
-
-
-def _chosen(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, PageMap]:
-    """Layer, place, scale and, where there are any, channels."""
-    layer = arrays["layer"]
-    best = np.where(np.isnan(layer).any(axis=1), -1, np.nan_to_num(layer).argmax(axis=1))
-    maps = {
-        LAYER: PageMap(best, "categorical", "The layer of the network that predicts each voxel best", labels=names,
-                       colors="ordered"),
-        SPACE: PageMap(arrays["space"], "position", "The place in the image that predicts each voxel best"),
-        SCALE: PageMap(arrays["scale"].reshape(-1), meaning="One place (0, local) or the whole image (1, global)",
-                       cmap="PuOr", unit="0 local, 1 global", vmin=0.0, vmax=1.0),
-    }  # fmt: skip
-    if "cluster" in arrays:
-        maps["Channels"] = PageMap(arrays["cluster"], "categorical", "Voxels that read alike share a color")
-    return maps
-
-
-def _numbered(names: Sequence[str]) -> list[str]:
-    """Bare numbers say that they are layers."""
-    return [f"layer {name}" if name.isdigit() else name for name in names]
-
-
-def planted_scene(scene: PageRun) -> PageRun | None:
-    """What a simulated subject was made with, under the names of what was found; None of another subject."""
-    names = {f"{name}, planted": name for name in MEANT}
-    maps = {names[name]: replace(one, group="", short="") for name, one in scene.maps.items() if name in names}
-    return PageRun(maps, scene.space, title="planted truth") if maps else None
 
 
 def _score_maps(r: np.ndarray, ceiling: np.ndarray | None) -> dict[str, PageMap]:
@@ -291,7 +201,7 @@ def _best_layer(folder: Path, keys: Sequence[FitKey], like: FitKey) -> dict[str,
         return {}
     scores = np.stack([_voxels(folder, key)["selection"] for key in layers], axis=1)
     best = np.where(np.isnan(scores).all(axis=1), -1, np.nan_to_num(scores, nan=-np.inf).argmax(axis=1))
-    names = _numbered([key.layer for key in layers])
+    names = numbered([key.layer for key in layers])
     maps = {
         LAYER: PageMap(best, "categorical", "The layer that predicts each voxel best on training images", labels=names,
                    colors="ordered")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from brainnet._files import reading, slug, write_csv, write_json, write_npz
+from brainnet.backbone.kinds import kind_read_by
 from brainnet.config import config_keys, load_config
 from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.model.delayed import delays_of
@@ -79,6 +80,7 @@ def _write_tables(
         "n_test_images": len(dataset.splits["test"]),
         "n_voxels": dataset.n_voxels,
         "n_unusable": int((~model.usable).sum()),
+        "is_series": isinstance(dataset, TimeSeries),  # then rows are volumes, and not images
     }
     if isinstance(dataset, TimeSeries):
         courses = courses_of(dataset, model.predict_index(dataset.splits["test"]))
@@ -115,7 +117,7 @@ def _selector_arrays(
 ) -> dict[str, np.ndarray]:
     """Selectors with what else is known of each voxel's reading, and where each voxel is ("at:...").
 
-    Of a simulated subject also the selectors that were planted ("planted:...").
+    Of a simulated subject also the selectors that were planted ("planted:..."). "reads" is the kind of stimuli.
     """
     from brainnet.model import cluster_channels
 
@@ -137,8 +139,12 @@ def _selector_arrays(
     truth = getattr(dataset, "truth", None)
     if truth is not None:
         arrays |= {f"planted:{name}": part for name, part in truth.selectors._asdict().items()}
+    elif delay is not None and hasattr(dataset, "planted"):
+        said = dataset.planted.selectors(len(model.layers), model.encoder.delays)
+        arrays |= {f"planted:{name}": part for name, part in said.items()}
     place = {f"at:{key}": value for key, value in space.to_arrays().items()}
-    return {name: array.numpy() for name, array in arrays.items()} | {"layer_names": np.array(model.layers), **place}
+    told = {"layer_names": np.array(model.layers), "reads": np.array(kind_read_by(model.backbone)), **place}
+    return {name: array.numpy() for name, array in arrays.items()} | told
 
 
 def _further_splits(dataset: ResponseDataset) -> list[str]:
@@ -303,7 +309,7 @@ def redraw(
     figures, weights = {}, {}
     if "selectors.npz" in present:
         given = read_selectors(run / "selectors.npz")
-        given |= {} if cfg is None else meaningless_panels(cfg.MODEL.START, cfg.MODEL.GRID)
+        given |= left_out_of(run)
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
         delay, delays, tr = (given.pop(name, None) for name in ("delay", "delays", "tr"))
@@ -340,6 +346,13 @@ def redraw(
 def _renamed_regions(space: BrainSpace, rename: Mapping[str, str] | None) -> BrainSpace:
     check_names(rename or {}, space.rois)
     return with_regions(space, rename or {})
+
+
+def left_out_of(run: Path) -> dict[str, Any]:
+    """The panels that say nothing of a run, and why, see :func:`brainnet.plmodel.build.meaningless_panels`."""
+    saved = run / "config.yaml"
+    cfg = load_config(saved) if saved.is_file() else None
+    return {} if cfg is None else meaningless_panels(cfg.MODEL.START, cfg.MODEL.GRID)
 
 
 def read_selectors(path: Path) -> dict[str, Any]:

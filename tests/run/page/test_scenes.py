@@ -11,7 +11,8 @@ import torch
 from brainnet._files import write_json
 from brainnet.plot import page
 from brainnet.rsa import SearchlightMaps
-from brainnet.run.page.scenes import CONTRIBUTIONS, WEIGHTS, planted_scene, scenes_of, selector_maps
+from brainnet.run.page.scenes import scenes_of
+from brainnet.run.page.selector_maps import WEIGHTS, planted_scene
 from brainnet.run.record.card import Clock, opening, put_card
 from brainnet.scores import VoxelTest
 from brainnet.space import surface_space
@@ -51,21 +52,6 @@ def test_what_was_planted_stands_beside_what_was_found(mapped):
         for word in ("kind", "labels", "colors", "cmap", "vmin", "vmax"):
             assert getattr(truth.maps[name], word) == getattr(scene.maps[name], word)
     assert planted_scene(replace(scene, maps={"Layer": scene.maps["Layer"]})) is None
-
-
-def test_what_means_nothing_is_left_out():
-    arrays = {
-        "space": np.zeros((3, 2)), "layer": np.full((3, 2), 0.5), "scale": np.zeros((3, 1)), "layer_names": ["1", "b"],
-        "cluster": np.arange(3), "layer_share": np.full((3, 2), 0.5), "width": np.ones((3, 1)),
-    }  # fmt: skip
-    maps, roles = selector_maps(arrays)
-    assert list(roles["bars"]) == [WEIGHTS, CONTRIBUTIONS]
-    assert list(maps["Layer"].labels) == ["layer 1", "b"]
-    np.testing.assert_allclose(maps["Layer entropy"].values, 1)
-    assert roles["window"] == ("Space", "Window width")
-    maps, roles = selector_maps(arrays, only_places=True)
-    assert set(maps) == {"Space", "Window width"}
-    assert "bars" not in roles
 
 
 def test_an_encoding_shows_every_method_and_the_best_layer(tmp_path):
