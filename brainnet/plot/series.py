@@ -193,7 +193,9 @@ def scores_over_runs(
         if list(by_run) != runs:
             raise ValueError(f"{model!r} was scored on the runs {list(by_run)}, others on {runs}.")
     figure = new_figure((min(MOST_COLUMNS, max(FEWEST_COLUMNS, 1.0 + 0.35 * len(runs))), 2.3))
-    ax = add_axes(figure, (0.65, 0.75, figure.get_figwidth() - 0.8, 1.5))
+    slanted = len(runs) > 4
+    bottom = 0.75 if slanted else 0.4  # of names below
+    ax = add_axes(figure, (0.65, bottom, figure.get_figwidth() - 0.8, 2.25 - bottom))
     ax.axhline(0, color=FAINT, linewidth=0.6)
     marks = []
     for (model, by_run), color in zip(scores.items(), contrasting_colors(len(scores)), strict=True):
@@ -201,13 +203,13 @@ def scores_over_runs(
         marks.append((ax.plot(range(len(runs)), mean, color=color, marker="o", markersize=4, linewidth=0.8)[0], model))
         ax.axhline(float(np.nanmean(mean)), color=color, linewidth=0.8, linestyle=":")
     ax.set_xlim(-0.5, len(runs) - 0.5)
-    slanted = len(runs) > 4
     inches = 0.9 if slanted else ax.get_position().width * figure.get_figwidth() / len(runs) - 0.05
     texts = labels_within(runs, 7, inches)
     ax.set_xticks(range(len(runs)), texts, rotation=45 if slanted else 0, ha="right" if slanted else "center",
                   fontsize=7, color=INK)  # fmt: skip
     plain(ax, "", score_name)
-    legend_above(ax, list(zip([mark for mark, _ in marks], labels([m for _, m in marks]), strict=True)))
+    if len(scores) > 1:
+        legend_above(ax, list(zip([mark for mark, _ in marks], labels([m for _, m in marks]), strict=True)))
     title_above(figure, title)
     note_below(figure, "Dotted: mean over runs")
     return figure

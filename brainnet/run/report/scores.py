@@ -19,6 +19,7 @@ from brainnet.rsa import SearchlightMaps
 from brainnet.run.record.card import check_files
 from brainnet.run.record.run_folder import read_selectors
 from brainnet.run.report.html import Html, escape, paragraphs, picture, score_bar, span, table
+from brainnet.run.report.series_words import RECOVERED as RECOVERED_OVER_TIME
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
@@ -54,12 +55,13 @@ def metrics_of(folder: Path) -> dict[str, Any]:
 
 def scores_of_fit(metrics: Mapping[str, Any]) -> Html:
     """A row for each region, on the test images and on those of further splits."""
-    parts = [_regions(metrics["test"], f"{metrics['n_test_images']:,} test images. {BAR_SAID}")]
+    rows = "volumes" if metrics.get("is_series") else "images"
+    parts = [_regions(metrics["test"], f"{metrics['n_test_images']:,} test {rows}. {BAR_SAID}")]
     for split, means in (metrics.get("further_splits") or {}).items():
         regions = {name: one for name, one in means.items() if isinstance(one, Mapping)}
         parts += [
             Html(f"<h3>Split {escape(split)}</h3>"),
-            _regions(regions, f"{means['n_images']:,} images. {BAR_SAID}"),
+            _regions(regions, f"{means['n_images']:,} {rows}. {BAR_SAID}"),
         ]
     return Html("\n".join(parts))
 
@@ -83,6 +85,13 @@ def truth_of(metrics: Mapping[str, Any], folder: Path) -> Html | None:
     path = folder / "selectors.npz"
     if "recovery" not in metrics or not path.is_file():
         return None
+    if metrics.get("is_series"):
+        rows = [[words, metrics["recovery"][key]] for key, words in RECOVERED_OVER_TIME.items()
+                if key in metrics["recovery"]]  # fmt: skip
+        return paragraphs([
+            "The listener is simulated, so the truth is known. The page shows the planted maps beside the found ones.",
+            table(["agreement", "share of voxels"], rows, f"Over {metrics['n_voxels']:,} voxels."),
+        ])  # fmt: skip
     check_files(folder, path.name)
     given = read_selectors(path)
     space, found, names = given["space"], given["chosen"], given["layer_names"]

@@ -9,6 +9,7 @@ from typing import Any
 from brainnet import __version__
 from brainnet.dataset import DATASETS, describe_dataset
 from brainnet.run.report.html import Html
+from brainnet.run.report.series_words import LIMITS, delayed_said, is_series, of_volumes, one_place, series_said
 
 METHODS = {
     "ridge": "ridge regression on the features of one layer at a time, with a penalty chosen for each voxel by "
@@ -124,14 +125,19 @@ def methods_of(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]
     made = {"fit": _of_fit, "encode": _of_encoding, "rsa": _of_rsa}.get(str(card.get("kind")), _of_searchlight)
     version = (card.get("versions") or {}).get("brainnet", "?")
     commit = f", commit {card['commit'][:12]}" if card.get("commit") else ""
-    return [*made(card, metrics), f"All was computed by brainnet {version}{commit}; the command was: {card['command']}"]
+    said = made(card, metrics)
+    if is_series(card):
+        said = [said[0], series_said(card), *said[1:]]
+        said = [of_volumes(paragraph) for paragraph in said]
+    return [*said, f"All was computed by brainnet {version}{commit}; the command was: {card['command']}"]
 
 
 def _of_fit(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     config, backbone = card.get("config") or {}, card.get("backbone") or {}
     said = [_data(card), _network(backbone) + _preparation(config)]
-    said += _factortopy(config, backbone) if config.get("MODEL.READOUT") == "factortopy" else [
-        f"The read-out is {config.get('MODEL.READOUT')!r}."]  # fmt: skip
+    readout = str(config.get("MODEL.READOUT"))
+    known = {"factortopy": lambda: _factortopy(config, backbone), "delayed": lambda: delayed_said(config)}
+    said += known[readout]() if readout in known else [f"The read-out is {readout!r}."]
     kept = (metrics.get("validation") or {}).get("epoch")
     said.append(
         f"It was trained by AdamW (step size {config.get('OPTIMIZER.LR')}, batches of "
@@ -253,10 +259,11 @@ def _data(card: Mapping[str, Any], front: str = "") -> str:
 
 
 def _network(identity: Mapping[str, Any]) -> str:
-    layers = str(identity.get("layers", "")).split()
+    layers = str(identity.get("layers", "")).replace(",", " ").split()
+    given = identity.get("preprocessing")
+    came = "" if given in (None, "None") else f" Its input came in as {given}."
     return (f"The network is {identity.get('name')} (weights: {str(identity.get('weights'))[:16]}), read "
-            f"at {len(layers)} layers: {', '.join(layers)}. Images came in as "
-            f"{identity.get('preprocessing')}.")  # fmt: skip
+            f"at {len(layers)} layers: {', '.join(layers)}.{came}")  # fmt: skip
 
 
 def _preparation(config: Mapping[str, Any]) -> str:
@@ -299,7 +306,7 @@ def _keys(card: Mapping[str, Any]) -> list[str]:
     kind, methods = str(card.get("kind")), (card.get("settings") or {}).get("methods") or ()
     if kind == "fit":
         readout = (card.get("config") or {}).get("MODEL.READOUT")
-        return ["factortopy", "bootstrap"] if readout == "factortopy" else ["bootstrap"]
+        return ["factortopy", "bootstrap"] if readout in ("factortopy", "delayed") else ["bootstrap"]
     if kind == "encode":
         used = " ".join(methods)
         named = [key for key in ("banded", "stacked", "window") if key in used]
@@ -332,6 +339,8 @@ def limits_of(card: Mapping[str, Any]) -> list[str]:
             "shuffled responses (DATASET.SHUFFLED True) shows what they look like where nothing is found.",
             *said,
         ]
+        if one_place(config):
+            said = [line for line in said if not line.startswith("The place means")]
         if config.get("MODEL.START") == "ridge":
             said.insert(0, "Training started from ridge, which spreads its weight nearly evenly over the "
                            "layers: maps of layer, scale and channels mean nothing here and are left out.")  # fmt: skip
@@ -350,7 +359,7 @@ def limits_of(card: Mapping[str, Any]) -> list[str]:
             "RDM.",
             "A best model is the best of those that were compared.",
         ]
-    return said
+    return [*map(of_volumes, said), *LIMITS] if is_series(card) else said
 
 
 def bibtex(entries: Sequence[str]) -> Html:
