@@ -28,7 +28,7 @@ from brainnet.store import TokenStore
 # part out. Here a simulated subject writes one session: 375 images, two trials each, in a slab of 600 voxels whose
 # planted layer rises from left to right. The first 50 images are those that all subjects of NSD share.
 subject = SimulatedSubject(seed=0, n_train=300, n_val=25, n_test=50, radius=20, n_voxels=600)
-n_images, root = len(subject), Path("nsd")
+n_images, root = len(subject), Path("planted_nsd")
 session = "nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf_GLMdenoise_RR"
 regions = "nsddata/ppdata/subj01/func1pt8mm/roi"
 for folder in (session, regions, "nsddata/experiments/nsd", "nsddata_stimuli/stimuli/nsd"):

@@ -91,7 +91,7 @@ axis.imshow(table)
 axis.set(xlabel="layer found", ylabel="layer planted", title="voxels")
 for ticks in (axis.set_xticks, axis.set_yticks):
     ticks(range(len(store.layers)), store.layers)
-figure.savefig("layers.png", dpi=110)
+figure.savefig("story_layers.png", dpi=110)
 
 # %%
 # Every delay is the planted one, and the layer is within one for four of five voxels: the layers are much alike.

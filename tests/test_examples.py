@@ -41,6 +41,19 @@ def test_examples_are_numbered_in_reading_order():
     assert sorted(int(path.name.split("_")[0]) for path in EXAMPLES) == list(range(1, len(EXAMPLES) + 1))
 
 
+def test_no_two_examples_write_one_picture():
+    """A reader runs them in one folder."""
+    names = [name for path in EXAMPLES for name in re.findall(r'savefig\(\s*"([\w.]+)"', path.read_text())]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_no_example_writes_where_real_data_may_lie():
+    """Planted files of the same names would replace those of a publisher."""
+    for path in EXAMPLES:
+        for folder in re.findall(r'Path\("([\w.]+)"\)', path.read_text()):
+            assert folder.startswith(("planted_", "demo_")), (path.name, folder)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_opens_with_its_question_and_closes_with_a_sentence(path):
     text = path.read_text()
