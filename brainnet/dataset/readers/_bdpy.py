@@ -80,6 +80,8 @@ class BData:
         """(n, n_columns) of some samples, in their order, and of the columns inside; read some rows at a time."""
         import h5py
 
+        if not inside.any():
+            raise ValueError(f"{self.path}: no column is marked by the keys of its metadata; expected voxels.")
         first, last = np.flatnonzero(inside)[[0, -1]]
         found = np.empty((len(samples), int(inside.sum())))
         place = np.full(self.n_samples, -1)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from brainnet._checks import warn_once
 from brainnet._files import file_digest, read_json, reading, sha256
 from brainnet.dataset.readers._checked import numbers, read_columns, read_volume, there
 from brainnet.stimuli.decoding import decode
@@ -37,6 +38,15 @@ def read_sessions(root: Path, subject: int) -> list[Session]:
     paths = sorted(folder.glob(f"ses-*/func/{name}"))
     if not paths:
         raise FileNotFoundError(f"no {folder / 'ses-01/func' / name.replace('*', '01')}.")
+    there_are = {path.name.partition("_space-T1w")[0] for path in paths}
+    tables = sorted(folder.glob(f"ses-*/func/{name.partition('_space-T1w')[0]}_desc-SingletrialBetas_trials.tsv"))
+    alone = [table for table in tables if table.name.partition("_desc-")[0] not in there_are]
+    if alone:
+        warn_once(
+            f"no betas {alone[0]}",
+            f"{len(alone)} of {len(tables)} sessions have a table of trials and no betas, such as {alone[0]}; "
+            "they are left out.",
+        )
     sessions = []
     for path in paths:
         number = re.search(r"_ses-(\w+?)_", path.name)

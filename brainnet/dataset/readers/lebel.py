@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from brainnet._checks import warn_once
 from brainnet._files import reading
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.readers._checked import check_memory, check_subject, expect_shape, expect_type, there
@@ -110,6 +111,13 @@ class LeBel(TimeSeries):
         runs = _read(folder, volumes)
         grids = {story: self.root / "derivative" / "TextGrids" / f"{story}.TextGrid" for story in wanted}
         found = {story: _words(path) for story, path in grids.items() if path.is_file()}
+        if found and set(found) != set(wanted):
+            missing = next(story for story in wanted if story not in found)
+            warn_once(
+                f"no words {grids[missing]}",
+                f"no {grids[missing]}, and {len(wanted) - len(found)} of {len(wanted)} stories have no words: "
+                "networks of text cannot read them. Add the file, or choose stories= that have one.",
+            )
         self.words = {story: [text for *_, text in words] for story, words in found.items()}
         windows = {
             story: [Window(start, end - start, f"{story}/{i:05d}") for i, (start, end, _) in enumerate(words)]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from brainnet._checks import warn_once
 from brainnet._files import reading
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
@@ -81,6 +82,16 @@ class Vim1(ResponseDataset):
         train, test, labels = self._responses(len(pixels[0]), len(pixels[1]))
         known = np.isfinite(train).all(0) & np.isfinite(test).all(0)
         self.n_left_out = int((~known).sum())
+        if not known.any():
+            raise ValueError(
+                f"{self.root / 'EstimatedResponses.mat'}: every voxel of subject {subject} has NaN for some photograph."
+            )
+        if self.n_left_out:
+            warn_once(
+                f"vim1 {self.root.absolute()} {subject} {self.n_left_out}",
+                f"vim1: {self.n_left_out} of {len(known)} voxels of subject {subject} have NaN for some photograph: "
+                "they are left out.",
+            )
         rois = {name: (labels == label) & known for label, name in enumerate(REGIONS, 1)}
         inside = choose_region(region, {name: mask for name, mask in rois.items() if mask.any()}, known)
         n_train, n_test = len(train), len(test)

@@ -92,6 +92,11 @@ def _in_both(table):
     return table
 
 
+def _no_voxel(values):
+    values[0] = np.nan  # of VoxelData
+    return values
+
+
 DAMAGES = {
     "no table": (lambda r: (r / "Subject1.h5").unlink(), FileNotFoundError, "Subject1"),
     "truncated": (lambda r: (r / "Subject1.h5").write_bytes((r / "Subject1.h5").read_bytes()[:700]), ValueError,
@@ -100,6 +105,7 @@ DAMAGES = {
     "no metadata": (_change("metadata", None), ValueError, "no dataset and metadata"),
     "fewer columns": (_change("dataset", lambda a: a[:, :-1]), ValueError, r"a table of shape \(24, 11\)"),
     "no voxels": (_rename(b"VoxelData", b"Voxels"), ValueError, "no key 'VoxelData'"),
+    "voxels marked by NaN": (_change("metadata/value", _no_voxel), ValueError, "no column is marked"),
     "no kinds": (_rename(b"DataType", b"Kind"), ValueError, "no key 'DataType'"),
     "no stimuli": (_rename(b"stimulus_id", b"stim"), ValueError, "no key 'stimulus_id'"),
     "a key twice": (_rename(b"Run", b"DataType"), ValueError, "the key 'DataType' twice"),

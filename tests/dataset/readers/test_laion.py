@@ -82,6 +82,13 @@ def test_one_wrong_file(planted, tmp_path, name):
     assert "\n" not in str(refused.value)
 
 
+def test_a_session_without_betas_is_told(planted, tmp_path):
+    shutil.copytree(planted.root, tmp_path / "laion")
+    (tmp_path / "laion" / BETAS).unlink()
+    with pytest.warns(UserWarning, match=r"1 of 2 sessions have a table of trials and no betas .*ses-02"):
+        LaionFMRI(tmp_path / "laion", progress=False)
+
+
 def test_a_damaged_photograph_is_named(planted, tmp_path):
     shutil.copytree(planted.root, tmp_path / "laion")
     with h5py.File(tmp_path / "laion/stimuli/task-images_stimuli.h5", "r+") as file:

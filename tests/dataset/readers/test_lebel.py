@@ -101,6 +101,14 @@ def _rewrite(folder, values):
         file["data"] = values
 
 
+def test_a_story_without_its_words_is_told(tmp_path):
+    write_lebel(tmp_path)
+    (tmp_path / "derivative/TextGrids/souls.TextGrid").unlink()
+    with pytest.warns(UserWarning, match=r"no .*souls\.TextGrid, and 1 of 3 stories"):
+        data = LeBel(tmp_path)
+    assert data.shown is None
+
+
 def test_a_person_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="UTS02"):
         LeBel(write_lebel(tmp_path), 2)

@@ -82,6 +82,7 @@ DAMAGES = {
     "fewer photographs": (_change("dataValS1", lambda a: a[:4]), ValueError, r"has shape \(4, 18\); expected 5"),
     "fewer voxels": (_change("dataTrnS1", lambda a: a[:, :9]), ValueError, r"has shape \(14, 9\)"),
     "whole numbers": (_change("dataTrnS1", lambda a: np.nan_to_num(a).astype(np.int16)), ValueError, "int16"),
+    "NaN alone": (_change("dataTrnS1", lambda a: np.full_like(a, np.nan)), ValueError, "every voxel of subject 1"),
     "an unknown label": (_change("roiS1", lambda a: a + 5), ValueError, "labels from 0 to 7"),
     "no photographs": (lambda r: (r / "Stimuli.mat").unlink(), FileNotFoundError, "Stimuli.mat"),
     "photographs truncated": (_cut("Stimuli.mat", 900), ValueError, "Stimuli.mat"),
