@@ -65,7 +65,7 @@ _C.MODEL.TOPOLOGY = "auto"  # "coords": selectors are functions of place; "free"
 _C.MODEL.WINDOW = "point"  # "point": one spot (the original); "gaussian": a window whose width is learned
 _C.MODEL.WIDTH_INIT = 0.35  # starting SD of the Gaussian window, in half image widths
 _C.MODEL.HEAD = "mean"  # "mean" over channels (the original), or "sum", which learns D times faster
-_C.MODEL.START = "random"  # "random", or "ridge": closed form, from a ridge regression over Gaussian windows
+_C.MODEL.START = "random"  # or "ridge": in closed form, over Gaussian windows; "evidence": of each layer and delay
 _C.MODEL.FIELD = "none"  # "ridge": beside the read-out, ridge on the whole image, mixed with its predictions
 _C.MODEL.CV_GROUPS = "none"  # "dataset": START and FIELD choose penalties leaving out one run or session of the data
 _C.MODEL.IMPLEMENTATION = "auto"  # implementation of the selection: "auto", "reference", "cells", ...
@@ -113,7 +113,7 @@ _CHOICES = {
     "MODEL.TOPOLOGY": ("auto", "coords", "free"),
     "MODEL.WINDOW": ("point", "gaussian"),
     "MODEL.HEAD": ("mean", "sum"),
-    "MODEL.START": ("random", "ridge"),
+    "MODEL.START": ("random", "ridge", "evidence"),
     "MODEL.FIELD": ("none", "ridge"),
     "MODEL.CV_GROUPS": ("none", "dataset"),
     "MODEL.IMPLEMENTATION": ("auto", "reference", "cells", "triton"),

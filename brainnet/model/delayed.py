@@ -128,6 +128,36 @@ class DelayedFactorTopy(FactorTopy):
             global_coefficients=joined[1] if len(joined) > 1 else None, layer=layer, scale=scale,
         )  # fmt: skip
 
+    @torch.enable_grad()
+    def evidence_start(self, evidence: Tensor, steps: int = 150) -> None:
+        """Starts layers and delays where a voxel is likely to read, by the evidence of each pair of them alone.
+
+        Layers and delays of all voxels become those under which the evidence is largest, with the selectors as the
+        prior of each voxel. With topology "coords" they are functions of the place, so that neighbors help each other.
+
+        Args:
+            evidence: (n_vertices, n_layers, n_delays) logarithms of likelihoods, up to a constant of each voxel.
+            steps: of the optimiser.
+
+        Raises:
+            ValueError: evidence of another shape.
+        """
+        expected = (self.n_vertices, len(self.layers), len(self.delays))
+        if tuple(evidence.shape) != expected:
+            raise ValueError(f"evidence must be {expected}, got {tuple(evidence.shape)}.")
+        known = evidence.isfinite().all(-1).all(-1)
+        asked = [p for name, p in self.named_parameters() if name.startswith(("layer_selector", "delay_selector"))]
+        optimizer = torch.optim.AdamW(asked, lr=1e-2 if self.topology == "coords" else 0.1)
+        likelihood = (evidence - evidence.flatten(1).amax(1)[:, None, None])[known].to(self.weight)
+        for _ in range(steps):
+            selectors = self.get_selectors()
+            prior = (selectors.layer + 1e-8).log()[:, :, None] + (selectors.delay + 1e-8).log()[:, None]
+            loss = -(likelihood + prior[known]).flatten(1).logsumexp(1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        optimizer.zero_grad()
+
     def _squash(self, logits: Mapping[str, Tensor]) -> tuple[Selectors, Tensor | None]:
         selectors, width = super()._squash(logits)
         timed = TimedSelectors(*selectors)

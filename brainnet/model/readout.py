@@ -43,6 +43,7 @@ class Readout(Protocol):
     - ``weight``: (n, D), from which channel clusters are made.
     - ``selector_parameters()``: those that have a step size of their own.
     - ``closed_form_start(coefficients, intercept, position, width, layer=)``, see :class:`FactorTopy`.
+    - ``evidence_start(evidence)`` and ``delays``, see :class:`DelayedFactorTopy`.
 
     What a read-out has not, its run folder has not.
 

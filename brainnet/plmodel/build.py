@@ -136,10 +136,8 @@ def settings_of(cfg: CfgNode) -> FitSettings:
     if cfg.MODEL.START == "ridge" and cfg.MODEL.WINDOW != "gaussian":
         raise ValueError("MODEL.START ridge fits Gaussian windows: it needs MODEL.WINDOW gaussian.")
     if cfg.MODEL.CV_GROUPS != "none" and "ridge" not in (cfg.MODEL.START, cfg.MODEL.FIELD):
-        raise ValueError(
-            f"MODEL.CV_GROUPS {cfg.MODEL.CV_GROUPS} is for penalties that are chosen by cross-validation: it needs "
-            "MODEL.START ridge or MODEL.FIELD ridge."
-        )
+        raise ValueError(f"MODEL.CV_GROUPS {cfg.MODEL.CV_GROUPS} is for penalties that are chosen by cross-validation: "
+                         "it needs MODEL.START ridge or MODEL.FIELD ridge.")  # fmt: skip
     return FitSettings(
         DataSettings(cfg.DATASET.BATCH_SIZE, cfg.SEED, cfg.TRAINER.FIT_ON, cfg.DATASET.SHUFFLED),
         TokenSettings(
@@ -193,8 +191,9 @@ def _readout_options(cfg: CfgNode) -> dict[str, Any]:
             unread.append(f"MODEL.{key}")
     if unread:
         log.info("%s does not read %s", what, ", ".join(unread))
-    if cfg.MODEL.START == "ridge" and not hasattr(make, "closed_form_start"):
-        raise ValueError(f"{what} has no closed_form_start, which MODEL.START ridge needs: set MODEL.START random.")
+    needed = {"ridge": "closed_form_start", "evidence": "evidence_start"}.get(cfg.MODEL.START)
+    if needed is not None and not hasattr(make, needed):
+        raise ValueError(f"{what} has no {needed}, which MODEL.START {cfg.MODEL.START} needs: set MODEL.START random.")
     return options
 
 

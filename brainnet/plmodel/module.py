@@ -22,11 +22,12 @@ from yacs.config import CfgNode
 
 from brainnet.config import parse_config
 from brainnet.datamodule import BrainDataModule
-from brainnet.dataset import ResponseDataset
+from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.model.readout import selector_parameters_of, selectors_of
 from brainnet.plmodel.base import BasePLModel
 from brainnet.plmodel.build import build_backbone_of, meaningless_panels, other_forward, settings_of, training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, packed, read_checkpoint, saved_in, unpacked, weights_digest
+from brainnet.plmodel.evidence_start import start_from_evidence
 from brainnet.plmodel.field import FieldRidge, fit_field
 from brainnet.plmodel.graph import GraphedObjective
 from brainnet.plmodel.ridge_start import start_from_ridge
@@ -123,7 +124,7 @@ class PLModel(Travels, BasePLModel):
     def _solve(self, data: BrainDataModule) -> None:
         """What is fitted in closed form, before the first step."""
         wanted = self.settings.readout
-        if wanted.start != "ridge" and wanted.field != "ridge":
+        if wanted.start == "random" and wanted.field != "ridge":
             return
         index, show = data.train_index, self.show_progress
         groups = training_groups(data.dataset, index) if wanted.leaves_groups_out else None
@@ -132,6 +133,9 @@ class PLModel(Travels, BasePLModel):
         target = torch.where(self.usable & torch.isfinite(target), target, 0.0)
         if wanted.start == "ridge":
             start_from_ridge(self.encoder, self.layers, self.read_batches, index, target, show, groups)
+        if wanted.start == "evidence":
+            runs = data.dataset.groups[index.numpy()] if isinstance(data.dataset, TimeSeries) else None
+            start_from_evidence(self.encoder, self.layers, self.read_batches, index, target, runs)
         if wanted.field == "ridge":
             self.field = fit_field(self.layers, self.read_batches, index, target, show, groups)
 

