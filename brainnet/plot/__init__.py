@@ -17,7 +17,7 @@ _TOPICS = {
     "selector.maps": ("selectors", "training"),
     "encoding.scores": ("scores", "joint_histogram", "variance_split"),
     "encoding.by_layer": ("layers", "best_layer"),
-    "encoding.model_tables": ("model_ranking", "model_regions", "model_property"),
+    "encoding.model_tables": ("model_ranking", "model_regions", "model_property", "model_effects", "model_depths"),
     "selector.windows": ("window_share",),
     "rsa.geometry": ("rdms",),
     "rsa.similarity": ("model_similarity", "similarity_matrix"),

@@ -64,6 +64,11 @@ def ranked(names):
     return pd.DataFrame([{"roi": roi, "model": model, **score} for roi in names for model in names])
 
 
+def explained(names):
+    share = {"partial_r2": 0.2, "r2_alone": 0.3, "p_corrected": 0.01, "n_models": 9}
+    return pd.DataFrame([{"roi": roi, "property": name, **share} for roi in names for name in names])
+
+
 def found(names):
     generator = torch.Generator().manual_seed(0)
     models = RDMs(torch.rand(4, 28, generator=generator), names=tuple(names))
@@ -110,6 +115,9 @@ FIGURES = {
     "model_ranking": lambda n: plot.model_ranking(ranked(n), title=n[0], score_name=n[1]),
     "model_regions": lambda n: plot.model_regions(ranked(n), title=n[0], score_name=n[1]),
     "model_property": lambda n: plot.model_property(ranked(n), dict.fromkeys(n, 1e6), n[1], title=n[0]),
+    "model_effects": lambda n: plot.model_effects(explained(n), title=n[0]),
+    "model_depths": lambda n: plot.model_depths(ranked(n).assign(depth=0.5), pd.DataFrame({"model": n, "rho": 0.5}),
+                                                title=n[0]),
     "condition_map": lambda n: plot.condition_map(some_rdms(n, 1), title=n[0]),
     "masks": lambda n: plot.masks(np.zeros((4, 6, 3)), np.ones((4, 4, 6)), n, captions=n, title=n[0]),
     "tree": lambda n: plot.tree(some_rdms(n, 1), groups=n, title=n[0]),

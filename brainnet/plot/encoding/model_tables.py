@@ -1,4 +1,4 @@
-"""Many networks beside each other: ranked in each region, as a matrix of regions, and against a property."""
+"""Many networks beside each other: their scores, what properties explain of these, and depths of best layers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from brainnet.plot._text import label, labels, labels_within
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST = 40  # networks of a figure that names each; of more, the best ones
@@ -97,14 +98,7 @@ def model_regions(ranking: pd.DataFrame, *, title: str | None = None, score_name
     high = high if high > low else low + 1
     color_bar(add_axes(figure, (0.1, 0.6 + tall + 0.4, min(wide, 1.8), 0.1)), SEQUENTIAL, low, high, score_name)
     ax.imshow(values, cmap=SEQUENTIAL, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
-    middle = (low + high) / 2
-    for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
-        color = "black" if values[i, j] > middle else "white"
-        text = f"{values[i, j]:.2f}".replace("0.", ".")
-        ax.text(j, i, text, ha="center", va="center", fontsize=6, color=color)
-    ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    _write_values(ax, values, (low + high) / 2)
     name_columns(ax, range(len(regions)), labels(regions))
     name_rows(ax, labels(models))
     title_above(figure, title)
@@ -153,6 +147,113 @@ def model_property(
     title_above(figure, title)
     note_below(figure, "Lines are 95 % intervals")
     return figure
+
+
+def model_effects(effects: pd.DataFrame, *, title: str | None = None) -> Figure:
+    """A figure of what each property of networks explains of their scores, a panel for each region.
+
+    A bar is the share that a property explains beside all others, a hollow mark what it explains by itself.
+
+    Args:
+        effects: rows with ``roi``, ``property``, ``partial_r2``, ``r2_alone``, ``p_corrected`` and ``n_models``.
+        title: text above.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not len(effects):
+        raise ValueError("there are no rows to draw.")
+    regions, names = (list(dict.fromkeys(effects[column])) for column in ("roi", "property"))
+    tall, step = ROW * 1.3 * len(names) + 0.1, WIDE * 0.75
+    figure = new_figure((len(regions) * (step + 0.25) + 0.2, tall + 0.75))
+    for k, roi in enumerate(regions):
+        ax = add_axes(figure, (0.1 + k * (step + 0.25), 0.45, step, tall))
+        rows = effects[effects["roi"] == roi].drop_duplicates("property").set_index("property").reindex(names)
+        sure = (rows["p_corrected"] < 0.05).to_numpy()
+        places = np.arange(len(names))
+        partial, alone = (rows[name].to_numpy(float) for name in ("partial_r2", "r2_alone"))
+        for which, color in ((sure, "#0072B2"), (~sure, "0.75")):
+            ax.barh(places[which], np.nan_to_num(partial[which]), 0.6, color=color)
+        ax.plot(alone, places, "o", markersize=4, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=0.8,
+                clip_on=False)  # fmt: skip
+        ax.set_xlim(0, 1)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        plain(ax, "share explained", "")
+        ax.set_title(labels_within([roi], 8, step)[0], fontsize=8, color=INK)
+        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        ax.set_yticks([])
+    name_rows(figure.axes[0], labels(names))
+    title_above(figure, title)
+    numbers = effects["n_models"]
+    some = f"{numbers.min()} to {numbers.max()}" if numbers.min() < numbers.max() else f"{numbers.min()}"
+    note_below(
+        figure,
+        f"Bars: the share of the differences between {some} networks that a property explains beside the others, "
+        "blue where its corrected p < 0.05",
+        "Circles: what it explains by itself",
+        "No bar: the other properties say the same" if effects["partial_r2"].isna().any() else "",
+    )
+    return figure
+
+
+def model_depths(layers: pd.DataFrame, correspondence: pd.DataFrame | None = None, *, title: str | None = None
+                 ) -> Figure:  # fmt: skip
+    """A figure of how deep in each network its best layer for each region lies, as a matrix.
+
+    Networks are in the order of the score of their best layers. White has no score.
+
+    Args:
+        layers: rows with ``roi``, ``model``, ``depth``, 0 for the first layer of a network and 1 for its last, and
+            ``mean``; regions in their order along the stream.
+        correspondence: rows with ``model`` and ``rho``, the rank correlation of the places of regions and of their
+            best layers; written behind each row.
+        title: text above.
+
+    Raises:
+        ValueError: no row has a score and a depth.
+    """
+    known = layers.dropna(subset=["mean", "depth"])
+    if not len(known):
+        raise ValueError("there are no rows to draw.")
+    best = known.loc[known.groupby(["model", "roi"], sort=False)["mean"].idxmax()]
+    regions, models, n_more = _chosen(best)
+    depth = best.pivot_table(index="model", columns="roi", values="depth", sort=False)
+    depth = depth.reindex(index=models, columns=regions).to_numpy(float)
+    cell, rho = 0.42, {}
+    if correspondence is not None:
+        rho = correspondence.dropna(subset=["rho"]).set_index("model")["rho"].to_dict()
+    wide, tall = max(cell * len(regions), 0.9), ROW * len(models)
+    figure = new_figure((wide + 0.9, tall + 0.8))
+    ax = add_axes(figure, (0.1, 0.15, wide, tall))
+    bar = add_axes(figure, (0.1, 0.15 + tall + 0.4, min(wide, 1.8), 0.1))
+    color_bar(bar, SEQUENTIAL, 0, 1, "depth of the best layer")
+    ax.imshow(depth, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    _write_values(ax, depth, 0.5)
+    if rho:
+        for row, model in enumerate(models):
+            text = f"{rho[model]:.2f}" if model in rho else "–"
+            ax.text(len(regions) - 0.4, row, text, ha="left", va="center", fontsize=6, color=INK)
+        ax.text(len(regions) - 0.4, -0.7, "order", ha="left", va="bottom", fontsize=6, color=FAINT)
+    name_columns(ax, range(len(regions)), labels(regions))
+    name_rows(ax, labels(models))
+    title_above(figure, title)
+    note_below(
+        figure,
+        "0 is the first layer of a network, 1 its last",
+        "Order: rank correlation of regions and the depth of their best layers" if rho else "",
+        f"{n_more} further networks are in the table" if n_more else "",
+    )
+    return figure
+
+
+def _write_values(ax: Axes, values: np.ndarray, middle: float) -> None:
+    """The numbers of a matrix in its cells, which lose their ticks and frame."""
+    for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
+        text = f"{values[i, j]:.2f}".replace("0.", ".")
+        ax.text(j, i, text, ha="center", va="center", fontsize=6, color="black" if values[i, j] > middle else "white")
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
 
 
 def _chosen(ranking: pd.DataFrame) -> tuple[list[str], list[str], int]:
