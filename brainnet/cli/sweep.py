@@ -95,8 +95,8 @@ def script(
     Then submit the script: sbatch sweep.sh
     """
     from brainnet.run.sweep.definition import read_definition
-    from brainnet.run.sweep.engines import write_job
     from brainnet.run.sweep.plan import make_plan
+    from brainnet.run.sweep.slurm import write_job
 
     make_plan(read_definition(sweep))  # refused here, and not in fifty jobs
     path = write_job(sweep, out, file, jobs, _options(option))

@@ -27,7 +27,7 @@ _FILES = {
     "rsa.searchlight": ("search", "search_group"),
     "sweep.sweep": ("run_sweep",),
     "sweep.state": ("status_of",),
-    "sweep.engines": ("write_job",),
+    "sweep.slurm": ("write_job",),
     "sweep.comparison": ("compare_sweep",),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _FILES)

@@ -8,6 +8,6 @@ _FILES = {
     "sweep": ("run_sweep",),
     "state": ("status_of",),
     "comparison": ("compare_sweep",),
-    "engines": ("write_job",),
+    "slurm": ("write_job",),
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _FILES)

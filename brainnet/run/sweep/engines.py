@@ -6,16 +6,15 @@ started again by the engine, or its cells are done by the others.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from brainnet._checks import check_word, require
-from brainnet._files import write_text
-from brainnet._work import parallel, says_progress
+from brainnet._work import LINE_EVERY, parallel, says_progress
+from brainnet.run.sweep.slurm import slurm_client
 from brainnet.run.sweep.work import work
 
 ENGINES = ("processes", "dask", "ray", "slurm")
@@ -48,72 +47,55 @@ def engine(name: str, n_workers: int, address: str | None = None, **options: Any
         with joblib.parallel_config("ray", n_jobs=n_workers):
             yield
         return
+    with _client(name, n_workers, address, options), joblib.parallel_config("dask", n_jobs=n_workers):
+        yield
+
+
+@contextmanager
+def _client(name: str, n_workers: int, address: str | None, options: Mapping[str, Any]) -> Iterator[Any]:
+    """A client of dask, and its workers."""
     distributed = require("distributed", f"the engine {name}")
     if name == "slurm":
-        cluster = require("dask_jobqueue", "the engine slurm", "dask-jobqueue").SLURMCluster(**options)
-        cluster.scale(jobs=n_workers)
-    elif address is None:
-        cluster = distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
+        with slurm_client(n_workers, options) as client:
+            yield client
+    elif address is not None:
+        with distributed.Client(address) as client:
+            while not client.scheduler_info()["workers"]:
+                with suppress(distributed.TimeoutError):
+                    client.wait_for_workers(1, timeout=LINE_EVERY)
+                    break
+                says_progress.info("waiting: the scheduler of dask at %s has no worker yet.", address)
+            yield client
     else:
-        cluster = None
-    try:
-        with distributed.Client(address if cluster is None else cluster) as client:
+        cluster = distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
+        with cluster, distributed.Client(cluster) as client:
             client.wait_for_workers(1)
-            with joblib.parallel_config("dask", n_jobs=n_workers):
-                yield
-    finally:
-        if cluster is not None:
-            cluster.close()
+            yield client
 
 
 def run_workers(out: Path, n_workers: int, again: bool) -> None:
     """So many workers under joblib's backend in use, until no cell is left; killed ones are started again.
 
     Raises:
-        RuntimeError: processes were killed again and again.
+        ChildProcessError: workers were killed again and again.
     """
     import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    killed = _killed()
     for _ in range(MOST_RESTARTS):
         try:
             for _ in parallel(n_workers)(joblib.delayed(work)(str(out.resolve()), again) for _ in range(n_workers)):
                 pass
             return
-        except TerminatedWorkerError:  # the system killed one, most often for its memory; joblib ends all of them then
+        except killed:  # by the system, most often for their memory; joblib ends all of them then
             says_progress.info("a worker was killed: the workers are started again, and its cell is done again.")
             again = False
-    raise RuntimeError(f"workers were killed {MOST_RESTARTS} times: choose fewer workers, or smaller networks.")
+    raise ChildProcessError(f"workers were killed {MOST_RESTARTS} times: choose fewer workers, or smaller networks.")
 
 
-def write_job(
-    sweep: str | Path, out: str | Path, path: str | Path, n_workers: int, settings: Mapping[str, str] | None = None
-) -> Path:
-    """A job script for Slurm: an array of workers, each of which does what is left of the sweep in ``out``.
+def _killed() -> tuple[type[Exception], ...]:
+    """What joblib's processes, and dask's workers where dask is at work, raise for one that was killed."""
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    Args:
-        sweep: the YAML file.
-        out: the folder of the sweep, which every node sees under this path.
-        path: of the script.
-        n_workers: tasks of the array.
-        settings: options of ``sbatch`` without their dashes, such as ``{"time": "12:00:00", "gres": "gpu:1"}``.
-
-    Raises:
-        ValueError: a line break in an option.
-    """
-    asked = {"job-name": "brainnet-sweep", "array": f"0-{n_workers - 1}", "ntasks": "1", "cpus-per-task": "1",
-             "output": f"{Path(out).resolve()}/slurm-%A_%a.log", **dict(settings or {})}  # fmt: skip
-    if any("\n" in f"{name}{value}" for name, value in asked.items()):
-        raise ValueError("an option of sbatch stands on one line.")
-    words = [sys.executable, "-m", "brainnet", "sweep", "run", str(Path(sweep).resolve()), "--out",
-             str(Path(out).resolve()), "--quiet"]  # fmt: skip
-    lines = [
-        "#!/bin/bash",
-        *(f"#SBATCH --{name}={value}" for name, value in asked.items()),
-        "# Each task does the cells that no other task is at. A task that is killed may be submitted again.",
-        "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}",
-        f"cd {shlex.quote(str(Path.cwd()))}",
-        f"exec {shlex.join(words)}",
-    ]
-    write_text(path, "\n".join(lines) + "\n")
-    return Path(path)
+    scheduler = sys.modules.get("distributed.scheduler")
+    return (TerminatedWorkerError,) if scheduler is None else (TerminatedWorkerError, scheduler.KilledWorker)

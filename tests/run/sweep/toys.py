@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from brainnet.dataset import ArrayDataset
+from brainnet.run.sweep.state import status_of
 from brainnet.space import occipital_vertices, surface_space
 from brainnet.tokens import Preprocessing
 
@@ -123,3 +124,9 @@ def large() -> dict:
     untrained = [{**network(seed), "options": {"seed": seed, "weights": "random"}} for seed in range(12, 24)]
     fits = {**FIT, "backbones": ["net0[0-5]"], "controls": []}
     return asked(24, 3, backbones=trained + untrained, methods=["ridge", "rsa", fits], controls=["shuffled", "random"])
+
+
+def check_same(out: Path, other: Path) -> None:
+    """All cells of the large sweep are done, and its table is that of another folder."""
+    assert status_of(out)["state"].tolist() == ["done"] * LARGE_CELLS
+    assert (out / "sweep.csv").read_bytes() == (other / "sweep.csv").read_bytes()
