@@ -9,7 +9,10 @@ It fills the folder ``comparison`` in that of the sweep with
     correspondence.csv  how well the order of layers follows that of regions
     models.csv          what the catalogue knows of each network
     properties.csv      which property goes with the score, with the others held fixed
-    figures             ranking_METHOD, heat_METHOD, scatter_METHOD, as PNG and SVG
+    figures             ranking_METHOD, heat_METHOD, scatter_METHOD (scores by size), properties_METHOD (what each
+                        property explains) and depths_METHOD (where in a network the best layer of each region
+                        lies), as PNG and SVG
+    similarity          the networks beside each other, where asked for
     comparison.html     a table to sort and filter; a click on a network shows its map
 """
 
@@ -289,12 +292,24 @@ def _draw(tables: dict[str, pd.DataFrame], folder: Path) -> None:
 
     ranking = tables["ranking"]
     for method in dict.fromkeys(ranking["method"]):
-        mine = ranking[(ranking["method"] == method) & (ranking["control"] == "")]
+        mine = _own(ranking, method)
         save_figure(plot.model_ranking(mine, title=method), folder / f"ranking_{method}.png")
         save_figure(plot.model_regions(mine, title=method), folder / f"heat_{method}.png")
         sizes = tables["models"].set_index("model")["parameters"]
         if sizes.notna().sum() > 2:
             save_figure(plot.model_property(mine, sizes, "parameters", title=method), folder / f"scatter_{method}.png")
+        effects = tables["properties"][tables["properties"]["method"] == method]
+        if effects["r2_alone"].notna().any():
+            save_figure(plot.model_effects(effects, title=method), folder / f"properties_{method}.png")
+        layers, order = (_own(tables[name], method) for name in ("layers", "correspondence"))
+        layers = layers[layers["roi"] != "all"] if (layers["roi"] != "all").any() else layers
+        if layers[["mean", "depth"]].notna().all(axis=1).any():
+            save_figure(plot.model_depths(layers, order, title=method), folder / f"depths_{method}.png")
+
+
+def _own(table: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The rows of a method that are of no control."""
+    return table[(table["method"] == method) & (table["control"] == "")]
 
 
 def _similarity(plan: Plan, out: Path, folder: Path, metric: str, progress: bool) -> None:

@@ -87,7 +87,8 @@ def test_tables_figures_and_page_are_in_the_folder(compared):
     folder = compared[0] / "comparison"
     for name, table in compared[1].items():
         assert len(pd.read_csv(folder / f"{name}.csv")) == len(table)
-    assert {"ranking_ridge.png", "heat_ridge.svg", "comparison.html"} <= {path.name for path in folder.iterdir()}
+    files = {"ranking_ridge.png", "heat_ridge.svg", "depths_ridge.png", "comparison.html"}
+    assert files <= {path.name for path in folder.iterdir()}
 
 
 def test_a_sweep_of_which_nothing_is_done_cannot_be_compared(tmp_path):
