@@ -111,6 +111,16 @@ def test_the_site_leaves_hyphens_and_quotes_as_they_are_typed():
     assert Config.read(DOCS, overrides={}, tags=Tags()).smartquotes is False
 
 
+def test_a_dash_stands_between_an_argument_and_its_meaning(made):
+    pytest.importorskip("sphinx", reason="the site is built with brainnet[docs]")
+    from brainnet_site import set_dashes
+    from docutils import nodes
+
+    page = nodes.paragraph("", "", nodes.strong("", "values"), nodes.Text(" -- "), nodes.Text("as of sync --quick"))
+    set_dashes(None, page)
+    assert page.astext() == "values – as of sync --quick"
+
+
 def test_every_page_is_in_a_table_of_contents():
     listed = {"index.md"}
     for page in PAGES:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import api_pages
 import made_pages
+from docutils import nodes
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("missing-reference", _resolve_public_name)
     app.connect("autodoc-skip-member", _skip_member)
     app.connect("autodoc-process-docstring", _list_returned_values, priority=100)  # before napoleon
+    app.connect("doctree-read", set_dashes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -69,6 +71,13 @@ def _skip_member(app: Sphinx, what: str, name: str, obj, skip: bool, options) ->
     """Fields of a named tuple are described under Args of the class."""
     doc = getattr(obj, "__doc__", None) or ""
     return True if doc.startswith("Alias for field number") else None
+
+
+def set_dashes(app: Sphinx, doctree) -> None:
+    """A dash between an argument and its meaning, which Sphinx writes as two hyphens; those of a command stay."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
 
 
 def _list_returned_values(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -> None:
