@@ -116,9 +116,10 @@ def test_a_dash_stands_between_an_argument_and_its_meaning(made):
     from brainnet_site import set_dashes
     from docutils import nodes
 
-    page = nodes.paragraph("", "", nodes.strong("", "values"), nodes.Text(" -- "), nodes.Text("as of sync --quick"))
-    set_dashes(None, page)
-    assert page.astext() == "values – as of sync --quick"
+    for given in (("values", " -- ", "as of sync --quick"), ("values", " -- as of sync --quick")):
+        page = nodes.paragraph("", "", *map(nodes.Text, given))
+        set_dashes(None, page)
+        assert page.astext() == "values – as of sync --quick"
 
 
 def test_every_page_is_in_a_table_of_contents():

@@ -76,8 +76,8 @@ def _skip_member(app: Sphinx, what: str, name: str, obj, skip: bool, options) ->
 def set_dashes(app: Sphinx, doctree) -> None:
     """A dash between an argument and its meaning, which Sphinx writes as two hyphens; those of a command stay."""
     for text in list(doctree.findall(nodes.Text)):
-        if text == " -- ":
-            text.parent.replace(text, nodes.Text(" – "))
+        if text.startswith(" -- "):
+            text.parent.replace(text, nodes.Text(text.replace("--", "–", 1)))
 
 
 def _list_returned_values(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -> None:
