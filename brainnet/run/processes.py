@@ -90,7 +90,8 @@ def environment() -> list[Any]:
 def let_one_speak() -> None:
     """Of what is said on the way only the first process says it, and Lightning nothing of processes that are well."""
     if not log.isEnabledFor(logging.INFO):
-        logging.getLogger("lightning_fabric.utilities").setLevel(logging.WARNING)
+        for name in ("lightning_fabric.utilities", "pytorch_lightning.utilities"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     if not is_first_process():
         logging.getLogger("brainnet.progress").setLevel(logging.WARNING)
 
