@@ -110,7 +110,7 @@ def _tokens(network: Any, subject: Any) -> TokenStore:
 
 def _read(network: Any, store: TokenStore, subject: Any, settings: Mapping[str, Any]) -> Reading:
     pl.seed_everything(settings["seed"], verbose=False)
-    data = BrainDataModule(subject, store, batch_size=settings["batch_size"])
+    data = BrainDataModule(subject, store, batch_size=settings["batch_size"], preprocessing=network.preprocessing)
     model = PLModel(load_config("demo"), network, data=data)
     pl.Trainer(
         max_epochs=settings["max_epochs"], logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -160,7 +160,7 @@ def p_of_highest(readings: Sequence[Reading], settings: Mapping[str, Any]) -> fl
     for k in range(len(highest)):
         order = torch.rand(responses.shape, generator=generator).argsort(0)
         highest[k] = (predicted * responses.gather(0, order)).mean((1, 2)).max()
-    return float((1 + (highest >= observed).sum()) / (1 + len(highest)))
+    return (1 + int((highest >= observed).sum())) / (1 + len(highest))
 
 
 def _standardized(values: Tensor) -> Tensor:
