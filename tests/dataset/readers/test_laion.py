@@ -85,7 +85,7 @@ def test_one_wrong_file(planted, tmp_path, name):
 def test_a_session_without_betas_is_told(planted, tmp_path):
     shutil.copytree(planted.root, tmp_path / "laion")
     (tmp_path / "laion" / BETAS).unlink()
-    with pytest.warns(UserWarning, match=r"1 of 2 sessions have a table of trials and no betas .*ses-02"):
+    with pytest.warns(UserWarning, match=r"1 of 2 sessions have a table of trials and no betas, .*ses-02"):
         LaionFMRI(tmp_path / "laion", progress=False)
 
 
