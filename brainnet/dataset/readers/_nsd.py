@@ -154,13 +154,20 @@ def _nifti(path: Path, inside: np.ndarray, n_trials: int) -> Iterator[tuple[int,
             yield start, data[inside, start : start + AT_ONCE].T
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """The labels of a map on a surface (n_vertices,) or in a volume (X, Y, Z)."""
+def read_labels(path: Path, has_holes: bool = False) -> np.ndarray:
+    """The labels of a map on a surface (n_vertices,) or in a volume (X, Y, Z); ``has_holes`` of a map with NaN.
+
+    Raises:
+        ValueError: it holds NaN, where it may not: places outside of an area are 0 or -1.
+    """
     import nibabel
 
     there(path)
     with reading(path, "map"):
         values = np.asanyarray(nibabel.load(path).dataobj)
+    n_holes = 0 if has_holes else int(np.isnan(values).sum())
+    if n_holes:
+        raise ValueError(f"{path} holds NaN in {n_holes} of {values.size} places; expected labels, 0 or -1 outside.")
     return values.reshape(-1) if path.suffix in (".mgz", ".mgh") else values
 
 

@@ -261,7 +261,7 @@ class NSD(ResponseDataset):
         names = [f"{s}.ncsnr.mgh" for s in files.HEMISPHERES] if space == "fsaverage" else ["ncsnr.nii.gz"]
         if not all((folder / name).is_file() for name in names):
             return None
-        maps = [files.read_labels(folder / name) for name in names]
+        maps = [files.read_labels(folder / name, has_holes=True) for name in names]
         for name, values, inside in zip(names, maps, columns, strict=True):
             if values.shape != inside.shape:
                 raise ValueError(f"{folder / name} has shape {values.shape}; expected {inside.shape}, as the betas.")

@@ -219,6 +219,15 @@ def _trials(root, subject=1, shift=0, n=30_000, cut=False):
     (folder / "responses.tsv").write_text(text[: -len(lines[-1])] if cut else text)
 
 
+def _with_holes(root):
+    path = root / "nsddata/ppdata/subj01/func1pt8mm/roi/nsdgeneral.nii.gz"
+    image = nibabel.load(path)
+    values = image.get_fdata(dtype=np.float32)
+    values[1, 1, 1] = np.nan
+    path.unlink()
+    nibabel.save(nibabel.Nifti1Image(values, image.affine), path)
+
+
 DESIGN = "nsddata/experiments/nsd/nsd_expdesign.mat"
 DAMAGES = {
     "no design": (lambda root: (root / DESIGN).unlink(), FileNotFoundError, "nsd_expdesign"),
@@ -239,6 +248,7 @@ DAMAGES = {
                                     np.ones((*GRID, TRIALS), np.int16)), ValueError, "session02.hdf5 has shape"),
     "a truncated session": (lambda root: (root / BETAS / "betas_session02.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n"),
                             ValueError, "session02"),
+    "a region with NaN": (_with_holes, ValueError, "nsdgeneral.nii.gz holds NaN in 1 of 120"),
     "no region": (lambda root: (root / "nsddata/ppdata/subj01/func1pt8mm/roi/nsdgeneral.nii.gz").unlink(),
                   FileNotFoundError, "nsdgeneral"),
     "no images": (lambda root: shutil.rmtree(root / "nsddata_stimuli"), FileNotFoundError, "39.6 GB"),
