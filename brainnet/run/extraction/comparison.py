@@ -22,6 +22,7 @@ from brainnet._files import array_digest, write_csv
 from brainnet._registry import options_of
 from brainnet._work import duration, says_progress
 from brainnet._work import progress as progress_bar
+from brainnet.dataset import ResponseDataset
 from brainnet.rsa import RDMs, compare
 from brainnet.rsa.checks import few
 from brainnet.run.extraction.comparison_networks import (
@@ -29,6 +30,7 @@ from brainnet.run.extraction.comparison_networks import (
     Distances,
     How,
     Measure,
+    Planned,
     distances_of,
     layers_by_network,
     of_comparison,
@@ -123,7 +125,7 @@ def compare_models(
 def write_comparison(
     source: Any,
     out: str | Path,
-    backbones: Sequence[str],
+    backbones: Sequence[str] | Sequence[Planned],
     *,
     layers: Sequence[str] | None = None,
     sort: bool = False,
@@ -136,9 +138,9 @@ def write_comparison(
     Goes on where an interrupted call with the same arguments stopped: networks that were done are not asked again.
 
     Args:
-        source: pictures: whatever :class:`~brainnet.stimuli.Images` reads, or such a set.
+        source: pictures: whatever :class:`~brainnet.stimuli.Images` reads, such a set, or a response dataset.
         out: folder of the results.
-        backbones: "family:variant", or "family:variant=weights".
+        backbones: "family:variant", or "family:variant=weights"; or each with its label, layers and options.
         layers: names or patterns of layers, for every network; "NETWORK=LAYER" for one of them.
         sort: draw alike layers together.
         skip_bad: leave out pictures that cannot be read, and list them in the card. By default the first one ends the
@@ -161,7 +163,8 @@ def write_comparison(
     options = {name: value for name, value in how.items() if value is not None}
     how = How.of(out / KEPT, **asked)
     networks = plan(backbones, layers_by_network(layers, backbones), options)
-    images = Images.of(source, skip_bad=skip_bad, checked=False)
+    of_data = isinstance(source, ResponseDataset)  # it gives its own images
+    images = source if of_data else Images.of(source, skip_bad=skip_bad, checked=False)
     with claimed(out, "compare"), backbones_unchanged():
         clear(out, [f"{TEMPORARY}*"])
         _refuse_link(how.place)

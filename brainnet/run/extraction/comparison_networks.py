@@ -129,7 +129,9 @@ class Distances(NamedTuple):
 
 
 def plan(backbones: Any, layers: Any, options: Mapping[str, Any]) -> list[Planned]:
-    """The networks by name, and the layers wanted of each."""
+    """The networks by name, and the layers wanted of each; networks with options of their own come planned."""
+    if isinstance(backbones, Sequence) and backbones and all(isinstance(one, Planned) for one in backbones):
+        return list(backbones)
     if isinstance(backbones, str) or callable(getattr(backbones, "get_tokens", None)):
         backbones = [backbones]
     given = list(backbones.items() if isinstance(backbones, Mapping) else ((None, one) for one in backbones))

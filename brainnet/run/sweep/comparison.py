@@ -18,7 +18,7 @@ It fills the folder ``comparison`` in that of the sweep with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ import numpy as np
 from scipy import stats
 
 from brainnet._files import write_csv, write_text
+from brainnet._work import says_progress
+from brainnet.rsa.checks import few
 from brainnet.rsa.inference.significance import holm
 from brainnet.run.record.card import Clock, opening, put_card
 from brainnet.run.record.claiming import claimed
@@ -100,11 +102,13 @@ def compare_sweep(
         _draw(tables, folder)
         write_text(folder / "comparison.html", page_of(plan, out, tables, maps))
         clock.lap("figures and page")
+        compared = None
         if similarity is not None:
-            _similarity(plan, out, folder, similarity, progress)
+            compared = _similarity(plan, out, folder, set(rows["model"]), similarity, progress)
             clock.lap("similarity")
         card = {**opening("sweep comparison", (*PACKAGES, "pandas")), "sweep": str(out.resolve()),
                 "settings": {"generalise": generalise, "correction": "holm", "level": 0.95},
+                "similarity": compared,
                 "networks": len(plan.networks), "subjects": list(plan.definition.subjects)}  # fmt: skip
         put_card(folder, card, clock, [f"{name}.csv" for name in tables])
     return tables
@@ -312,12 +316,27 @@ def _own(table: pd.DataFrame, method: str) -> pd.DataFrame:
     return table[(table["method"] == method) & (table["control"] == "")]
 
 
-def _similarity(plan: Plan, out: Path, folder: Path, metric: str, progress: bool) -> None:
-    """Networks beside each other over the stimuli of the first subject."""
+def _similarity(
+    plan: Plan, out: Path, folder: Path, compared: Collection[str], metric: str, progress: bool
+) -> dict[str, Any]:
+    """Networks beside each other over the stimuli of the first subject; returns what the card says.
+
+    A network of which no cell is done is left out: most often it cannot be built.
+    """
     from brainnet.run.extraction.comparison import write_comparison
+    from brainnet.run.extraction.comparison_networks import Planned
     from brainnet.run.sweep.held import Held
 
-    subject = next(iter(plan.definition.subjects))
-    dataset = Held(plan, out).data_of(plan.definition.config_of(subject), subject)
-    names = [one.name for one in plan.networks if not one.options]
-    write_comparison(dataset, folder / "similarity", names, metric=metric, progress=progress)
+    asked, planned, left_out = plan.definition, [], []
+    for one in plan.networks:
+        if one.label in compared:
+            network = one.network(asked.precision, asked.image_size)
+            planned.append(Planned(one.label, network.name, None, network.options))
+        else:
+            left_out.append(one.label)
+    if left_out:
+        says_progress.info("similarity: no cell is done of %s, so it is left out.", few(left_out))
+    subject = next(iter(asked.subjects))
+    dataset = Held(plan, out).data_of(asked.config_of(subject), subject)
+    write_comparison(dataset, folder / "similarity", planned, metric=metric, device=asked.device, progress=progress)
+    return {"metric": metric, "subject": subject, "left_out": left_out}

@@ -61,11 +61,12 @@ def page_of(plan: Plan, out: Path, tables: Mapping[str, pd.DataFrame], maps: int
 def _said(plan: Plan, ranking: pd.DataFrame) -> str:
     subjects, done, asked = plan.definition.subjects, ranking["model"].nunique(), len(plan.networks)
     others = "one has" if asked - done == 1 else f"{asked - done} networks have"
+    ceilings = ", red ticks noise ceilings" if ranking["ceiling"].notna().any() else ""
     left = f" The other {others} no score yet." if done < asked else ""
     return (
         f"{done} network{'s' * (done != 1)}, {len(subjects)} subject{'s' * (len(subjects) != 1)}.{left} Bars are mean "
-        "scores, black lines their 95 % intervals, red ticks noise ceilings. Behind each score stand the places that "
-        "the network may have in this region; networks whose places overlap are tied, and a bold score may be the best."
+        f"scores, black lines their 95 % intervals{ceilings}. Behind each score stand the places that the "
+        "network may have in this region; networks whose places overlap are tied, and a bold score may be the best."
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brainnet._files import read_json
 from brainnet.run.sweep.comparison import compare_sweep
 from brainnet.run.sweep.sweep import run_sweep
 from tests.run.sweep.toys import asked, network, subject
@@ -44,7 +45,7 @@ def test_the_shuffled_control_ranks_nobody(compared):
 @pytest.mark.slow
 def test_among_24_networks_the_planted_one_is_first_and_shuffled_responses_rank_nobody(tmp_path):
     given = asked(
-        24, subjects={"s0": subject(0, source=17, n_images=200, noise=0.3, voxels=24)}, methods=["ridge"],
+        24, subjects={"s0": subject(0, source=17, n_images=400, noise=0.3, voxels=24)}, methods=["ridge"],
         resamples=300,
     )  # fmt: skip
     run_sweep(given, tmp_path, progress=False)
@@ -105,3 +106,18 @@ def test_the_page_holds_the_scores_and_allows_no_connection(compared):
     assert len(data["models"]) == 6
     assert "default-src 'none'" in page
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", page)
+
+
+def test_networks_with_options_are_compared_with_each_other_and_broken_ones_named(tmp_path, caplog):
+    given = asked(backbones=[network(0), network(1), network(2, broken=True)], subjects=1, methods=["rsa"], controls=[])
+    run_sweep(given, tmp_path, progress=False)
+    with caplog.at_level("INFO", "brainnet.progress"):
+        compare_sweep(tmp_path, similarity="cka", progress=False)
+    table = pd.read_csv(tmp_path / "comparison" / "similarity" / "similarity.csv")
+    assert set(table["model_a"]) == {"net00", "net01"}
+    assert len(table) == 6 * 6
+    other = table[(table["model_a"] != table["model_b"]) & (table["layer_a"] == table["layer_b"])]
+    assert (other["similarity"] < 0.99).all(), "both are the same network"
+    card = read_json(tmp_path / "comparison" / "run.json")
+    assert card["similarity"] == {"metric": "cka", "subject": "s0", "left_out": ["net02"]}
+    assert "net02" in caplog.text

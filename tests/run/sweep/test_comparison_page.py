@@ -84,12 +84,19 @@ def test_it_sorts_filters_and_shows_the_network_that_is_clicked(compared, width,
         assert browser.js(names) == ["net00", "net01", "net02", "net03"]
         browser.js("[...document.querySelectorAll('#head button')][0].click()")
         assert browser.js(names) == ["net03", "net02", "net01", "net00"]
+        assert browser.js("document.activeElement.textContent").startswith("network")
         browser.js("(() => { const box = document.getElementById('text'); box.value = 'NET01';"
                    " box.dispatchEvent(new Event('input')); })()")  # fmt: skip
         assert browser.js(names) == ["net01"]
         assert browser.js("document.getElementById('count').textContent") == "1 of 4 networks"
         browser.js("document.querySelector('#body tr').click()")
         assert browser.js("document.querySelector('#detail h2').textContent") == "net01"
+        assert browser.js("document.activeElement.className") == "chosen"
+        assert browser.js("document.querySelector('#detail').getBoundingClientRect().top < innerHeight - 40"), (
+            "out of sight"
+        )
+        browser.js("document.getElementById('scroll').scrollLeft = 150")
+        assert browser.js("document.querySelector('#body .name').getBoundingClientRect().left") >= 0
         assert browser.js("[...document.querySelectorAll('#detail img')].map((one) => one.alt.slice(0, 5))") == [
             "net01", "net01"
         ]  # fmt: skip

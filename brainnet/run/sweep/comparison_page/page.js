@@ -116,6 +116,7 @@
         state.down = state.sort === key ? !state.down : key !== "model";
         state.sort = key;
         draw();
+        at("head").querySelectorAll("button")[columns.findIndex(([one]) => one === key)].focus();
       });
       cell.append(button);
       head.append(cell);
@@ -137,7 +138,12 @@
         }
         row.append(cell);
       }
-      const choose = () => { detail(one); draw(); };
+      const choose = () => {
+        detail(one);
+        draw();
+        at("body").querySelector(".chosen").focus({ preventScroll: true });
+        if (matchMedia("(max-width: 60rem)").matches) at("detail").scrollIntoView(); // it stands below the table there
+      };
       row.addEventListener("click", choose);
       row.addEventListener("keydown", (event) => {
         if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(); }
@@ -158,6 +164,9 @@
   at("word").addEventListener("change", (event) => { state.word = event.target.value; draw(); });
   at("text").addEventListener("input", (event) => { state.text = event.target.value; draw(); });
   draw();
-  const first = at("body").firstElementChild;
-  if (first) first.click();
+  const first = at("body").querySelector(".name");
+  if (first) {
+    detail(data.models.find((one) => one.model === first.textContent));
+    draw();
+  }
 })();
