@@ -55,7 +55,8 @@ DYING = '''
     class Linear(torch.nn.Module):
         def __init__(self, layers, layer_widths, n_vertices, coords):
             super().__init__()
-            self.layer, self.head = layers[-1], torch.nn.Linear(layer_widths[-1], n_vertices)
+            self.layer, width = layers[-1], layer_widths[-1]  # of a pair, the second is the width of the whole image
+            self.head = torch.nn.Linear(width if isinstance(width, int) else width[1], n_vertices)
 
         def forward(self, local, global_):
             if self.training:
