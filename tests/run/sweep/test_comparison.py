@@ -45,7 +45,7 @@ def test_the_shuffled_control_ranks_nobody(compared):
 @pytest.mark.slow
 def test_among_24_networks_the_planted_one_is_first_and_shuffled_responses_rank_nobody(tmp_path):
     given = asked(
-        24, subjects={"s0": subject(0, source=17, n_images=400, noise=0.3, voxels=24)}, methods=["ridge"],
+        24, subjects={"s0": subject(0, source=17, n_images=800, noise=0.3, voxels=24)}, methods=["ridge"],
         resamples=300,
     )  # fmt: skip
     run_sweep(given, tmp_path, progress=False)
