@@ -12,6 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +31,9 @@ from brainnet.rsa import (
     stack_layers,
     weighted_rsa,
 )
+from brainnet.rsa.inference.significance import holm
+from brainnet.run.sweep.properties import property_effects
+from brainnet.run.sweep.ranking import rank
 from brainnet.scores import VoxelTest, above_chance, paired_difference
 from brainnet.space import BrainSpace
 
@@ -175,9 +179,30 @@ def search(rng: torch.Generator) -> Rates:
         maps, n_permutations=0, progress=False).test)))  # fmt: skip
 
 
+def sweeps(rng: torch.Generator) -> Rates:
+    """``brainnet sweep compare`` on equally good networks: properties that go along with each other, and couples."""
+    draw = np.random.default_rng(int(torch.randint(2**31, (), generator=rng)))
+    size = draw.normal(size=40)
+    known = {
+        "parameters": size,
+        "training set": draw.choice(["imagenet", "places", "laion"], 40),
+        "method": np.where(size + draw.normal(size=40) > 0, "supervised", "contrastive"),
+    }
+    found = property_effects(draw.normal(size=40), known)
+    for one in found:
+        yield f"property of 40 networks, {one.name}: p", "studies rejected", float(one.p <= 0.05)
+    yield "properties of 40 networks, holm", "studies with a claim", float(min(holm([one.p for one in found])) <= 0.05)
+    of_subjects = rank(draw.normal(size=(8, 10)))
+    images = draw.normal(size=(8, 1, 100))
+    again = images[:, :, draw.integers(100, size=(400, 100))].mean(-1)
+    for name, one in (("10 subjects", of_subjects), ("100 stimuli", rank(images.mean(-1), again))):
+        yield f"ranking of 8 networks, {name}: p", "couples rejected", float((one.difference.p() <= 0.05).mean())
+        yield f"ranking of 8 networks, {name}, holm", "studies with a claim", float((one.p_corrected <= 0.05).any())
+
+
 ROOMS: dict[str, Callable[[torch.Generator], Rates]] = {
     "scores": voxels, "scores, active": active, "encode": encoding, "rsa/inference": inference, "rsa/mixing": mixing,
-    "rsa time": over_time, "searchlight": search,
+    "rsa time": over_time, "searchlight": search, "sweep": sweeps,
 }  # fmt: skip
 
 
@@ -222,7 +247,7 @@ def main(argv: list[str]) -> int:
         for (name, counted), shares in counts.items():
             values = torch.tensor(shares, dtype=torch.float64)
             rate, error = values.mean().item(), values.std().item() / len(values) ** 0.5
-            if not counted.endswith("rejected") or room == "rsa/mixing":  # a yes or no a study
+            if counted == "studies rejected" or not counted.endswith("rejected"):  # a yes or no a study
                 error = max(error, (0.05 * 0.95 / len(values)) ** 0.5)
             found = verdict(name, counted, rate, error)
             rows.append([room, name, counted, f"{rate:.3f}", f"{error:.3f}", len(values), found,
