@@ -74,10 +74,11 @@ def run(name: str, form: str, data: Path) -> tuple[dict[str, float], Any]:
     """Runs a study: its numbers by name, and its figure.
 
     Raises:
-        MissingData: a folder that ``needs`` of the form names is not under ``data``.
+        MissingData: a folder that ``needs`` of the form names is not under ``data``, or is empty.
     """
     settings = settings_of(read(name).config, form)
-    absent = [folder for folder in settings.pop("needs", None) or () if not (data / folder).is_dir()]
+    needed = [data / folder for folder in settings.pop("needs", None) or ()]
+    absent = [str(folder.relative_to(data)) for folder in needed if not folder.is_dir() or not any(folder.iterdir())]
     if absent:
         what = "; ".join(missing(folder, data) for folder in absent)
         raise MissingData(f"studies/{name} needs {what}. Give another folder of data with --data FOLDER.")

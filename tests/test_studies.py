@@ -72,6 +72,7 @@ def toy(tmp_path, monkeypatch):
     (folder / "study.py").write_text("")
     (folder / "README.md").write_text("Is it two?\n<!-- numbers -->\n<!-- end of numbers -->\n")
     (tmp_path / "data" / "planted").mkdir(parents=True)
+    (tmp_path / "data" / "planted" / "responses.npy").touch()  # an empty folder is as good as none
     monkeypatch.setattr(form, "FOLDER", tmp_path / "studies")
     monkeypatch.setattr(form, "import_module", lambda _: Toy)
     return folder

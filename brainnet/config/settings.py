@@ -222,7 +222,7 @@ def checked_config(cfg: CfgNode) -> CfgNode:
     >>> cfg.MODEL.START = "Ridge"
     >>> checked_config(cfg)
     Traceback (most recent call last):
-    ValueError: MODEL.START in the config must be one of 'random', 'ridge', got 'Ridge'.
+    ValueError: MODEL.START in the config must be one of 'random', 'ridge', 'evidence', got 'Ridge'.
     """
     given = config_keys(cfg)
     missing = [key for key in config_keys() if key not in given]

@@ -9,7 +9,8 @@ def test_help_of_encode_shows_a_line_that_works(monkeypatch):
     """The example in the help: its options are parsed and reach the function behind the command."""
     from brainnet.run.encoding import encoding as run_encode
 
-    shown = " ".join(CliRunner().invoke(cli.app, ["encode", "--help"]).output.replace("│", " ").split())
+    printed = CliRunner().invoke(cli.app, ["encode", "--help"]).output
+    shown = " ".join(printed.replace("│", " ").replace("\\", " ").split())
     words = shown.partition("and a control: brainnet encode")[2].partition("Training and")[0].split()
     seen = {}
 
