@@ -17,10 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from brainnet._files import read_json, write_csv, write_json, write_text, writing
-from brainnet.dataset import DATASETS
 
-# folders of data whose reader has another name
-READERS = {"algonauts2019": "images92", "algonauts2023": "algonauts"}
 FOLDER = Path(__file__).resolve().parent
 FORMS = ("default", "small", "full")
 PINNED = "first honest run"
@@ -61,27 +58,18 @@ def data_folder(given: Path | None) -> Path:
     return Path(given or os.environ.get("BRAINNET_TEST_DATA") or FOLDER.parent.parent / "shared" / "data")
 
 
-def missing(folder: str, data: Path) -> str:
-    """What a folder that is not there would hold, and what says where it is to be had."""
-    top = folder.partition("/")[0]
-    reader = READERS.get(top, top)
-    if reader in DATASETS.names():
-        return f"{data / folder} ({DATASETS[reader].about.title}: see brainnet datasets {reader})"
-    return f"{data / folder} (see studies/README.md)"
-
-
 def run(name: str, form: str, data: Path) -> tuple[dict[str, float], Any]:
     """Runs a study: its numbers by name, and its figure.
 
     Raises:
-        MissingData: a folder that ``needs`` of the form names is not under ``data``, or is empty.
+        MissingData: a folder that ``needs`` of the form names is not under ``data``.
     """
     settings = settings_of(read(name).config, form)
-    needed = [data / folder for folder in settings.pop("needs", None) or ()]
-    absent = [str(folder.relative_to(data)) for folder in needed if not folder.is_dir() or not any(folder.iterdir())]
-    if absent:
-        what = "; ".join(missing(folder, data) for folder in absent)
-        raise MissingData(f"studies/{name} needs {what}. Give another folder of data with --data FOLDER.")
+    missing = [folder for folder in settings.pop("needs", None) or () if not (data / folder).is_dir()]
+    if missing:
+        raise MissingData(
+            f"studies/{name} needs the folder {missing[0]} under {data}; give another with --data FOLDER."
+        )
     numbers, figure = import_module(f"studies.{name}.study").run(settings, data)
     return {key: float(value) for key, value in numbers.items()}, figure
 

@@ -8,24 +8,24 @@ import numpy as np
 
 from brainnet.features import power_law
 
-COLORS = ("#0072b2", "#999999", "#56b4e9", "#cc79a7", "#d55e00", "#8c6d31", "#009e73")
-OF_NETWORKS = ("#0072b2", "#e69f00", "#b8b8b8", "#009e73", "#cc79a7", "#56b4e9")  # Expansion, and the others in order
+COLORS = ("#0072b2", "#999999", "#56b4e9", "#cc79a7", "#d55e00", "#8c6d31")
+OF_OTHERS = {"Expansion": "#0072b2", "AlexNet untrained": "#e69f00", "SqueezeNet untrained": "#b8b8b8",
+             "SqueezeNet trained": "#009e73"}  # fmt: skip
 
 
 def draw(brain: str, found: dict[str, Any], settings: dict[str, Any]) -> Any:
     from matplotlib.figure import Figure
 
-    colors = dict(zip(found["spectra"], OF_NETWORKS, strict=False))
     figure = Figure(figsize=(13.5, 6.8), layout="constrained")
     axes = figure.subplots(2, 4)
     _sweep(axes[0, 0], found)
-    _others(axes[0, 1], found, colors)
+    _others(axes[0, 1], found)
     _components(axes[0, 2], found)
-    _spectra(axes[0, 3], found, colors)
+    _spectra(axes[0, 3], found)
     for ax, option in ((axes[1, 0], "initialisation"), (axes[1, 1], "nonlinearity")):
         _choices(ax, found, option)
     _split(axes[1, 2], found)
-    _probe(axes[1, 3], found, settings, colors)
+    _probe(axes[1, 3], found, settings)
     for letter, ax in zip("ABCDEFGH", axes.flat, strict=True):
         text = ax.get_title()
         ax.set_title("")
@@ -68,10 +68,10 @@ def _bars(ax: Any, names: list[str], ones: list[dict[str, float]], colors: list[
     ax.set_ylabel("r")
 
 
-def _others(ax: Any, found: dict[str, Any], colors: dict[str, str]) -> None:
+def _others(ax: Any, found: dict[str, Any]) -> None:
     largest = list(found["sweep"]["expansion"].values())[-1]
     named = {"Expansion": largest, **found["others"]}
-    _bars(ax, [name.replace(" ", "\n") for name in named], list(named.values()), [colors[name] for name in named])
+    _bars(ax, [name.replace(" ", "\n") for name in named], list(named.values()), [OF_OTHERS[name] for name in named])
     _ceiling(ax, found, label=True)
     ax.set_ylim(0, 1.12 * max(0.1, found["ceiling"]))
     ax.set_title("Other networks, best layer")
@@ -88,12 +88,12 @@ def _components(ax: Any, found: dict[str, Any]) -> None:
     ax.set_title("Components of Expansion")
 
 
-def _spectra(ax: Any, found: dict[str, Any], colors: dict[str, str]) -> None:
+def _spectra(ax: Any, found: dict[str, Any]) -> None:
     for name, spectrum in found["spectra"].items():
         spectrum = spectrum[spectrum > 0]
         share = (spectrum / spectrum.sum()).numpy()
         exponent = power_law(spectrum).exponent
-        ax.loglog(np.arange(1, len(share) + 1), share, color=colors[name], label=f"{name} ({exponent:.2f})")
+        ax.loglog(np.arange(1, len(share) + 1), share, color=OF_OTHERS[name], label=f"{name} ({exponent:.2f})")
     ax.set(xlabel="component", ylabel="share of the variance", ylim=(1e-5, 1))
     ax.legend(fontsize=7, frameon=False, loc="lower left", title="exponent", title_fontsize=7)
     ax.set_title("Eigenspectra")
@@ -134,9 +134,9 @@ def _split(ax: Any, found: dict[str, Any]) -> None:
 _HOW = {"published": "(pattern r)²", "R2": "held-out R²"}
 
 
-def _probe(ax: Any, found: dict[str, Any], settings: dict[str, Any], colors: dict[str, str]) -> None:
+def _probe(ax: Any, found: dict[str, Any], settings: dict[str, Any]) -> None:
     names = list(found["probe"])
-    ax.bar(range(len(names)), list(found["probe"].values()), 0.7, color=[colors[name] for name in names])
+    ax.bar(range(len(names)), list(found["probe"].values()), 0.7, color=[OF_OTHERS[name] for name in names])
     groups = settings["probe"]["groups"]
     chance = max(groups) / sum(groups)
     ax.axhline(chance, color="#444444", linewidth=1, linestyle="--")

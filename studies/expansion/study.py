@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,20 +19,36 @@ from brainnet.scores.partitioning import partition
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
-from studies.form import MissingData, missing
 
-log = logging.getLogger(__name__)
 _PLURALS = {"initialisation": "initialisations", "nonlinearity": "nonlinearities"}
 ALPHAS = tuple(10.0**exponent for exponent in range(-10, 10))  # the published twenty
+OTHERS = {
+    "AlexNet untrained": ("torchvision:alexnet", ["features.4", "features.9", "features.11"]),
+    "SqueezeNet untrained": ("torchvision:squeezenet1_0", ["features.5", "features.9", "features.12"]),
+    "SqueezeNet trained": ("torchvision:squeezenet1_0", ["features.5", "features.9", "features.12"]),
+}
 
 
-class Region(NamedTuple):
-    """Responses of a region's units, which their training means and SDs standardize; training images come first."""
+class Recording:
+    """Pictures, and responses that every unit's training mean and SD standardize; scores of features on test images."""
 
-    responses: Tensor
-    n_train: int
-    ceiling: float
-    settings: dict[str, Any]
+    def __init__(self, entry: dict[str, Any], settings: dict[str, Any], data: Path):
+        self.name, self.settings, self.data = entry["name"], settings, data
+        self.subject = subject = DATASETS[entry["reader"]](data / entry["folder"], **entry["options"])
+        train = torch.cat([subject.splits["train"], subject.splits["val"]])
+        share = (settings["n_images"] or len(subject)) / len(subject)
+        train, test = (rows[: round(share * len(rows))] for rows in (train, subject.splits["test"]))
+        self.images, self.n_train = torch.cat([train, test]).tolist(), len(train)
+        columns = slice(None) if entry["roi"] is None else subject.space.rois[entry["roi"]]
+        responses = subject.responses[self.images][:, columns]
+        fitted = responses[: self.n_train]
+        self.responses = (responses - fitted.mean(0)) / fitted.std(0)
+        ceiling = subject.noise_ceiling
+        self.ceiling = float("nan") if ceiling is None else ceiling[columns].nanmean().item()
+
+    def pictures(self, side: int) -> Tensor:
+        """(n_images, 3, side, side), training images first."""
+        return torch.stack([self.subject.image(i, Preprocessing((side, side))) for i in self.images])
 
     def predict(self, features: Tensor, published: bool = True) -> tuple[Tensor, float]:
         """Predictions of the test images by ridge, and the leave-one-out score that it was chosen by.
@@ -56,34 +70,6 @@ class Region(NamedTuple):
                 "R2": r2(prediction, truth).nanmean().item()}  # fmt: skip
 
 
-class Recording:
-    """Pictures of one subject, and the regions that are scored with them; each network sees the pictures once."""
-
-    def __init__(self, entry: dict[str, Any], settings: dict[str, Any], data: Path):
-        self.settings, self.data = settings, data
-        self.subject = subject = DATASETS[entry["reader"]](data / entry["folder"], **entry["options"])
-        train = torch.cat([subject.splits["train"], subject.splits["val"]])
-        share = (settings["n_images"] or len(subject)) / len(subject)
-        train, test = (rows[: round(share * len(rows))] for rows in (train, subject.splits["test"]))
-        self.images, self.n_train = torch.cat([train, test]).tolist(), len(train)
-        self.regions = {name: self._region(words) for name, words in entry["rois"].items()}
-
-    def _region(self, words: list[str] | None) -> Region:
-        rois = self.subject.space.rois
-        inside = torch.ones(self.subject.n_voxels, dtype=torch.bool)
-        if words:
-            inside = torch.stack([rois[word] for word in words]).any(0)
-        inside &= self.subject.usable
-        responses = self.subject.responses[self.images][:, inside]
-        fitted, ceiling = responses[: self.n_train], self.subject.noise_ceiling
-        mean = float("nan") if ceiling is None else ceiling[inside].nanmean().item()
-        return Region((responses - fitted.mean(0)) / fitted.std(0), self.n_train, mean, self.settings)
-
-    def pictures(self, side: int) -> Tensor:
-        """(n_images, 3, side, side), training images first."""
-        return torch.stack([self.subject.image(i, Preprocessing((side, side))) for i in self.images])
-
-
 def expansion(settings: dict[str, Any], filters: int, narrow: bool = False, **options: Any) -> Any:
     widths = [settings["narrow"]] * 3 if narrow else settings["widths"]
     geometry = {} if settings["side"] >= 142 else {"padding": "same"}
@@ -103,11 +89,9 @@ def shuffled_pixels(pictures: Tensor, seed: int) -> Tensor:
 
 
 def other_network(name: str, settings: dict[str, Any], data: Path) -> Any:
-    """One of the networks beside the expansion network, of which the settings say all."""
-    entry = settings["others"][name]
-    weights = entry.get("weights", "random")
-    options = {} if weights == "published" else {"weights": weights if weights == "random" else str(data / weights)}
-    return build_backbone(entry["backbone"], layers=entry["layers"], **options)
+    family, layers = OTHERS[name]
+    file = data / "weights" / "squeezenet1_0_torchvision.npz"
+    return build_backbone(family, layers=layers, weights=str(file) if name.endswith(" trained") else "random")
 
 
 def principal(features: Tensor, n_train: int, k: int) -> Tensor:
@@ -118,14 +102,14 @@ def principal(features: Tensor, n_train: int, k: int) -> Tensor:
     """
     fitted = features[:n_train]
     sd = fitted.std(0)
-    z = (features - fitted.mean(0)) / sd.clamp(min=max(0.1 * sd.mean().item(), 1e-12))
+    z = (features - fitted.mean(0)) / sd.clamp(min=0.1 * sd.mean())
     values, vectors = torch.linalg.eigh((z[:n_train] @ z[:n_train].T).double())
     k = min(k, n_train - 1)
-    axes = z[:n_train].T @ (vectors[:, -k:] / values[-k:].clamp(min=1e-12).sqrt()).float()
+    axes = z[:n_train].T @ (vectors[:, -k:] / values[-k:].sqrt()).float()
     return (z @ axes).flip(1)
 
 
-def split_of(region: Region, spaces: dict[str, Tensor], score: str) -> dict[str, float]:
+def split_of(recording: Recording, spaces: dict[str, Tensor], score: str) -> dict[str, float]:
     """Unique and shared variance of two spaces: the published square of the mean pattern correlation, or R2.
 
     R2 needs predictions of the right size. A correlation does not see the size, so that a penalty chosen by it may be
@@ -135,7 +119,7 @@ def split_of(region: Region, spaces: dict[str, Tensor], score: str) -> dict[str,
     parts = {}
     for names in ((a,), (b,), (a, b)):
         joined = torch.cat([spaces[name] for name in names], 1)
-        found = region.scores(region.predict(joined, published=score != "R2")[0])
+        found = recording.scores(recording.predict(joined, published=score != "R2")[0])
         parts[names] = found["R2"] if score == "R2" else found["pattern r"] ** 2
     found = partition(parts)
     return {f"unique to {a}": found[(a,)], f"unique to {b}": found[(b,)], "shared": found[(a, b)]}
@@ -151,76 +135,58 @@ def probe(features: Tensor, groups: list[int], seed: int) -> float:
     return float(cross_val_score(LogisticRegression(max_iter=2000), features.numpy(), labels, cv=folds).mean())
 
 
-def one_brain(recording: Recording, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """All analyses of a recording; of each region what the figure draws."""
-    largest, regions = settings["sizes"][-1], recording.regions
+def one_brain(entry: dict[str, Any], settings: dict[str, Any], data: Path) -> dict[str, Any]:
+    """All analyses of a recording; what the figure draws."""
+    recording, largest = Recording(entry, settings, data), settings["sizes"][-1]
     small, wide = recording.pictures(settings["side"]), recording.pictures(settings["side_of_others"])
     build = partial(expansion, settings)
-    found: dict[str, dict[str, Any]] = {
-        name: {"ceiling": one.ceiling, "sweep": {}, "choices": {}, "others": {}, "spectra": {}, "split": {}}
-        for name, one in regions.items()
-    }
+    found: dict[str, Any] = {"ceiling": recording.ceiling, "sweep": {}, "choices": {}, "others": {}, "spectra": {}}
 
-    def score(network: Any, layer: str = "5", pictures: Tensor = small) -> dict[str, dict[str, float]]:
-        rows = features_of(network, pictures)[layer]
-        return {name: one.scores(one.predict(rows)[0]) for name, one in regions.items()}
+    def score(network: Any, pictures: Tensor) -> dict[str, float]:
+        return recording.scores(recording.predict(features_of(network, pictures)["5"])[0])
 
-    for kind, size, network, layer, pictures in networks_of(settings, build, small):
-        for name, scores in score(network, layer, pictures).items():
-            found[name]["sweep"].setdefault(kind, {})[size] = scores
-    for option in ("initialisation", "nonlinearity"):
-        for word in settings[_PLURALS[option]]:
-            swept = word in ("kaiming_uniform", "relu")  # the network of the sweep has both
-            scores = None if swept else score(build(largest, **{option: word}))
-            for name, one in found.items():
-                one["choices"][f"{option}: {word}"] = one["sweep"]["expansion"][largest] if swept else scores[name]
-
-    spaces = {"Expansion": features_of(build(largest), small)["5"]}
-    for other in settings["others"]:
-        layers = features_of(other_network(other, settings, recording.data), wide, settings["others"][other]["grid"])
-        best = {}
-        for name, region in regions.items():
-            predicted = {layer: region.predict(rows) for layer, rows in layers.items()}
-            best[name] = max(predicted, key=lambda layer, of=predicted: of[layer][1])  # chosen on training images
-            scores = region.scores(predicted[best[name]][0])
-            found[name]["others"][other] = {**scores, "layer": best[name]}
-        spaces[other] = layers[next(iter(best.values()))]  # of the first region
-    reduced = {name: principal(rows, recording.n_train, 1000) for name, rows in spaces.items()}
-    spectra = {name: eigenspectrum(rows[: recording.n_train]) for name, rows in spaces.items()}
-    accuracies = probes(recording, spaces, next(iter(found.values()))["others"], (small, wide))
-    for name, region in regions.items():
-        found[name]["components"] = {
-            k: region.scores(region.predict(reduced["Expansion"][:, :k])[0]) for k in settings["components"]
-        }
-        found[name]["split"] = {
-            (other, how): split_of(region, {"Expansion": reduced["Expansion"], other: reduced[other]}, how)
-            for other in settings["split"] for how in ("published", "R2")
-        }  # fmt: skip
-        found[name] |= {"spectra": spectra, "probe": accuracies}
-    return found
-
-
-def networks_of(settings: dict[str, Any], build: Any, pictures: Tensor) -> Iterator[tuple[str, int, Any, str, Tensor]]:
-    """The sweep over the size of the last layer: kind, size, network, layer and pictures."""
     kinds: dict[str, tuple[dict[str, Any], Tensor]] = {
-        "expansion": ({}, pictures),
-        "linear": ({"nonlinearity": "none"}, pictures),
-        "random first layer": ({"bank": "random", "first_width": 108}, pictures),
-        "narrow": ({"narrow": True}, pictures),
-        "shuffled pixels": ({}, shuffled_pixels(pictures, 42)),
+        "expansion": ({}, small),
+        "linear": ({"nonlinearity": "none"}, small),
+        "random first layer": ({"bank": "random", "first_width": 108}, small),
+        "narrow": ({"narrow": True}, small),
+        "shuffled pixels": ({}, shuffled_pixels(small, 42)),
     }
-    for kind, (options, shown) in kinds.items():
-        for size in settings["sizes"]:
-            yield kind, size, build(size, **options), "5", shown
+    for kind, (options, pictures) in kinds.items():
+        found["sweep"][kind] = {size: score(build(size, **options), pictures) for size in settings["sizes"]}
     for size in settings["sizes"]:  # as many features as the expansion network of this size
         network = build_backbone(
             "untrained:fully_connected", widths=[108, *settings["widths"]], features=16 * size,
             image_size=settings["side"], layers=["5"],
         )  # fmt: skip
-        yield "fully connected", size, network, "5", pictures
-    for size, width in settings["sizes_of_vit"].items():
-        network = build_backbone("untrained:vit", features=width, image_size=settings["side"], layers=["expansion"])
-        yield "ViT", size, network, "expansion", pictures
+        found["sweep"].setdefault("fully connected", {})[size] = score(network, small)
+    for option in ("initialisation", "nonlinearity"):
+        for word in settings[_PLURALS[option]]:
+            found["choices"][f"{option}: {word}"] = (
+                found["sweep"]["expansion"][largest]  # the network of the sweep has both
+                if word in ("kaiming_uniform", "relu")
+                else score(build(largest, **{option: word}), small)
+            )
+
+    spaces = {"Expansion": features_of(build(largest), small)["5"]}
+    for name in OTHERS:
+        layers = features_of(other_network(name, settings, data), wide, (6, 6))
+        predicted = {layer: recording.predict(rows) for layer, rows in layers.items()}
+        best = max(predicted, key=lambda layer: predicted[layer][1])  # chosen on training images
+        found["others"][name] = {**recording.scores(predicted[best][0]), "layer": best}
+        spaces[name] = layers[best]
+    reduced = {name: principal(rows, recording.n_train, 1000) for name, rows in spaces.items()}
+    found["components"] = {
+        k: recording.scores(recording.predict(reduced["Expansion"][:, :k])[0]) for k in settings["components"]
+    }
+    for name, rows in spaces.items():
+        found["spectra"][name] = eigenspectrum(rows[: recording.n_train])
+    found["split"] = {
+        (other, how): split_of(recording, {"Expansion": reduced["Expansion"], other: reduced[other]}, how)
+        for other in ("AlexNet untrained", "SqueezeNet trained") for how in ("published", "R2")
+    }  # fmt: skip
+    found["probe"] = probes(recording, spaces, found["others"], (small, wide))
+    return found
 
 
 def probes(
@@ -236,7 +202,7 @@ def probes(
             network = other_network(name, settings, data)
         side = pictures[name != "Expansion"].shape[-1]
         images = torch.stack([shown.image(i, Preprocessing((side, side))) for i in range(len(shown))])
-        rows = features_of(network, images, None if name == "Expansion" else settings["others"][name]["grid"])
+        rows = features_of(network, images, None if name == "Expansion" else (6, 6))
         rows = rows["5" if name == "Expansion" else others[name]["layer"]]
         n = recording.n_train
         both = principal(torch.cat([spaces[name][:n], rows]), n, how["components"])
@@ -273,32 +239,8 @@ def run(settings: dict[str, Any], data: Path) -> tuple[dict[str, float], Any]:
         "planted spectrum: components for 85 %": components_for(7 * rank**-1.3, 0.85),
         "planted spectrum: components for 99 %": components_for(7 * rank**-1.3, 0.99),
     }  # fmt: skip
-    found: dict[str, list[dict[str, Any]]] = {}
-    for entry in present(settings["brains"], data):
-        for name, one in one_brain(Recording(entry, settings, data), settings).items():
-            found.setdefault(name, []).append(one)
-    for name, subjects in found.items():  # the mean over subjects, as published
-        each = [numbers_of(name, one) for one in subjects]
-        numbers |= {key: float(np.nanmean([one[key] for one in each])) for key in each[0]}
+    found = {entry["name"]: one_brain(entry, settings, data) for entry in settings["brains"]}
+    for name, one in found.items():
+        numbers |= numbers_of(name, one)
     name = next(iter(found))
-    return numbers, draw(name, found[name][0], settings)
-
-
-def present(brains: list[dict[str, Any]], data: Path) -> Iterator[dict[str, Any]]:
-    """The recordings that are there, each subject by itself; of the others a line says what is left out.
-
-    Raises:
-        MissingData: none is there.
-    """
-    there = [entry for entry in brains if (data / entry["folder"]).is_dir()]
-    absent = [entry["folder"] for entry in brains if entry not in there]
-    if not there:
-        raise MissingData(
-            f"studies/expansion needs one of these: {'; '.join(map(missing, absent, [data] * len(absent)))}."
-        )
-    for folder in absent:
-        log.warning("left out: %s.", missing(folder, data))
-    for entry in there:
-        subjects = entry.get("subjects")
-        for subject in subjects or [None]:
-            yield entry if subject is None else {**entry, "options": {**entry["options"], "subject": subject}}
+    return numbers, draw(name, found[name], settings)
