@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet.series import run_slices
+
 SIGNALS = tuple(10.0 ** (k / 2) for k in range(-6, 5))  # variance of the signal over that of the noise, candidates
 AUTOCORRELATIONS = (0.0, 0.2, 0.4, 0.6, 0.8)  # of the noise from one row to the next, candidates
 MOST_COMPONENTS, ROWS_EACH = 256, 8  # of a layer: no more than these, and no more than one for so many rows
@@ -63,7 +65,7 @@ def within_groups(values: Tensor, groups: np.ndarray | None, autocorrelation: fl
     [1.5, 3.0]
     """
     parts = []
-    for rows in rows_of(groups, len(values)):
+    for rows in run_slices(groups, len(values)).values():
         part = values[rows] - values[rows].mean(0)
         parts.append(part[1:] - autocorrelation * part[:-1] if autocorrelation else part)
     return torch.cat(parts)
@@ -90,14 +92,6 @@ def autocorrelation_of(spaces: Sequence[Tensor], target: Tensor, groups: np.ndar
         for candidate in AUTOCORRELATIONS
     ]
     return AUTOCORRELATIONS[int(torch.stack(found).argmax())]
-
-
-def rows_of(groups: np.ndarray | None, n: int) -> list[Tensor]:
-    """The rows of each group, in the order of its first row."""
-    if groups is None:
-        return [torch.arange(n)]
-    labels = np.asarray(groups)
-    return [torch.from_numpy(np.flatnonzero(labels == name)) for name in dict.fromkeys(labels.tolist())]
 
 
 def evidence_of_spaces(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -320,7 +319,7 @@ def test_a_process_that_dies_while_tokens_are_made_leaves_them_to_the_next(launc
 def slurm(tmp_path):
     """The environment of a Slurm of this machine alone, which ends with the test."""
     toy_slurm = pytest.importorskip("tests.run.sweep.toy_slurm")
-    if missing := toy_slurm.what_is_missing() or ("" if shutil.which("srun") else "needs srun"):
+    if missing := toy_slurm.what_is_missing("srun"):
         pytest.skip(missing)
     with toy_slurm.running(tmp_path / "slurm") as environment:
         if environment is None:

@@ -22,7 +22,7 @@ from brainnet.plot.series import LATENCY_COLORS, mean_delay
 from brainnet.run.page.scenes import same_place
 from brainnet.run.record.card import Clock, check_files, opening, put_card
 from brainnet.run.record.claiming import claimed
-from brainnet.run.record.run_folder import ALL, left_out_of, read_selectors
+from brainnet.run.record.run_folder import ALL, left_out_of, read_selectors, saved_config
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
@@ -85,7 +85,7 @@ class RunMaps:
         maps |= {
             key: given[old].reshape(-1) for key, old in (("width", "width"), ("cluster", "clusters")) if old in given
         }
-        if "space" in left_out_of(run).get("leave_out", ()):
+        if "space" in left_out_of(saved_config(run)).get("leave_out", ()):
             maps = {name: one for name, one in maps.items() if name not in OF_PLACES}
         if "delay" in given:
             seconds = mean_delay(given["delay"].numpy(), given["delays"].tolist()) * float(given["tr"])

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from brainnet._files import reading, slug
-from brainnet.config import load_config
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, FitKey
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
 from brainnet.plot import PageMap, PageRun
@@ -24,7 +23,7 @@ from brainnet.run.page.selector_maps import LAYER, SPACE, WIDTH, numbered, selec
 from brainnet.run.record.card import check_files
 from brainnet.run.record.courses import FILE as COURSES
 from brainnet.run.record.courses import TIME, page_courses, read_courses
-from brainnet.run.record.run_folder import left_out_of
+from brainnet.run.record.run_folder import left_out_of, saved_config
 from brainnet.run.record.runs import read_run
 from brainnet.scores import normalise
 from brainnet.space import BrainSpace
@@ -73,8 +72,7 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
     check_files(folder, "scores.csv", "selectors.npz")
     with reading(folder / "scores.csv", "table of scores"):
         scores = pd.read_csv(folder / "scores.csv")
-    saved = folder / "config.yaml"
-    cfg = load_config(saved) if saved.is_file() else None
+    cfg = saved_config(folder)
     control = cfg is not None and cfg.DATASET.SHUFFLED
     maps: dict[str, PageMap] = {}
     roles: dict[str, Any] = {}
@@ -86,7 +84,7 @@ def _of_fit(folder: Path, card: Mapping[str, Any]) -> list[PageRun]:
             space = BrainSpace.from_arrays({k[3:]: v for k, v in arrays.items() if k.startswith("at:")})
         maps, roles = selector_maps(
             arrays,
-            left_out_of(folder).get("leave_out", ()),
+            left_out_of(cfg).get("leave_out", ()),
             one_row=cfg is not None and cfg.MODEL.GRID[0] == 1,
         )
     else:

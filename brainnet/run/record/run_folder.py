@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from brainnet._files import reading, slug, write_csv, write_json, write_npz
 from brainnet.backbone.kinds import kind_read_by
@@ -299,8 +300,7 @@ def redraw(
     if finished and "noise_ceiling" not in scores:  # else of an earlier brainnet
         check_files(run, *present)
     ceiling = next((scores[name] for name in ("ceiling", "noise_ceiling") if name in scores), None)  # the latter once
-    saved = run / "config.yaml"
-    cfg = load_config(saved) if saved.is_file() else None
+    cfg = saved_config(run)
     control = cfg is not None and cfg.DATASET.SHUFFLED
     title = None if cfg is None else cfg.DESCRIPTION
     if control:
@@ -309,7 +309,7 @@ def redraw(
     figures, weights = {}, {}
     if "selectors.npz" in present:
         given = read_selectors(run / "selectors.npz")
-        given |= left_out_of(run)
+        given |= left_out_of(cfg)
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
         delay, delays, tr = (given.pop(name, None) for name in ("delay", "delays", "tr"))
@@ -348,10 +348,14 @@ def _renamed_regions(space: BrainSpace, rename: Mapping[str, str] | None) -> Bra
     return with_regions(space, rename or {})
 
 
-def left_out_of(run: Path) -> dict[str, Any]:
-    """The panels that say nothing of a run, and why, see :func:`brainnet.plmodel.build.meaningless_panels`."""
+def saved_config(run: Path) -> CfgNode | None:
+    """The settings that a run folder keeps; None where it keeps none."""
     saved = run / "config.yaml"
-    cfg = load_config(saved) if saved.is_file() else None
+    return load_config(saved) if saved.is_file() else None
+
+
+def left_out_of(cfg: CfgNode | None) -> dict[str, Any]:
+    """The panels that say nothing of a run, and why, see :func:`brainnet.plmodel.build.meaningless_panels`."""
     return {} if cfg is None else meaningless_panels(cfg.MODEL.START, cfg.MODEL.GRID)
 
 

@@ -63,9 +63,9 @@ finally:
 """
 
 
-def what_is_missing() -> str:
-    """What Slurm lacks here; empty where nothing."""
-    if os.getuid() != 0 or any(shutil.which(name) is None for name in NEEDED):
+def what_is_missing(*more: str) -> str:
+    """What Slurm lacks here, and further commands of it; empty where nothing."""
+    if os.getuid() != 0 or any(shutil.which(name) is None for name in (*NEEDED, *more)):
         return "needs Slurm and munge (apt install slurm-wlm munge), and to be root"
     return ""
 

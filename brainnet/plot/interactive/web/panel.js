@@ -105,7 +105,7 @@ class Panel {
       if (roi.has(voxel)) chips.append(this.roiButton(view, roi, number));
     });
     const content = [scene.title ? el("p", { textContent: scene.title }) : null, chips];
-    content.push(...this.scoreOf(scene, (map) => map.at(voxel), ([part, ceiling]) => `, ${part} of the noise ceiling ${ceiling}`));
+    content.push(...this.scoreOf(scene, (map) => map.at(voxel), (part, ceiling) => `, ${part} of the noise ceiling ${ceiling}`));
     for (const [heading, maps] of scene.bars) {
       const listed = maps.map((number) => scene.maps[number]);
       content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map((map) => map.at(voxel))));
@@ -128,7 +128,7 @@ class Panel {
     };
     const part = roi.voxels.length < roi.n ? `, ${roi.voxels.length} of them on the page` : "";
     const content = [el("p", { textContent: `${roi.atlas ? `${roi.atlas}, ` : ""}${roi.n} voxels${part}. Means over the region.` })];
-    content.push(...this.scoreOf(scene, mean, ([part, ceiling]) => `; a voxel reaches ${part} of its noise ceiling on average (mean ceiling ${ceiling})`));
+    content.push(...this.scoreOf(scene, mean, (part, ceiling) => `; a voxel reaches ${part} of its noise ceiling on average (mean ceiling ${ceiling})`));
     for (const [heading, maps] of scene.bars) {
       const listed = maps.map((one) => scene.maps[one]);
       content.push(el("h3", { textContent: heading }), meterRows(listed.map((map) => map.short || map.name), listed.map(mean)));
@@ -153,7 +153,7 @@ class Panel {
     const value = valueOf(score);
     const ceiling = scene.ceiling === null ? NaN : valueOf(scene.maps[scene.ceiling]);
     const part = scene.ceiling === null ? NaN : valueOf(shareOfCeiling(score, scene.maps[scene.ceiling]));
-    const share = Number.isNaN(part) ? "" : wordsOf([`${Math.round(100 * part)} %`, short(ceiling)]);
+    const share = Number.isNaN(part) ? "" : wordsOf(`${Math.round(100 * part)} %`, short(ceiling));
     return [
       el("h3", { textContent: "Score" }),
       meterRows([score.unit || score.name], [value], Math.max(1, score.vmax), ceiling),
