@@ -154,10 +154,13 @@ class _Decoder:
     """Frames of an open video by place, for several threads that ask for neighbours in almost any order."""
 
     def __init__(self, path: Path, stamps: Sequence[int], chosen: frozenset[int], seekable: bool):
+        import av
+
         self.path, self.stamps, self.chosen, self.seekable = path, stamps, chosen, seekable
         self._lock, self._process = threading.Lock(), os.getpid()
         self._kept: OrderedDict[int, Any] = OrderedDict()
         self._container: Any = None
+        self._converter = av.video.reformatter.VideoReformatter()
         self._open()
 
     def __del__(self):
@@ -203,20 +206,21 @@ class _Decoder:
                 found = bisect.bisect_left(self.stamps, frame.pts) if self.seekable else self._next
                 self._next = found + 1
                 if found == place and (not self.seekable or frame.pts == self.stamps[place]):
-                    return _as_image(frame, name)
+                    return self._as_image(frame, name)
                 if found > place:
                     break
                 if found in self.chosen and not frame.is_corrupt:
-                    self._kept[found] = _as_image(frame, name)
+                    self._kept[found] = self._as_image(frame, name)
                     while len(self._kept) > KEPT:
                         self._kept.popitem(last=False)
             raise UnreadableImage(name, "the video is damaged there, or ends before")
 
-
-def _as_image(frame: Any, name: str) -> Any:
-    """A frame as an RGB image, turned as it is meant to be seen."""
-    if frame.is_corrupt:
-        raise UnreadableImage(name, "the frame is damaged")
-    image = frame.to_image()
-    turned = getattr(frame, "rotation", 0)
-    return image.rotate(turned, expand=True) if turned % 360 else image
+    def _as_image(self, frame: Any, name: str) -> Any:
+        """A frame as an RGB image, turned as it is meant to be seen."""
+        if frame.is_corrupt:
+            raise UnreadableImage(name, "the frame is damaged")
+        # one thread, and a converter of this decoder's own: PyAV keeps one for each thread of Python, and a forked
+        # process, as a DataLoader's worker, would wait for ever for the threads of the one it was forked with
+        image = self._converter.reformat(frame, format="rgb24", threads=1).to_image()
+        turned = getattr(frame, "rotation", 0)
+        return image.rotate(turned, expand=True) if turned % 360 else image

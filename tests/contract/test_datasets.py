@@ -269,7 +269,7 @@ def test_it_travels_to_other_processes(dataset):
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy.image(2), dataset.image(2))
     assert torch.equal(copy.responses, dataset.responses)
-    loader = torch.utils.data.DataLoader(dataset, batch_size=4, num_workers=2)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=4, num_workers=2, timeout=120)
     images = torch.cat([batch[0] for batch in loader])
     assert torch.equal(images, torch.stack([dataset.image(i) for i in range(len(dataset))]))
 
