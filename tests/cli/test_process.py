@@ -16,8 +16,8 @@ def test_the_end_comes_at_once_but_handlers_and_threads_finish(word, exit_code):
 import atexit, os, sys, threading, time
 from brainnet.cli import app as cli
 class Slow:
-    def __del__(self):
-        os.write(1, b"taken apart")
+    def __del__(self, write=os.write):  # the names of a module may be gone before its objects are
+        write(1, b"taken apart")
 kept = Slow()
 atexit.register(print, "handler done")
 if {exit_code} == 2:

@@ -13,9 +13,21 @@ from brainnet.dataset import ArrayDataset
 from brainnet.model import FactorTopy
 from brainnet.plmodel.ridge_start import start_from_ridge
 from brainnet.ridge import WindowRidgeCV
+from brainnet.tokens import Tokens
 from tests.plmodel.trainings import fitted
 from tests.tokens.toys import make_tokens, split
 from tests.toys import toy_dataset
+
+
+def read_by(model, split):
+    """Tokens as training reads them, in half precision: where two windows are all but alike, rounding decides."""
+    batches = map(model.transform, model.token_batches(model.data.dataset.splits[split]))
+    return [
+        Tokens(
+            *({layer: values.half().float() for layer, values in part.items()} for part in (batch.local, batch.global_))
+        )
+        for batch in batches
+    ]
 
 
 def test_the_closed_form_start_is_a_window_ridge(tmp_path):
@@ -23,13 +35,13 @@ def test_the_closed_form_start_is_a_window_ridge(tmp_path):
     data = toy_dataset(coords=False)
     words = ("MODEL.START", "ridge", "MODEL.WINDOW", "gaussian", "MODEL.BOTTLENECK_DIM", "16", "OPTIMIZER.LR", "0.0")
     model = fitted(tmp_path, *words, data=data, max_epochs=1)
-    tokens = [model.transform(t) for t in model.token_batches(data.splits["train"])]
+    tokens = read_by(model, "train")
     response = data.responses[data.splits["train"]]
     ridge = WindowRidgeCV().fit(tokens, (response - model.response_mean) / model.response_sd)
-    test = [model.transform(t) for t in model.token_batches(data.splits["test"])]
+    test = read_by(model, "test")
     expected = ridge.predict(test) * model.response_sd + model.response_mean
     found = model.predict_index(data.splits["test"])
-    assert (found - expected).norm() < 0.01 * expected.norm()  # training read its tokens in half precision
+    assert (found - expected).norm() < 0.01 * expected.norm()
     # the map of layers says from the start what each adds to the ridge's prediction: the SD of its part over images
     alone = [
         ridge.predict([t._replace(local={k: v * (k == layer) for k, v in t.local.items()}) for t in test])
@@ -58,11 +70,11 @@ def test_the_ridge_start_leaves_out_the_runs_of_the_data(tmp_path):
     usual = fitted(tmp_path, *words, data=data, max_epochs=1)
     model = fitted(tmp_path, *words, "MODEL.CV_GROUPS", "dataset", data=data, max_epochs=1)
     train = data.splits["train"]
-    tokens = [model.transform(t) for t in model.token_batches(train)]
+    tokens = read_by(model, "train")
     response = (data.responses[train] - model.response_mean) / model.response_sd
     ridge = WindowRidgeCV().fit(tokens, response, data.groups[train])
     assert (ridge.best_alphas_ / WindowRidgeCV().fit(tokens, response).best_alphas_).log10().mean() > 0.5
-    test = [model.transform(t) for t in model.token_batches(data.splits["test"])]
+    test = read_by(model, "test")
     expected = ridge.predict(test) * model.response_sd + model.response_mean
     found = model.predict_index(data.splits["test"])
     assert (found - expected).norm() < 0.01 * expected.norm()

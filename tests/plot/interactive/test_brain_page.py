@@ -278,10 +278,10 @@ def test_numbers_have_the_colors_of_their_bar(browser, planted_page):
     checked = 0
     for place, _ in found:
         middle = np.floor(place) + 0.5
-        inside = [face for face in faces if _weights(middle, corners[face]) is not None]
+        inside, weights = _around(middle, corners[faces])
         if len(inside) != 1:
             continue
-        value = _weights(middle, corners[inside[0]]) @ x[inside[0]]
+        value = weights[0] @ x[faces[inside[0]]]
         color = shot[int(middle[1]), int(middle[0])].astype(int)
         near = bar[max(0, int(value * 256) - 1) : int(value * 256) + 2]  # the neighbours: numbers have 16 bits
         assert np.abs(near - color).max(axis=1).min() <= 1
@@ -289,12 +289,13 @@ def test_numbers_have_the_colors_of_their_bar(browser, planted_page):
     assert checked > 40
 
 
-def _weights(place, corners):
-    matrix = np.vstack([corners.T, np.ones(3)])
-    if abs(np.linalg.det(matrix)) < 1e-9:
-        return None
-    weights = np.linalg.solve(matrix, [*place, 1])
-    return weights if (weights >= 0).all() else None
+def _around(place, triangles):
+    """The triangles (n, 3, 2) that a place lies in, and its weights of their corners."""
+    matrices = np.concatenate([triangles.transpose(0, 2, 1), np.ones((len(triangles), 1, 3))], axis=1)
+    drawn_ones = np.flatnonzero(abs(np.linalg.det(matrices)) > 1e-9)
+    weights = np.linalg.solve(matrices[drawn_ones], np.array([*place, 1.0])[None, :, None])[..., 0]
+    inside = (weights >= 0).all(axis=1)
+    return drawn_ones[inside], weights[inside]
 
 
 @needs_chromium
