@@ -42,6 +42,10 @@ class Clip:
         places: the frames of the clip, as places in the video.
         times: seconds from the clip's beginning at which each is shown, (n_frames,).
         name: what an error calls the clip.
+
+    >>> clip = Clips(np.zeros((1, 5, 8, 12, 3), np.uint8), fps=5)[0]
+    >>> len(clip), clip.times.tolist(), clip[0].size
+    (5, [0.0, 0.2, 0.4, 0.6, 0.8], (12, 8))
     """
 
     def __init__(self, frames: Any, places: Sequence[int], times: Sequence[float], name: str):

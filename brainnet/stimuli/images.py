@@ -355,5 +355,11 @@ def _kind_of(path: Path, layout: str) -> str:
 
 
 def signature_of(pictures: Iterable[Any]) -> str:
-    """Digest of all pixels of all pictures, decoded one after another; for sources that do not know their own."""
+    """Digest of all pixels of all pictures, decoded one after another; for sources that do not know their own.
+
+    >>> from PIL import Image
+    >>> black, white = (Image.new("RGB", (4, 4), color) for color in ("black", "white"))
+    >>> len({signature_of([black, white]), signature_of([black, white]), signature_of([white, black])})
+    2
+    """
     return sha256(*map(pixel_digest, pictures))

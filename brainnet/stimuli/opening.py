@@ -41,5 +41,9 @@ def stimuli_of(source: Any, kind: str = "image", **how: Any) -> Any:
 
 
 def kind_of(stimuli: Any) -> str:
-    """The kind of a set of stimuli; what does not say one is of images."""
+    """The kind of a set of stimuli; what does not say one is of images.
+
+    >>> kind_of(stimuli_of(["the cat sleeps"], "text")), kind_of([])
+    ('text', 'image')
+    """
     return getattr(stimuli, "kind", "image")

@@ -40,6 +40,16 @@ class StimulusSet:
     Attributes:
         ids, described, onsets, durations: as above.
         kind: "text", "sound" or "video".
+
+    >>> class Sentences(StimulusSet):
+    ...     kind = "text"
+    ...     def load(self, index):
+    ...         return f"the {self.ids[index]} sleeps"
+    ...     def digest(self, index):
+    ...         return sha256(self.load(index).encode())
+    >>> sentences = Sentences(["cat", "dog"], "two sentences", onsets=[0.0, 2.5])
+    >>> sentences.load(1), sentences.onsets.tolist()
+    ('the dog sleeps', [0.0, 2.5])
     """
 
     kind = ""

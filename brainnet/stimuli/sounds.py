@@ -35,7 +35,11 @@ KEPT = 2  # decoded files that are kept, so that windows of one film decode it o
 
 
 class Sound(NamedTuple):
-    """Samples (n,) float32, mostly within -1..1, and how many there are in a second."""
+    """Samples (n,) float32, mostly within -1..1, and how many there are in a second.
+
+    >>> Sound(np.zeros(8000, np.float32), rate=16000).duration
+    0.5
+    """
 
     samples: np.ndarray
     rate: int

@@ -70,6 +70,14 @@ def backbones_unchanged() -> Iterator[None]:
 
     For a command, whose networks are its own. Elsewhere weights are hashed at every call, since a user may change them
     between two.
+
+    >>> backbone = torch.nn.Linear(2, 1)
+    >>> with backbones_unchanged():
+    ...     first = fingerprint_of(backbone)
+    ...     torch.nn.init.zeros_(backbone.weight)[0, 0].item(), fingerprint_of(backbone) == first
+    (0.0, True)
+    >>> fingerprint_of(backbone) == first    # outside the block the change is seen
+    False
     """
     token = _known.set({})
     try:

@@ -41,7 +41,13 @@ __all__ = ["TokenStatistics", "TokenStore", "choose_preprocessing", "fingerprint
 
 
 class TokenStatistics(NamedTuple):
-    """Mean and standard deviation per layer and channel: local (1, C, 1, 1) and global (1, C), float64."""
+    """Mean and standard deviation per layer and channel: local (1, C, 1, 1) and global (1, C), float64.
+
+    >>> tokens = Tokens({"conv": torch.arange(8.0).view(2, 1, 2, 2)}, {"conv": torch.tensor([[1.0], [3.0]])})
+    >>> found = TokenStore.from_tokens([tokens], ["cat", "dog"]).statistics()
+    >>> found.mean.local["conv"].item(), found.mean.global_["conv"].item(), found.std.global_["conv"].item()
+    (3.5, 2.0, 1.0)
+    """
 
     mean: Tokens
     std: Tokens

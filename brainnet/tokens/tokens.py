@@ -32,6 +32,12 @@ class Backbone(Protocol):
     ``fingerprint()``; brainnet uses them where they are there and does without where they are not. A backbone of other
     stimuli than images says in ``reads`` which ("text", "sound", "video"); its ``preprocessing`` makes a tensor of one,
     and its ``collate`` a batch of several.
+
+    >>> class Pixels:
+    ...     def get_tokens(self, images):
+    ...         return {"pixels": images}, {"pixels": images.mean((2, 3))}
+    >>> isinstance(Pixels(), Backbone), check_tokens(Pixels().get_tokens(torch.ones(2, 3, 8, 8)), batch_size=2).layers
+    (True, ('pixels',))
     """
 
     def get_tokens(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -96,6 +102,10 @@ class Tokens(NamedTuple):
     """Local and global tokens by layer; unpacks like the plain pair users return.
 
     ``local[layer]`` is (B, C, H, W), ``global_[layer]`` is (B, C).
+
+    >>> tokens = Tokens({"conv": torch.arange(8.0).view(1, 2, 2, 2)}, {"conv": torch.zeros(1, 2)})
+    >>> tokens.layers, tokens.features("conv", "mean"), tokens.resize((1, 2)).local["conv"][0, 0]
+    (('conv',), tensor([[1.5000, 5.5000]]), tensor([[1., 2.]]))
     """
 
     local: dict[str, Tensor]
@@ -180,6 +190,10 @@ def check_tokens(output: Any, batch_size: int, layers: Sequence[str] | None = No
     Raises:
         TypeError: not a pair of dicts of tensors.
         ValueError: local and global layers differ, or a shape is not (B, C, H, W) or (B, C), or a layer is missing.
+
+    >>> check_tokens(({"conv": torch.ones(2, 5)}, {"conv": torch.ones(2, 5)}), batch_size=2)
+    Traceback (most recent call last):
+    ValueError: local tokens of layer 'conv' must be (B, C, H, W) with B = 2, got (2, 5).
     """
     expected = "get_tokens(images) must return (local_tokens, global_tokens): two dicts, layer name -> tensor"
     if not isinstance(output, tuple) or len(output) != 2 or not all(isinstance(part, dict) for part in output):

@@ -207,6 +207,12 @@ class RunningMoments:
     """Mean and SD of rows (n, ...) that come in batches, with ``full`` the covariance of (n, C): float64, one pass.
 
     Chan's pairwise update keeps the sums centred, so that a large mean costs no digits.
+
+    >>> moments = RunningMoments()
+    >>> for batch in torch.tensor([[1.0], [2.0], [4.0], [5.0]]).split(3):
+    ...     moments.update(batch)
+    >>> moments.count, moments.mean.item(), round(moments.sd().item(), 4)
+    (4, 3.0, 1.5811)
     """
 
     def __init__(self, full: bool = False):
