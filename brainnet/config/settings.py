@@ -204,7 +204,11 @@ def changed(cfg: CfgNode, overrides: Sequence[str]) -> CfgNode:
 
 
 def parse_config(text: str) -> CfgNode:
-    """The config that ``cfg.dump()`` wrote, as kept in checkpoints and run folders."""
+    """The config that ``cfg.dump()`` wrote, as kept in checkpoints and run folders.
+
+    >>> parse_config(load_config("demo", ["SEED", "7"]).dump()).SEED
+    7
+    """
     try:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -242,7 +246,11 @@ def _merged(given: Any, where: str) -> CfgNode:
 
 
 def config_keys(cfg: CfgNode | None = None) -> dict[str, Any]:
-    """Every setting by its full name, such as ``"OPTIMIZER.LR"``; of the defaults where no config is given."""
+    """Every setting by its full name, such as ``"OPTIMIZER.LR"``; of the defaults where no config is given.
+
+    >>> config_keys()["MODEL.BOTTLENECK_DIM"]
+    128
+    """
     return dict(_flatten(_C if cfg is None else cfg))
 
 
@@ -257,7 +265,11 @@ def config_help() -> dict[str, str]:
 
 
 def config_files() -> dict[str, Path]:
-    """The YAML files that come with brainnet, by name."""
+    """The YAML files that come with brainnet, by name.
+
+    >>> config_files()["demo"].name
+    'demo.yaml'
+    """
     package = Path(__file__).resolve().parents[1]
     folders = [package / "configs", package.parent / "configs"]  # installed, or a source checkout
     return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}

@@ -12,7 +12,12 @@ from torch import Tensor
 
 
 class PowerLaw(NamedTuple):
-    """``10 ** intercept * rank ** -exponent``."""
+    """``10 ** intercept * rank ** -exponent``.
+
+    >>> law = power_law(10 * torch.arange(1, 101).double() ** -2)
+    >>> round(law.exponent, 6), round(law.intercept, 6)
+    (2.0, 1.0)
+    """
 
     exponent: float
     intercept: float

@@ -25,7 +25,12 @@ FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # in every zip archive, so that the same feat
 
 
 class Table(NamedTuple):
-    """What is written: parts of rows one after another, how many of what width they are, and the names of all rows."""
+    """What is written: parts of rows one after another, how many of what width they are, and the names of all rows.
+
+    >>> table = Table([np.ones((2, 3)), np.zeros((1, 3))], (3, 3), ["cat", "dog", "sun"])
+    >>> [block.dtype.str for block in table.blocks()]
+    ['<f4', '<f4']
+    """
 
     parts: Iterable[np.ndarray]
     shape: tuple[int, int]
@@ -44,6 +49,13 @@ def write_table(path: Path, table: Table, file_format: str) -> None:
         path: where to.
         table: its parts are read once.
         file_format: one of :data:`WRITERS`.
+
+    >>> import tempfile
+    >>> table = Table([np.ones((2, 3)), np.zeros((1, 3))], (3, 3), ["cat", "dog", "sun"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(Path(folder) / "fc.npy", table, "npy")
+    ...     np.load(Path(folder) / "fc.npy").mean(1).tolist()
+    [1.0, 1.0, 0.0]
     """
     WRITERS[file_format](path, table)
 

@@ -302,6 +302,13 @@ def load_chain(path: str | Path) -> tuple[str, Chain]:
     Raises:
         FileNotFoundError: no such file.
         ValueError: it is damaged, or keeps no steps.
+
+    >>> import tempfile
+    >>> chain, file = Chain(parse_steps("normalize")), Path(tempfile.mkdtemp()) / "fc"
+    >>> chain.save(file, "fc")
+    >>> layer, kept = load_chain(file)
+    >>> layer, kept.early(np.array([[3.0, 4.0]], np.float32), n_images=1).astype(float).round(3).tolist()
+    ('fc', [[0.6, 0.8]])
     """
     arrays, described = open_sealed(path)
     if not isinstance(described.get("steps"), list):

@@ -197,6 +197,12 @@ def top_channels(
 
     Raises:
         ValueError: an empty region, shapes that disagree, or more directions than there are.
+
+    >>> weight = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]])    # three voxels read two channels
+    >>> roi = torch.tensor([True, True, False])
+    >>> found = top_channels(weight, roi, {"conv": torch.eye(2)}, torch.ones(3, 1), n=1)
+    >>> found.directions["conv"].tolist(), found.explained.tolist()
+    ([[1.0, 0.0]], [1.0])
     """
     if layer.shape != (len(weight), len(bottleneck)):
         raise ValueError(f"layer is (n_voxels, n_layers) = {(len(weight), len(bottleneck))}, got {tuple(layer.shape)}")
@@ -233,6 +239,11 @@ def project(tokens: Tokens, directions: Mapping[str, Tensor]) -> Tensor:
 
     Raises:
         ValueError: a layer is missing.
+
+    >>> tokens = Tokens({"conv": torch.arange(8.0).view(1, 2, 2, 2)}, {"conv": torch.zeros(1, 2)})
+    >>> project(tokens, {"conv": torch.tensor([[0.0, 1.0]])})[0, 0]
+    tensor([[4., 5.],
+            [6., 7.]])
     """
     missing = set(directions) - set(tokens.local)
     if missing:
@@ -254,6 +265,10 @@ def as_colours(maps: Tensor, percentiles: tuple[float, float] = (5, 95), joint: 
         maps: (B, 3, H, W), all images that are to be compared.
         percentiles: of the values over all images that become 0 and 1.
         joint: one range for the three maps, which keeps their relative strengths, instead of one each.
+
+    >>> maps = torch.arange(5.0).view(1, 1, 1, 5).expand(1, 3, 1, 5)
+    >>> as_colours(maps, percentiles=(0, 100))[0, 0, :, 0].tolist()    # red, from left to right
+    [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     if maps.ndim != 4 or maps.shape[1] != 3:
         raise ValueError(f"maps are (B, 3, H, W), got {tuple(maps.shape)}")

@@ -22,6 +22,11 @@ class Contributions(NamedTuple):
     """What each layer and scale adds to a voxel's prediction, as shares of standard deviation.
 
     ``layer`` (n, L) sums to 1; ``scale`` (n, 1) is the global token's share. NaN where a prediction never varies.
+
+    >>> import torch
+    >>> found = Contributions(torch.tensor([[0.25, 0.75], [0.5, 0.5]]), torch.tensor([[0.1], [0.9]]))
+    >>> (found.scale[:, 0] > 0.5).tolist()    # the second voxel is predicted by global tokens above all
+    [False, True]
     """
 
     layer: Tensor

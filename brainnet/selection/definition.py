@@ -30,6 +30,10 @@ class Selectors(NamedTuple):
 
     ``space`` (n, 2) in [-1, 1]: column 0 is x (-1 left, 1 right), column 1 is y (-1 top, 1 bottom).
     ``layer`` (n, L), non-negative, sums to 1. ``scale`` (n, 1): 0 reads local tokens, 1 the global token.
+
+    >>> found = Selectors(torch.tensor([[-1.0, 0.0]]), torch.tensor([[0.25, 0.75]]), torch.tensor([[0.125]]))
+    >>> found.space.tolist(), found.layer.argmax(1).tolist()    # the left border of the image, mostly in layer 1
+    ([[-1.0, 0.0]], [1])
     """
 
     space: Tensor
