@@ -197,7 +197,11 @@ def usable_voxels(responses: Any, rows: Any = None, *, gaps: bool = False) -> Te
 
 
 class Summary(NamedTuple):
-    """Mean and median over the voxels that have a score, and how many have (``n``) and have not (``n_excluded``)."""
+    """Mean and median over the voxels that have a score, and how many have (``n``) and have not (``n_excluded``).
+
+    >>> summarise([0.5, 0.25, float("nan")])
+    Summary(mean=0.375, median=0.375, n=2, n_excluded=1)
+    """
 
     mean: float
     median: float
@@ -256,7 +260,12 @@ def versa(prediction: Any, response: Any) -> float:
 
 
 class Identification(NamedTuple):
-    """Per image: ``top1`` (1 where its own response matches best) and ``pairwise`` (share of others it beats)."""
+    """Per image: ``top1`` (1 where its own response matches best) and ``pairwise`` (share of others it beats).
+
+    >>> found = identification([[1., 2., 3.], [1., 2., 4.]], [[2., 4., 6.], [6., 4., 2.]])
+    >>> found.top1.tolist(), found.pairwise.tolist()    # the second image is taken for the first
+    ([1.0, 0.0], [1.0, 0.0])
+    """
 
     top1: Tensor
     pairwise: Tensor
@@ -292,7 +301,12 @@ def identification(prediction: Any, response: Any) -> Identification:
 
 
 class Normalised(NamedTuple):
-    """A score over its ceiling (``values``, NaN where there is none) and how many ceilings lay under the floor."""
+    """A score over its ceiling (``values``, NaN where there is none) and how many ceilings lay under the floor.
+
+    >>> found = normalise([0.3, 0.4], [0.6, 0.05])
+    >>> found.values.tolist(), found.n_under_floor
+    ([0.5, nan], 1)
+    """
 
     values: Tensor
     n_under_floor: int

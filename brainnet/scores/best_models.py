@@ -18,6 +18,10 @@ class BestModel(NamedTuple):
         group: (n_voxels,) long, the group of the winner, -1 as in ``best``; the model itself where there are no groups.
         group_margin: (n_voxels,) its score less the highest of the other groups.
         why: (n_voxels,) long: 0 named, 1 no score, 2 the ceiling is too low, 3 not significant.
+
+    >>> found = best_model([[0.5, 0.25], [0.25, 0.75]])
+    >>> found.best.tolist(), found.margin.tolist()
+    ([0, 1], [0.25, 0.5])
     """
 
     best: Tensor

@@ -28,6 +28,10 @@ class NoiseCeiling:
         r: (n_voxels,) float64, the largest Pearson r of a perfect, noiseless model. NaN where undefined.
         definition: how it was estimated, in words.
         n_repeats: K, how many repeats are averaged in the responses to be scored.
+
+    >>> ceiling = NoiseCeiling(torch.tensor([0.5, 0.7, 0.9]), "ncsnr of three repeats", n_repeats=3)
+    >>> ceiling.r2[0].item(), ceiling
+    (0.25, NoiseCeiling(median r 0.700, K = 3: ncsnr of three repeats))
     """
 
     r: Tensor

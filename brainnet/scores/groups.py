@@ -14,6 +14,9 @@ class OverSubjects(NamedTuple):
 
     ``mean`` of the scores; ``share`` of subjects above a value, 0 to 1; ``t`` of the scores against that value, NaN for
     fewer than two subjects; ``n`` subjects with a score.
+
+    >>> over_subjects([[0.2, -0.1], [0.4, 0.1], [0.3, 0.0]]).share.tolist()    # of subjects with a score above 0
+    [1.0, 0.3333333333333333]
     """
 
     mean: Tensor
