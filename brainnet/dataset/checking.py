@@ -77,6 +77,11 @@ def check_folder(name: str, folder: str | os.PathLike, *, seed: int = 0, **optio
 
     Raises:
         ValueError: no such data set, one that is made and not read from a folder, or it takes no such option.
+
+    >>> import tempfile
+    >>> found = check_folder("algonauts", tempfile.mkdtemp())
+    >>> found.missing[:2]
+    ['training_split/training_images/*', 'training_split/training_fmri/lh_training_fmri.npy']
     """
     if not DATASETS[name].needs_folder:
         raise ValueError(f"the data set {name!r} is made and not read: there is no folder to check.")

@@ -37,6 +37,13 @@ class Conditions:
             session or run; they are used, and only named.
         repeats: (n_conditions, most trials, n_voxels) float32, NaN where there are fewer; None unless kept.
         groups: condition -> the sessions or runs of its trials, where these were given.
+
+    >>> trials = torch.tensor([[1.0], [7.0], [3.0], [9.0]])
+    >>> found = conditions(trials, ["cat", "dog", "cat", "dog"], standardize=False)
+    >>> found.ids, found.responses[:, 0].tolist(), found.ncsnr.round(decimals=3).tolist()
+    (['cat', 'dog'], [2.0, 8.0], [2.915])
+    >>> found.noise_ceiling([0, 1]).r.round(decimals=3).tolist()    # of the means of two trials
+    [0.972]
     """
 
     ids: list[str]

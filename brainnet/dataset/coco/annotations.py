@@ -28,6 +28,13 @@ class CocoAnnotations:
     Raises:
         FileNotFoundError: such a file is not there, when it is first needed; names it.
         ValueError: a file of another kind; names it, and what is missing in it.
+
+    >>> import json, tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "captions_val2017.json"
+    >>> captions = {"images": [{"id": 9}], "annotations": [{"image_id": 9, "id": 1, "caption": "A dog asleep."}]}
+    >>> _ = file.write_text(json.dumps(captions))
+    >>> CocoAnnotations(file.parent).captions(9, "val2017")
+    ['A dog asleep.']
     """
 
     def __init__(self, folder: str | os.PathLike, wanted: Collection[int] | None = None):

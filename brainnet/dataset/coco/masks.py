@@ -23,6 +23,12 @@ class Masks:
         category_ids: number of each category in COCO, 1 to 90.
         ids: of each thing's annotation in COCO.
         crowds: a region of many things that were not told apart.
+
+    >>> pixels = np.zeros((2, 2, 4), bool)
+    >>> pixels[0, :, :2] = pixels[1, 0, 1:] = True
+    >>> masks = Masks(pixels, ("dog", "ball"), (18, 37), (7, 8), (False, False))
+    >>> masks.of("ball").sum().item(), masks.by_category().tolist()    # the smaller ball lies on the dog
+    (3, [[18, 37, 37, 37], [18, 18, 0, 0]])
     """
 
     pixels: np.ndarray

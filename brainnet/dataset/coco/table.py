@@ -50,6 +50,15 @@ class StimulusTable:
     Raises:
         FileNotFoundError: no table there.
         ValueError: a table of another kind, or one that is damaged; names the row.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "nsd_stim_info_merged.csv"
+    >>> with file.open("w") as text:
+    ...     print("cocoId,cocoSplit,cropBox,nsdId", file=text)
+    ...     print('532481,val2017,"(0, 0, 0.25, 0.25)",0', file=text)
+    >>> table = StimulusTable(file)
+    >>> table.coco_id("nsd-00000"), table.nsd_id(532481), table.row(0).crop
+    (532481, 0, (0.0, 0.0, 0.25, 0.25))
     """
 
     def __init__(self, source: str | os.PathLike):

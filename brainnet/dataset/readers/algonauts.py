@@ -92,6 +92,20 @@ class BrainDataset(ResponseDataset):
     Raises:
         FileNotFoundError: not such a folder; the message names the nearest one that is.
         ValueError: files whose sizes disagree.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> split = Path(tempfile.mkdtemp()) / "subj01" / "training_split"
+    >>> for name in ("training_images", "training_fmri"):
+    ...     (split / name).mkdir(parents=True)
+    >>> for k in range(10):
+    ...     Image.new("RGB", (8, 8)).save(split / f"training_images/train-{k + 1:04d}_nsd-{k:05d}.png")
+    >>> for side, n_vertices in (("lh", 4), ("rh", 3)):
+    ...     np.save(split / f"training_fmri/{side}_training_fmri.npy", np.eye(10, n_vertices, dtype=np.float32))
+    >>> data = BrainDataset(split.parent, test=2, val=1)
+    >>> data.responses.shape, {split: len(rows) for split, rows in data.splits.items()}
+    (torch.Size([10, 7]), {'train': 7, 'val': 1, 'test': 2})
     """
 
     about = ABOUT

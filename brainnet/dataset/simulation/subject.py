@@ -73,6 +73,14 @@ class SimulatedSubject(ResponseDataset):
         noise_ceiling: exact: SD(signal) / sqrt(var(signal) + var(noise) / n_repeats) over the test images.
         test_repeats: (n_test, n_repeats, n_voxels) single presentations, to estimate a ceiling from.
         space: sphere coordinates and five bands of cortex named "V1", "V2", "V3", "V4" and "IT".
+
+    >>> class Pixels:
+    ...     def get_tokens(self, images):
+    ...         local = {"pixels": images, "edges": images.diff(dim=3)}
+    ...         return local, {layer: maps.mean((2, 3)) for layer, maps in local.items()}
+    >>> subject = SimulatedSubject(n_train=20, n_val=2, n_test=2, backbone=Pixels(), n_voxels=50, progress=False)
+    >>> subject.responses.shape, list(subject.space.rois), subject.truth.selectors.layer.shape
+    (torch.Size([24, 50]), ['V1', 'V2', 'V3', 'V4', 'IT'], torch.Size([50, 2]))
     """
 
     needs_folder = False
