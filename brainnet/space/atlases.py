@@ -121,6 +121,12 @@ def read_atlas(
     Raises:
         FileNotFoundError: a file is missing, or that of the other hemisphere.
         ValueError: labels that are no whole numbers or have no name, or hemispheres exchanged.
+
+    >>> import nibabel, tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "mine.nii.gz"
+    >>> nibabel.save(nibabel.Nifti1Image(np.arange(8, dtype=np.int16).reshape(2, 2, 2) % 3, np.eye(4)), file)
+    >>> read_atlas(file, names={1: "V1", 2: "hV4"})
+    mine(2 areas: V1, hV4)
     """
     path = Path(path)
     known = known_atlas(path.name)
@@ -180,6 +186,12 @@ def read_areas(given: str | os.PathLike) -> tuple[Atlas, list[str]]:
 
     Raises:
         FileNotFoundError, ValueError: as :func:`read_atlas`, or a pattern that no area is like.
+
+    >>> import nibabel, tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "mine.nii.gz"
+    >>> nibabel.save(nibabel.Nifti1Image(np.arange(8, dtype=np.int16).reshape(2, 2, 2), np.eye(4)), file)
+    >>> read_areas(f"{file}=1,3")
+    (mine(7 areas: 1, 2, 3, 4, 5, 6, ...), ['1', '3'])
     """
     file, _, patterns = str(given).rpartition("=")
     if not file or len(Path(patterns).parts) > 1 or Path(given).is_file():  # the sign is part of a name

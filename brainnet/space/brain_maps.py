@@ -41,6 +41,10 @@ class BrainMap:
         mesh: name of the mesh, as of ``BrainSpace``; None for a volume, and for a person's own surface.
         affine: (4, 4) of a volume.
         source: the files, for messages.
+
+    >>> height = BrainMap(np.arange(20484.0), n_left=10242, mesh="fsaverage5")
+    >>> height.at(BrainSpace(vertices=torch.tensor([3, 10242]), mesh="fsaverage5")).tolist()
+    [3.0, 10242.0]
     """
 
     values: np.ndarray
@@ -163,6 +167,12 @@ def read_map(path: str | os.PathLike, right: str | os.PathLike | None = None, me
     Raises:
         FileNotFoundError: a file is missing, or that of the other hemisphere.
         ValueError: another format, hemispheres exchanged, or a number of vertices that the mesh does not have.
+
+    >>> import nibabel, tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "prf_size.nii.gz"
+    >>> nibabel.save(nibabel.Nifti1Image(np.full((2, 2, 2), 1.5, np.float32), np.eye(4)), file)
+    >>> read_map(file).at(BrainSpace(mask=torch.ones(2, 2, 2, dtype=torch.bool), affine=torch.eye(4)))[:3]
+    tensor([1.5000, 1.5000, 1.5000], dtype=torch.float64)
     """
     path = Path(path)
     if is_cifti(path):

@@ -27,6 +27,11 @@ def save_map(
         stem: path without suffix.
         names: one per map, written into GIfTI files.
         labels: names of the integers 0, 1, ...; files then hold 0 for none and i + 1 for label i.
+
+    >>> import tempfile
+    >>> space = BrainSpace(mask=torch.ones(2, 2, 2, dtype=torch.bool), affine=torch.eye(4))
+    >>> [path.name for path in save_map(space, torch.arange(8.0), Path(tempfile.mkdtemp()) / "score", ["score"])]
+    ['score.nii.gz']
     """
     rows = values.float() if labels is None else values.int() + 1
     rows = rows[None] if rows.ndim == 1 else rows
@@ -46,6 +51,15 @@ def load_maps(folder: Path, names: Iterable[str]) -> tuple[dict[str, Tensor], Br
     Raises:
         FileNotFoundError: no file for "score" or "size".
         ValueError: maps on different grids, or on a mesh of no known size.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> space = BrainSpace(mask=torch.ones(2, 2, 2, dtype=torch.bool), affine=torch.eye(4))
+    >>> for name in ("score", "size"):
+    ...     _ = save_map(space, torch.arange(1.0, 9.0), folder / name, [name])
+    >>> maps, found = load_maps(folder, ["score", "size"])
+    >>> maps["score"].tolist(), found.n_voxels
+    ([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]], 8)
     """
 
     def parts(name: str) -> list[Path]:
@@ -99,6 +113,15 @@ def load_patterns(
     Raises:
         FileNotFoundError: no such file.
         ValueError: other files or shapes, a mask on another grid, hemispheres in the wrong order, nothing left.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "betas.npy"
+    >>> betas = np.full((4, 20484), np.nan, np.float32)    # four conditions, both hemispheres of fsaverage5
+    >>> betas[:, [7, 10242]] = np.arange(8).reshape(4, 2)
+    >>> np.save(file, betas)
+    >>> patterns, space = load_patterns([file])
+    >>> patterns.shape, space.vertices.tolist()
+    (torch.Size([4, 2]), [7, 10242])
     """
     paths = [Path(path) for path in paths]
     for path in (*paths, *([] if mask is None else [Path(mask)])):

@@ -21,7 +21,15 @@ _AT_ONCE = 8  # volumes that are sampled at a time
 
 
 class SurfaceProjection(NamedTuple):
-    """A volume ``source`` seen from the cortex: ``space`` has the vertices that see at least half of their way."""
+    """A volume ``source`` seen from the cortex: ``space`` has the vertices that see at least half of their way.
+
+    >>> mask = torch.zeros(6, 6, 6, dtype=torch.bool)
+    >>> mask[1:5, 1:5, 1:5] = True
+    >>> occipital = torch.tensor([[4.0, 0, 0, -22], [0, 4, 0, -105], [0, 0, 4, -8], [0, 0, 0, 1]])
+    >>> seen = to_cortex(BrainSpace(mask=mask, affine=occipital))
+    >>> seen.space, seen.majority(torch.full((64,), 3)).unique().tolist()
+    (BrainSpace(66 voxels, vertices of fsaverage5), [3])
+    """
 
     source: BrainSpace
     space: BrainSpace

@@ -93,6 +93,14 @@ def read_maps(path: str | Path, space: BrainSpace | None = None) -> MapSet:
     Raises:
         FileNotFoundError: no such file, or not that of the other hemisphere.
         ValueError: another format, or a number of vertices that no known mesh has.
+
+    >>> import tempfile
+    >>> from brainnet.space.surface import surface_space
+    >>> maps = MapSet(surface_space(torch.tensor([3, 10242])), {"r": torch.tensor([0.25, 0.5])})
+    >>> file = save_maps(maps, Path(tempfile.mkdtemp()) / "run", ["cifti"])[0]
+    >>> found = read_maps(file)
+    >>> found.values["r"].tolist(), found.space.vertices.tolist()
+    ([0.25, 0.5], [3, 10242])
     """
     path = Path(path)
     if path.name.endswith(_SURFACE_SUFFIXES):
