@@ -111,6 +111,11 @@ def procrustes(x: Any, y: Any) -> Tensor:
         A scalar, or (n_x, n_y); 1 - this is half the squared Procrustes distance of the unit-norm configurations.
 
     Reference: Williams et al. (2021), NeurIPS, "Generalized shape metrics on neural representations".
+
+    >>> x, noise = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(0))
+    >>> turned = torch.linalg.qr(torch.tensor([[1.0, 2, 0], [0, 1, 2], [2, 0, 1]])).Q
+    >>> procrustes(x, x @ turned).round(decimals=4), procrustes(x, noise).round(decimals=2)
+    (tensor(1.), tensor(0.2200))
     """
     xs, ys, scalar = _sides(x, y, minimum=2)
     first, second = ([_unit_configuration(item) for item in side] for side in (xs, ys))

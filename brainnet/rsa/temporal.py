@@ -116,6 +116,12 @@ class ModelTimeRSA:
         chosen: (n_times,) the candidate chosen most often.
         agreement: (n_times,) share of the choices that fell on it; 1 / n_candidates is chance.
         test: p-values of the mean score at each time; ``p_max`` is family-wise over times. None without permutations.
+
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> steps, noise = torch.rand(3, 66, generator=rng), torch.rand(4, 3, 66, generator=rng)
+    >>> found = ct_rsa({"block": steps}, by_time(steps + 0.3 * noise), generator=rng, progress=False)
+    >>> found.table(times=[0.05, 0.1, 0.15])[["time", "layer", "step"]].values.tolist()
+    [[0.05, 'block', 0], [0.1, 'block', 1], [0.15, 'block', 2]]
     """
 
     similarity: Tensor

@@ -45,6 +45,13 @@ class Evaluation:
         models: (model, layer) of every row of a cell.
         settings: how it was computed; also in ``table.attrs``.
         inference: the settings as they were asked for.
+
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> truth, other = torch.rand(2, 1, 66, generator=rng)
+    >>> subjects = truth + 0.3 * torch.rand(5, 66, generator=rng)
+    >>> found = evaluate({"right": truth, "wrong": other}, {"V1": subjects}, progress=False)
+    >>> found.table[["model", "score", "p_corrected"]].round(3).values.tolist()
+    [['right', 0.953, 0.0], ['wrong', 0.021, 0.436]]
     """
 
     table: pd.DataFrame

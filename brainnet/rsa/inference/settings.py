@@ -51,6 +51,12 @@ class Inference:
 
     Raises:
         ValueError: a word that is none of the known ones, numbers out of range, "max" with a t test.
+
+    >>> Inference(generalise="subjects", test="sign-flip", correction="max").level
+    0.95
+    >>> Inference(correction="max")
+    Traceback (most recent call last):
+    ValueError: correction='max' needs permuted statistics: use test='permutation' or 'sign-flip'.
     """
 
     generalise: str = "both"

@@ -26,6 +26,12 @@ class StackedLayers:
         weights: (n_subjects, n_layers), at least 0 and summing to 1, mean over splits.
         layers: names.
         p: of the mean R2 over subjects; None without permutations.
+
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> layers = torch.rand(3, 190, generator=rng)
+    >>> found = stack_layers(layers, layers[:2].sum(0), generator=rng)
+    >>> found.layer_r2.round(decimals=1).tolist(), found.r2.round(decimals=2).tolist()    # alone, and mixed
+    ([[0.5, 0.5, -0.0]], [0.74])
     """
 
     r2: Tensor

@@ -35,6 +35,15 @@ class GroupMaps(SearchlightMaps):
         best: (n_centres,) the model with the highest mean score.
         best_test: p-values of the largest t of all models; None without sign flips.
         size: (n_centres,) number of subjects, the same everywhere.
+
+    >>> from brainnet.rsa import Neighbourhoods, RDMs, rdm, searchlight
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> shared = torch.randn(10, 3, generator=rng)
+    >>> lights = Neighbourhoods.from_lists([[0, 1, 2], [3, 4, 5]], BrainSpace.free(6))
+    >>> people = [torch.cat([shared, torch.zeros(10, 3)], 1) + torch.randn(10, 6, generator=rng) for _ in range(8)]
+    >>> found = group_searchlight([searchlight(one, rdm(shared), lights) for one in people], generator=rng)
+    >>> (found.test.p_max[0] < 0.05).tolist()    # the model's geometry is at the first centre alone
+    [True, False]
     """
 
     def maps(self) -> dict[str, Tensor]:

@@ -36,6 +36,15 @@ class SearchlightMaps:
         size: (n_centres,) voxels in each neighbourhood.
         space: where the centres lie, in their order.
         settings: what was computed, for the record.
+
+    >>> from brainnet.rsa import RDMs, Neighbourhoods, rdm, searchlight
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> patterns = torch.randn(10, 6, generator=rng)
+    >>> lights = Neighbourhoods.from_lists([[0, 1, 2], [3, 4, 5]], BrainSpace.free(6))
+    >>> models = RDMs.stack([rdm(patterns[:, :3]), rdm(patterns[:, 3:])])
+    >>> found = searchlight(patterns, models, lights, n_permutations=99, generator=rng)
+    >>> found.best.tolist(), found.significant_best().tolist()    # each model is best where it was taken from
+    ([0, 1], [0, 1])
     """
 
     models: tuple[str, ...]
