@@ -81,6 +81,17 @@ class FrozenBackbone(nn.Module):
         layers: names of the layers whose tokens it gives, in order.
         preprocessing: how a photograph becomes its input; None for 224 x 224 with ImageNet's mean and SD.
         settings: whatever else changes its numbers (precision, non-linearity); part of the fingerprint.
+
+    >>> class Small(FrozenBackbone):
+    ...     def __init__(self):
+    ...         super().__init__("small:one", ["conv"])
+    ...         self.conv = nn.Conv2d(3, 4, kernel_size=3)
+    ...         self.freeze()
+    ...     def compute_tokens(self, images):
+    ...         maps = self.conv(images)
+    ...         return Tokens({"conv": maps}, {"conv": maps.mean((2, 3))})
+    >>> Small().get_tokens(torch.rand(2, 3, 8, 8)).local["conv"].shape
+    torch.Size([2, 4, 6, 6])
     """
 
     def __init__(

@@ -108,6 +108,15 @@ class Encoding:
             ``chosen_layer`` names. Subjects whose noise ceiling is known have rows of the method "noise ceiling",
             without model and layer: what a perfect model would score.
         tests: (key, split, score) -> what :meth:`significance` found so far; :meth:`save` writes it too.
+
+    >>> from brainnet.space import BrainSpace
+    >>> measured = torch.randn(10, 2, generator=torch.Generator().manual_seed(0))
+    >>> subject = ResponseDataset(range(10), measured, BrainSpace.free(2), {"train": [0], "test": range(1, 10)})
+    >>> found = Encoding({"one": subject}, n_resamples=20)
+    >>> fit = Fit({"test": 2 * measured[1:]}, selection=torch.ones(2))    # twice too large: r does not mind
+    >>> found.add(FitKey("mine", "one", "by hand", layer="late"), fit)
+    >>> found.table.set_index("score")["mean"].round(3).loc[["r", "r2"]].to_dict()
+    {'r': 1.0, 'r2': -0.619}
     """
 
     def __init__(

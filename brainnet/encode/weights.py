@@ -156,6 +156,11 @@ def predict_with(weights: Weights, layers: tuple[str, ...], read: Any) -> Tensor
 
     Raises:
         ValueError: features of another width than those of the fit; names the layer.
+
+    >>> coef, none = np.array([[1.0], [2.0]], np.float32), np.zeros(2, np.float32)
+    >>> weights = {"center:fc": none, "coef:fc": coef, "intercept": np.array([0.5], np.float32)}
+    >>> predict_with(weights, ("fc",), {"fc": torch.tensor([[1.0, 1.0], [0.0, 2.0]])}).tolist()
+    [[3.5], [4.5]]
     """
     intercept = torch.from_numpy(np.asarray(weights["intercept"]))
     if reads_windows(weights):

@@ -381,6 +381,9 @@ def build_backbone_of(cfg: CfgNode, **options: Any) -> Any:
 
     Raises:
         ValueError: an unknown name, or an option the family does not take.
+
+    >>> build_backbone_of(parse_config("BACKBONE: {NAME: 'expansion:small'}")).layers
+    ('1', '2', '3', '4', '5')
     """
     options = {**cfg.BACKBONE.OPTIONS, **options}
     if cfg.BACKBONE.WEIGHTS:

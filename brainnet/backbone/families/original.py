@@ -93,6 +93,10 @@ class ModifiedDiNOv2(Blocks):
         image_size: pixels along the side of the square input, a multiple of 14.
         preprocessing: by default the whole image at that size with ImageNet's mean and SD.
         global_token: "class", "mean" or "registers".
+
+    >>> backbone = ModifiedDiNOv2("small", layers=[3, 11], weights="random", image_size=56)
+    >>> backbone.get_tokens(torch.zeros(1, 3, 56, 56)).local["11"].shape    # patches of 14 pixels
+    torch.Size([1, 384, 4, 4])
     """
 
     SIZES: ClassVar = {"small": ("s", {}), "base": ("b", {}), "large": ("l", {}), "giant": ("g", {})}
