@@ -91,6 +91,12 @@ def slices(
 
     Raises:
         ValueError: the space has no volume, or the values another length.
+
+    >>> import torch
+    >>> space = BrainSpace(mask=torch.ones(4, 4, 4, dtype=torch.bool), affine=torch.eye(4))
+    >>> figure = slices(space.coords[:, 2], space, label="height (mm)")
+    >>> [text.get_text() for text in figure.axes[0].texts][:4]
+    ['z = 0 mm', 'z = 1 mm', 'z = 2 mm', 'z = 3 mm']
     """
     if space.mask is None:
         raise ValueError(f"slices need a volume space; {space!r} has no mask and affine.")

@@ -84,6 +84,12 @@ def best_model_map(
 
     Raises:
         ValueError: shapes that do not fit, a model without a group, or a space without a place on a brain.
+
+    >>> space = BrainSpace(mask=torch.ones(4, 4, 2, dtype=torch.bool), affine=torch.eye(4))
+    >>> scores = torch.stack([torch.linspace(0, 0.5, 32), torch.linspace(0.5, 0, 32)])
+    >>> figure = best_model_map(scores, ["clip", "dino"], space)
+    >>> [ax.get_title(loc="left") for ax in figure.axes[:2]]
+    ['Best model', 'Lead over the next model']
     """
     from matplotlib.patches import Patch
 

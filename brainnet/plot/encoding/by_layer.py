@@ -68,6 +68,12 @@ def layers(
 
     Raises:
         ValueError: the table holds several models or subjects, or no row of that score, split and ROI.
+
+    >>> import pandas as pd
+    >>> fit = {"model": "net", "subject": "one", "method": "ridge", "control": "", "split": "test", "roi": "all"}
+    >>> scores = {"score": "r", "layer": ["1", "2"], "mean": [0.2, 0.4], "low": [0.1, 0.3], "high": [0.3, 0.5]}
+    >>> layers(pd.DataFrame({**fit, **scores})).axes[0].lines[0].get_ydata().tolist()
+    [0.2, 0.4]
     """
     rows, ceilings = _chosen_rows(today(table), score, split, rois)
     single = rows[~rows["layer"].isin(["best", "all"])]

@@ -43,6 +43,12 @@ def model_ranking(ranking: pd.DataFrame, *, title: str | None = None, score_name
 
     Raises:
         ValueError: no rows.
+
+    >>> import pandas as pd
+    >>> rows = [["V1", "clip", 0.4, 0.3, 0.5, 1], ["V1", "dino", 0.2, 0.1, 0.3, 2]]
+    >>> ranking = pd.DataFrame(rows, columns=["roi", "model", "mean", "low", "high", "rank_low"])
+    >>> [float(line.get_xdata()[0]) for line in model_ranking(ranking).axes[0].lines[:2]]    # in color, and in grey
+    [0.4, 0.2]
     """
     regions, models, n_more = _chosen(ranking)
     tall = ROW * len(models) + 0.1
@@ -85,6 +91,12 @@ def model_regions(ranking: pd.DataFrame, *, title: str | None = None, score_name
 
     Raises:
         ValueError: no rows.
+
+    >>> import pandas as pd
+    >>> rows = [["V1", "clip", 0.4], ["IT", "clip", 0.5], ["V1", "dino", 0.2], ["IT", "dino", 0.3]]
+    >>> figure = model_regions(pd.DataFrame(rows, columns=["roi", "model", "mean"]))
+    >>> figure.axes[0].images[0].get_array().tolist()    # a row for each network, a column for each region
+    [[0.4, 0.5], [0.2, 0.3]]
     """
     regions, models, n_more = _chosen(ranking)
     values = ranking.pivot_table(index="model", columns="roi", values="mean", sort=False)
@@ -120,6 +132,12 @@ def model_property(
 
     Raises:
         ValueError: no rows.
+
+    >>> import pandas as pd
+    >>> rows = [["V1", "clip", 0.4, 0.3, 0.5], ["V1", "dino", 0.2, 0.1, 0.3]]
+    >>> ranking = pd.DataFrame(rows, columns=["roi", "model", "mean", "low", "high"])
+    >>> model_property(ranking, {"clip": 86e6, "dino": 22e6}, "parameters").axes[0].get_xlabel()
+    'parameters'
     """
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
@@ -160,6 +178,12 @@ def model_effects(effects: pd.DataFrame, *, title: str | None = None) -> Figure:
 
     Raises:
         ValueError: no rows.
+
+    >>> import pandas as pd
+    >>> effects = {"roi": "V1", "property": ["size", "data"], "partial_r2": [0.3, 0.1], "r2_alone": [0.4, 0.2]}
+    >>> figure = model_effects(pd.DataFrame({**effects, "p_corrected": [0.01, 0.5], "n_models": 30}))
+    >>> sorted(float(bar.get_width()) for bar in figure.axes[0].patches)
+    [0.1, 0.3]
     """
     if not len(effects):
         raise ValueError("there are no rows to draw.")
@@ -211,6 +235,12 @@ def model_depths(layers: pd.DataFrame, correspondence: pd.DataFrame | None = Non
 
     Raises:
         ValueError: no row has a score and a depth.
+
+    >>> import pandas as pd
+    >>> rows = [["V1", "clip", 0.0, 0.4], ["V1", "clip", 1.0, 0.2], ["IT", "clip", 0.0, 0.1], ["IT", "clip", 1.0, 0.5]]
+    >>> figure = model_depths(pd.DataFrame(rows, columns=["roi", "model", "depth", "mean"]))
+    >>> figure.axes[0].images[0].get_array().tolist()    # V1 is best at the first layer, IT at the last
+    [[0.0, 1.0]]
     """
     known = layers.dropna(subset=["mean", "depth"])
     if not len(known):

@@ -26,6 +26,11 @@ class PageCourse:
         ticks: a text for every point, where the axis is no number, such as the names of runs.
         dots: whether every point is marked.
         gaps: places in ``x`` before which a line is broken, as where a run ends.
+
+    >>> lines = {"measured": np.zeros((9, 3)), "predicted": np.ones((9, 3))}
+    >>> course = PageCourse(lines, x=[0.0, 0.1, 0.2], x_name="time (s)")
+    >>> {name: values.shape for name, values in course.lines.items()}    # of nine voxels, at three times
+    {'measured': (9, 3), 'predicted': (9, 3)}
     """
 
     lines: Mapping[str, Any]

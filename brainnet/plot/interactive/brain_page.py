@@ -49,6 +49,12 @@ class PageMap:
         group: heading under which the page lists the map; "" lists it first.
         short: its name under that heading and beside a bar, where the heading says the rest.
         fades: whether colors fade where the score is low.
+
+    >>> from brainnet.space import occipital_vertices, surface_space
+    >>> space = surface_space(occipital_vertices(10))
+    >>> areas = PageMap(np.arange(space.n_voxels) % 2, "categorical", "which half", labels=["dorsal", "ventral"])
+    >>> page(PageRun({"half": areas}, space, title="two halves")).count("ventral")
+    1
     """
 
     values: Any
@@ -83,6 +89,13 @@ class PageRun:
         pictures: name of a ROI -> (height, width, 3) uint8, what its panel shows of its channels.
         courses: heading -> :class:`PageCourse`, lines that a panel draws of each voxel, for instance over time.
         best: (n_voxels, k) integers, the images that drive each voxel most, best first; -1 for none.
+
+    >>> from brainnet.space import occipital_vertices, surface_space
+    >>> space = surface_space(occipital_vertices(10))
+    >>> facts = {"images": "9,000 of NSD"}
+    >>> run = PageRun({"r": np.linspace(0, 1, space.n_voxels)}, space, title="subject 1", facts=facts, score="r")
+    >>> page(run).count("9,000 of NSD")
+    1
     """
 
     maps: Mapping[str, Any]

@@ -35,6 +35,16 @@ def searchlight(
 
     Raises:
         ValueError: centres without a place on a brain.
+
+    >>> import torch
+    >>> from brainnet import rsa
+    >>> from brainnet.space import BrainSpace
+    >>> space = BrainSpace(mask=torch.ones(4, 4, 4, dtype=torch.bool), affine=torch.eye(4))
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> models = rsa.RDMs(torch.rand(2, 28, generator=rng), names=("shape", "color"))
+    >>> maps = rsa.searchlight(torch.randn(8, 64, generator=rng), models, rsa.spheres(space, 1.5))
+    >>> [text.get_text() for text in searchlight(maps).axes[-1].get_legend().get_texts()]
+    ['shape', 'color']
     """
     from matplotlib.patches import Patch
 

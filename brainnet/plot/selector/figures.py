@@ -61,6 +61,13 @@ def layer_weights(
 
     Raises:
         ValueError: a space without a place on a brain, or other lengths.
+
+    >>> import torch
+    >>> from brainnet.space import occipital_vertices, surface_space
+    >>> space = surface_space(occipital_vertices(10))
+    >>> layer = torch.full((space.n_voxels, 2), 0.5)
+    >>> [text.get_text() for text in layer_weights(layer, space, ["early", "late"]).texts]
+    ['early', 'late']
     """
     layer = to_numpy(layer)
     names = _names(names, layer.shape[1])

@@ -190,6 +190,13 @@ def training(
 
     Raises:
         ValueError: something has another length than the space.
+
+    >>> import torch
+    >>> history = [{"epoch": 0, "train_loss": 0.5, "val_r": 0.1}, {"epoch": 1, "train_loss": 0.4, "val_r": 0.2}]
+    >>> chosen = Selectors(torch.zeros(9, 2), torch.full((9, 2), 0.5), torch.full((9, 1), 0.5))
+    >>> figure = training(history, chosen, BrainSpace.free(9))
+    >>> {ax.get_ylabel(): ax.lines[0].get_ydata().tolist() for ax in figure.axes[-2:]}
+    {'loss': [0.5, 0.4], 'score': [0.1, 0.2]}
     """
     chosen = _checked(chosen, space.n_voxels)
     for word in leave_out:
