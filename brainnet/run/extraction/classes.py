@@ -36,6 +36,12 @@ def classify(
 
     Raises:
         ValueError: a network without such a layer, classes without names, or ``top_k`` below 1.
+
+    >>> import numpy as np
+    >>> pictures, names = np.zeros((1, 64, 64, 3), np.uint8), [f"class {k}" for k in range(1000)]
+    >>> found = classify("torchvision:squeezenet1_0=random", pictures, top_k=3, names=names, progress=False)
+    >>> list(found), len(found["0"]), 0.003 < sum(found["0"].values()) < 0.1    # random weights prefer no class
+    (['0'], 3, True)
     """
     if top_k < 1:
         raise ValueError(f"top_k is a number of classes of at least 1, got {top_k}.")

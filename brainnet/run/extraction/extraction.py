@@ -168,7 +168,16 @@ def extract_features(
     source: Any, out: str | Path, backbone: str | Backbone, *, pool: str = "flatten", file_format: str = "npy",
     **options: Any,
 ) -> dict[str, Path]:  # fmt: skip
-    """:func:`extract` with its arguments in another order and under other names, as it was called at first."""
+    """:func:`extract` with its arguments in another order and under other names, as it was called at first.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> pictures = np.zeros((3, 64, 64, 3), np.uint8)
+    >>> how = {"layers": ["1"], "pool": "mean", "progress": False}
+    >>> files = extract_features(pictures, tempfile.mkdtemp(), "expansion:small", **how)
+    >>> np.load(files["1"]).shape
+    (3, 108)
+    """
     return extract(backbone, source, out, pool=pool, format=file_format, **options)
 
 

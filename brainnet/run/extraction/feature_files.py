@@ -119,6 +119,14 @@ def read_features(path: str | Path, known_ids: Collection[str] = ()) -> FeatureF
     Raises:
         FileNotFoundError: nothing readable there.
         ValueError: a damaged file, no numbers, or layers whose rows differ in number or in names.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "fc.npy", np.eye(3, 4))
+    >>> _ = (folder / "images.txt").write_text(chr(10).join(["cat", "dog", "sun"]))    # a name a line
+    >>> found = read_features(folder)
+    >>> found.ids, found.of(["sun", "cat"])["fc"][:].tolist()    # in the order asked for
+    (['cat', 'dog', 'sun'], [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     """
     path = Path(path)
     is_folder = path.is_dir() and path.suffix != ".zarr"

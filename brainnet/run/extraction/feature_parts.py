@@ -39,6 +39,16 @@ def merge_features(
     Raises:
         ValueError: fewer than two sources, other layers, other widths, rows without names, or a picture in two of them.
         FileExistsError: ``out`` holds results, and no ``overwrite``.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name, value in (("cat", 1.0), ("dog", 2.0)):
+    ...     (folder / name).mkdir()
+    ...     np.save(folder / name / "fc.npy", np.full((1, 2), value, np.float32))
+    ...     _ = (folder / name / "images.txt").write_text(name)
+    >>> files = merge_features([folder / "dog", folder / "cat"], folder / "both")
+    >>> read_features(folder / "both").ids, np.load(files["fc"]).tolist()
+    (['dog', 'cat'], [[2.0, 2.0], [1.0, 1.0]])
     """
     files = [read_features(source) for source in sources]
     if len(files) < 2:
@@ -82,6 +92,14 @@ def split_features(
     Raises:
         ValueError: a number of parts that is none, or rows without names.
         FileExistsError: a part exists, and no ``overwrite``.
+
+    >>> import tempfile
+    >>> from brainnet.run.extraction.extraction import extract
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> pictures = np.zeros((5, 64, 64, 3), np.uint8)
+    >>> _ = extract("expansion:small", pictures, folder / "all", layers=["1"], pool="mean", progress=False)
+    >>> [read_features(part).ids for part in split_features(folder / "all", folder / "parts", 2)]
+    [['0', '1'], ['2', '3', '4']]
     """
     files = read_features(source)
     ids = _named(files)

@@ -25,6 +25,10 @@ def list_layers(
 
     Raises:
         ValueError: an object of one's own, which shows no modules; or no module is like ``like``.
+
+    >>> default, rows = list_layers("torchvision:squeezenet1_0", like="features.3")
+    >>> default[:2], rows[0].name, rows[0].kind, rows[0].tokens    # channels, height and width
+    (('features.3', 'features.4'), 'features.3', 'Fire', (128, 54, 54))
     """
     if isinstance(backbone, str):
         known = options_of(BACKBONES.factory(backbone.partition("=")[0]))

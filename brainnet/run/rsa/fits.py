@@ -52,6 +52,23 @@ def fit_rdms(
     Returns:
         "scores", one row per region and model (p by permutation, corrected over rows after Holm); "weights", one row
         per component.
+
+    Raises:
+        FileNotFoundError: no such file, or a folder without RDMs.
+        ValueError: RDMs on several axes, such as subjects and times; two files of one name; or models and brain over
+            other conditions.
+        FileExistsError: ``out`` holds the results of another command.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> folder, rng = Path(tempfile.mkdtemp()), np.random.default_rng(0)
+    >>> layers = rng.random((2, 66))
+    >>> np.save(folder / "net.npy", layers)
+    >>> np.save(folder / "V1.npy", layers[:1] + 0.3 * rng.random((5, 66)))    # five subjects read the first layer
+    >>> how = {"models": [folder / "net.npy"], "n_permutations": 0, "progress": False}
+    >>> found = fit_rdms([folder / "V1.npy"], folder / "out", **how)
+    >>> found["weights"][["component", "weight"]].round(1).values.tolist()
+    [['0', 1.0], ['1', 0.0]]
     """
     import pandas as pd
 
@@ -150,6 +167,24 @@ def partition_rdms(
     Returns:
         "parts", one row per region and part: R2 on held-out conditions, its standard error over subjects, p of a part
         above 0 and p corrected over all tested parts of all regions after Holm, which the stars of the figure follow.
+
+    Raises:
+        FileNotFoundError: no such file, or a folder without RDMs.
+        ValueError: RDMs on several axes, such as subjects and times; two files of one name; or models and brain over
+            other conditions.
+        FileExistsError: ``out`` holds the results of another command.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> folder, rng = Path(tempfile.mkdtemp()), np.random.default_rng(0)
+    >>> shape, color = rng.random((2, 1, 66))
+    >>> files = [folder / "shape.npy", folder / "color.npy"]
+    >>> for file, model in zip(files, (shape, color)):
+    ...     np.save(file, model)
+    >>> np.save(folder / "V4.npy", shape + color + 0.3 * rng.random((5, 66)))
+    >>> found = partition_rdms([folder / "V4.npy"], folder / "out", models=files, n_permutations=0, progress=False)
+    >>> found["parts"].query("part == 'unique'")[["sets", "r2"]].round(1).values.tolist()
+    [['shape', 0.4], ['color', 0.6]]
     """
     import pandas as pd
 

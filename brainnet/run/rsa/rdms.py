@@ -75,6 +75,14 @@ def write_rdms(
 
     Raises:
         ValueError: an unknown network, layer, metric, pool or device, or options of a network where there is none.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "fc.npy", np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]]))
+    >>> write_rdms(folder / "fc.npy", folder / "out", metric="euclidean", progress=False).values.tolist()
+    [[3.0, 4.0, 5.0]]
+    >>> sorted(path.name for path in (folder / "out").iterdir())
+    ['rdms.csv', 'rdms.npz', 'rdms.png', 'rdms.svg', 'run.json']
     """
     clock, place = Clock(), device_of(device)
     network = {name: value for name, value in network.items() if value is not None}

@@ -49,6 +49,21 @@ def compare_rdms(
     Returns:
         "ceilings", and with models "scores" and "differences": the tables written as CSV. Ceilings are the same in
         all of them: ``ceiling`` is the bound that ``ceiling_share`` divides by, one of ``low`` and ``high``.
+
+    Raises:
+        FileNotFoundError: no such file, or a folder without RDMs.
+        ValueError: RDMs on several axes, such as subjects and times; two files of one name; or models and brain over
+            other conditions.
+        FileExistsError: ``out`` holds the results of another command.
+
+    >>> import tempfile
+    >>> folder, rng = Path(tempfile.mkdtemp()), np.random.default_rng(0)
+    >>> truth = rng.random((1, 66))
+    >>> np.save(folder / "V1.npy", truth + 0.3 * rng.random((5, 66)))    # five subjects, twelve conditions
+    >>> np.save(folder / "net.npy", np.concatenate([truth, rng.random((1, 66))]))    # two layers
+    >>> found = compare_rdms([folder / "V1.npy"], folder / "out", models=[folder / "net.npy"], progress=False)
+    >>> found["scores"][["layer", "score", "ceiling_low"]].round(2).values.tolist()
+    [['0', 0.96, 0.95], ['1', -0.02, 0.95]]
     """
     import pandas as pd
 
