@@ -18,7 +18,7 @@ warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  #
 project = "brainnet"
 author = "the authors of brainnet"
 release = version = brainnet.__version__
-copyright = "MIT licence"
+copyright = "MIT license"
 
 extensions = [
     "sphinx.ext.autodoc",

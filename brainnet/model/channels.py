@@ -34,7 +34,7 @@ def cluster_channels(
 
     Cosine k-means to many small groups, then Ward's method on their centres, each with the weight of its voxels, until
     exactly ``n_clusters`` are left. Clusters are numbered along the leaves of their dendrogram, ordered so that
-    neighbours are alike, from the end with the larger cluster: a colour map then shows similarity.
+    neighbours are alike, from the end with the larger cluster: a color map then shows similarity.
 
     Args:
         weight: read-out weights, (n_voxels, D). Only directions count, not lengths.

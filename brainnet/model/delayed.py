@@ -137,7 +137,7 @@ class DelayedFactorTopy(FactorTopy):
 
         Args:
             evidence: (n_vertices, n_layers, n_delays) logarithms of likelihoods, up to a constant of each voxel.
-            steps: of the optimiser.
+            steps: of the optimizer.
 
         Raises:
             ValueError: evidence of another shape.

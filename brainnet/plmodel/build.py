@@ -98,7 +98,7 @@ class ReadoutSettings:
 
 @dataclass(frozen=True)
 class StepSettings:
-    """The loss, the optimiser's steps and what each of them costs."""
+    """The loss, the optimizer's steps and what each of them costs."""
 
     beta: float
     lr: float

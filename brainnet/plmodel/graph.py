@@ -2,7 +2,7 @@
 
 A full-size step is a millisecond or two of work in some two hundred small pieces; launched one by one from Python they
 wait for Python. The graph holds the forward pass, the loss and the backward pass, and nothing of the training loop:
-Lightning optimises, clips and logs as ever, and AdamW is a single fused launch already.
+Lightning optimizes, clips and logs as ever, and AdamW is a single fused launch already.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class GraphedObjective:
 
     Values and gradients are those of ``objective``: the same kernels run in the same order. A batch of another shape
     (the last of an epoch) is computed as ever. Gradients lie in memory of the graph, which the next replay writes over:
-    let the optimiser step, and zero them, after every batch.
+    let the optimizer step, and zero them, after every batch.
 
     Args:
         objective: (tokens, responses) to two scalars; no value of a tensor may decide what it does.

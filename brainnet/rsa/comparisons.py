@@ -134,7 +134,7 @@ def spearman(a: Tensor, b: Tensor) -> Tensor:
 def rho_a(a: Tensor, b: Tensor) -> Tensor:
     """Expected Spearman correlation when ties are broken at random: 12 r'r / (k^3 - k) of centred ranks.
 
-    Unlike ``spearman`` it does not favour models that predict ties.
+    Unlike ``spearman`` it does not favor models that predict ties.
     Reference: Schuett et al. (2023), eLife 12, e82566.
     """
     k = a.shape[1]

@@ -38,7 +38,7 @@ ABOUT = About(
     "table of its stimuli.",
     where="Public assemblies lie in the bucket brainscore-storage (folder brainio-brainscore), without a key; their "
     "addresses and checksums are in the source of https://github.com/brain-score/vision.",
-    terms="Those of each recording; licences are not stated in the files.",
+    terms="Those of each recording; licenses are not stated in the files.",
     size="Tens to hundreds of megabytes each.",
     layout="""assy_<name>.nc
 image_<name>.csv

@@ -31,7 +31,7 @@ ABOUT = About(
     "same spectrum; 135 pictures are public. Spikes are counted in 300 bins of 1 ms.",
     where="Brain-Score's bucket brainio, now brainscore-storage/brainio-brainscore, without a key; the package "
     "brainscore_vision loads it as FreemanZiemba2013.public.",
-    terms="No licence is stated.",
+    terms="No license is stated.",
     size="The public assembly has 205 x 2,700 x 300 numbers, 0.7 GB at 4 bytes each.",
     layout="""<assembly of FreemanZiemba2013>.nc
 <table of its stimuli>.csv

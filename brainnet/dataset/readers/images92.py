@@ -24,7 +24,7 @@ ABOUT = About(
     what="Fifteen people saw 92 photographs of faces, bodies, animals, plants and things on a white background in a "
     "scanner. Given are their RDMs in early visual cortex and in inferior temporal cortex.",
     where="Net2Brain, whose repository https://github.com/cvai-roig-lab/Net2Brain held them at the commit 05ac462.",
-    terms="The terms of the data are not stated; Net2Brain's own licence is of the kind of BSD-3.",
+    terms="The terms of the data are not stated; Net2Brain's own license is of the kind of BSD-3.",
     size="2.5 MB.",
     layout="""images_92/image_01.jpg ...
 rdms_92/fmri_EVC_RDMs.npz

@@ -44,7 +44,7 @@ ABOUT = About(
     "The public part has 3,200 pictures, of two of three degrees of variation.",
     where="Brain-Score's bucket brainio.dicarlo, now brainscore-storage/brainio-brainscore, without a key; the package "
     "brainscore_vision loads it as MajajHong2015.public.",
-    terms="No licence is stated.",
+    terms="No license is stated.",
     size="150 MB of recordings, and the pictures.",
     layout="""assy_dicarlo_MajajHong2015_public.nc
 image_dicarlo_hvm-public.csv

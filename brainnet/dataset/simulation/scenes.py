@@ -94,7 +94,7 @@ def _leaf_of_pixels(generator: np.random.Generator, size: int, radius: np.ndarra
 
 
 def photo_crop(generator: np.random.Generator, size: int, part: str) -> np.ndarray:
-    """A crop of one of two photographs, maybe mirrored, with its colours exchanged and its contrast changed.
+    """A crop of one of two photographs, maybe mirrored, with its colors exchanged and its contrast changed.
 
     Args:
         generator: where every choice comes from.

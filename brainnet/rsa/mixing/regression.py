@@ -164,9 +164,9 @@ def rdm_regression(
         Snijders (2007), Psychometrika 72, 563-581 (double semi-partialling).
 
     >>> rng = torch.Generator().manual_seed(0)
-    >>> shape, colour, noise = torch.rand(3, 190, generator=rng)
-    >>> rdm_regression({"shape": shape, "colour": colour}, shape + 0.5 * colour + 0.1 * noise, generator=rng)
-    RDMRegression(total R2 0.991; unique: shape 0.776, colour 0.192; cross-validated)
+    >>> shape, color, noise = torch.rand(3, 190, generator=rng)
+    >>> rdm_regression({"shape": shape, "color": color}, shape + 0.5 * color + 0.1 * noise, generator=rng)
+    RDMRegression(total R2 0.991; unique: shape 0.776, color 0.192; cross-validated)
     """
     sets, subjects = checked_sets(sets, subjects, scheme, weights)
     if ranked:

@@ -84,7 +84,7 @@ def searchlight(
     >>> rng = torch.Generator().manual_seed(0)
     >>> sensors = Neighbourhoods.from_lists([[0, 1, 2], [3, 4, 5]], BrainSpace.free(6))
     >>> patterns = torch.randn(8, 6, generator=rng)
-    >>> models = RDMs(torch.rand(2, 28, generator=rng), names=("shape", "colour"))
+    >>> models = RDMs(torch.rand(2, 28, generator=rng), names=("shape", "color"))
     >>> searchlight(patterns, models, sensors, n_permutations=20, generator=rng)
     SearchlightMaps(2 models x 2 centres, 20 permutations)
     """
