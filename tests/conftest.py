@@ -10,8 +10,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import signal
 
+import hypothesis
 import pytest
 import torch
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # on a busy machine a test of a millisecond takes many
+hypothesis.settings.load_profile("untimed")
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN

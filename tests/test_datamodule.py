@@ -73,7 +73,7 @@ def epoch(loader) -> list[list[int]]:
 # ---------------------------------------------------------------- the sampler
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 5), st.booleans(), st.integers(0, 3))
 def test_every_image_is_on_exactly_one_process(n, batch_size, world_size, shuffle, at_epoch):
     index = torch.randperm(100, generator=torch.Generator().manual_seed(n))[:n]
@@ -96,7 +96,7 @@ def test_every_image_is_on_exactly_one_process(n, batch_size, world_size, shuffl
     assert sorted(torch.cat([torch.cat(hand) for hand in hands]).tolist()) == sorted(index.tolist())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4))
 def test_drop_last_leaves_batches_of_one_size(n, batch_size, world_size):
     options = {"batch_size": batch_size, "world_size": world_size, "shuffle": True, "drop_last": True}

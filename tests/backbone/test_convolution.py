@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from brainnet.backbone.convolution import filter_and_pool, filter_spectrum, spectral_convolution
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(
     batch=st.integers(1, 3),
     channels=st.integers(1, 3),
@@ -34,7 +34,7 @@ def test_filter_and_pool_is_convolution_then_relu_then_pool(batch, channels, hei
         torch.testing.assert_close(found, plain, rtol=0, atol=2e-6 * kernel**2)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(7, 20), st.integers(7, 20)),
     kernel=st.integers(1, 7),

@@ -170,7 +170,7 @@ def template(tmp_path_factory) -> Path:
     return write_inputs(tmp_path_factory.mktemp("template"))
 
 
-COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "print_blob": False}
+COMMON = {"suppress_health_check": list(HealthCheck), "database": None, "print_blob": False}
 
 
 @given(case=spoiled())

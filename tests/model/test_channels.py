@@ -44,7 +44,7 @@ def test_only_directions_count():
     assert opposite.bincount().tolist() == [60, 60]  # an opposite weight is as different as can be
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(20, 150), st.integers(1, 20), st.integers(2, 9), st.integers(0, 5))
 def test_there_are_exactly_as_many_as_asked_for(n, n_clusters, dim, seed):
     weight = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))

@@ -158,7 +158,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.filterwarnings("ignore:Glyph")
-@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=2, phases=[Phase.explicit, Phase.generate])
 @example(BAD)
 @given(NAMES)
 def test_no_name_breaks_a_figure_or_is_parsed_as_a_formula(figure, names):

@@ -27,7 +27,7 @@ places = st.one_of(st.sampled_from(special), st.floats(-1.5, 1.5))
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 2**28])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_fast_forms_agree_with_the_reference_to_1e_12(keep_bytes, data):
     size = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731

@@ -15,7 +15,7 @@ from brainnet.tokens import Tokens
 from tests.store.toys import Toy, store_of
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=6), st.integers(-90, 120))
 def test_float16_keeps_any_magnitude(values, exponent):
     values = torch.tensor([values]) * 2.0**exponent

@@ -47,7 +47,7 @@ def test_batches_are_the_callers_to_change(images, dtype):
     assert torch.equal(store.tokens([3]).local["a"], before)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.integers(0, 9), st.booleans(), st.sampled_from(["hold", "view", "graph", "drop"])), max_size=30

@@ -31,7 +31,7 @@ def test_a_rectangle_covers_the_pixels_whose_centres_it_holds(polygon, rows, col
     assert np.array_equal(filled(polygon, 15, 20), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CORNERS)
 def test_a_pixel_is_inside_where_its_centre_is(corners):
     """Against matplotlib, one polygon at a time, for triangles: there inside means the same to everybody."""
@@ -77,7 +77,7 @@ def to_text(runs: list[int]) -> str:
     return text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.booleans(), min_size=12, max_size=400))
 def test_run_lengths_go_down_the_columns(values):
     width = len(values) // 4

@@ -45,7 +45,7 @@ def write_assembly(path: Path, values: np.ndarray, dims: tuple[str, ...], coords
             if of.dtype.kind == "S":  # letters
                 file.createDimension(f"string{of.dtype.itemsize}", of.dtype.itemsize)
                 variable = file.createVariable(key, "S1", (dim, f"string{of.dtype.itemsize}"))
-                variable[:] = netCDF4.stringtochar(of)
+                variable[:] = np.ascontiguousarray(of).view("S1").reshape(len(of), -1)
             else:
                 variable = file.createVariable(key, str if of.dtype.kind == "U" else of.dtype, (dim,))
                 variable[:] = of.astype(object) if of.dtype.kind == "U" else of
