@@ -170,6 +170,9 @@ def read_rois(path: Path) -> dict[str, Tensor]:
     import pandas
 
     table = read_csv(path, "table of regions")
+    if not len(table):
+        raise ValueError(f"{path} has a header, {', '.join(map(str, table.columns))[:80]}, and no rows; expected one a "
+                         "voxel.")  # fmt: skip
     if len(table.columns) == 1 and not pandas.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
         names = table.iloc[:, 0]
         return {str(name): torch.tensor((names == name).tolist()) for name in names.dropna().unique()}

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from brainnet._checks import check_word
+import torch
+
+from brainnet._checks import check_word, warn_once
 from brainnet.dataset.about import Download
 from brainnet.dataset.rdm_sets import RDMSet
 from brainnet.dataset.settings import settings_of
@@ -49,6 +51,7 @@ class RDMFolder(RDMSet):
 
     n_pictures: ClassVar[int | None] = None
     places: Sequence[tuple[str, str]] = ()  # folders of pictures and of RDMs below the root; () is the usual ones
+    published: ClassVar[tuple[str, ...]] = ()  # names of the regions, where they are known
 
     def __init__(self, root: str | os.PathLike, *, regions: Sequence[str] | None = None):
         self.root = Path(root)
@@ -62,10 +65,22 @@ class RDMFolder(RDMSet):
         paths = {region_of(name): folder / name for name in names}
         for region in regions or ():
             check_word("region", region, list(paths))
+        lost = [region for region in self.published if region not in paths]
+        if lost and regions is None:
+            warn_once(
+                f"no regions {folder}",
+                f"no RDMs of {', '.join(lost)} in {folder}: expected are {', '.join(self.published)}.",
+            )
         chosen = {region: paths[region] for region in (paths if regions is None else regions)}
-        super().__init__(
-            images.ids, {region: read_subjects(path, len(images)) for region, path in chosen.items()}, images
-        )
+        rdms = {region: read_subjects(path, len(images)) for region, path in chosen.items()}
+        counts = {region: len(one) for region, one in rdms.items() if list(one.axes) == ["subject"]}
+        if len(set(counts.values())) > 1:
+            each = ", ".join(f"{region} of {n}" for region, n in counts.items())
+            warn_once(
+                f"other people {folder}",
+                f"the RDMs in {folder} are of different numbers of people, {each}: a file may be cut.",
+            )
+        super().__init__(images.ids, rdms, images)
 
     from_settings = settings_of(__init__)
 
@@ -102,6 +117,18 @@ def read_subjects(path: Path, n_pictures: int) -> RDMs:
     rdms = RDMs.load(path)
     if rdms.n_conditions != n_pictures:
         raise ValueError(f"{path} holds RDMs over {rdms.n_conditions} pictures; expected {n_pictures}.")
+    n_missing = int(rdms.values.isnan().sum())
+    if n_missing:
+        warn_once(
+            f"NaN {path.absolute()}",
+            f"{path} is NaN in {n_missing:,} of {rdms.values.numel():,} dissimilarities; expected numbers alone.",
+        )
+    elif torch.equal(rdms.values, rdms.values.round()):
+        warn_once(
+            f"whole {path.absolute()}",
+            f"{path} holds whole numbers alone. Expected are dissimilarities such as 1 - r: if these are no ranks, "
+            "their decimals are lost.",
+        )
     if len(rdms.axes) > 2:
         raise ValueError(f"{path} holds RDMs on {len(rdms.axes)} axes; expected subjects, or subjects and times.")
     return rdms.with_axes(*("subject", "time")[: len(rdms.axes)])

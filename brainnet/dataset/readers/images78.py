@@ -62,3 +62,4 @@ class Images78(RDMFolder):
 
     about = ABOUT
     n_pictures: ClassVar[int | None] = 78
+    published: ClassVar[tuple[str, ...]] = ("EVC", "IT")

@@ -73,3 +73,4 @@ class Images92(RDMFolder):
 
     about = ABOUT
     n_pictures: ClassVar[int | None] = 92
+    published: ClassVar[tuple[str, ...]] = ("EVC", "IT")

@@ -34,6 +34,7 @@ from brainnet.dataset.time_series import Cleaning, LazyRun, TimeSeries, Window
 TR, TRIM, SOUND_STARTS = 2.0, (10, 5), 10.0  # seconds, volumes, seconds
 CUT = 20  # volumes that responses lack
 TEST_STORY = "wheretheressmoke"
+REPEATS = {1: 10, 2: 10, 3: 10}  # of the test story, by the size of the published files; 5 of the other persons
 NO_WORDS = frozenset({"", "sentence_start", "sentence_end", "br", "lg", "ls", "ns", "sp"})
 
 BUCKET, RESPONSES = "https://s3.amazonaws.com/openneuro.org/ds003020", "derivative/preprocessed_data"
@@ -108,7 +109,7 @@ class LeBel(TimeSeries):
         wanted = chosen(stories, known, "stories") if names_of(stories) else known
         wanted = [name for name in known if name in {*wanted, *held_out["test"], *held_out["val"]}]
         volumes = self._volumes(wanted)
-        runs = _read(folder, volumes)
+        runs = _read(folder, volumes, REPEATS.get(self.subject, 5))
         grids = {story: self.root / "derivative" / "TextGrids" / f"{story}.TextGrid" for story in wanted}
         found = {story: _words(path) for story, path in grids.items() if path.is_file()}
         if found and set(found) != set(wanted):
@@ -162,7 +163,7 @@ def chosen(names: Any, known: Sequence[str], what: str) -> list[str]:
     return [name for name in known if any(fnmatch(name, pattern) for pattern in patterns)]
 
 
-def _read(folder: Path, volumes: Mapping[str, int]) -> dict[str, LazyRun]:
+def _read(folder: Path, volumes: Mapping[str, int], n_repeats: int) -> dict[str, LazyRun]:
     """Story -> (volumes, voxels), or (repeats, volumes, voxels) where single repeats are there; all shapes checked."""
     import h5py
 
@@ -178,6 +179,11 @@ def _read(folder: Path, volumes: Mapping[str, int]) -> dict[str, LazyRun]:
         expected = (None,) * (len(shape) - 2) + (n_volumes, n_voxels)
         expect_shape(path, shape, expected, f"volumes as respdict.json less {CUT}, voxels as the other stories")
         expect_type(path, dtype, "f", "responses are real numbers")
+        if len(shape) == 3 and shape[0] != n_repeats:
+            warn_once(
+                f"repeats {path.absolute()}",
+                f"{path} holds {shape[0]} repeats of the story; expected {n_repeats}, as published: it may be cut.",
+            )
         if n_voxels is None:
             n_voxels = shape[-1]
             check_memory(sum(volumes.values()), n_voxels, 0)

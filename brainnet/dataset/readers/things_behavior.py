@@ -28,6 +28,7 @@ from brainnet.rsa import RDMs
 from brainnet.stimuli import Images
 
 FILES = {"embedding66": "spose_embedding_66d_sorted.txt", "embedding49": "spose_embedding_49d_sorted.txt"}
+DIMENSIONS = {"embedding66": 66, "embedding49": 49}
 SOURCES = (*FILES, "triplets")
 NAMES = "unique_id.txt"
 SUFFIXES = (".txt", ".csv", ".tsv")
@@ -112,7 +113,7 @@ class ThingsBehavior(RDMSet):
             read = _read_triplets if path.suffix == ".txt" else _read_choices
             similarity, self.counts = kept_together(read(path, len(objects)), len(objects))
         else:
-            self.embedding = _read_embedding(_find(self.root, FILES[source]), len(objects))
+            self.embedding = _read_embedding(_find(self.root, FILES[source]), len(objects), DIMENSIONS[source])
             similarity = choice_probability(self.embedding, progress)
         rdms = RDMs.from_square(1 - similarity, f"1 - choice probability, {source}", ("people",), objects)
         super().__init__(objects, {"behavior": rdms}, _pictures(self.root / images, objects))
@@ -177,6 +178,7 @@ def _find(root: Path, name: str) -> Path:
 def _read_names(path: Path) -> list[str]:
     with reading(path, "list of objects"):
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    check_end(path)
     if not names or len(set(names)) < len(names):
         raise ValueError(
             f"{path} lists {len(names)} objects, {len(set(names))} of them different; expected one a line."
@@ -196,11 +198,12 @@ def _numbers(path: Path, columns: int | None) -> np.ndarray:
     return values.reshape(-1, width)
 
 
-def _read_embedding(path: Path, n: int) -> Tensor:
+def _read_embedding(path: Path, n: int, n_dimensions: int) -> Tensor:
     values = _numbers(path, None)
-    if len(values) != n or not np.isfinite(values).all():
+    if values.shape != (n, n_dimensions) or not np.isfinite(values).all():
         raise ValueError(
-            f"{path} has {values.shape[0]} x {values.shape[1]} numbers; expected {n} finite rows, an object a row."
+            f"{path} has {values.shape[0]} x {values.shape[1]} numbers; expected {n} x {n_dimensions} finite ones, an "
+            "object a row."
         )
     return torch.from_numpy(values)
 

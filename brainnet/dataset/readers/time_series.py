@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainnet._checks import warn_once
 from brainnet._files import reading
 from brainnet.dataset.readers._checked import expect_type, numbers, read_columns
 from brainnet.dataset.shown import in_context
@@ -62,6 +63,13 @@ class SeriesFolder(TimeSeries):
         if not files:
             raise FileNotFoundError(f"no runs/*.npy under {root}: a file of responses (n_volumes, n_voxels) per run.")
         runs = {Path(file).stem: _responses(Path(file)) for file in files}
+        kinds = {run.dtype.kind in "iu": name for name, run in reversed(runs.items())}
+        if len(kinds) > 1:
+            warn_once(
+                f"kinds {root.absolute()}",
+                f"{root}/runs/{kinds[True]}.npy holds whole numbers ({runs[kinds[True]].dtype}) and {kinds[False]}.npy "
+                f"{runs[kinds[False]].dtype}: if one was saved as another kind, its decimals are lost.",
+            )
         windows, texts = _stimuli(root / "stimuli.csv")
         super().__init__(
             runs, tr, test=names_of(test), val=names_of(val), trim=(int(trim[0]), int(trim[1])), start=start,

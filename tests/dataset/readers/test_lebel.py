@@ -12,7 +12,7 @@ from brainnet.dataset.readers.lebel import LeBel, chosen
 from tests.dataset.readers.test_textgrid import textgrid
 
 VOLUMES = {"adollshouse": 45, "souls": 40, "wheretheressmoke": 50}  # of responses; 20 more of the scanner
-REPEATS = 5
+REPEATS = 10
 
 
 def write_lebel(root, n_voxels=6):
@@ -57,7 +57,7 @@ def test_repeats_of_the_test_story_give_its_ceiling(tmp_path):
     data = LeBel(write_lebel(tmp_path))
     assert data.n_repeats == REPEATS
     assert data.repeats_of("wheretheressmoke").shape == (REPEATS, 50, 6)
-    np.testing.assert_allclose(data.noise_ceiling.mean(), np.sqrt(5 / 6), atol=0.05)
+    np.testing.assert_allclose(data.noise_ceiling.mean(), np.sqrt(10 / 11), atol=0.05)
 
 
 def test_words_come_to_the_volumes_they_are_heard_in(tmp_path):
@@ -107,6 +107,16 @@ def test_a_story_without_its_words_is_told(tmp_path):
     with pytest.warns(UserWarning, match=r"no .*souls\.TextGrid, and 1 of 3 stories"):
         data = LeBel(tmp_path)
     assert data.shown is None
+
+
+def test_a_repeat_less_is_told(tmp_path):
+    write_lebel(tmp_path)
+    with h5py.File(tmp_path / "derivative/preprocessed_data/UTS01/wheretheressmoke.hf5", "r+") as file:
+        repeats = file["individual_repeats"][:-1]
+        del file["individual_repeats"]
+        file["individual_repeats"] = repeats
+    with pytest.warns(UserWarning, match=r"wheretheressmoke.hf5 holds 9 repeats .*; expected 10"):
+        assert LeBel(tmp_path).n_repeats == 9
 
 
 def test_a_person_that_is_not_there(tmp_path):

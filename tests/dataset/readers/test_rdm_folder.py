@@ -81,6 +81,28 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path, kind):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda values: values[:-1], "of different numbers of people, EVC of 5, IT of 4"),
+        (lambda values: np.where(values > 1.9, np.nan, values), r"fmri_IT_RDMs.npz is NaN in \d+ of 15,015"),
+        (lambda values: values.astype(np.int16), "fmri_IT_RDMs.npz holds whole numbers alone"),
+    ],
+)
+def test_what_may_be_meant_is_told(tmp_path, change, words):
+    values = write_set(tmp_path)["IT"]
+    np.savez(tmp_path / "rdms_78/fmri_IT_RDMs.npz", arr_0=change(values))
+    with pytest.warns(UserWarning, match=words):
+        Images78(tmp_path)
+
+
+def test_a_region_that_is_not_there_is_told(tmp_path):
+    write_set(tmp_path)
+    (tmp_path / "rdms_78/fmri_EVC_RDMs.npz").unlink()
+    with pytest.warns(UserWarning, match="no RDMs of EVC in .*rdms_78: expected are EVC, IT"):
+        assert list(Images78(tmp_path).rdms) == ["IT"]
+
+
 def test_another_number_of_pictures_and_no_folders_are_one_line(tmp_path):
     with pytest.raises(FileNotFoundError, match="images_78 with rdms_78.*nothing"):
         Images78(tmp_path)

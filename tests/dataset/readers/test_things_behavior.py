@@ -19,11 +19,11 @@ ROWS = list(itertools.permutations(range(6), 3))
 def write_behavior(root, seed=0, pictures=True):
     """Files of six objects; returns the embedding and the choices."""
     generator = np.random.default_rng(seed)
-    embedding = generator.uniform(0, 1.5, size=(6, 4))
+    embedding = generator.uniform(0, 0.4, size=(6, 66))
     for folder in ("data/embedding49", "variables", "triplet_dataset"):
         (root / folder).mkdir(parents=True)
     np.savetxt(root / "data/spose_embedding_66d_sorted.txt", embedding)
-    np.savetxt(root / "data/embedding49/spose_embedding_49d_sorted.txt", embedding[:, :2])
+    np.savetxt(root / "data/embedding49/spose_embedding_49d_sorted.txt", embedding[:, :49])
     (root / "variables/unique_id.txt").write_text("\n".join(OBJECTS) + "\n")
     chosen = np.array([ROWS[k] for k in generator.integers(0, len(ROWS), 60)])
     chosen = chosen[~((chosen == 0).any(1) & (chosen == 5).any(1))]  # these two are never together
@@ -52,7 +52,7 @@ def test_similarity_is_the_probability_to_stay_together(tmp_path):
     np.testing.assert_allclose(data.embedding, embedding)
     assert data.load_image(2).size == (16, 16)
     old = ThingsBehavior(tmp_path, source="embedding49", progress=False)
-    np.testing.assert_allclose(old.rdms["behavior"].to_square()[0], 1 - by_hand(embedding[:, :2]), rtol=1e-6)
+    np.testing.assert_allclose(old.rdms["behavior"].to_square()[0], 1 - by_hand(embedding[:, :49]), rtol=1e-6)
 
 
 def test_choices_are_counted(tmp_path):
@@ -76,12 +76,13 @@ def test_choices_are_counted(tmp_path):
     [
         ("variables/unique_id.txt", None, "unique_id.txt"),
         ("variables/unique_id.txt", "dog\ndog\n", "2 objects, 1 of them"),
-        ("variables/unique_id.txt", "dog\ncat\n", "6 x 4 numbers; expected 2"),
+        ("variables/unique_id.txt", "dog\ncat\n", "6 x 66 numbers; expected 2 x 66"),
         ("data/spose_embedding_66d_sorted.txt", None, "spose_embedding_66d_sorted.txt"),
         ("data/spose_embedding_66d_sorted.txt", "", "0 numbers"),
         ("data/spose_embedding_66d_sorted.txt", "1 2\n3\n", "3 numbers in 2 lines; expected 2"),
         ("data/spose_embedding_66d_sorted.txt", "a b\n", "66d_sorted.txt.*damaged"),
-        ("data/spose_embedding_66d_sorted.txt", "1 nan\n" * 6, "6 finite rows"),
+        ("data/spose_embedding_66d_sorted.txt", f"{'1 ' * 65}nan\n" * 6, "6 x 66 finite ones"),
+        ("data/spose_embedding_66d_sorted.txt", f"{'1 ' * 65}\n" * 6, "6 x 65 numbers; expected 6 x 66"),
         ("triplet_dataset/trainset.txt", None, "trainset.txt"),
         ("triplet_dataset/trainset.txt", "0 1 2\n3 3 1\n", "line 2"),
         ("triplet_dataset/trainset.txt", "0 1 6\n", "line 1.*0 to 5"),
@@ -98,6 +99,14 @@ def test_a_wrong_file_is_one_line(tmp_path, name, content, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words) as refused:
         ThingsBehavior(tmp_path, source="triplets" if "triplet" in name else "embedding66", progress=False)
     assert "\n" not in str(refused.value)
+
+
+def test_a_list_of_objects_that_may_be_cut_is_told(tmp_path):
+    write_behavior(tmp_path, pictures=False)
+    path = tmp_path / "variables/unique_id.txt"
+    path.write_text(path.read_text()[:-2])  # "egg" has become "eg"
+    with pytest.warns(UserWarning, match="unique_id.txt does not end with a line break"):
+        ThingsBehavior(tmp_path, progress=False)
 
 
 def test_a_missing_photograph_is_named(tmp_path):

@@ -17,7 +17,7 @@ def write_series(folder):
     for name, shape in (("r1", (30, 4)), ("r2", (40, 4)), ("r10", (3, 60, 4))):
         np.save(folder / "runs" / f"{name}.npy", rng.normal(size=(60, 4))[: shape[-2]] + rng.normal(size=shape))
     rows = [f"{run},{2.0 * i},1.5,w{i}" for run, n in (("r1", 30), ("r2", 40), ("r10", 60)) for i in range(n)]
-    (folder / "stimuli.csv").write_text("\n".join(["run,onset,duration,stimulus", *rows]))
+    (folder / "stimuli.csv").write_text("\n".join(["run,onset,duration,stimulus", *rows, ""]))
     np.save(folder / "coords.npy", rng.normal(size=(4, 3)))
     (folder / "rois.csv").write_text("A1,IFG\n1,0\n1,0\n0,1\n0,0\n")
     return folder
@@ -46,13 +46,21 @@ def test_everything_in_the_folder_is_read(tmp_path):
      (lambda f: (f / "stimuli.csv").write_text("run,onset,duration,stimulus\nr1,x,1,a"), ValueError, "onset"),
      (lambda f: (f / "stimuli.csv").write_text("run,onset,duration,stimulus\nr9,0,1,a"), ValueError, "'r9'"),
      (lambda f: (f / "stimuli.csv").write_text("run,onset,duration,stimulus\nr1,70,1,a"), ValueError, "70 s"),
-     (lambda f: np.save(f / "coords.npy", np.ones((3, 3))), ValueError, "4")],
+     (lambda f: np.save(f / "coords.npy", np.ones((3, 3))), ValueError, "4"),
+     (lambda f: (f / "rois.csv").write_text("<html>\n"), ValueError, "rois.csv has a header.*no rows")],
 )  # fmt: skip
 def test_a_wrong_file_is_named(tmp_path, change, error, named):
     folder = write_series(tmp_path)
     change(folder)
     with pytest.raises(error, match=named):
         SeriesFolder(folder, 2.0, test="r10")
+
+
+def test_one_run_of_whole_numbers_is_told(tmp_path):
+    path = write_series(tmp_path) / "runs" / "r2.npy"
+    np.save(path, np.load(path).astype(np.int16))
+    with pytest.warns(UserWarning, match=r"runs/r2.npy holds whole numbers \(int16\) and r1.npy float64"):
+        SeriesFolder(tmp_path, 2.0, test="r10")
 
 
 def test_the_volume_time_must_be_given(tmp_path):
