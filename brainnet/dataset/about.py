@@ -55,6 +55,7 @@ class About:
         cite: BibTeX of what is to be cited.
         verified: on what the reader has been run, in one honest sentence.
         downloads: what may be fetched without a form.
+        preset: the recipe of the line that fits a map, where none is of this data set alone.
     """
 
     title: str
@@ -69,3 +70,4 @@ class About:
     steps: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     downloads: tuple[Download, ...] = ()
+    preset: str = ""

@@ -18,6 +18,7 @@ import yaml
 from brainnet._files import write_text
 from brainnet.config import config_files, get_cfg_defaults
 from brainnet.dataset import DATASETS, TimeSeries, describe_dataset
+from brainnet.dataset.about import About
 from brainnet.dataset.catalogue import with_options
 from brainnet.dataset.rdm_sets import holds_rdms
 
@@ -52,10 +53,18 @@ def fit_line(name: str, folder: str, options: Mapping[str, Any] | None = None) -
             f'brainnet encode DATASET.NAME {name} DATASET.DATA_DIR {folder} --backbone {OF_TEXT} MODEL.GRID "(1,1)" '
             "--cv-groups dataset --out encoding"
         )
-    named = f"--config {preset}" if (preset := _preset_of(name)) else f"DATASET.NAME {name}"
+    own, about = _preset_of(name), _about(name)
+    fallback = f"--config {about.preset} " if about and about.preset else ""
+    named = f"--config {own}" if own else f"{fallback}DATASET.NAME {name}"
     chosen = yaml.safe_dump(dict(options or {}), default_flow_style=True, width=10_000, sort_keys=False).strip()
     told = f" DATASET.OPTIONS {json.dumps(chosen)}" if options else ""
     return f"brainnet fit {named} DATASET.DATA_DIR {folder}{told} --out run"
+
+
+def _about(name: str) -> About | None:
+    with contextlib.suppress(FileNotFoundError):
+        return DATASETS[name].about
+    return None
 
 
 def is_of_series(name: str) -> bool:

@@ -31,7 +31,7 @@ def test_a_page_holds_what_the_reader_says(name):
     reader = text.partition("## The reader")[2].partition("| option |")[0]
     assert "```" not in reader  # sentences, which a page wraps
     for step in about.steps:
-        assert "--" not in re.sub("`.*?`", "", step), step  # what is typed is code
+        assert not re.search("--|<", re.sub("`.*?`", "", step)), step  # what is typed is code, and <word> is a tag
     for part in (about.title, about.what, about.where, about.terms, about.size, about.layout, about.cite,
                  about.verified, *about.steps):  # fmt: skip
         assert part in text
@@ -58,6 +58,15 @@ def test_the_line_to_fit_names_the_preset_of_the_data_set():
     assert fit_line("nsd", "x") == "brainnet fit --config nsd DATASET.DATA_DIR x --out run"
     assert fit_line("algonauts", "x").startswith("brainnet fit --config algonauts_clip ")
     assert fit_line("mine.py:Mine", "x").startswith("brainnet fit DATASET.NAME mine.py:Mine ")
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS.names() if DATASETS[name].about])
+def test_a_recipe_of_others_that_a_reader_names_is_in_its_line(name):
+    preset = DATASETS[name].about.preset
+    if preset:
+        assert fit_line(name, "x").startswith(f"brainnet fit --config {preset} DATASET.NAME {name} ")
+        assert name == load_config(preset, ["DATASET.NAME", name]).DATASET.NAME
+    assert bool(preset) or name != "cowley_v4"
 
 
 def test_the_line_to_fit_is_read_back_by_a_shell_and_the_settings():

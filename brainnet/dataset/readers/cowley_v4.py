@@ -10,9 +10,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.arrays import ArrayDataset
+from brainnet.dataset.readers._checked import expect_type
+from brainnet.dataset.repeats import mean_of_repeats
 from brainnet.dataset.settings import settings_of
+from brainnet.dataset.tables import read_table
 from brainnet.space import BrainSpace
 from brainnet.stimuli import Images
 
@@ -36,16 +41,18 @@ ABOUT = About(
     title="Macaque V4, Cowley et al. 2023",
     kind="spikes",
     what="A macaque saw natural color photographs of 112 x 112 pixels while spikes of units in V4 were counted: 89 "
-    "units and 1,200 photographs in session 201025, 50 units and 640 photographs ten times each in session 210325.",
-    where="https://github.com/cowleygroup/V4_compact_models.",
+    "units and 1,200 photographs in session 201025, 50 units and 640 photographs, six to ten times each, in session "
+    "210325.",
+    where="The authors' repository, https://github.com/cowleygroup/V4_compact_models.",
     terms="GPL-3.0, as the repository.",
-    size="Some megabytes a session.",
-    layout="""images_<session>.zip
-avg_<session>.npy
-raw_<session>.npy""",
+    size="5.0 MB of session 201025, 4.7 MB of session 210325.",
+    layout="""images_<session>.zip      the photographs; the order of their names is that of the responses
+avg_<session>.npy         means over repeats, (units, images)
+raw_<session>.npy         optional, for noise ceilings: (units, images, repeats), NaN where a repeat is missing""",
     steps=(
-        "Of other sessions: put images_<session>.zip of data_V4_responses/images, and responses_<session>.npy of "
-        "responses_repeat_averaged and of responses_raw as avg_<session>.npy and raw_<session>.npy, into one folder.",
+        "Of other sessions: put `images_<session>.zip` of `data_V4_responses/images`, and `responses_<session>.npy` of "
+        "`responses_repeat_averaged` and of `responses_raw` as `avg_<session>.npy` and `raw_<session>.npy`, into one "
+        "folder.",
     ),
     needs=("images_{session}*", "avg_{session}*.npy"),
     downloads=tuple(
@@ -57,8 +64,10 @@ raw_<session>.npy""",
   author={Cowley, Benjamin R. and Stan, Patricia L. and Pillow, Jonathan W. and Smith, Matthew A.},
   journal={bioRxiv}, year={2023}, doi={10.1101/2023.11.22.568315}
 }""",
-    verified="Run on the real recordings of sessions 201025 and 210325; scores are those of the preset v4_squeezenet. "
-    "Nothing was fetched from the addresses yet.",
+    verified="Run on the real recordings of sessions 201025 and 210325: shapes, pictures, and that the means of "
+    "session 210325 are those of its single repeats. The preset v4_squeezenet scores a mean test r of .643 and .645 on "
+    "them. Nothing was fetched from the addresses yet.",
+    preset="v4_squeezenet",
 )
 
 
@@ -70,7 +79,7 @@ class CowleyV4(ArrayDataset):
 
     Args:
         root: the folder of the sessions.
-        session: such as "210325"; "" takes the one there is, or 201025, the largest.
+        session: such as "210325"; "" takes 201025 where it is there, else the first that is.
         test: share (0.2) or number (200) of the images that are drawn as test images.
         val: share of the other images, or number of them, that are drawn as validation images.
         seed: of these draws.
@@ -99,7 +108,26 @@ class CowleyV4(ArrayDataset):
         found = self.files_of(self.root, self.session)
         images = Images(found["images"])
         ids = [f"{self.session}-{name}" for name in images.ids]
+        means = read_table(found["responses"], "responses").values
+        expect_type(found["responses"], means.dtype, "f", "means over repeats are real numbers")
+        if found["repeats"] is not None:
+            self._check_means(means, found["repeats"], found["responses"])
         super().__init__(**(found | {"images": Images(found["images"], ids)}), test=test, val=val, seed=seed)
         self.space = BrainSpace(sensors=[f"{self.session}-{unit}" for unit in range(self.n_voxels)])
 
     from_settings = settings_of(__init__)
+
+    @staticmethod
+    def _check_means(means: np.ndarray, repeats: Path, responses: Path) -> None:
+        """Refuses single repeats that are not those of the means, as in session 210325 to the last bit."""
+        trials = read_table(repeats, "repeats").values
+        if trials.ndim != 3 or trials.shape[:2] != means.shape:
+            return  # which is refused where the axes are known
+        own = mean_of_repeats(trials)
+        other = ~np.isclose(own, means, rtol=1e-4, atol=1e-4, equal_nan=True)
+        if other.any():
+            raise ValueError(
+                f"the means of {repeats} over its repeats differ from {responses} in {other.sum():,} of {other.size:,} "
+                "values; expected the same: one of the two is damaged, or of another session. Single repeats only give "
+                f"the noise ceiling: without {repeats.name} there is none."
+            )

@@ -55,6 +55,22 @@ def test_the_session_is_chosen_where_none_is_named(test_data, tmp_path):
         CowleyV4(tmp_path / "none")
 
 
+def test_single_repeats_are_those_of_the_means(tmp_path):
+    raw = write_session(tmp_path)
+    avg = np.load(tmp_path / "avg_210325.npy")
+    wrong = {"raw": [raw[..., :-1], raw[::-1], raw[:, ::-1], np.where(raw > 0, np.nan, raw)], "avg": [avg + 0.01]}
+    for name, changed in ((name, one) for name, each in wrong.items() for one in each):
+        write_session(tmp_path)
+        np.save(tmp_path / f"{name}_210325.npy", changed)
+        with pytest.raises(ValueError, match=r"means of .*raw_210325.npy .*differ from .*avg_210325.npy in \d+ of 60 "):
+            CowleyV4(tmp_path)
+    (tmp_path / "raw_210325.npy").unlink()
+    assert CowleyV4(tmp_path).noise_ceiling is None
+    np.save(tmp_path / "avg_210325.npy", avg.astype(np.int16))
+    with pytest.raises(ValueError, match="avg_210325.npy holds int16; means over repeats are real numbers"):
+        CowleyV4(tmp_path)
+
+
 def test_it_is_built_from_a_config(tmp_path):
     raw = write_session(tmp_path)
     words = ["DATASET.NAME", "cowley_v4", "DATASET.DATA_DIR", str(tmp_path), "DATASET.OPTIONS", "{'session': 210325}"]
