@@ -287,4 +287,6 @@ def read_names(path: Path) -> dict[int, str]:
             raise ValueError(f"{path}, line {number}: expected a label and a name, got {line.strip()[:60]!r}.")
     if waiting is not None:
         raise ValueError(f"{path}: {waiting!r} has no number.")
+    if not names:
+        raise ValueError(f"{path} names no label; expected a line for each, a number and a name.")
     return {label: name for label, name in names.items() if label > 0}

@@ -163,6 +163,9 @@ def test_tables_of_names_are_read_in_each_published_form(tmp_path):
     path.write_text("1 V1v\nhello there\n")
     with pytest.raises(ValueError, match="line 2"):
         read_names(path)
+    path.write_text("")
+    with pytest.raises(ValueError, match=r"a\.mgz\.ctab names no label"):
+        read_names(path)
     path.write_bytes(b"\x1f\x8b\x08 packed")
     with pytest.raises(ValueError, match=r"cannot read .*a\.mgz\.ctab"):
         read_names(path)

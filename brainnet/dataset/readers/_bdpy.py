@@ -37,11 +37,13 @@ class BData:
             if not (self._table and metadata):
                 raise ValueError(f"it has no dataset and metadata; it has {', '.join(file) or 'nothing'}")
             self.keys = [_text(key) for key in np.ravel(file[metadata]["key"][()])]
-            self._values = np.asarray(file[metadata]["value"][()], float)
+            values = file[metadata]["value"][()]
+            self._values = np.asarray(values, float)
             shape, dtype = file[self._table].shape, file[self._table].dtype
             self.labels = {key: {_text(number): _text(file["vmap"][key][number][()]) for number in file["vmap"][key]}
                            for key in file.get("vmap", ())}  # fmt: skip
         expect_type(path, dtype, "fiu", "its table is numbers")
+        expect_type(path, values.dtype, "f", "its metadata are real numbers, NaN where a key does not apply")
         if len(shape) != 2 or self._values.shape != (len(self.keys), shape[1]):
             raise ValueError(
                 f"{path} has a table of shape {shape} and metadata of shape {self._values.shape}; expected "

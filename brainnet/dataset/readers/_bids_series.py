@@ -12,7 +12,7 @@ import torch
 
 from brainnet._files import reading
 from brainnet.dataset.readers._bids import Run
-from brainnet.dataset.readers._checked import read_volume, read_volumes, there
+from brainnet.dataset.readers._checked import read_mask, read_volumes, there
 from brainnet.dataset.readers._pickles import read_pickle
 from brainnet.space import VERTICES_PER_HEMISPHERE, BrainSpace, surface_space
 
@@ -54,7 +54,7 @@ def places_of(runs: Sequence[Run]) -> Places:
         for (mask, affine), run in zip(masks[1:], runs[1:], strict=True):
             if mask.shape != masks[0][0].shape or not np.allclose(affine, masks[0][1], atol=1e-3):
                 raise ValueError(f"{run.files[0]} is on another grid than {first.files[0].name}: choose one space.")
-        places = Places(np.all([mask > 0 for mask, _ in masks], 0), masks[0][1])
+        places = Places(np.all([mask for mask, _ in masks], 0), masks[0][1])
     else:
         values, mesh, vertices = _surface(first)
         places = Places(np.isfinite(values).all(0) & (values != values[0]).any(0), None, mesh, vertices)
@@ -65,7 +65,7 @@ def places_of(runs: Sequence[Run]) -> Places:
 
 def _mask_of(run: Run) -> tuple[np.ndarray, np.ndarray]:
     name = run.files[0].name.replace("_desc-preproc_bold.nii.gz", "_desc-brain_mask.nii.gz")
-    return read_volume(there(run.files[0].with_name(name), "the brain mask of this run"))
+    return read_mask(there(run.files[0].with_name(name), "the brain mask of this run"))
 
 
 def read_series(run: Run, places: Places) -> np.ndarray:

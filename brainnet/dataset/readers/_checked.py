@@ -134,6 +134,18 @@ def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> tuple[np.nd
     return values, np.asarray(image.affine)
 
 
+def read_mask(path: Path, shape: tuple[int, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(X, Y, Z) bool and the (4, 4) affine of a NIfTI file of one volume: what is above 0 is inside.
+
+    Raises:
+        ValueError: it is damaged, of another shape, or NaN somewhere, which is neither inside nor outside.
+    """
+    values, affine = read_volume(path, shape)
+    if np.isnan(values).any():
+        raise ValueError(f"{path} is NaN in {np.isnan(values).sum()} of {values.size} voxels; expected 0 and 1.")
+    return values > 0, affine
+
+
 def ceiling_of_percent(percent: np.ndarray, where: str) -> Tensor:
     """A published ceiling in percent of the variance on the scale of Pearson's r; NaN where it is not known.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from brainnet._checks import warn_once
 from brainnet._files import file_digest, read_json, reading, sha256
-from brainnet.dataset.readers._checked import numbers, read_columns, read_volume, there
+from brainnet.dataset.readers._checked import numbers, read_columns, read_mask, there
 from brainnet.stimuli.decoding import decode
 from brainnet.stimuli.sources import Handle
 
@@ -63,14 +63,13 @@ def read_sessions(root: Path, subject: int) -> list[Session]:
     return sorted(sessions, key=lambda session: session.number)
 
 
-def read_mask(root: Path, subject: int) -> tuple[np.ndarray, np.ndarray] | None:
+def find_mask(root: Path, subject: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The mask of the brain and its affine; None without that file."""
     name = f"derivatives/anatomical/sub-{subject:02d}/ses-PrismaAnat/anat/*space-T1w_res-1pt8_desc-brain_mask.nii.gz"
     path = next(iter(sorted(root.glob(name))), None)
     if path is None:
         return None
-    values, affine = read_volume(path)
-    return values > 0, affine
+    return read_mask(path)
 
 
 def read_regions(root: Path, subject: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -79,9 +78,9 @@ def read_regions(root: Path, subject: int, shape: tuple[int, ...]) -> dict[str, 
     older = root / f"derivatives/atlases/sub-{subject:02d}/rois"
     rois = {}
     for path in sorted(newer.glob(f"*/sub-{subject:02d}_space-T1w_res-1pt8_label-*_mask.nii.gz")):
-        rois[path.name.partition("_label-")[2].removesuffix("_mask.nii.gz")] = read_volume(path, shape)[0] > 0
+        rois[path.name.partition("_label-")[2].removesuffix("_mask.nii.gz")] = read_mask(path, shape)[0]
     for path in sorted(older.glob("*.nii.gz")) if not rois else ():
-        rois[path.name.removesuffix(".nii.gz")] = read_volume(path, shape)[0] > 0
+        rois[path.name.removesuffix(".nii.gz")] = read_mask(path, shape)[0]
     return {name: mask for name, mask in rois.items() if mask.any()}
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from brainnet.dataset.readers._checked import ceiling_of_percent, expect_shape, expect_type, read_volume
+from brainnet.dataset.readers._checked import ceiling_of_percent, expect_shape, expect_type, read_mask
 from brainnet.dataset.readers._pickles import Skipped, read_pickle
 
 SPACES = {"MNI152": None, "fsaverage": 163_842, "fsLR32k": 91_282}  # space -> columns of a file, where that is fixed
@@ -77,9 +77,9 @@ def find_mask(folder: Path, subject: int, n_voxels: int) -> tuple[np.ndarray, np
     """The mask among those published with so many voxels, and its affine; None where there is none."""
     for name in ("groupMask_space-MNI152.nii", f"sub-{subject:02d}_mask-nonans_space-MNI152.nii"):
         if (folder / "mask" / name).is_file():
-            values, affine = read_volume(folder / "mask" / name)
-            if (values > 0).sum() == n_voxels:
-                return values > 0, affine
+            mask, affine = read_mask(folder / "mask" / name)
+            if mask.sum() == n_voxels:
+                return mask, affine
     return None
 
 

@@ -19,6 +19,7 @@ from brainnet.dataset.readers._checked import (
     numbers,
     ordered_by,
     read_columns,
+    read_mask,
     read_volume,
     read_volumes,
     there,
@@ -257,14 +258,28 @@ def read_regions(root: Path, subject: int, shape: tuple[int, ...]) -> dict[str, 
             rois["V3ab"] = np.isin(labels, (11, 12))  # sources name the two in either order
         for path in sorted((folder / f"category_localizer/sub-{subject:02d}").glob("*_parcels/*.nii.gz")):
             name = path.name.removesuffix(".nii.gz").removeprefix(f"sub-{subject:02d}_")
-            rois[name] = read_volume(path, shape)[0] > 0
+            rois[name] = read_mask(path, shape)[0]
     return with_both_sides(rois)
 
 
-def volume_index(places: np.ndarray, shape: Sequence[int], path: Path) -> tuple[np.ndarray, Tensor]:
+def check_mask(places: np.ndarray, brain: np.ndarray, path: Path) -> None:
+    """Refuses a brain mask (X, Y, Z) whose voxels are not the places (n, 3) of the table.
+
+    Raises:
+        ValueError: it is of another subject, or its axes are in another order.
+    """
+    fits = ((places >= 0) & (places < brain.shape)).all(1)
+    fits[fits] = brain[tuple(places[fits].T)]
+    if not fits.all() or brain.sum() != len(places):
+        lost = f", as voxel_x, voxel_y, voxel_z = {places[~fits][0].tolist()}" if not fits.all() else ""
+        raise ValueError(
+            f"{path} has {brain.sum()} voxels in a volume of shape {brain.shape}; expected the {len(places)} voxels of "
+            f"VoxelMetadata.csv, {(~fits).sum()} of which it leaves out{lost}."
+        )
+
+
+def volume_index(places: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, Tensor]:
     """The mask (X, Y, Z) of places (n, 3), and where each lies in it, flattened."""
-    if places.min() < 0 or (places >= shape).any():
-        raise ValueError(f"{path} has shape {tuple(shape)}, and a voxel at {places.max(0).tolist()} is outside of it.")
     mask = np.zeros(shape, bool)
     mask[tuple(places.T)] = True
     return mask, torch.from_numpy(np.ravel_multi_index(tuple(places.T), tuple(shape)))

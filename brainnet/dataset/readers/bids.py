@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainnet._checks import warn_once
 from brainnet._registry import check_options
 from brainnet._work import progress as show_progress
 from brainnet.dataset.about import About
@@ -163,6 +164,7 @@ class BIDS(ResponseDataset):
             each = list(zip(runs, shown, times, strict=True))
             for run, (events, _), (step, start) in show_progress(each, "runs", len(each), True):
                 series = numbers.read_series(run, places)
+                _check_finite(series, run.files[0])
                 confounds = files.read_confounds(run, self._glm, len(series))
                 try:
                     yield single_trials(series, start + step * np.arange(len(series)), events, confounds, self._glm)
@@ -216,3 +218,16 @@ class BIDS(ResponseDataset):
             if mask.shape == inside.shape:
                 return BrainSpace(mask=torch.from_numpy(inside), affine=torch.from_numpy(affine))
         return BrainSpace.free(int(inside.sum()))
+
+
+def _check_finite(series: np.ndarray, path: Path) -> None:
+    """Refuses a run (n_volumes, n_columns) without a number in any column, and tells of columns without."""
+    n_lost = int((~np.isfinite(series)).any(0).sum())
+    if n_lost == series.shape[1]:
+        raise ValueError(f"{path} holds NaN or infinity in all {n_lost} columns; expected numbers, as in a series.")
+    if n_lost:
+        warn_once(
+            f"NaN {path.absolute()}",
+            f"{path} holds NaN or infinity in {n_lost} of {series.shape[1]} columns: the trials of this run do not "
+            "count there.",
+        )

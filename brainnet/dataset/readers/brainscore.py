@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainnet._checks import warn_once
 from brainnet._work import progress as show_progress
 from brainnet.dataset.about import About
 from brainnet.dataset.base import ResponseDataset, random_splits
@@ -114,6 +115,12 @@ class BrainScore(ResponseDataset):
             check_memory(len(set(one.ids)), kept[-1].n_columns, files.BLOCK // max(1, one.n_neuroids))
             blocks = show_progress(one.blocks(kept[-1]), f"Presentations of {one.path.name}", None, progress)
             found.append(conditions(blocks, one.ids, standardize=False))
+            if found[-1].n_missing:
+                n_all = found[-1].n_trials * kept[-1].n_columns
+                warn_once(
+                    f"missing {one.path.absolute()}",
+                    f"{one.path} is NaN in {found[-1].n_missing:,} of {n_all:,} recordings: means are over the others.",
+                )
         self.trials = found
         ids = found[0].ids if len(found) == 1 else sorted(found[0].ids)
         orders = [_order(one, conditions_of, ids) for one, conditions_of in zip(assemblies, found, strict=True)]

@@ -165,7 +165,7 @@ class LaionFMRI(ResponseDataset):
 
     def _voxels(self, region: str) -> tuple[np.ndarray, np.ndarray, dict[str, Tensor]]:
         """Which voxels are read, the affine of the volume, and the regions of these voxels."""
-        found = files.read_mask(self.root, self.subject)
+        found = files.find_mask(self.root, self.subject)
         if found is None:
             raise FileNotFoundError(f"no brain mask below {self.root / 'derivatives/anatomical'} of subject "
                                     f"{self.subject}: it says where the betas are.")  # fmt: skip

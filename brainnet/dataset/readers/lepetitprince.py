@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainnet._checks import check_word
+from brainnet._checks import check_word, warn_once
 from brainnet._files import reading
 from brainnet.dataset.about import About, Download
 from brainnet.dataset.readers._checked import (
@@ -27,7 +27,7 @@ from brainnet.dataset.readers._checked import (
     expect_shape,
     numbers,
     read_columns,
-    read_volume,
+    read_mask,
     read_volumes,
     there,
 )
@@ -164,12 +164,17 @@ def _inside(path: Path, mask: str) -> np.ndarray:
         image = nibabel.load(path)
         expect_shape(path, image.shape, (None, None, None, None), "x, y, z, volumes")
     if mask:
-        values, _ = read_volume(Path(mask), image.shape[:3])
-        inside = values != 0
+        inside, _ = read_mask(Path(mask), image.shape[:3])
     else:
         with reading(path, "NIfTI file"):
             some = np.asarray(image.dataobj[..., : min(20, image.shape[3])], np.float32)
-        inside = np.isfinite(some).all(3) & (some.std(3) > 0)
+        lost = ~np.isfinite(some).all(3)
+        if lost.any():
+            warn_once(
+                f"NaN {path.absolute()}",
+                f"{path} holds NaN or infinity in {lost.sum():,} of {lost.size:,} voxels, which are left out.",
+            )
+        inside = ~lost & (some.std(3) > 0)
     if not inside.any():
         raise ValueError(f"{mask or path} has no voxel within the brain: all are zero or constant.")
     return inside

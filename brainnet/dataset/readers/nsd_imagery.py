@@ -11,6 +11,7 @@ are words with a picture of their own in every trial. Trials of attention are no
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,12 @@ nsddata_betas/ppdata/subj01/<space>/nsdimagery<version>/betas_nsdimagery...
 
     def _cues(self, run: str) -> list[str]:
         path = self.root / f"nsddata/bdata/nsdimagery/nsdimagery_subj{self.subject:02d}_{run}.tsv"
-        cues = read_columns(path, ("CONDITION",), sep="\t")["CONDITION"]
+        table = read_columns(path, ("CONDITION",), sep="\t")
+        whose = {re.sub(r"\D", "", cell.partition(".")[0]).lstrip("0") for cell in table.get("SUBJECT", ())}
+        other = whose - {str(self.subject)}
+        if other:
+            raise ValueError(f"{path} is of subject {min(other)!r}; expected subject {self.subject}.")
+        cues = table["CONDITION"]
         if len(cues) != OF_A_RUN:
             raise ValueError(f"{path} has {len(cues)} trials; expected {OF_A_RUN}.")
         unknown = next((cue for cue in cues if cue not in PICTURES), None)

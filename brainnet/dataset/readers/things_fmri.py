@@ -30,7 +30,7 @@ from brainnet.dataset.readers._checked import (
     choose_region,
     held_out,
     ordered_by,
-    read_volume,
+    read_mask,
 )
 from brainnet.dataset.settings import settings_of
 from brainnet.dataset.trials import conditions
@@ -161,10 +161,10 @@ class ThingsFMRI(ResponseDataset):
         rois = {name: torch.from_numpy(mask[inside]) for name, mask in voxels.rois.items() if mask[inside].any()}
         places = [places for _, places in ordered_by(shown.sessions)]
         blocks = (table.read(trials, inside) for trials in show_progress(places, "sessions", len(places), progress))
-        return shown, blocks, self._space(voxels.places[inside], rois), voxels.ceiling[torch.from_numpy(inside)]
+        return shown, blocks, self._space(voxels.places, inside, rois), voxels.ceiling[torch.from_numpy(inside)]
 
-    def _space(self, places: np.ndarray, rois: dict[str, Tensor]) -> BrainSpace:
-        path = self._mask_file()
+    def _space(self, every: np.ndarray, inside: np.ndarray, rois: dict[str, Tensor]) -> BrainSpace:
+        path, places = self._mask_file(), every[inside]
         if not path.is_file():
             warn_once(
                 f"no place {path}",
@@ -172,16 +172,17 @@ class ThingsFMRI(ResponseDataset):
                 "free per voxel and there are no maps of the volume.",
             )
             return BrainSpace.free(len(places), rois)
-        brain, affine = read_volume(path)
-        mask, index = files.volume_index(places, brain.shape, path)
+        brain, affine = read_mask(path)
+        files.check_mask(every, brain, path)
+        mask, index = files.volume_index(places, brain.shape)
         return BrainSpace(mask=torch.from_numpy(mask), affine=torch.from_numpy(affine), rois=rois, volume_index=index)
 
     def _read_volumes(self, region: str, progress: bool) -> tuple[files.Trials, Iterator[np.ndarray], BrainSpace, None]:
         runs = files.read_runs(self.root, self.subject)
-        brain, affine = read_volume(self._mask_file())
+        brain, affine = read_mask(self._mask_file())
         rois = files.read_regions(self.root, self.subject, brain.shape)
-        within = {name: mask & (brain > 0) for name, mask in rois.items()}
-        inside = choose_region(region, within, brain > 0, visual=_is_visual)
+        within = {name: mask & brain for name, mask in rois.items()}
+        inside = choose_region(region, within, brain, visual=_is_visual)
         found = {name: torch.from_numpy(mask[inside]) for name, mask in rois.items() if mask[inside].any()}
         space = BrainSpace(mask=torch.from_numpy(inside), affine=torch.from_numpy(affine), rois=found)
         n_sessions = len({run.session for run in runs})

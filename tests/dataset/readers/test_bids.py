@@ -194,6 +194,19 @@ def test_a_run_with_events_and_without_a_series_is_told(copied):
         read(copied)
 
 
+def test_nan_in_a_series_is_told_and_a_run_of_nan_refused(copied):
+    path = copied / f"{FUNC}_space-T1w_desc-preproc_bold.nii.gz"
+    image = nibabel.load(path)
+    values = image.get_fdata(dtype=np.float32)
+    values[0, 0, 0, 7] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, image.affine, image.header), path)
+    with pytest.warns(UserWarning, match=r"run-1_space-T1w_desc-preproc_bold.nii.gz holds NaN .* in 1 of 16 columns"):
+        read(copied)
+    nibabel.save(nibabel.Nifti1Image(np.full_like(values, np.nan), image.affine, image.header), path)
+    with pytest.raises(ValueError, match=r"run-1_space-T1w_desc-preproc_bold.nii.gz holds NaN or infinity in all 16"):
+        read(copied)
+
+
 def test_masks_of_another_grid_are_refused(copied):
     path = copied / f"{FUNC}_space-T1w_desc-brain_mask.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.ones((2, 2, 2), np.uint8), AFFINE), path)

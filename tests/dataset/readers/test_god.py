@@ -106,6 +106,8 @@ DAMAGES = {
     "fewer columns": (_change("dataset", lambda a: a[:, :-1]), ValueError, r"a table of shape \(24, 11\)"),
     "no voxels": (_rename(b"VoxelData", b"Voxels"), ValueError, "no key 'VoxelData'"),
     "voxels marked by NaN": (_change("metadata/value", _no_voxel), ValueError, "no column is marked"),
+    "metadata of whole numbers": (_change("metadata/value", lambda a: np.nan_to_num(a).astype(np.int16)), ValueError,
+                                  "Subject1.h5 holds int16; its metadata are real numbers"),
     "no kinds": (_rename(b"DataType", b"Kind"), ValueError, "no key 'DataType'"),
     "no stimuli": (_rename(b"stimulus_id", b"stim"), ValueError, "no key 'stimulus_id'"),
     "a key twice": (_rename(b"Run", b"DataType"), ValueError, "the key 'DataType' twice"),

@@ -58,6 +58,12 @@ DAMAGES = {
     "no brain mask": (remove("derivatives/anatomical"), FileNotFoundError, "no brain mask"),
     "a region of another grid": (
         lambda root: save(next((root / "derivatives/rois").rglob("*V1*")), np.ones((2, 2, 2))), ValueError, "label-V1"),
+    "NaN in the mask of a region": (
+        lambda root: save(next((root / "derivatives/rois").rglob("*V1*")), np.full((4, 5, 3), np.nan)), ValueError,
+        "label-V1_mask.nii.gz is NaN in 60 of 60 voxels; expected 0 and 1"),
+    "NaN in the brain mask": (
+        lambda root: save(next((root / "derivatives/anatomical").rglob("*brain_mask*")), np.full((4, 5, 3), np.nan)),
+        ValueError, "brain_mask.nii.gz is NaN in 60 of 60"),
     "no photographs": (remove("stimuli/task-images_stimuli.h5"), FileNotFoundError, "task-images_stimuli"),
     "no list of photographs": (remove("stimuli/task-images_metadata.csv"), FileNotFoundError, "task-images_metadata"),
     "pixels for bytes": (fewer_pictures, ValueError, "has no list of pictures"),

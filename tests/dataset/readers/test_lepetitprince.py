@@ -30,7 +30,7 @@ def write_lepetitprince(root):
         rows.append(f",{2 * n - 8.0},{2 * n - 7.5},{section}")  # a pause
     table = root / "annotation" / "EN" / "lppEN_word_information.csv"
     table.parent.mkdir(parents=True)
-    table.write_text("\n".join(rows))
+    table.write_text("\n".join([*rows, ""]))
     return root
 
 
@@ -67,6 +67,20 @@ def test_a_mask_chooses_voxels(tmp_path):
     mask.ravel()[[4, 8]] = 1
     nibabel.save(nibabel.Nifti1Image(mask, AFFINE), tmp_path / "mask.nii.gz")
     assert build(tmp_path, mask=str(tmp_path / "mask.nii.gz")).n_voxels == 2
+
+
+def test_voxels_of_nan_are_told(tmp_path):
+    write_lepetitprince(tmp_path)
+    path = tmp_path / "derivatives/sub-EN057/func" / NAME.format(15)
+    values = nibabel.load(path).get_fdata(dtype=np.float32)
+    values[0, 0, 1, 3] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, AFFINE), path)
+    with pytest.warns(UserWarning, match=r"run-15_.* holds NaN or infinity in 1 of 24 voxels, which are left out"):
+        assert build(tmp_path).n_voxels == 4
+    mask = tmp_path / "mask.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.full(GRID, np.nan, np.float32), AFFINE), mask)
+    with pytest.raises(ValueError, match="mask.nii.gz is NaN in 24 of 24 voxels"):
+        build(tmp_path, mask=str(mask))
 
 
 def _table(change):

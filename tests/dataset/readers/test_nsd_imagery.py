@@ -50,6 +50,11 @@ DAMAGES = {
     "no conditions": (lambda r: (r / BEHAVIOR).unlink(), FileNotFoundError, "imgB_2"),
     "fewer trials": (lambda r: (r / BEHAVIOR).write_text("CONDITION\nW\n"), ValueError, "has 1 trials; expected 48"),
     "another condition": (lambda r: (r / BEHAVIOR).write_text("CONDITION\n" + 48 * "Q\n"), ValueError, "condition 'Q'"),
+    "another subject": (
+        lambda r: (r / BEHAVIOR).write_text((r / BEHAVIOR).read_text().replace("\n1\t", "\n2\t")),
+        ValueError,
+        "imgB_2.tsv is of subject '2'; expected subject 1",
+    ),
     "a picture missing": (lambda r: next(r.rglob("crs_045*")).unlink(), FileNotFoundError, "crs_045"),
 }
 

@@ -56,6 +56,19 @@ def frame(change):
     return damage
 
 
+MASK = "brainmasks/sub-01_space-T1w_brainmask.nii.gz"
+
+
+def mask(change):
+    """Writes the brain mask again, changed."""
+
+    def damage(root):
+        image = nibabel.load(root / MASK)
+        nibabel.save(nibabel.Nifti1Image(change(image.get_fdata()), image.affine), root / MASK)
+
+    return damage
+
+
 def malicious(root):
     with h5py.File(root / "betas_csv/sub-01_ResponseData.h5", "r+") as file:
         content = pickle.dumps(Calls(open, str(root / "called"), "w"))
@@ -90,17 +103,18 @@ DAMAGES = {
     "a voxel twice": (replace("VoxelMetadata", "\n4,1,", "\n3,1,"), ValueError, r"voxel_id = \[3\] is there 2 times"),
     "words for numbers": (replace("VoxelMetadata", "\n4,1,", "\nfour,1,"), ValueError, "'voxel_id' must hold numbers"),
     "a ceiling beyond 100": (replace("VoxelMetadata", ",90.0,", ",190.0,"), ValueError, "nc_testset holds .* to 190"),
-    "a mask too small": (
-        lambda root: nibabel.save(
-            nibabel.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)),
-            root / "brainmasks/sub-01_space-T1w_brainmask.nii.gz",
-        ),
-        ValueError,
-        r"brainmask.nii.gz has shape \(2, 2, 2\)",
-    ),
+    "a mask too small": (mask(lambda v: np.ones((2, 2, 2))), ValueError,
+                         r"brainmask.nii.gz has 8 voxels in a volume of shape \(2, 2, 2\); expected the 24 voxels of "),
+    "a mask with its axes reversed": (mask(lambda v: v.T), ValueError,
+                                      r"brainmask.nii.gz has 24 .*\(4, 6, 5\).*, \d+ of which it leaves out, as voxel"),
+    "a mask of another subject": (mask(lambda v: np.roll(v, 1, 0)), ValueError, "8 of which it leaves out"),
+    "a mask with one voxel more": (mask(lambda v: np.where(np.indices(v.shape).sum(0) == 0, 1, v)), ValueError,
+                                   "has 25 voxels .* expected the 24 .*, 0 of which it leaves out"),
+    "a mask with NaN": (mask(lambda v: np.where(v > 0, np.nan, v)), ValueError,
+                        "brainmask.nii.gz is NaN in 24 of 120 voxels; expected 0 and 1"),
     "no pictures": (remove("object_images"), FileNotFoundError, "object_images"),
     "a picture missing": (remove("object_images/dog/dog_03b.jpg"), FileNotFoundError, "dog_03b"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DAMAGES)
