@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from brainnet._checks import warn_once
 from brainnet.dataset.readers import _nsd as files
 from brainnet.dataset.readers._nsd_further import add_splits, beta_files
 from brainnet.dataset.readers.nsd import ABOUT, NSD
@@ -106,6 +107,13 @@ nsddata_stimuli/stimuli/nsdsynthetic/{nsdsynthetic_stimuli,nsdsynthetic_colorsti
             sets.append(Images(path, key="imgBrick"))
             if len(sets[-1]) != count:
                 raise ValueError(f"{path} has {len(sets[-1])} pictures; expected {count}.")
+        sizes = [one[0].size for one in sets]
+        if sizes[0] != sizes[1]:
+            each = " and ".join(f"{name} of {w} x {h}" for name, (w, h) in zip(names, sizes, strict=True))
+            warn_once(
+                f"sizes {self.root.absolute()}",
+                f"{self.root / STIMULI} has pictures of two sizes, {each} pixels; expected one: a file may be cut.",
+            )
         return sets
 
 

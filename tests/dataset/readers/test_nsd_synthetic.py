@@ -77,6 +77,20 @@ def _betas(change):
 
 DESIGN = "nsddata/experiments/nsdsynthetic/nsdsynthetic_expdesign.mat"
 PICTURES = "nsddata_stimuli/stimuli/nsdsynthetic/nsdsynthetic_stimuli.hdf5"
+
+
+def test_pictures_of_two_sizes_are_told(tmp_path):
+    write_volume(tmp_path, n_sessions=1, n_places=80)
+    write_synthetic(tmp_path)
+    path = tmp_path / "nsddata_stimuli/stimuli/nsdsynthetic/nsdsynthetic_colorstimuli_subj01.hdf5"
+    with h5py.File(path, "r+") as file:
+        pixels = file["imgBrick"][:, :-1]
+        del file["imgBrick"]
+        file["imgBrick"] = pixels
+    with pytest.warns(UserWarning, match=r"nsdsynthetic_stimuli.hdf5 of 30 x 20 and nsdsynthetic_color.* of 30 x 19"):
+        NSDSynthetic(tmp_path, **OPTIONS)
+
+
 DAMAGES = {
     "no design": (lambda r: (r / DESIGN).unlink(), FileNotFoundError, "nsdsynthetic_expdesign"),
     "a design of nsd": (lambda r: savemat(r / DESIGN, {"masterordering": np.ones((1, 750))}), ValueError, "744 trials"),
