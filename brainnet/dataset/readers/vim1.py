@@ -79,6 +79,12 @@ class Vim1(ResponseDataset):
         check_subject(subject, (1, 2))
         self.root, self.subject = Path(root), int(subject)
         pixels = [self._pixels(name) for name in ("stimTrn", "stimVal")]
+        kinds = [part.dtype for part in pixels]
+        if kinds[0].kind != kinds[1].kind:
+            raise ValueError(
+                f"{self.root / 'Stimuli.mat'}: stimTrn holds {kinds[0].name} and stimVal {kinds[1].name}; expected one "
+                "kind of number for all photographs."
+            )
         train, test, labels = self._responses(len(pixels[0]), len(pixels[1]))
         known = np.isfinite(train).all(0) & np.isfinite(test).all(0)
         self.n_left_out = int((~known).sum())

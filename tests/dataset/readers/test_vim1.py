@@ -88,6 +88,9 @@ DAMAGES = {
     "photographs truncated": (_cut("Stimuli.mat", 900), ValueError, "Stimuli.mat"),
     "photographs flat": (lambda r: savemat(r / "Stimuli.mat", {"stimTrn": np.ones((14, 9))}), ValueError,
                          r"stimTrn has shape \(14, 9\)"),
+    "photographs of two kinds": (
+        lambda r: savemat(r / "Stimuli.mat", {"stimTrn": np.ones((14, 8, 8)), "stimVal": np.ones((5, 8, 8), np.int16)}),
+        ValueError, "Stimuli.mat: stimTrn holds float64 and stimVal int16; expected one kind"),
     "other names": (lambda r: savemat(r / "Stimuli.mat", {"x": np.ones(3)}), ValueError, "has no stimTrn; it has x"),
 }  # fmt: skip
 
