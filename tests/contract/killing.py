@@ -21,6 +21,7 @@ import brainnet.run.encoding.encoding, brainnet.run.fitting.prediction, brainnet
 import brainnet.run.record.run_folder
 import brainnet.run.extraction.comparison, brainnet.run.extraction.extraction
 import brainnet.run.rsa.fits, brainnet.run.rsa.rdms, brainnet.run.rsa.rsa, brainnet.run.rsa.searchlight
+import brainnet.run.sweep.comparison, brainnet.run.sweep.sweep
 
 def count_and_kill(kill_at):
     real, done = os.replace, 0

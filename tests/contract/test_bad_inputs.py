@@ -54,7 +54,7 @@ TEXT = st.one_of(st.sampled_from(JUNK), st.text(st.characters(blacklist_categori
                                                 max_size=12))  # fmt: skip
 WORDS = lines(Path("INPUTS"))
 FILES = ("data/responses.npy", "data/repeats.npy", "data/images/im3.png", "brain.npy", "meg.npy", "model.npy",
-         "other.npy", "features.npy", "patterns.nii.gz")  # fmt: skip
+         "other.npy", "features.npy", "patterns.nii.gz", "sweep.yaml")  # fmt: skip
 
 
 def truncated(path: Path) -> None:

@@ -21,8 +21,10 @@ from tests.contract.toy_inputs import lines, write_inputs
 
 KILLS = int(os.environ.get("BRAINNET_TEST_KILLS", "20"))
 COMMANDS = ("extract", "rdm", "compare", "fit", "encode", "encode with weights", "searchlight", "searchlight group",
-            "rsa compare", "rsa time", "rsa fit", "rsa partition", "rsa steps", "predict", "plot", "demo")  # fmt: skip
-OF_THE_MOMENT = {"created", "time", "peak_memory_gb", "command", "source", "machine", "forecast"}  # of a card
+            "rsa compare", "rsa time", "rsa fit", "rsa partition", "rsa steps", "predict", "plot", "demo",
+            "sweep", "sweep compare")  # fmt: skip
+OF_THE_MOMENT = {"created", "time", "seconds", "peak_memory_gb", "command", "commit", "source", "machine", "process",
+                 "forecast"}  # fmt: skip  # of a card
 DEMO = ["demo", "TRAINER.MAX_EPOCHS", "2", "TRAINER.VAL_EVERY", "1", "TOKENS.PCA", "0", "TOKENS.WHITEN", "False",
         "DATASET.OPTIONS.n_train", "60", "DATASET.OPTIONS.n_val", "20", "DATASET.OPTIONS.n_test", "20",
         "DATASET.OPTIONS.n_voxels", "60"]  # fmt: skip
@@ -43,6 +45,8 @@ class Study:
         at = ["--out", str(out)]
         if command == "plot":
             return ["plot", str(out)]
+        if command == "sweep compare":
+            return ["sweep", "compare", str(out), "--format", "png"]
         if command == "predict":
             return ["predict", str(self.whole("fit")[0]), str(self.inputs / "data" / "images"), *at]
         if command == "demo":
@@ -55,7 +59,7 @@ class Study:
         return [*toy[command], *at]
 
     def begin(self, command: str) -> Path:
-        """The folder as it is before the line runs: a finished fit for `plot`, none for the others."""
+        """The folder as it is before the line runs: a finished one for lines that add to it, none for the others."""
         out = self.out
         if out.exists():
             shutil.rmtree(out)
@@ -63,6 +67,8 @@ class Study:
             shutil.copytree(self.whole("fit")[0], out)
             for picture in out.glob("maps.*"):
                 picture.unlink()
+        if command == "sweep compare":
+            shutil.copytree(self.whole("sweep")[0], out)
         return out
 
     def finish(self, command: str) -> None:
@@ -99,11 +105,13 @@ class Study:
         found, expected = content(out), content(undisturbed)
         assert found.keys() == expected.keys()
         differing = [name for name in found if found[name] != expected[name]]
-        if command == "fit":  # the pickle of a training that went on has the same numbers, but other bytes
-            for name in [name for name in differing if name.endswith(".ckpt")]:
-                weights, others = (torch.load(at / name, weights_only=True)["state_dict"] for at in (out, undisturbed))
-                torch.testing.assert_close(weights, others, rtol=0, atol=0)
-            differing = [name for name in differing if not name.endswith((".ckpt", "run.json"))]
+        of_fits = [name for name in differing if command == "fit" or "_fit_" in name]
+        for name in [name for name in of_fits if name.endswith(".ckpt")]:
+            # the pickle of a training that went on has the same numbers, but other bytes
+            weights, others = (torch.load(at / name, weights_only=True)["state_dict"] for at in (out, undisturbed))
+            torch.testing.assert_close(weights, others, rtol=0, atol=0)
+        of_fits = {name for name in of_fits if name.endswith((".ckpt", "run.json"))}
+        differing = [name for name in differing if name not in of_fits]
         assert not differing
 
 
@@ -114,7 +122,7 @@ def content(out: Path) -> dict[str, object]:
         name = str(path.relative_to(out))
         if path.is_dir() or path.suffix == ".lock" or name.startswith("log"):
             continue
-        if path.name == "run.json":
+        if path.name in ("run.json", "cell.json"):
             card = json.loads(path.read_text())
             found[name] = {key: value for key, value in card.items() if key not in OF_THE_MOMENT}
         else:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import yaml
 from PIL import Image
+
+from tests.run.sweep.toys import FIT, asked
 
 NETWORK = "torchvision:squeezenet1_1=random"
 LAYERS = ("--layer", "features.3", "--layer", "features.4")
@@ -32,6 +35,8 @@ def write_inputs(folder: Path) -> Path:
     np.save(folder / "model.npy", rng.uniform(0.1, 1, (2, n_pairs)))
     np.save(folder / "other.npy", rng.uniform(0.1, 1, (1, n_pairs)))
     np.save(folder / "features.npy", rng.normal(size=(N_CONDITIONS, 20)).astype(np.float32))
+    methods = ["ridge", {"method": "rsa", "controls": ["random"]}, {**FIT, "backbones": ["net00"], "controls": []}]
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(asked(2, 1, methods=methods)))
     return folder
 
 
@@ -58,4 +63,5 @@ def lines(folder: Path) -> dict[str, list[str]]:
                           "--permutations", "20", "--folds", "2"],
         "searchlight": ["searchlight", "run", str(folder / "patterns.nii.gz"), *model, "--permutations", "50",
                         "--radius", "4", "--min-size", "4"],
+        "sweep": ["sweep", "run", str(folder / "sweep.yaml")],
     }  # fmt: skip
