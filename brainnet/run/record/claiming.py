@@ -65,13 +65,23 @@ def claimed(
     refuse_others(out, kind)
     if not (resume or overwrite) and any((out / name).exists() for name in begun):
         raise FileExistsError(f"{out} holds a run already: {hint}replace it with --overwrite, or choose another --out.")
+    with made(out):
+        try:
+            with locked(out / LOCK, wait=False, keep=False):
+                yield out
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"another process is writing to {out}: wait for it, or choose another --out."
+            ) from error
+
+
+@contextmanager
+def made(out: Path) -> Iterator[bool]:
+    """A folder, which is gone again where the block puts nothing in; gives whether it was made here."""
     missing = [folder for folder in (out.absolute(), *out.absolute().parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(out / LOCK, wait=False, keep=False):
-            yield out
-    except BlockingIOError as error:
-        raise BlockingIOError(f"another process is writing to {out}: wait for it, or choose another --out.") from error
+        yield bool(missing)
     finally:
         with contextlib.suppress(OSError):  # not empty: something came of it
             for folder in missing:

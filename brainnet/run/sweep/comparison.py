@@ -25,17 +25,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from brainnet._checks import check_word
 from brainnet._files import write_csv, write_text
 from brainnet._work import says_progress
 from brainnet.rsa.checks import few
 from brainnet.rsa.inference.significance import holm
+from brainnet.run.extraction.comparison_networks import METRICS
 from brainnet.run.record.card import Clock, opening, put_card
 from brainnet.run.record.claiming import claimed
 from brainnet.run.record.run_folder import PACKAGES
 from brainnet.run.rsa.results import save_figure
 from brainnet.run.sweep.plan import Plan, known_network
 from brainnet.run.sweep.properties import property_effects
-from brainnet.run.sweep.ranking import Ranking, estimate, rank
+from brainnet.run.sweep.ranking import GENERALISE, Ranking, estimate, rank
 from brainnet.run.sweep.table import gather, headlines, read_samples
 
 if TYPE_CHECKING:
@@ -76,6 +78,9 @@ def compare_sweep(
         ValueError: no cell is done, or an unknown word.
     """
     out, clock = Path(sweep), Clock()
+    check_word("generalise", generalise, GENERALISE)
+    if similarity is not None:
+        check_word("similarity", similarity, METRICS)
     plan = Plan.read(out)
     table, _ = gather(plan, out)
     if not len(table):

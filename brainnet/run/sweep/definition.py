@@ -9,13 +9,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from yacs.config import CfgNode
 
 from brainnet._checks import check_word
+from brainnet.backbone.adjusted import PRECISIONS
 from brainnet.config import changed, load_config
 from brainnet.dataset import DATASETS
 from brainnet.encode import CONTROLS, find_estimators
+from brainnet.encode.grid import with_alphas
 from brainnet.plmodel.build import planted, with_full_paths
 from brainnet.rsa import COMPARISONS, DISTANCES
 from brainnet.tokens import POOLS
@@ -25,6 +28,7 @@ ALONE = ("fit",)  # methods that are neither geometry nor a method of encoding
 OF_ENCODING = ("pool", "layers", "cv", "alphas")
 OPTIONS = {"rsa": ("pool", "layers", "metric", "comparison"), "cka": ("pool", "layers"), "fit": ()}
 TAGS = ("task", "trained_on", "method", "architecture", "family", "like", "min_params", "max_params")
+LARGEST_SEED = 2**63 - 1  # that torch takes
 _BYTES = re.compile(r"(\d+(?:\.\d*)?)\s*([kMGT]?)B?", re.IGNORECASE)
 
 
@@ -135,14 +139,14 @@ def read_definition(source: str | Path | Mapping[str, Any]) -> Definition:
         subjects=_subjects(given["subjects"]),
         methods=tuple(_method(one) for one in _listed(given["methods"], "methods")),
         controls=_controls(given.get("controls", ()), "the sweep"),
-        config=given.get("config"),
+        config=_text(given.get("config"), "config"),
         settings=_mapping(given.get("settings", {}), "settings"),
         exclude=tuple(map(str, _listed(given.get("exclude", ()), "exclude"))),
-        seed=_whole(given.get("seed", 0), "seed", 0),
+        seed=_whole(given.get("seed", 0), "seed", 0, LARGEST_SEED),
         resamples=_whole(given.get("resamples", 1000), "resamples", 20),
-        device=given.get("device"),
-        precision=given.get("precision"),
-        image_size=None if given.get("image_size") is None else tuple(given["image_size"]),
+        device=_device(given.get("device")),
+        precision=_precision(given.get("precision")),
+        image_size=_size(given.get("image_size")),
         keep_tokens=_bytes(given.get("keep_tokens", 0)),
         keep_voxels=_truth(given.get("keep_voxels", True), "keep_voxels"),
         description=str(given.get("description", "")),
@@ -158,12 +162,26 @@ def _read(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: a sweep is a YAML file with backbones, subjects and methods.")
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(given, Mapping):
         raise ValueError(f"{path} must hold KEY: value pairs, got {type(given).__name__}.")
     return given
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice, such as a subject: YAML keeps the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            word = key.value if isinstance(key, yaml.ScalarNode) else None
+            if word in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{word!r} stands twice", key.start_mark)
+            if word is not None:
+                seen.add(word)
+        return super().construct_mapping(node, deep)
 
 
 # ---------------------------------------------------------------------- entries
@@ -229,14 +247,22 @@ def _encoding_methods() -> tuple[str, ...]:
 def _check_options(method: str, options: Mapping[str, Any]) -> None:
     if "pool" in options:
         check_word("pool", options["pool"], POOLS)
-    if "layers" in options:
-        _listed(options["layers"], "layers")
-    if method == "rsa":
-        DISTANCES[options.get("metric", "correlation")], COMPARISONS[options.get("comparison", "spearman")]
-    if "alphas" in options and not all(
-        isinstance(alpha, int | float) and alpha >= 0 for alpha in _listed(options["alphas"], "alphas")
-    ):
-        raise ValueError(f"alphas are penalties of at least 0, got {options['alphas']!r}.")
+    for key in ("layers", "alphas"):
+        if key in options and not _listed(options[key], key):
+            raise ValueError(f"{key} is an empty list: name some, or leave {key} out.")
+    for key, known in (("metric", DISTANCES), ("comparison", COMPARISONS)):
+        if key in options:
+            known[_text(options[key], key)]
+    alphas = options.get("alphas", ())
+    if not all(isinstance(alpha, int | float) and 0 <= alpha < math.inf for alpha in alphas):
+        raise ValueError(f"alphas are penalties of at least 0, got {alphas!r}.")
+    cv = options.get("cv", "loo")
+    if cv != "loo" and (isinstance(cv, bool) or not isinstance(cv, int) or cv < 2):
+        raise ValueError(f"cv is loo, or a number of folds from 2, got {cv!r}.")
+    if "cv" in options or "alphas" in options:  # refused here, and not in each cell
+        estimators = find_estimators([method], options.get("cv"))
+        if alphas:
+            with_alphas(estimators, alphas)
 
 
 def _check_together(definition: Definition) -> None:
@@ -278,10 +304,42 @@ def _controls(value: Any, whose: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _whole(value: Any, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is a whole number of at least {least}, got {value!r}.")
+def _whole(value: Any, name: str, least: int, most: float = math.inf) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        below = f" and at most {most}" if most < math.inf else ""
+        raise ValueError(f"{name} is a whole number of at least {least}{below}, got {value!r}.")
     return value
+
+
+def _text(value: Any, name: str) -> Any:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is a word, got {value!r}.")
+    return value
+
+
+def _device(value: Any) -> str | None:
+    """Whether it is here is for each worker to say: a sweep may be begun on a machine without a GPU."""
+    try:
+        if _text(value, "device") not in (None, "auto"):
+            torch.device(value)
+    except RuntimeError:
+        raise ValueError(f"device is a word such as cpu, cuda, cuda:1 or mps, got {value!r}.") from None
+    return value
+
+
+def _precision(value: Any) -> str | None:
+    if value is not None:
+        check_word("precision", value, (*PRECISIONS, "auto"))
+    return value
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    sides = tuple(_whole(side, "a side of image_size", 1) for side in _listed(value, "image_size"))
+    if len(sides) != 2:
+        raise ValueError(f"image_size is a height and a width in pixels, got {value!r}.")
+    return sides
 
 
 def _truth(value: Any, name: str) -> bool:

@@ -17,8 +17,20 @@ from brainnet._work import LINE_EVERY, parallel, says_progress
 from brainnet.run.sweep.slurm import slurm_client
 from brainnet.run.sweep.work import work
 
-ENGINES = ("processes", "dask", "ray", "slurm")
+ENGINES = {"processes": None, "dask": "distributed", "ray": "ray", "slurm": "dask_jobqueue"}  # and what they need
 MOST_RESTARTS = 20  # of all processes, after one of them was killed
+
+
+def check_engine(name: str) -> None:
+    """Refuses an unknown engine, and one whose package is missing, before anything is begun.
+
+    Raises:
+        ModuleNotFoundError: the engine's package is missing; says which to install.
+        ValueError: an unknown engine.
+    """
+    check_word("engine", name, ENGINES)
+    if ENGINES[name]:
+        require(ENGINES[name], f"the engine {name}")
 
 
 @contextmanager
@@ -37,7 +49,7 @@ def engine(name: str, n_workers: int, address: str | None = None, **options: Any
     """
     import joblib
 
-    check_word("engine", name, ENGINES)
+    check_engine(name)
     if name == "processes":
         yield
         return

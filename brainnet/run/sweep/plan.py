@@ -16,8 +16,9 @@ from typing import Any
 
 from brainnet import __version__
 from brainnet._checks import check_word, is_like, is_pattern, matching_names
-from brainnet._files import plain, read_json, sha256, slug, write_json
-from brainnet.backbone import find_backbones
+from brainnet._files import plain, read_json, reading, sha256, slug, write_json
+from brainnet._registry import check_options
+from brainnet.backbone import BACKBONES, find_backbones
 from brainnet.backbone.networks import Network as Known
 from brainnet.backbone.networks import all_networks, check_known, networks_of
 from brainnet.config import config_keys, load_config
@@ -26,6 +27,7 @@ from brainnet.run.sweep.definition import TAGS, Definition, Method, read_definit
 
 PLAN = "plan.json"
 OWN, SHUFFLED, RANDOM = "", "shuffled", "random"
+ADJUSTED = ("precision", "image_size")  # options that every network takes
 
 
 @dataclass(frozen=True)
@@ -152,12 +154,14 @@ class Plan:
 
         Raises:
             FileNotFoundError: no sweep was begun there.
+            ValueError: the file of the plan is damaged.
         """
         path = Path(out) / PLAN
         if not path.is_file():
             raise FileNotFoundError(f"no {PLAN} in {out}: `brainnet sweep run sweep.yaml --out {out}` begins a sweep.")
-        held = read_json(path)
-        return cls(read_definition(held["definition"]), tuple(Chosen(**one) for one in held["networks"]))
+        with reading(path, "plan of a sweep"):
+            held = read_json(path)
+            return cls(read_definition(held["definition"]), tuple(Chosen(**one) for one in held["networks"]))
 
 
 def make_plan(definition: Definition) -> Plan:
@@ -214,7 +218,10 @@ def _catalogue(family: str) -> dict[str, Known]:
 def _named(entry: Mapping[str, Any]) -> Chosen:
     name, options = str(entry["name"]), dict(entry["options"])
     words = ", ".join(f"{key}={value}" for key, value in options.items())
-    return Chosen(str(entry.get("label") or (f"{name} ({words})" if words else name)), _checked(name), options)
+    _checked(name)
+    of_family = {option: value for option, value in options.items() if option not in ADJUSTED}
+    check_options(BACKBONES.factory(name.partition("=")[0]), of_family, f"backbone {name!r}")
+    return Chosen(str(entry.get("label") or (f"{name} ({words})" if words else name)), name, options)
 
 
 def _by_name(name: str) -> Chosen:

@@ -25,13 +25,14 @@ MOST_DEATHS = 6  # of workers within one cell, from which on it counts as failed
 
 @dataclass(frozen=True)
 class State:
-    """What a cell's card says: "done" or "failed", else "left"."""
+    """What a cell's card says: "done" or "failed", else "left"; and the digest of its rows when it was done."""
 
     word: str = LEFT
     seconds: float = 0.0
     error: str = ""
     peak_memory_gb: float | None = None
     ended: float = 0.0
+    rows: str = ""
 
 
 def folder_of(out: Path, cell: Cell) -> Path:
@@ -48,7 +49,8 @@ def read_state(folder: Path, identity: str) -> State:
     if card.get("identity") != identity or card.get("state") not in (DONE, FAILED):
         return State()
     ended = (folder / CARD).stat().st_mtime
-    return State(card["state"], card.get("seconds", 0.0), card.get("error", ""), card.get("peak_memory_gb"), ended)
+    return State(card["state"], card.get("seconds", 0.0), card.get("error", ""), card.get("peak_memory_gb"), ended,
+                 card.get("rows", ""))  # fmt: skip
 
 
 def write_state(folder: Path, identity: str, state: State, **more: Any) -> None:
@@ -57,7 +59,7 @@ def write_state(folder: Path, identity: str, state: State, **more: Any) -> None:
     write_json(
         folder / CARD,
         {"state": state.word, "identity": identity, "seconds": round(state.seconds, 3), "error": state.error,
-         "peak_memory_gb": state.peak_memory_gb, **more},
+         "peak_memory_gb": state.peak_memory_gb, "rows": state.rows, **more},
     )  # fmt: skip
     (folder / BEGUN).unlink(missing_ok=True)
 

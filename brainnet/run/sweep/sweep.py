@@ -14,6 +14,7 @@ The folder of a sweep holds
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,11 +25,12 @@ from typing import TYPE_CHECKING, Any
 from brainnet._files import locked
 from brainnet._work import Interrupted, terminable
 from brainnet.run.record.card import Clock, opening, put_card, refuse_others
+from brainnet.run.record.claiming import made
 from brainnet.run.record.run_folder import PACKAGES
 from brainnet.run.sweep.definition import read_definition
-from brainnet.run.sweep.engines import engine, run_workers
+from brainnet.run.sweep.engines import check_engine, engine, run_workers
 from brainnet.run.sweep.forecast import announce
-from brainnet.run.sweep.held import Held
+from brainnet.run.sweep.held import SUBJECTS, Held
 from brainnet.run.sweep.plan import OWN, PLAN, RANDOM, Plan, make_plan
 from brainnet.run.sweep.progress import Progress
 from brainnet.run.sweep.state import DONE, FAILED, LEFT, folder_of, read_state
@@ -73,7 +75,8 @@ def run_sweep(
 
     Raises:
         ValueError: an unknown word in the definition, or a network, subject or method that is not there.
-        FileExistsError: ``out`` is a file, or holds the results of another command.
+        FileExistsError: ``out`` is a file, or holds the results of another command or another sweep.
+        ModuleNotFoundError: the engine's package is missing; says which to install.
         MemoryError, OSError: more memory or disk is needed than is free, without ``force``.
         Interrupted: ctrl-C or SIGTERM; says what is kept.
     """
@@ -81,13 +84,16 @@ def run_sweep(
 
     out, clock = Path(out), Clock()
     refuse_others(out, KIND)
+    check_engine(engine_name)
     plan = make_plan(read_definition(definition))
     n_jobs = joblib.effective_n_jobs(n_jobs)
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out / "plan", keep=False):  # of calls that begin together
-        held = Held(plan, out)
-        surveys = {subject: held.survey(subject) for subject in plan.definition.subjects}
-        if not (out / PLAN).is_file() or Plan.read(out).definition.plain() != plan.definition.plain():
+    held = Held(plan, out)
+    with made(out) as is_new, locked(out / "plan", keep=False):  # of calls that begin together
+        before = None if is_new or not (out / PLAN).is_file() else Plan.read(out)
+        if before is not None and not {cell.path for cell in before.cells} & {cell.path for cell in plan.cells}:
+            raise FileExistsError(f"{out} holds another sweep, which has no cell in common; choose another --out.")
+        surveys = _surveys(held, is_new)
+        if before is None or before.definition.plain() != plan.definition.plain():
             plan.save(out)
     clock.lap("data")
     left = _left(plan, out)
@@ -108,6 +114,16 @@ def run_sweep(
         ) from None
     clock.lap("cells")
     return _finish(plan, out, clock, forecast, n_jobs)
+
+
+def _surveys(held: Held, is_new: bool) -> dict[str, Any]:
+    """What is known of each subject's data; nothing is left in a new folder where one cannot be read."""
+    try:
+        return {subject: held.survey(subject) for subject in held.plan.definition.subjects}
+    except BaseException:
+        if is_new:
+            shutil.rmtree(held.out / SUBJECTS, ignore_errors=True)
+        raise
 
 
 def _left(plan: Plan, out: Path) -> list[Any]:

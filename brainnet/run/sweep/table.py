@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainnet._files import reading, write_csv
+from brainnet._files import file_digest, reading, write_csv
 from brainnet.run.sweep.cells import COLUMNS, HEADLINE, ROWS, SAMPLES
-from brainnet.run.sweep.plan import Plan
-from brainnet.run.sweep.state import DONE, FAILED, folder_of, read_state
+from brainnet.run.sweep.plan import Cell, Plan
+from brainnet.run.sweep.state import DONE, FAILED, State, folder_of, read_state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +27,29 @@ def gather(plan: Plan, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         folder = folder_of(out, cell)
         state = read_state(folder, plan.identity(cell))
         if state.word == DONE:
-            with reading(folder / ROWS, "table of a cell"):
-                parts.append(pd.read_csv(folder / ROWS, dtype={"layer": str, "chosen_layer": str, "control": str},
-                                         keep_default_na=True))  # fmt: skip
+            parts.append(_rows_of(cell, folder, state))
         elif state.word == FAILED:
             failed.append((cell.network.label, cell.subject, cell.method.name, cell.control, state.error))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
     words = ["model", "subject", "method", "control", "layer", "chosen_layer", "split", "roi", "score"]
     table[words] = table[words].fillna("").astype(str)
     return table, pd.DataFrame(failed, columns=["model", "subject", "method", "control", "error"])
+
+
+def _rows_of(cell: Cell, folder: Path, state: State) -> pd.DataFrame:
+    """The rows that a cell left when it was done.
+
+    Raises:
+        ValueError: they are gone, or others than it left.
+    """
+    import pandas as pd
+
+    path = folder / ROWS
+    if not path.is_file() or state.rows not in ("", file_digest(path)):
+        raise ValueError(f"{path} is gone or damaged since the cell {cell} was done: delete the folder {folder}, and "
+                         "the same `brainnet sweep run` does that cell again.")  # fmt: skip
+    with reading(path, "table of a cell"):
+        return pd.read_csv(path, dtype={"layer": str, "chosen_layer": str, "control": str}, keep_default_na=True)
 
 
 def write_tables(plan: Plan, out: Path) -> pd.DataFrame:

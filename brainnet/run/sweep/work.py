@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from brainnet._files import file_digest
 from brainnet._work import Interrupted
 from brainnet.run.record.card import peak_memory
-from brainnet.run.sweep.cells import run_cell
+from brainnet.run.sweep.cells import ROWS, run_cell
 from brainnet.run.sweep.held import Busy, Held
 from brainnet.run.sweep.plan import Cell, Plan
 from brainnet.run.sweep.state import (
@@ -110,7 +111,8 @@ class Worker:
             said = " ".join(f"{type(error).__name__}: {error}".split())
             return State(FAILED, time.perf_counter() - began, said)
         peak = peak_memory()
-        return State(DONE, time.perf_counter() - began, peak_memory_gb=None if peak is None else round(peak / 1e9, 3))
+        return State(DONE, time.perf_counter() - began, peak_memory_gb=None if peak is None else round(peak / 1e9, 3),
+                     rows=file_digest(folder / ROWS))  # fmt: skip
 
     def _is_over(self, cell: Cell, folder: Path, identity: str) -> bool:
         state = read_state(folder, identity)
