@@ -22,6 +22,7 @@ from brainnet._files import write_text
 from brainnet._work import LINE_EVERY, says_progress
 
 LOOKS_EVERY = 5.0  # seconds between two looks at Slurm's queue
+BEFORE_THE_LIMIT = 120  # seconds before a job's time limit at which its worker is stopped and the job submitted again
 KEPT = "what is done is kept, and the same line goes on from there."
 
 
@@ -29,6 +30,8 @@ def write_job(
     sweep: str | Path, out: str | Path, path: str | Path, n_workers: int, settings: Mapping[str, str] | None = None
 ) -> Path:
     """A job script for Slurm: an array of workers, each of which does what is left of the sweep in ``out``.
+
+    A task that comes near its time limit stops its worker and is queued again, until nothing is left.
 
     Args:
         sweep: the YAML file.
@@ -41,18 +44,23 @@ def write_job(
         ValueError: a line break in an option.
     """
     asked = {"job-name": "brainnet-sweep", "array": f"0-{n_workers - 1}", "ntasks": "1", "cpus-per-task": "1",
-             "output": f"{Path(out).resolve()}/slurm-%A_%a.log", **dict(settings or {})}  # fmt: skip
+             "output": f"{Path(out).resolve()}/slurm-%A_%a.log", "open-mode": "append", "requeue": "",
+             "signal": f"B:USR1@{BEFORE_THE_LIMIT}", **dict(settings or {})}  # fmt: skip
     if any("\n" in f"{name}{value}" for name, value in asked.items()):
         raise ValueError("an option of sbatch stands on one line.")
     words = [sys.executable, "-m", "brainnet", "sweep", "run", str(Path(sweep).resolve()), "--out",
              str(Path(out).resolve()), "--quiet"]  # fmt: skip
     lines = [
         "#!/bin/bash",
-        *(f"#SBATCH --{name}={value}" for name, value in asked.items()),
-        "# Each task does the cells that no other task is at. A task that is killed may be submitted again.",
+        *(f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}" for name, value in asked.items()),
+        "# Each task does the cells that no other task is at. A task that is killed may be submitted again. One that",
+        "# comes near its time limit is sent USR1 and goes back to the queue.",
         "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}",
         f"cd {shlex.quote(str(Path.cwd()))}",
-        f"exec {shlex.join(words)}",
+        f"{shlex.join(words)} &",
+        "worker=$!",
+        """trap 'kill "$worker"; wait "$worker"; scontrol requeue "$SLURM_JOB_ID"; exit' USR1""",
+        'wait "$worker"',
     ]
     write_text(path, "\n".join(lines) + "\n")
     return Path(path)

@@ -37,6 +37,31 @@ def test_the_job_script_does_the_sweep(tmp_path):
     assert table["mean"].tolist() == pytest.approx(alone["mean"].tolist(), rel=1e-12)
 
 
+def test_a_task_that_comes_near_its_time_limit_stops_its_worker_and_is_queued_again(commands, tmp_path, monkeypatch):
+    commands(worker="trap 'echo stopped >> said; exit 130' TERM; echo begun >> said; while true; do sleep 0.1; done",
+             scontrol="echo $* >> said")  # fmt: skip
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "worker"))
+    monkeypatch.setenv("SLURM_JOB_ID", "71")
+    path = write_job(tmp_path / "sweep.yaml", tmp_path / "out", tmp_path / "job.sh", 1, {"time": "1:00:00"})
+    assert {"#SBATCH --requeue", "#SBATCH --signal=B:USR1@120"} <= set(path.read_text().splitlines())
+    job = subprocess.Popen(["bash", path])
+    until = time.monotonic() + 120
+    while not (tmp_path / "said").is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    job.send_signal(signal.SIGUSR1)
+    job.wait(timeout=120)
+    assert (tmp_path / "said").read_text().split("\n") == ["begun", "stopped", "requeue 71", ""]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_task_ends_as_its_worker_did(code, commands, tmp_path, monkeypatch):
+    commands(worker=f"exit {code}", scontrol="echo $* >> said")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "worker"))
+    path = write_job(tmp_path / "sweep.yaml", tmp_path / "out", tmp_path / "job.sh", 1)
+    assert subprocess.run(["bash", path], check=False).returncode == code
+    assert not (tmp_path / "said").exists()
+
+
 def test_an_option_of_two_lines_is_refused(tmp_path):
     with pytest.raises(ValueError, match="one line"):
         write_job("a", tmp_path, tmp_path / "job.sh", 1, {"time": "1\nrm -r x"})
