@@ -33,6 +33,7 @@ SMALLER = {
     "np.random.default_rng(0), 16000, 240": "np.random.default_rng(0), 16000, 40",
     "np.random.default_rng(0), 200, 6": "np.random.default_rng(0), 40, 6",
     "n_sentences = 600": "n_sentences = 180",
+    "n_images, rng = 120": "n_images, rng = 30",
     "BandedRidgeCV(n_iter=10)": "BandedRidgeCV(n_iter=2)",
 }
 
