@@ -69,6 +69,7 @@ def model_ranking(ranking: pd.DataFrame, *, title: str | None = None, score_name
         plain(ax, label(score_name), "")
         ax.set_title(labels_within([roi], 8, WIDE)[0], fontsize=8, color=INK)
         ax.tick_params(labelsize=7)
+        ax.locator_params(axis="x", nbins=5)  # more numbers such as -0.025 would touch
         ax.set_yticks([])
     name_rows(figure.axes[0], labels(models))
     title_above(figure, title)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 
@@ -16,6 +18,16 @@ def test_the_best_network_stands_first():
     figure = plot.model_ranking(ranking())
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["m2", "m1", "m0"]
     assert [ax.get_title() for ax in figure.axes] == ["V1", "IT"]
+
+
+def test_numbers_under_small_scores_do_not_touch():
+    rows = ranking().drop(columns="ceiling")
+    figure = plot.model_ranking(rows.assign(mean=0.05, low=-0.031, high=0.138))
+    figure.canvas.draw()
+    for ax in figure.axes:
+        ticks = zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+        boxes = [label.get_window_extent() for x, label in ticks if ax.get_xlim()[0] <= x <= ax.get_xlim()[1]]
+        assert all(other.x0 - one.x1 > 6 for one, other in pairwise(boxes))  # pixels: a digit and more
 
 
 def test_of_very_many_networks_the_best_are_drawn_and_the_others_counted():
