@@ -22,7 +22,6 @@ from brainnet.cli.shared import (
     Force,
     Fps,
     ImageSize,
-    ImageSource,
     Layout,
     Out,
     Overrides,
@@ -30,6 +29,7 @@ from brainnet.cli.shared import (
     Quiet,
     Rows,
     SkipBad,
+    StimulusSource,
     WithPage,
     app,
     images_of,
@@ -160,7 +160,7 @@ def predict(
             "an encoder (`brainnet export --to model`), or hf:OWNER/NAME on the Hugging Face hub."
         ),
     ],
-    images: ImageSource,
+    images: StimulusSource,
     out: Out = Path("predictions"),
     method: Annotated[
         str | None,
@@ -194,6 +194,9 @@ def predict(
     """Predict every voxel's response to new images, and draw the maps of the first ones.
 
     brainnet predict run new_images/ --out predictions
+
+    A run on texts, sounds or videos predicts those. Of a time series it reads a table with the columns onset and
+    duration, in seconds, and predicts every volume.
 
     If the run is an encoding, --method, --network and --layer choose among the fits whose weights were kept.
     """

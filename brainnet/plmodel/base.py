@@ -61,6 +61,7 @@ class BasePLModel(pl.LightningModule):
         self.show_progress = progress
         self.identity: dict[str, str] = {}  # what the backbone is: name, layers, hash of its weights
         self.preprocessing = Preprocessing()  # how images reach it
+        self.tr: float | None = None  # seconds from one volume to the next, of a time series
         self._started = False  # has a transform and weights from a checkpoint or a training before
         if data is None and not skip_data:
             data = build_dataset(self.cfg, backbone)
@@ -120,7 +121,7 @@ class BasePLModel(pl.LightningModule):
             )
         dataset = data.dataset
         self._build(layers, found, dataset.space)
-        self.preprocessing = data.preprocessing
+        self.preprocessing, self.tr = data.preprocessing, getattr(dataset, "tr", None)
         self._check_store(data)
         mean, sd, usable = response_statistics(dataset.responses, data.train_index)
         self.usable.copy_(usable)

@@ -421,6 +421,7 @@ class PLModel(Travels, BasePLModel):
             "history": [dict(epoch) for epoch in self.history],
             # of texts, sounds and clips it is the network's own, and comes back with the network
             "preprocessing": asdict(self.preprocessing) if isinstance(self.preprocessing, Preprocessing) else {},
+            "tr": self.tr,
             "space": packed(self.space),
             "started": self._started,
             "weights_sha256": weights_digest(checkpoint["state_dict"]),
@@ -476,6 +477,7 @@ class PLModel(Travels, BasePLModel):
             self._build(saved["layers"], saved["layer_widths"], unpacked(saved["space"]))
             own = getattr(self.backbone, "preprocessing", None) or Preprocessing()
             self.preprocessing = Preprocessing(**saved["preprocessing"]) if saved["preprocessing"] else own
+            self.tr = saved.get("tr")
         self.field = FieldRidge.like(checkpoint["state_dict"])
         n_saved = len(checkpoint["state_dict"]["usable"])
         if n_saved != self.space.n_voxels:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from brainnet.backbone import BACKBONES
+from brainnet.backbone.kinds import kind_read_by
 from brainnet.config import parse_config
 from brainnet.model import READOUTS
 from brainnet.plmodel.build import NAMES_A_FILE, build_backbone_of
@@ -35,6 +36,18 @@ LARGEST_GRID = 1024  # tokens along a side
 LARGEST_IMAGE = 16_384  # pixels along a side
 
 
+def names_a_family(name: str) -> bool:
+    """Whether a text is "family:variant" of an installed package, or such a name within one, "video:timm:vit_tiny".
+
+    >>> names_a_family("timm:vit_tiny"), names_a_family("video:timm:vit_tiny"), names_a_family("timm:hf_hub:me/net")
+    (True, True, False)
+    """
+    family, _, variant = name.partition(":")
+    if ":" in variant:
+        return family in BACKBONES and names_a_family(variant)
+    return bool(A_NAME.fullmatch(name)) and family in BACKBONES
+
+
 def model_of(cls: type, files: EncoderFiles, backbone: Any = BY_NAME) -> Any:
     """The model that the files of an encoder hold.
 
@@ -52,11 +65,15 @@ def model_of(cls: type, files: EncoderFiles, backbone: Any = BY_NAME) -> Any:
     if files.space is None:
         raise ValueError(f"{where} is damaged: it does not say how many voxels it has.")
     _check_sizes(files, cfg, widths)
-    preprocessing = check_preprocessing(entry(config, "preprocessing", dict, where), where)
+    given = config.get("preprocessing")  # None is the network's own, of texts, sounds and clips
+    preprocessing = None if given is None else check_preprocessing(given, where)
+    tr = check_tr(config.get("tr"), where)
     identity = {str(k): str(v) for k, v in entry(config, "backbone", dict, where).items()}
     if isinstance(backbone, str) and backbone == BY_NAME:
         backbone = _backbone_by_name(config, cfg, where)
-    return built(cls, cfg, backbone, layers, widths, files.space, preprocessing, files.tensors, where, identity)
+    if preprocessing is None and backbone is not None and kind_read_by(backbone) == "image":
+        raise ValueError(f"{where} is damaged: its preprocessing of images is missing.")
+    return built(cls, cfg, backbone, layers, widths, files.space, preprocessing, files.tensors, where, identity, tr)
 
 
 def check_preprocessing(given: Any, where: str) -> Preprocessing:
@@ -78,9 +95,23 @@ def check_preprocessing(given: Any, where: str) -> Preprocessing:
     return made
 
 
+def check_tr(tr: Any, where: str) -> float | None:
+    """Seconds from one volume to the next, of an encoder's ``config.json``; None where its rows are no volumes.
+
+    Raises:
+        ValueError: no positive number.
+    """
+    if tr is None:
+        return None
+    if isinstance(tr, bool) or not isinstance(tr, int | float) or not 0 < tr < math.inf:
+        raise ValueError(f"{where} is damaged: tr in its {CONFIG} is {str(tr)[:40]!r}.")
+    return float(tr)
+
+
 def built(
     cls: type, cfg: CfgNode, backbone: Any, layers: list[str], widths: list[Any], space: BrainSpace,
-    preprocessing: Preprocessing, weights: Mapping[str, Tensor], where: str, identity: Mapping[str, str] | None = None,
+    preprocessing: Preprocessing | None, weights: Mapping[str, Tensor], where: str,
+    identity: Mapping[str, str] | None = None, tr: float | None = None,
 ) -> Any:  # fmt: skip
     """A model with these weights, in evaluation mode."""
     model = cls(cfg, backbone, skip_data=True)
@@ -92,7 +123,8 @@ def built(
         raise ValueError(f"{where} is damaged: it lacks the weights usable, one for each of its {n} voxels.")
     saved = {
         "config": cfg.dump(), "layers": layers, "layer_widths": widths, "backbone": dict(identity or {}),
-        "preprocessing": asdict(preprocessing), "space": packed(space), "started": True,
+        "preprocessing": {} if preprocessing is None else asdict(preprocessing), "tr": tr, "space": packed(space),
+        "started": True,
     }  # fmt: skip
     try:
         model.on_load_checkpoint({"state_dict": state, CHECKPOINT_KEY: saved})
@@ -187,9 +219,10 @@ def _check_sizes(files: EncoderFiles, cfg: CfgNode, widths: list[Any]) -> None:
     check_total([*single, cfg.MODEL.BOTTLENECK_DIM, files.space.n_voxels, *options], total, files.where)
     if any(side > LARGEST_GRID for side in cfg.MODEL.GRID):
         raise ValueError(f"{files.where} is damaged: a grid of {cfg.MODEL.GRID} tokens.")
-    if cfg.MODEL.READOUT == "factortopy":
+    if cfg.MODEL.READOUT in ("factortopy", "delayed"):
         kept = cfg.TOKENS.PCA or math.inf
-        read = sum(min(w, kept) for w in single) + files.space.n_voxels
+        n_delays = len(cfg.MODEL.OPTIONS.get("delays", ())) or 1
+        read = sum(min(w, kept) for w in single) / n_delays + files.space.n_voxels
         check_total([int(read * cfg.MODEL.BOTTLENECK_DIM)], 2 * total, files.where)
     if cfg.TOKENS.STANDARDIZE:
         check_total([sum(w * min(w, cfg.TOKENS.PCA) if cfg.TOKENS.PCA else w for w in single)], 2 * total, files.where)
@@ -205,7 +238,7 @@ def _backbone_by_name(config: Mapping[str, Any], cfg: CfgNode, where: str) -> An
             f"{str(identity.get('weights'))[:16]}): give it, PLModel.from_pretrained(..., backbone=NETWORK), or None "
             "for the encoder alone."
         )
-    if not A_NAME.fullmatch(name) or name.partition(":")[0] not in BACKBONES or ".." in name:
+    if not names_a_family(name) or ".." in name:
         raise ValueError(f"{where} names the network {name!r:.80}, which no installed package knows: give backbone=.")
     if not names_no_file(cfg.BACKBONE.WEIGHTS):
         raise ValueError(f"{where} names a file or an address of weights, {cfg.BACKBONE.WEIGHTS!r:.80}: it is refused.")

@@ -14,6 +14,7 @@ import yaml
 from torch import Tensor
 
 from brainnet.backbone import BACKBONES
+from brainnet.backbone.kinds import kind_read_by
 from brainnet.backbone.weights import load_weights
 from brainnet.config import config_keys, get_cfg_defaults
 from brainnet.model import READOUTS
@@ -25,7 +26,7 @@ from brainnet.plmodel.encoder_files import (
     read_encoder,
     write_encoder,
 )
-from brainnet.plmodel.rebuilding import A_NAME, BY_NAME, built, model_of
+from brainnet.plmodel.rebuilding import BY_NAME, built, model_of, names_a_family
 from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing
 
@@ -101,7 +102,7 @@ class Travels:
                 f"the read-out {name} is code in a file of yours, and an encoder holds no code: announce it from a "
                 "package, under the entry point brainnet.readouts."
             )
-        readme = short_card(self.cfg.DESCRIPTION) if readme is None else readme
+        readme = short_card(self.cfg.DESCRIPTION, kind_read_by(self.backbone)) if readme is None else readme
         return write_encoder(folder, "readout", _config_of(self), self.state_dict(), self.space, readme, pictures)
 
     def push_to_hub(
@@ -185,12 +186,12 @@ def encoder_folder(
     return hub.fetched(str(path_or_id), revision, cache_dir, token)
 
 
-def short_card(description: str) -> str:
+def short_card(description: str, kind: str = "image") -> str:
     """A model card that says how to load the encoder, and little else."""
     header = yaml.safe_dump({"library_name": "brainnet", "tags": ["brainnet", "encoding-model"]}, sort_keys=False)
     title = " ".join(description.split()) or "An encoder"
     return (
-        f"---\n{header}---\n\n# {title}\n\nThis encoder predicts brain responses to images. Load it with\n\n"
+        f"---\n{header}---\n\n# {title}\n\nThis encoder predicts brain responses to {kind}s. Load it with\n\n"
         "```python\nfrom brainnet.plmodel import PLModel\n\nmodel = PLModel.from_pretrained(\"FOLDER or OWNER/NAME\")\n"
         "```\n\nIts data, scores and license were not said when it was saved.\n"
     )  # fmt: skip
@@ -205,7 +206,7 @@ def _config_of(model: Any) -> dict[str, Any]:
                 if any(key == one or key.startswith(f"{one}.") for one in TRAVEL)}  # fmt: skip
     name = model.identity.get("name", "")
     by_name = _settings_name_it(model)
-    if not by_name and _names_a_family(name):  # it was passed, and the settings that name one were not used
+    if not by_name and names_a_family(name):  # it was passed, and the settings that name one were not used
         by_name, own = True, [key for key in settings if key.startswith("BACKBONE.")]
         settings = {key: value for key, value in settings.items() if key not in own}
         settings |= {"BACKBONE.NAME": name, "BACKBONE.WEIGHTS": "", "MODEL.LAYERS": list(model.layers)}
@@ -222,22 +223,11 @@ def _config_of(model: Any) -> dict[str, Any]:
         "backbone": dict(model.identity),
         "layers": list(model.layers),
         "layer_widths": list(model.layer_widths),
-        "preprocessing": _of_images(model.preprocessing),
+        # of texts, sounds and clips it is the network's own, and comes back with the network
+        "preprocessing": asdict(model.preprocessing) if isinstance(model.preprocessing, Preprocessing) else None,
+        "tr": model.tr,
         "settings": settings,
     }
-
-
-def _of_images(preprocessing: Any) -> dict[str, Any]:
-    if not isinstance(preprocessing, Preprocessing):
-        raise ValueError(
-            "an encoder that is shared reads images, and this one reads texts, sounds or clips. Share the run folder: "
-            "brainnet predict reads it where the network is at hand."
-        )
-    return asdict(preprocessing)
-
-
-def _names_a_family(name: str) -> bool:
-    return bool(A_NAME.fullmatch(name)) and name.partition(":")[0] in BACKBONES
 
 
 def _settings_name_it(model: Any) -> bool:

@@ -16,7 +16,7 @@ from brainnet.stimuli import SUFFIXES_OF, Images, StimulusSet, kind_of, say_skip
 TARGETS = ("targets.csv", "classes.txt")  # class and target of each picture, and the classes in their order
 
 
-def stimuli_for(backbone: Any, source: Any, skip_bad: bool = False, **network: Any) -> Any:
+def stimuli_for(backbone: Any, source: Any, skip_bad: bool = False, /, **network: Any) -> Any:
     """The stimuli that a backbone reads, of whatever makes a set of them; a set is itself.
 
     Args:

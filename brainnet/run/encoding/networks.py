@@ -232,7 +232,6 @@ def build_stores(
         backbone = network.build() if backbone is None else backbone
         found, network_of = {}, {}
         for subject, dataset in data.items():
-            network_of[subject] = _described(network, cfg, choose_preprocessing(dataset, backbone))
             words = (network.label if len(networks) > 1 else "", subject if len(data) > 1 else "", control)
             path = None if in_memory else _store_path(cfg.TOKENS.STORE, out, words)
             how = {"grid": tuple(cfg.MODEL.GRID), "resize": cfg.MODEL.RESIZE, "batch_size": cfg.TOKENS.BATCH_SIZE}
@@ -242,7 +241,12 @@ def build_stores(
                 say_tokens(backbone, shown, path, out, force, of=f"forecast of the tokens of {network.label}", **how)
                 with speaking_of_the_store():
                     store = TokenStore.build(backbone, shown, path=path, progress=progress, **how)
-            found[subject] = volume_tokens(dataset, store, of_layers(delays, store.layers)) if is_series else store
+            own = of_layers(delays, store.layers)
+            # not centered: the weights of a fit center what they read, and are then those of new stimuli too
+            found[subject] = volume_tokens(dataset, store, own, center=False) if is_series else store
+            own = {k: list(v) for k, v in own.items()} if isinstance(own, Mapping) else list(own)
+            timing = {"series": {"tr": dataset.tr, "delays": own}} if is_series else {}
+            network_of[subject] = _described(network, cfg, choose_preprocessing(dataset, backbone)) | timing
         if not control:
             described[network.label] = network_of
         return found
@@ -253,7 +257,7 @@ def build_stores(
 
 
 def _described(network: Network, cfg: CfgNode, preprocessing: Any) -> dict[str, Any]:
-    """What makes tokens like these of other images: plain values, for :func:`network_of_weights`."""
+    """What makes tokens like these of other stimuli: plain values, kept with the weights."""
     options = dict(network.options)
     if isinstance(options.get("weights"), str) and Path(options["weights"]).is_file():
         options["weights"] = str(Path(options["weights"]).resolve())

@@ -25,10 +25,11 @@ from brainnet.backbone.adjusted import build_adjusted
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, Encoding, FitKey, predict_with
 from brainnet.encode.jobs import weights_file
 from brainnet.encode.weights import reads_windows
+from brainnet.run.fitting.series_tokens import tokens_over_time
 from brainnet.run.record.card import check_files
 from brainnet.run.record.runs import read_card
 from brainnet.space import BrainSpace
-from brainnet.stimuli import Images
+from brainnet.stimuli import Images, kind_of
 from brainnet.store import TokenStore, fingerprint_of
 from brainnet.store.extraction import extract
 from brainnet.tokens import Preprocessing
@@ -133,13 +134,14 @@ def choose_fit(
 
 
 class LinearEncoder:
-    """Predicts images by linear weights on the tokens of a network.
+    """Predicts images, or other stimuli that the network reads, by linear weights on its tokens.
 
     Args:
         weights: see :mod:`brainnet.encode.weights`.
         layers: those that are read.
         pool: how tokens became features.
-        network: name, options, fingerprint, preprocessing, grid and resize, as plain values.
+        network: name, options, fingerprint, preprocessing, grid and resize, as plain values; of a fit to a time series
+            also "series": its "tr" and its "delays".
         space: where the voxels are; None where it is not known.
         backbone: the network itself; None builds the one that is named.
     """
@@ -160,6 +162,11 @@ class LinearEncoder:
     def n_voxels(self) -> int:
         """Number of predicted voxels."""
         return len(self.weights["intercept"])
+
+    @property
+    def tr(self) -> float | None:
+        """Seconds from one volume to the next, of a fit to a time series; else None."""
+        return (self.network.get("series") or {}).get("tr")
 
     def build_network(self) -> Any:
         """The network the weights were fitted to.
@@ -184,10 +191,9 @@ class LinearEncoder:
         Tokens go through half precision, in which the fit read them.
         """
         backbone, place = self.build_network(), device_of(device)
-        given = self.network["preprocessing"]
-        preprocessing = Preprocessing(**given) if given else getattr(backbone, "preprocessing", None) or Preprocessing()
+        preprocessing = self._preprocessing(backbone)
         batches = torch.arange(len(images)).split(batch_size)
-        bar = progress_bar(batches, f"Predicting {len(images):,} images", len(batches), progress)
+        bar = progress_bar(batches, f"Predicting {len(images):,} {kind_of(images)}s", len(batches), progress)
         indices = (part.tolist() for part in bar)
         start = 0
         with at_work(backbone, place), torch.no_grad():
@@ -208,6 +214,25 @@ class LinearEncoder:
                 store = TokenStore.from_tokens([kept], images.ids[start:stop], dtype=torch.float16)
                 yield slice(start, stop), self._predicted(store)
                 start = stop
+
+    def predict_volumes(self, shown: Any, batch_size: int, device: str | None, progress: bool) -> Tensor:
+        """Predictions (n_volumes, n_voxels) float32 for stimuli with onsets, by a fit to a time series.
+
+        Raises:
+            ValueError: stimuli without onsets, or whose windows overlap.
+        """
+        backbone = self.build_network()
+        store = TokenStore.build(
+            backbone, shown, grid=tuple(self.network["grid"]), resize=self.network["resize"], batch_size=batch_size,
+            device=device_of(device), preprocessing=self._preprocessing(backbone), progress=progress,
+        )  # fmt: skip
+        tokens = tokens_over_time(store, shown, **self.network["series"])
+        n_volumes = len(next(iter(tokens.global_.values())))
+        return self._predicted(TokenStore.from_tokens([tokens], [str(row) for row in range(n_volumes)]))
+
+    def _preprocessing(self, backbone: Any) -> Any:
+        given = self.network["preprocessing"]
+        return Preprocessing(**given) if given else getattr(backbone, "preprocessing", None) or Preprocessing()
 
     def _predicted(self, store: TokenStore) -> Tensor:
         if reads_windows(self.weights):
@@ -238,8 +263,8 @@ class KeptPredictor(LinearEncoder):
             raise ValueError(f"{path} holds the weights of another fit: encode again with --keep-weights.")
         if "features" in known:
             raise ValueError(
-                f"the fit {fit} read features in files ({known['features']}), and no network that could read images: "
-                "encode with --backbone to predict images."
+                f"the fit {fit} read features in files ({known['features']}), and no network that could read new "
+                "stimuli: encode with --backbone to predict them."
             )
         refuse_code_inside(str(known["name"]), Path(run), path)
         super().__init__(weights, about["layers"], about["pool"], known)

@@ -1,4 +1,4 @@
-"""A finished run applied to new images."""
+"""A finished run applied to new images, or to new texts, sounds or clips."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainnet._files import reading, write_text, writing
+from brainnet._files import write_text, writing
 from brainnet._work import HalvedOnce, at_work, device_of, says_progress
 from brainnet._work import progress as progress_bar
 from brainnet.config import parse_config
 from brainnet.plmodel import PLModel, build_backbone_of
-from brainnet.plmodel.build import NAMES_A_FILE
+from brainnet.plmodel.build import NAMES_A_FILE, delays_of
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint
 from brainnet.plmodel.encoder_files import is_encoder
 from brainnet.run.encoding.weights import KeptPredictor, LinearEncoder, choose_fit, kept_fits, refuse_code_inside
-from brainnet.run.fitting.series_tokens import is_of_series, tokens_over_time
+from brainnet.run.fitting.series_tokens import check_onsets, tokens_over_time
 from brainnet.run.maps.predicted_maps import draw_predicted
 from brainnet.run.page.scenes import encoding_space
-from brainnet.run.record.card import Clock, add_files, check_files, kind_of, opening, put_card, refuse_others
+from brainnet.run.record.card import Clock, add_files, check_files, opening, put_card, refuse_others
+from brainnet.run.record.card import kind_of as command_of
 from brainnet.run.record.claiming import claimed
 from brainnet.run.sharing.loading import load_encoder
-from brainnet.run.stimuli import card_of_pictures, readable_pictures
+from brainnet.run.stimuli import card_of_pictures, readable_pictures, stimuli_for
 from brainnet.space import BrainSpace
-from brainnet.stimuli import Images, stimuli_of
+from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 
 KIND = "predict"
@@ -48,22 +49,25 @@ def predict(
     with_page: bool = False,
     **fit: str | None,
 ) -> Path:
-    """Predicted responses of every voxel to new images, by a finished run.
+    """Predicted responses of every voxel to new images, or to what else the network reads, by a finished run.
 
     Args:
         run: a run folder of ``brainnet fit``, or a ``model.ckpt``; a folder of ``brainnet encode --keep-weights``; the
             folder of an encoder, or ``"hf:OWNER/NAME"``, its repository of the hub.
-        images: whatever :class:`~brainnet.stimuli.Images` reads, or such a set.
+        images: whatever :class:`~brainnet.stimuli.Images` reads, or such a set; of a network of texts, sounds or clips
+            what :class:`~brainnet.stimuli.Texts` and its kin read. A run on a time series needs their onsets.
         out: folder that receives ``predictions.npy``, (n_images, n_voxels) float32 in response units, NaN for voxels
             that could not be trained, and ``images.txt``, one image id per row; a file that is there is replaced
             once the new one is whole; and ``predicted.png`` and ``.svg``, the first images beside their maps, where the
-            voxels have a place on a brain. A folder of another command's results is refused.
+            voxels have a place on a brain. A folder of another command's results is refused. A run on a time series
+            gives a row for each volume from the first stimulus to the longest delay after the last, and
+            ``images.txt`` numbers them; before the first stimulus it reads the mean of all volumes.
         batch_size: images per forward pass, at least 1.
         device: where the network works: "auto" and None are CUDA where there is one, then mps, then the CPU.
         skip_bad: leave out images that cannot be read; a line says so, and the run card lists them, each with its
             reason. By default the first one ends the call.
         progress: show a progress bar.
-        with_page: also leave ``predicted.html``, which shows the maps of the first 48 images.
+        with_page: also leave ``predicted.html``, which shows the maps of the first 48 images; of images alone.
         fit: of an encoding that kept several fits: ``subject``, ``network``, ``method``, ``layer``; by default the best
             one, which a line names. See :func:`brainnet.run.encoding.weights.choose_fit`.
 
@@ -72,8 +76,8 @@ def predict(
 
     Raises:
         FileNotFoundError: no such run, no images, or an encoding without weights.
-        ValueError: a damaged checkpoint or file of weights, a batch size below 1, a device that is not there, or a fit
-            that was not kept.
+        ValueError: a damaged checkpoint or file of weights, a batch size below 1, a device that is not there, a fit
+            that was not kept, stimuli that the network does not read, or of a time series stimuli without onsets.
         FileExistsError: ``out`` holds the results of another command.
         MemoryError: the device has too little memory for half a batch.
     """
@@ -81,33 +85,68 @@ def predict(
         raise ValueError(f"--batch-size is a number of images of at least 1, got {batch_size}.")
     out, place = Path(out), device_of(device)
     refuse_others(out, "fit", KIND)
-    if is_of_series(run):
-        return predict_series(run, images, out, batch_size=batch_size, device=device, progress=progress)
-    photographs = Images.of(images, skip_bad=skip_bad, checked=False)
     predictor, known, space_of = _predictor(run, fit)
-    photographs = readable_pictures(photographs, skip_bad, progress=progress)
-    if isinstance(predictor, LinearEncoder):
-        n_voxels, parts = predictor.n_voxels, predictor.predict(photographs, batch_size, device, progress)
-    else:
-        n_voxels = predictor.space.n_voxels
-        parts = predicted_by_map(predictor, photographs, batch_size, place, progress)
+    shown = readable_pictures(_stimuli_for(predictor, images, skip_bad), skip_bad, progress=progress)
+    of_images = predictor.tr is None and isinstance(shown, Images)
+    if predictor.tr is not None:
+        check_onsets(shown)
+    if with_page and not of_images:
+        raise ValueError("--page shows the maps of images, and this run predicts none: leave it out.")
     target = out / "predictions.npy"
     clock = Clock()
-    with claimed(out, kind_of(out) or KIND):
-        _write_table(target, (len(photographs), n_voxels), parts)
-        write_text(out / "images.txt", "".join(f"{name}\n" for name in photographs.ids))
+    with claimed(out, command_of(out) or KIND):
+        names, n_voxels, parts = _predictions(predictor, shown, batch_size, place, progress)
+        _write_table(target, (len(names), n_voxels), parts)
+        write_text(out / "images.txt", "".join(f"{name}\n" for name in names))
         clock.lap("predictions")
-        draw_predicted(run, photographs, target, space_of, subject=known, with_page=with_page)
-        clock.lap("pictures")
-        kind, source = kind_of(out), {**card_of_pictures(photographs), "signature": photographs.signature()}
-        if kind not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
+        if of_images:
+            draw_predicted(run, shown, target, space_of, subject=known, with_page=with_page)
+            clock.lap("pictures")
+        source = {**card_of_pictures(shown), "signature": shown.signature()}
+        source |= {} if predictor.tr is None else {"tr": predictor.tr}
+        command = command_of(out)
+        if command not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
             add_files(out, target.name, "images.txt", predicted=source)
-        elif kind in (None, KIND):
+        elif command in (None, KIND):
             card = {**opening(KIND, PACKAGES), "source": {"run": str(run), **source},
-                    "settings": {"device": str(place), **fit}, "n_images": len(photographs),
+                    "settings": {"device": str(place), **fit}, "n_images": len(names),
                     "n_voxels": n_voxels}  # fmt: skip
             put_card(out, card, clock, [target.name, "images.txt"])
     return target
+
+
+def _stimuli_for(predictor: PLModel | LinearEncoder, source: Any, skip_bad: bool) -> Any:
+    """What the network of a predictor reads, of whatever makes a set of it."""
+    if isinstance(predictor, LinearEncoder):
+        name, options = predictor.network["name"], predictor.network["options"]
+    else:
+        name, options = predictor.cfg.BACKBONE.NAME, predictor.cfg.BACKBONE.OPTIONS
+    return stimuli_for(name, source, skip_bad, **options)
+
+
+def _predictions(
+    predictor: PLModel | LinearEncoder, shown: Any, batch_size: int, device: torch.device, progress: bool
+) -> tuple[list[str], int, Iterator[tuple[slice, Tensor]]]:
+    """The names of the rows, the number of voxels, and the predictions part by part."""
+    if isinstance(predictor, LinearEncoder):
+        if predictor.tr is None:
+            return shown.ids, predictor.n_voxels, predictor.predict(shown, batch_size, str(device), progress)
+        predicted = predictor.predict_volumes(shown, batch_size, str(device), progress)
+    elif predictor.tr is None and isinstance(shown, Images):
+        parts = predicted_by_map(predictor, shown, batch_size, device, progress)
+        return shown.ids, predictor.space.n_voxels, parts
+    else:
+        how = {"grid": tuple(predictor.cfg.MODEL.GRID), "resize": predictor.cfg.MODEL.RESIZE, "batch_size": batch_size,
+               "device": device, "preprocessing": predictor.preprocessing, "progress": progress}  # fmt: skip
+        store = TokenStore.build(predictor.backbone, shown, **how)
+        in_time = predictor.tr is not None
+        tokens = (
+            tokens_over_time(store, shown, predictor.tr, delays_of(predictor.settings)) if in_time else store.tokens()
+        )
+        with torch.no_grad():
+            predicted = predictor.predict_from(tokens)[0].masked_fill(~predictor.usable, torch.nan).cpu()
+    names = [f"{row:04d}" for row in range(len(predicted))] if predictor.tr is not None else shown.ids
+    return names, predicted.shape[1], (part for part in [(slice(None), predicted)])
 
 
 def _predictor(
@@ -115,7 +154,7 @@ def _predictor(
 ) -> tuple[PLModel | LinearEncoder, str | None, Callable[[], BrainSpace]]:
     """What predicts, the subject where an encoding has several, and what gives the place of the voxels."""
     asked = next((name for name, value in fit.items() if value is not None), None)
-    if Path(run).is_dir() and kind_of(Path(run)) == "encode":
+    if Path(run).is_dir() and command_of(Path(run)) == "encode":
         fits = kept_fits(run)
         chosen = choose_fit(fits, **fit)
         if len(fits) > 1:
@@ -163,46 +202,6 @@ def predicted_by_map(
             for found in within_memory(torch.stack([model.preprocessing(images[int(i)]) for i in part])):
                 yield slice(start, start + len(found)), found
                 start += len(found)
-
-
-def predict_series(
-    run: str | Path, source: Any, out: Path, *, batch_size: int, device: str | None, progress: bool
-) -> Path:
-    """Predicted responses to new texts, sounds or clips in time, a row per volume, by a run on a time series.
-
-    Args:
-        run: the run folder.
-        source: stimuli with onsets, in seconds: what :class:`~brainnet.stimuli.Texts` and its kin read.
-        out, batch_size, device, progress: as of :func:`predict`. ``images.txt`` numbers the volumes.
-
-    The first volumes read the time before the first stimulus, which is taken for the mean of all volumes.
-
-    Raises:
-        ValueError: stimuli without onsets.
-    """
-    model = load_model(run)
-    shown = stimuli_of(source, getattr(model.backbone, "reads", "image"))
-    with reading(Path(run) / "selectors.npz", "file of selectors"), np.load(Path(run) / "selectors.npz") as arrays:
-        tr, delays = float(arrays["tr"]), arrays["delays"].tolist()
-    clock = Clock()
-    with claimed(out, kind_of(out) or KIND):
-        how = {"grid": tuple(model.cfg.MODEL.GRID), "resize": model.cfg.MODEL.RESIZE, "batch_size": batch_size,
-               "device": device_of(device), "preprocessing": model.preprocessing, "progress": progress}  # fmt: skip
-        tokens = tokens_over_time(TokenStore.build(model.backbone, shown, **how), shown, tr, delays)
-        clock.lap("tokens")
-        with torch.no_grad():
-            predicted = model.predict_from(tokens)[0].masked_fill(~model.usable, torch.nan).cpu().numpy()
-        target = out / "predictions.npy"
-        _write_table(target, predicted.shape, (part for part in [(slice(None), torch.from_numpy(predicted))]))
-        write_text(out / "images.txt", "".join(f"{volume:04d}\n" for volume in range(len(predicted))))
-        source = {**card_of_pictures(shown), "signature": shown.signature(), "tr": tr}
-        if kind_of(out) not in (None, KIND) and (out / "run.json").is_file():  # the folder of the run itself
-            add_files(out, target.name, "images.txt", predicted=source)
-        else:
-            card = {**opening(KIND, PACKAGES), "source": {"run": str(run), **source}, "settings": {},
-                    "n_images": len(predicted), "n_voxels": predicted.shape[1]}  # fmt: skip
-            put_card(out, card, clock, [target.name, "images.txt"])
-    return target
 
 
 def load_model(run: str | Path, backbone: Any = None) -> PLModel:

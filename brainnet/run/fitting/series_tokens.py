@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,27 +10,37 @@ import torch
 from torch import Tensor
 
 from brainnet.series import delayed, downsample_windows
+from brainnet.stimuli import kind_of
 from brainnet.store import TokenStore
 from brainnet.tokens import Tokens
 
 
-def is_of_series(run: str | Path) -> bool:
-    """Whether a folder holds a run of ``brainnet fit`` on a time series: it knows the delay of each voxel."""
-    path = Path(run) / "selectors.npz"
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as arrays:
-        return "delays.npy" in arrays.namelist()
+def check_onsets(shown: Any) -> None:
+    """Refuses stimuli of which it is not known when they are shown.
+
+    Raises:
+        ValueError: says what to give.
+    """
+    if getattr(shown, "onsets", None) is None:
+        kind = kind_of(shown)
+        column = "text" if kind == "text" else "path"
+        raise ValueError(
+            "a run on a time series predicts volumes, and it is not known when these stimuli are shown: "
+            + ("images are read without times, and texts, sounds and videos with them." if kind == "image" else
+               f"give a table with the columns {column}, onset and duration, in seconds.")
+        )  # fmt: skip
 
 
-def tokens_over_time(store: TokenStore, shown: Any, tr: float, delays: Sequence[int]) -> Tokens:
+def tokens_over_time(
+    store: TokenStore, shown: Any, tr: float, delays: Sequence[int] | Mapping[str, Sequence[int]]
+) -> Tokens:
     """The tokens of every volume from the first stimulus to the last and its delays, delays side by side.
 
     Args:
         store: of the stimuli.
         shown: the stimuli, with onsets; a stimulus without a duration lasts until the next one.
         tr: seconds from one volume to the next.
-        delays: in volumes.
+        delays: in volumes, of all layers, or layer -> its own.
 
     Raises:
         ValueError: stimuli without onsets, or whose windows overlap.
@@ -43,20 +51,17 @@ def tokens_over_time(store: TokenStore, shown: Any, tr: float, delays: Sequence[
     >>> tokens_over_time(store, Texts(["a", "b"], onsets=[0, 3]), 2.0, [1, 2]).global_["0"].shape
     torch.Size([5, 6])
     """
-    if getattr(shown, "onsets", None) is None:
-        raise ValueError(
-            "a run on a time series predicts volumes, and it is not known when these stimuli are shown: give a table "
-            "with the columns onset and duration, in seconds."
-        )
+    check_onsets(shown)
     onsets, durations = shown.onsets, shown.durations
     if durations is None:
         durations = np.diff([*onsets, onsets[-1] + tr])
-    n = int(np.ceil((onsets[-1] + durations[-1]) / tr - 1e-6)) + max(*delays, 0)
+    own = {layer: delays.get(layer, (0,)) if isinstance(delays, Mapping) else delays for layer in store.layers}
+    n = int(np.ceil((onsets[-1] + durations[-1]) / tr - 1e-6)) + max(0, *(max(one) for one in own.values()))
     times = np.arange(max(n, 2)) * tr
 
-    def over_time(values: Tensor) -> Tensor:
+    def over_time(values: Tensor, layer: str) -> Tensor:
         told = downsample_windows(values.flatten(1).double().numpy(), onsets, durations, times)
         told = torch.from_numpy(told).float().unflatten(1, values.shape[1:])
-        return delayed(told, delays, outside=told.mean(0))
+        return delayed(told, own[layer], outside=told.mean(0))
 
-    return store.tokens().map(lambda values: over_time(values.cpu()))
+    return Tokens(*({layer: over_time(x.cpu(), layer) for layer, x in part.items()} for part in store.tokens()))

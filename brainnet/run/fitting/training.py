@@ -180,19 +180,21 @@ def check_data(dataset: ResponseDataset, fit_on: str) -> None:
         raise ValueError(f"the data set has a ROI named {ALL!r}, which means every voxel in the tables: rename it.")
     needed = ("train", "val", "test") if fit_on == "train" else ("train", "test")
     few = [name for name in needed if len(dataset.splits[name]) < 2]
+    is_series = isinstance(dataset, TimeSeries)
+    what = "volumes" if is_series else "images"
     if few:
         raise ValueError(
-            f"the data set has no {' and no '.join(few)} images, or a single one. A run trains "
+            f"the data set has no {' and no '.join(few)} {what}, or a single one. A run trains "
             "on train, chooses by val (not with TRAINER.FIT_ON train+val) and reports test, by correlations across "
-            "images; give it such splits."
+            f"{what}; {'name whole runs by val and test in DATASET.OPTIONS' if is_series else 'give it such splits'}."
         )
     for name in needed:
         rows = dataset.splits[name]
         blocks = dataset.responses.split(4096, dim=1)
         if name != "train" and not any(usable_voxels(block, rows).any() for block in blocks):
             raise ValueError(
-                f"no voxel can be scored on {name}: in each of them the response to one of its {len(rows)} images is "
-                "NaN, or all responses are equal. Leave images without responses out of the splits."
+                f"no voxel can be scored on {name}: in each of them the response to one of its {len(rows)} {what} is "
+                f"NaN, or all responses are equal. Leave {what} without responses out of the splits."
             )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from brainnet._files import write_text
+from brainnet.backbone.kinds import kind_read_by
 from brainnet.plot import PageMap, PageRun
 from brainnet.run.maps.predicted_maps import MOST_IMAGES, with_predicted
 from brainnet.run.page.scenes import SCORE, SHARE, same_place, scenes_of
@@ -120,7 +121,12 @@ def _with_images(scene: PageRun, run: str | Path, source: str | Path, progress: 
         return replace(
             scene, images={name: np.asarray(pictures[k].convert("RGB")) for k, name in enumerate(pictures.ids)}
         )
-    predicted = torch.cat(
-        [part for _, part in predicted_by_map(load_model(run), pictures, 16, torch.device("cpu"), progress)]
-    )
+    model = load_model(run)
+    kind = kind_read_by(model.backbone)
+    if model.tr is not None or kind != "image":
+        raise ValueError(
+            f"{run} predicts responses to {kind}s{' over time' if model.tr else ''}, and not to single images: "
+            "leave out --images."
+        )
+    predicted = torch.cat([part for _, part in predicted_by_map(model, pictures, 16, torch.device("cpu"), progress)])
     return with_predicted(scene, pictures, predicted)

@@ -6,6 +6,7 @@ Everything is read from the files of the folder, so a page can be made again lon
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from brainnet.run.record.courses import FILE as COURSES
 from brainnet.run.record.courses import TIME, page_courses, read_courses
 from brainnet.run.record.run_folder import left_out_of, saved_config
 from brainnet.run.record.runs import read_run
+from brainnet.run.report.series_words import is_series
 from brainnet.scores import normalise
 from brainnet.space import BrainSpace
 
@@ -58,7 +60,13 @@ def scenes_of(run: str | Path, subject: str | None = None) -> list[PageRun]:
             f"{folder} was filled by `brainnet {found.kind}`, which makes no maps; a page shows the folder of fit, "
             "encode or searchlight."
         )
-    return makers[found.kind](folder, card) if found.kind != "encode" else _of_encoding(folder, card, subject)
+    made = makers[found.kind](folder, card) if found.kind != "encode" else _of_encoding(folder, card, subject)
+    return [replace(scene, maps=_of_volumes(scene.maps)) for scene in made] if is_series(card) else made
+
+
+def _of_volumes(maps: Mapping[str, PageMap]) -> dict[str, PageMap]:
+    """The maps of a time series, whose rows are volumes: test volumes, and a place in an image where there is one."""
+    return {name: replace(one, meaning=one.meaning.replace(" images", " volumes")) for name, one in maps.items()}
 
 
 # ---------------------------------------------------------------------- a trained map

@@ -21,6 +21,7 @@ from brainnet.run.report.scores import (
     scores_of_searchlight,
     truth_of,
 )
+from brainnet.run.report.series_words import is_series
 from brainnet.run.report.words import bibtex, citations_of, limits_of, methods_of
 
 NAME = "report.html"
@@ -110,7 +111,7 @@ def _about_run(run: Run, card: Mapping[str, Any], number: int | None) -> str:
     """Scores, planted maps and figures of one run."""
     folder = run.folder
     metrics = metrics_of(folder) if run.kind == "fit" else {}
-    scores = {"fit": lambda: scores_of_fit(metrics), "encode": lambda: scores_of_encoding(folder),
+    scores = {"fit": lambda: scores_of_fit(metrics), "encode": lambda: scores_of_encoding(folder, is_series(card)),
               "rsa": lambda: scores_of_rsa(folder)}.get(run.kind, lambda: scores_of_searchlight(folder))()  # fmt: skip
     truth = truth_of(metrics, folder)
     figures = _figures(folder)

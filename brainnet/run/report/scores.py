@@ -143,14 +143,15 @@ def _drawn(planted: Selectors, found: Selectors, names: list[str], space: BrainS
 # ---------------------------------------------------------------------- encodings, searchlights, RDMs
 
 
-def scores_of_encoding(folder: Path) -> Html:
-    """A row for each network, method and region, then the controls, tests and differences."""
+def scores_of_encoding(folder: Path, is_series: bool = False) -> Html:
+    """A row for each network, method and region, then the controls, tests and differences; of volumes or images."""
+    what = "volumes" if is_series else "images"
     scores = _texts(folder / "encoding.csv")
     scores = scores[(scores["split"] == "test") & (scores["score"] == "r") & (scores["method"] != NOISE_CEILING)]
     chosen = scores[scores["layer"].isin([BEST_LAYER, ALL_LAYERS])]
     chosen = (chosen if len(chosen) else scores).sort_values(["subject", "model"], kind="stable")
     found, controls = chosen[chosen["control"] == ""], chosen[(chosen["control"] != "") & (chosen["roi"] == "all")]
-    parts = [_fits(found, f"Test images. {BAR_SAID}")]
+    parts = [_fits(found, f"Test {what}. {BAR_SAID}")]
     if len(controls):
         parts += [Html("<h3>Controls</h3>"), _fits(controls, f"All voxels. {BAR_SAID}", "control")]
     tests = _optional(folder / "significance.csv")
@@ -168,7 +169,7 @@ def scores_of_encoding(folder: Path) -> Html:
             "above chance, FDR .05",
             "FWE .05",
         )
-        parts += [Html("<h3>Voxels above chance</h3>"), _shorter(heads, rows, "Test images.")]
+        parts += [Html("<h3>Voxels above chance</h3>"), _shorter(heads, rows, f"Test {what}.")]
     pairs = _optional(folder / "differences.csv")
     if pairs is not None and len(pairs := pairs[(pairs["split"] == "test") & (pairs["roi"] == "all")]):
         rows = [[row["subject"], _side(row, "a"), _side(row, "b"), span(*_numbers(row, "mean", "low", "high")),
@@ -180,7 +181,7 @@ def scores_of_encoding(folder: Path) -> Html:
             "difference of mean r [95 %]",
             "voxels with a higher r in the first, share",
         )
-        parts += [Html("<h3>Paired differences</h3>"), _shorter(heads, rows, "All voxels, test images.")]
+        parts += [Html("<h3>Paired differences</h3>"), _shorter(heads, rows, f"All voxels, test {what}.")]
     return Html("\n".join(parts))
 
 

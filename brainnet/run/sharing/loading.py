@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from brainnet.backbone import BACKBONES
 from brainnet.encode.weights import reads_windows
 from brainnet.plmodel import PLModel, hub
 from brainnet.plmodel.encoder_files import (
@@ -20,9 +19,11 @@ from brainnet.plmodel.encoder_files import (
     names_no_file,
     read_encoder,
 )
-from brainnet.plmodel.rebuilding import A_NAME, BY_NAME, check_preprocessing, model_of
+from brainnet.plmodel.rebuilding import BY_NAME, check_preprocessing, check_tr, model_of, names_a_family
 from brainnet.plmodel.travelling import encoder_folder
 from brainnet.run.encoding.weights import LinearEncoder
+
+LONGEST_DELAY = 1000  # volumes
 
 
 def load_encoder(
@@ -69,15 +70,21 @@ def _linear(files: EncoderFiles, backbone: Any) -> LinearEncoder:
     given = config.get("preprocessing")
     if given is not None:
         check_preprocessing(given, where)
+    series = settings.get("series")
+    if series is not None:
+        series = {"tr": check_tr(entry(settings, "series", dict, where).get("tr", 0), where),
+                  "delays": _delays(series.get("delays"), layers, where)}  # fmt: skip
     network = {
         "name": name, "options": options, "fingerprint": entry(config, "backbone", dict, where),
         "preprocessing": given, "grid": grid, "resize": entry(settings, "resize", str, where),
     }  # fmt: skip
+    network |= {} if series is None else {"series": series}
     if isinstance(backbone, str) and backbone == BY_NAME:
-        known = (
-            config.get("backbone_by_name") is True and A_NAME.fullmatch(name) and names_no_file(name.replace("/", ""))
-        )
-        if not known or name.partition(":")[0] not in BACKBONES:
+        if (
+            config.get("backbone_by_name") is not True
+            or not names_a_family(name)
+            or not names_no_file(name.replace("/", ""))
+        ):
             raise ValueError(
                 f"{where} reads a network that its name does not rebuild ({name[:60]}): give backbone=NETWORK."
             )
@@ -85,6 +92,16 @@ def _linear(files: EncoderFiles, backbone: Any) -> LinearEncoder:
         backbone = None
     weights = {key: value.numpy() for key, value in files.tensors.items()}
     return LinearEncoder(weights, layers, pool, network, files.space, backbone)
+
+
+def _delays(given: Any, layers: Sequence[str], where: str) -> Any:
+    """Delays in volumes, of all layers or of each."""
+    parts = [given.get(layer) for layer in layers] if isinstance(given, Mapping) else [given]
+    for part in parts:
+        whole = isinstance(part, list) and all(isinstance(k, int) and abs(k) <= LONGEST_DELAY for k in part)
+        if not whole or not part or len(part) > LONGEST_DELAY:
+            raise ValueError(f"{where} is damaged: delays in its {CONFIG} are {str(given)[:60]}.")
+    return given
 
 
 def _check_weights(tensors: Mapping[str, Tensor], layers: list[str], where: str) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainnet.backbone import BACKBONES
+from brainnet.backbone.kinds import kind_read_by
 from brainnet.plmodel import hub
 from brainnet.plmodel.encoder_files import (
     is_plain,
     read_encoder,
     write_encoder,
 )
-from brainnet.plmodel.rebuilding import A_NAME
+from brainnet.plmodel.rebuilding import names_a_family
 from brainnet.run.encoding.weights import KeptPredictor, choose_fit, kept_fits
 from brainnet.run.fitting.prediction import load_model
 from brainnet.run.page.scenes import encoding_space
@@ -59,7 +59,7 @@ def export_model(
         if asked is not None:
             raise ValueError(f"--{asked} chooses among the fits of `brainnet encode`, and {result} is no such folder.")
         model = load_model(result, backbone)
-        readme = card_of_fit(result, card, license, list(pictures))
+        readme = card_of_fit(result, card, license, list(pictures), kind_read_by(model.backbone))
         return model.save_pretrained(out, readme=readme, pictures=pictures)
     chosen = choose_fit(kept_fits(result), **fit)
     predictor = KeptPredictor(result, chosen)
@@ -67,14 +67,16 @@ def export_model(
         space = encoding_space(result, chosen.key.subject, chosen.key)
     except FileNotFoundError:  # of an earlier brainnet
         space = None
-    readme = card_of_encoding(result, card, chosen.key, license, list(pictures))
+    network = predictor.network
+    reads = kind_read_by(network["name"], **network["options"])
+    readme = card_of_encoding(result, card, chosen.key, license, list(pictures), reads)
     arrays = {name: torch.from_numpy(np.array(a)) for name, a in predictor.weights.items() if a.dtype.kind in "biuf"}
     words = {name: str(a) for name, a in predictor.weights.items() if a.dtype.kind not in "biuf"}
     config = {
         "fit": chosen.key._asdict(),
         "layers": list(predictor.layers),
         "pool": words.get("pool", predictor.pool),
-        **_network(predictor.network),
+        **_network(network),
     }
     return write_encoder(out, "linear", config, arrays, space, readme, pictures)
 
@@ -94,7 +96,7 @@ def push_model(folder: str | Path, name: str, *, private: bool | None = None, to
 def _network(network: Mapping[str, Any]) -> dict[str, Any]:
     """What a linear encoder says of the network that it reads: nothing that names a place on this machine."""
     name, options = str(network["name"]), dict(network["options"])
-    is_ours = bool(A_NAME.fullmatch(name)) and name.partition(":")[0] in BACKBONES
+    is_ours = names_a_family(name)
     return {
         "backbone_by_name": is_ours and is_plain(list(options.values())),
         "backbone": dict(network["fingerprint"]),
@@ -104,6 +106,7 @@ def _network(network: Mapping[str, Any]) -> dict[str, Any]:
             "options": {key: value for key, value in options.items() if is_plain(value)},
             "grid": list(network["grid"]),
             "resize": network["resize"],
+            **({"series": network["series"]} if "series" in network else {}),
         },
     }
 

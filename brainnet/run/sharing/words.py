@@ -20,6 +20,7 @@ from brainnet.encode import FitKey
 from brainnet.run.maps.best_models import read_table
 from brainnet.run.report.html import Html
 from brainnet.run.report.scores import metrics_of
+from brainnet.run.report.series_words import is_series, settings_of
 from brainnet.run.report.words import citations_of, limits_of, methods_of
 
 LICENSES = ("apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
@@ -27,12 +28,14 @@ LICENSES = ("apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-
 NOT_FOR = (
     "It is no medical device. It says nothing of a person's health, and it must not be used to diagnose.",
     "It must not be used to infer what a person saw, felt or thought, nor to identify a person.",
-    "It holds for the subject, the voxels and the kind of images that it was trained on. Scores for other subjects or "
-    "other images can be much lower.",
+    "It holds for the subject, the voxels and the kind of {kind}s that it was trained on. Scores for other subjects or "
+    "other {kind}s can be much lower.",
 )
 
 
-def card_of_fit(run: Path, card: Mapping[str, Any], license: str | None, figures: Sequence[str]) -> str:
+def card_of_fit(
+    run: Path, card: Mapping[str, Any], license: str | None, figures: Sequence[str], kind: str = "image"
+) -> str:
     """The model card of a run of ``brainnet fit``.
 
     Args:
@@ -40,6 +43,7 @@ def card_of_fit(run: Path, card: Mapping[str, Any], license: str | None, figures
         card: its run card.
         license: of the encoder, or None.
         figures: names of the files with figures beside the card.
+        kind: of the stimuli that the network reads.
     """
     metrics = metrics_of(run)
     rows = []
@@ -50,16 +54,18 @@ def card_of_fit(run: Path, card: Mapping[str, Any], license: str | None, figures
     heads = ["ROI", "voxels", "mean r", "low", "high", "mean R2", "noise ceiling", "r / ceiling"]
     title = str((card.get("config") or {}).get("DESCRIPTION") or "An encoder of brain responses")
     backbone = str((card.get("backbone") or {}).get("name"))
-    said = f"{metrics['n_test_images']:,} test images, which no fit has seen."
+    said = f"{metrics['n_test_images']:,} test {_rows(card, kind)}, which no fit has seen."
     load = 'from brainnet.plmodel import PLModel\n\nmodel = PLModel.from_pretrained("FOLDER or OWNER/NAME")'
-    load += "\nprediction, _ = model(images)      # (n_images, 3, H, W) -> (n_images, n_voxels)"
-    load += "\nselectors = model.get_selectors()  # which layer, place and scale each voxel reads"
+    if kind == "image":
+        load += "\nprediction, _ = model(images)      # (n_images, 3, H, W) -> (n_images, n_voxels)"
+    chosen = "layer and delay" if is_series(card) else "layer, place and scale"
+    load += f"\nselectors = model.get_selectors()  # which {chosen} each voxel reads"
     return _card(title, card, metrics, license, figures, _table(heads, rows), said, load, str(card["data"]["name"]),
-                 backbone)  # fmt: skip
+                 backbone, kind)  # fmt: skip
 
 
 def card_of_encoding(
-    run: Path, card: Mapping[str, Any], key: FitKey, license: str | None, figures: Sequence[str]
+    run: Path, card: Mapping[str, Any], key: FitKey, license: str | None, figures: Sequence[str], kind: str = "image"
 ) -> str:
     """The model card of one fit of ``brainnet encode``; arguments as of :func:`card_of_fit`, and the fit."""
     table = read_table(run / "encoding.csv")
@@ -71,15 +77,15 @@ def card_of_encoding(
     heads = ["ROI", "voxels", "mean r", "low", "high", "noise ceiling", "r / ceiling"]
     title = f"{key.model}, {key.method}, of {key.subject}"
     load = 'from brainnet.run import load_encoder\n\nencoder = load_encoder("FOLDER or OWNER/NAME")'
-    said = f"The fit is layer {key.layer} by the method {key.method}, on test images that no fit has seen."
+    said = f"The fit is layer {key.layer} by the method {key.method}, on test {_rows(card, kind)} that no fit has seen."
     one = (card.get("subjects") or {}).get(key.subject) or card
     name = str((one.get("data") or {}).get("name"))
-    return _card(title, card, {}, license, figures, _table(heads, rows), said, load, name, key.model)
+    return _card(title, card, {}, license, figures, _table(heads, rows), said, load, name, key.model, kind)
 
 
 def _card(
     title: str, card: Mapping[str, Any], metrics: Mapping[str, Any], license: str | None, figures: Sequence[str],
-    scores: str, said: str, load: str, data: str, backbone: str,
+    scores: str, said: str, load: str, data: str, backbone: str, kind: str,
 ) -> str:  # fmt: skip
     published = describe_dataset(data) if data in DATASETS else {}
     made = [_formula(part) if isinstance(part, Html) else _text(part) for part in methods_of(card, metrics)[:-1]]
@@ -87,18 +93,35 @@ def _card(
     made.append(f"It was computed by brainnet {version}" + (f", commit {commit[:12]}." if commit else "."))
     pictures = [f"![{_text(Path(name).stem)} of the encoder]({name})" for name in figures]
     parts = [
-        f"# {_text(title)}", "This encoder predicts the responses of a brain to images, voxel by voxel.", *pictures,
+        f"# {_text(title)}", f"This encoder predicts the responses of a brain to {kind}s, voxel by voxel.", *pictures,
         "## Use", f"```bash\npip install brainnet\n```\n\n```python\n{load}\n```",
-        "On the command line: `brainnet predict FOLDER images/ --out predictions`. The data set is not needed.",
+        f"On the command line: `brainnet predict FOLDER {_source(card, kind)}",
         "## Scores", said, scores,
         "`low` and `high` are the ends of the 95 % interval of the mean.",
         "## Data and training", *made,
-        "## What it is not for", "\n".join(f"- {line}" for line in NOT_FOR),
+        "## What it is not for", "\n".join(f"- {line.format(kind=kind)}" for line in NOT_FOR),
         "## What its maps do not say", "\n".join(f"- {_text(line)}" for line in limits_of(card)),
         "## License", _license(license, published, backbone),
         "## Citation", "```bibtex\n" + "\n\n".join(citations_of(card)).replace("```", "") + "\n```",
     ]  # fmt: skip
     return f"---\n{_header(license, data, backbone)}---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _rows(card: Mapping[str, Any], kind: str) -> str:
+    """What the rows of the responses are."""
+    return "volumes" if is_series(card) else f"{kind}s"
+
+
+def _source(card: Mapping[str, Any], kind: str) -> str:
+    """What ``brainnet predict`` is given, to the end of the line."""
+    end = " --out predictions`. The data set is not needed."
+    if not is_series(card):
+        return f"{kind}s/{end}"
+    column = "text" if kind == "text" else "path"
+    return (
+        f"{kind}s.csv{end} The table has the columns {column}, onset and duration (seconds). The predictions have a "
+        f"row for each volume of {settings_of(card)['tr']:g} s."
+    )
 
 
 def check_license(license: str | None) -> None:

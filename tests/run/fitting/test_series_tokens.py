@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from brainnet.dataset import TimeSeries, Window, volume_tokens
-from brainnet.run.fitting.series_tokens import is_of_series, tokens_over_time
+from brainnet.run.fitting.series_tokens import tokens_over_time
 from brainnet.stimuli import Texts
 from brainnet.store import TokenStore
 from brainnet.tokens import Tokens
@@ -40,13 +40,14 @@ def test_a_stimulus_without_a_duration_lasts_until_the_next():
     assert not torch.allclose(rows[1], rows[2])
 
 
-def test_what_has_no_time_is_refused(tmp_path):
+def test_what_has_no_time_is_refused():
     with pytest.raises(ValueError, match="onset"):
         tokens_over_time(store_of(2), Texts(["a", "b"]), 2.0, [0])
     with pytest.raises(ValueError, match="overlap"):
         tokens_over_time(store_of(2), Texts(["a", "b"], onsets=[0, 1], durations=[3, 1]), 2.0, [0])
-    np.savez(tmp_path / "selectors.npz", layer=np.ones(3))
-    assert not is_of_series(tmp_path)
-    np.savez(tmp_path / "selectors.npz", layer=np.ones(3), delays=np.arange(3))
-    assert is_of_series(tmp_path)
-    assert not is_of_series("hf:someone/something")
+
+
+def test_each_layer_may_have_delays_of_its_own():
+    shown = Texts(["a", "b"], onsets=[0, 4], durations=[4, 4])
+    found = tokens_over_time(store_of(2), shown, 2.0, {"3": [1]})
+    torch.testing.assert_close(found.global_["3"], tokens_over_time(store_of(2), shown, 2.0, [1]).global_["3"])
