@@ -38,7 +38,8 @@ def latency(
         delays: in volumes.
         space: where the voxels are.
         tr: seconds from one volume to the next; 1 leaves the axis in volumes.
-        alpha: (n_voxels,) opacity, for instance of the score: a voxel that nothing predicts has no latency.
+        alpha: (n_voxels,) opacity, for instance of the score: a voxel that nothing predicts has no latency. Where
+            there is no map, voxels of less than 1 are counted apart.
         title: text above.
 
     Raises:
@@ -62,9 +63,13 @@ def latency(
         )  # fmt: skip
     figure = new_figure((3.6, 2.4))
     ax = add_axes(figure, (0.6, 0.5, 2.85, 1.75))
-    ax.hist(values[np.isfinite(values)], bins=np.linspace(low, high, 21), color=contrasting_colors(1)[0])
+    opaque = np.ones(len(values), bool) if alpha is None else to_numpy(alpha) >= 1
+    parts = [values[part & np.isfinite(values)] for part in (opaque, ~opaque)]
+    ax.hist(parts, np.linspace(low, high, 21), stacked=True, color=[contrasting_colors(1)[0], FAINT])
+    ax.yaxis.get_major_locator().set_params(integer=True)
     plain(ax, name, "voxels")
     title_above(figure, title)
+    note_below(figure, "" if opaque.all() else "Grey: voxels with a low score, whose latency means little")
     return figure
 
 
@@ -134,7 +139,7 @@ def delay_weights(
 
 def predicted_course(
     prediction: Any, response: Any, *, tr: float = 1.0, start: float = 0.0, ceiling: float | None = None,
-    voxel: str = "", title: str | None = None,
+    voxel: str = "", unit: str = "", title: str | None = None,
 ) -> Figure:  # fmt: skip
     """A figure of what was predicted of a voxel beside what was measured, over one run.
 
@@ -143,8 +148,9 @@ def predicted_course(
             are: a prediction is smaller than its response wherever there is noise.
         tr: seconds from one volume to the next.
         start: seconds of the first volume.
-        ceiling: largest r of a perfect model, written beside the r.
+        ceiling: estimate of the r of a perfect model, written beside the r, which can be larger.
         voxel: its name.
+        unit: of the response, such as "SD".
         title: text above.
 
     >>> predicted_course([0.0, 1.0, 0.5], [0.1, 0.9, 0.7], tr=2.0).axes[0].lines[2].get_xdata().tolist()
@@ -163,8 +169,8 @@ def predicted_course(
     known = np.isfinite(p) & np.isfinite(y)
     spread = p[known].std() * y[known].std() if known.sum() > 1 else 0.0
     r = ((p[known] - p[known].mean()) * (y[known] - y[known].mean())).mean() / spread if spread > 0 else np.nan
-    plain(ax, "time (s)" if tr != 1 else "volume", "response")
-    said = f"predicted, r = {r:.2f}" + ("" if ceiling is None else f" of at most {ceiling:.2f}")
+    plain(ax, "time (s)" if tr != 1 else "volume", f"response ({unit})" if unit else "response")
+    said = f"predicted, r = {r:.2f}" + ("" if ceiling is None else f" (noise ceiling {ceiling:.2f})")
     legend_above(ax, [(measured, label(f"measured{f' in {voxel}' if voxel else ''}", 40)), (predicted, said)])
     title_above(figure, title)
     return figure

@@ -145,7 +145,7 @@ def test_a_fit_predicts_volumes_and_travels(story, trained, tmp_path):
 @pytest.mark.parametrize("delays", [(1, 3), (2,)])
 def test_an_encoding_predicts_volumes_and_travels(story, delays, tmp_path):
     """With one delay a row for each stimulus, and not for each volume, would have the right number of features."""
-    how = {"delays": delays, "layers": [LAYER[story.kind]], "keep_weights": True, "n_resamples": 20}
+    how = {"delays": delays, "layers": [LAYER[story.kind]], "keep_weights": True, "n_resamples": 20, "alphas": (1e-3,)}
     encode_subjects(load_config("series", story.settings), tmp_path / "run", progress=False, **how)
     said = write_report([tmp_path / "run"], tmp_path / "report.html").read_text().lower()
     assert "test volumes" in said

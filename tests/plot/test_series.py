@@ -26,6 +26,9 @@ def test_latency_is_a_map_or_a_distribution():
         assert len(plot.latency(delay, [1, 2, 3], space, tr=2.0).axes) == 2
     figure = plot.latency(delay, [1, 2, 3], BrainSpace.free(40))
     assert figure.axes[0].get_xlabel() == "latency (volumes)"
+    faded = plot.latency(delay, [1, 2, 3], BrainSpace.free(40), alpha=torch.arange(40) / 30)
+    heights = [sum(bar.get_height() for bar in bars) for bars in faded.axes[0].containers]
+    assert heights == [10, 30]  # voxels with a high score, and those with a low one
     assert sum(patch.get_height() for patch in figure.axes[0].patches) == 40
     with pytest.raises(ValueError, match="40.*39"):
         plot.latency(delay, [1, 2, 3], BrainSpace.free(39))
@@ -48,7 +51,7 @@ def test_a_course_shows_both_and_their_correlation():
     rng = np.random.default_rng(0)
     y = rng.normal(size=100)
     p = 0.3 * y + 0.1 * rng.normal(size=100)
-    figure = plot.predicted_course(p, torch.from_numpy(y), tr=2.0, start=10.0, ceiling=0.98, voxel="v17")
+    figure = plot.predicted_course(p, torch.from_numpy(y), tr=2.0, start=10.0, ceiling=0.12, voxel="v17", unit="SD")
     ax = figure.axes[0]
     np.testing.assert_allclose(ax.lines[1].get_ydata(), y)
     np.testing.assert_allclose(ax.lines[2].get_ydata(), p)
@@ -56,6 +59,8 @@ def test_a_course_shows_both_and_their_correlation():
     said = " ".join(text.get_text() for text in ax.get_legend().get_texts())
     assert f"r = {np.corrcoef(p, y)[0, 1]:.2f}" in said
     assert "v17" in said
+    assert "noise ceiling 0.12" in said  # an estimate, which an r can pass: it is not the most there can be
+    assert ax.get_ylabel() == "response (SD)"
     with pytest.raises(ValueError, match="100 and 99"):
         plot.predicted_course(p, y[:99])
 

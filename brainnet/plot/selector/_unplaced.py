@@ -251,4 +251,8 @@ def _score_by_layer(ax: Axes, layer: np.ndarray, scores: np.ndarray, names: list
     ax.scatter(layer_centre(layer), scores, s=4 if many else 12, color="#0072B2", alpha=0.25 if many else 0.7,
                linewidths=0, rasterized=many)  # fmt: skip
     ax.set_xlim(0.7, len(names) + 0.3)
+    name_cells(ax, names, 0.5)  # as below the weights: a layer may be called "0"
+    last = ax.get_xticklabels()[-1]
+    if len(last.get_text()) > 4:  # centred it would leave the figure
+        last.set_horizontalalignment("right")
     plain(ax, "centre of the layer weights", name)

@@ -87,14 +87,16 @@ class RunMaps:
         }
         if "space" in left_out_of(saved_config(run)).get("leave_out", ()):
             maps = {name: one for name, one in maps.items() if name not in OF_PLACES}
-        if "delay" in given:
-            seconds = mean_delay(given["delay"].numpy(), given["delays"].tolist()) * float(given["tr"])
-            maps["latency"] = torch.from_numpy(seconds).float()
+        seconds = torch.zeros(0)
+        if "delay" in given and len(given["delays"]) > 1:  # of a single delay there is no map
+            seconds, latency = given["delays"] * given["tr"], mean_delay(given["delay"], given["delays"].tolist())
+            maps["latency"] = torch.from_numpy(latency * float(given["tr"])).float()
         maps |= {f"layer:{name}": chosen.layer[:, place] for place, name in enumerate(names)}
-        return cls(run.resolve().name, space, names, chosen, maps, _looks(names, maps))
+        return cls(run.resolve().name, space, names, chosen, maps, _looks(names, maps, seconds.tolist()))
 
 
-def _looks(names: Sequence[str], maps: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
+def _looks(names: Sequence[str], maps: Mapping[str, Tensor], delays: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """How each map is drawn; a latency from the shortest to the longest of ``delays``, in seconds, in every figure."""
     share = {"vmin": 0.0, "vmax": 1.0}
     looks: dict[str, dict[str, Any]] = {
         "r": {**share, "label": "test r"}, "r2": {**share, "label": "test R2"},
@@ -107,7 +109,8 @@ def _looks(names: Sequence[str], maps: Mapping[str, Tensor]) -> dict[str, dict[s
         "y": {"vmin": -1.0, "vmax": 1.0, "cmap": "coolwarm", "label": "place: top -1, bottom 1"},
         "width": {"vmin": 0.0, "label": "width of the window, half-widths of the image"},
         "cluster": {"label": "cluster of read-out weights"},
-        "latency": {"vmin": 0.0, "cmap": LATENCY_COLORS, "label": "mean delay (s)"},
+        "latency": {"vmin": min(delays, default=0.0), "vmax": max(delays, default=None), "cmap": LATENCY_COLORS,
+                    "label": "latency (s)"},
     }  # fmt: skip
     return {name: looks.get(name, {**share, "cmap": "inferno", "label": "weight of the layer"}) for name in maps}
 

@@ -104,7 +104,7 @@ def _chosen(arrays: Mapping[str, np.ndarray], names: Sequence[str], reads: str, 
             arrays["width"].reshape(-1), meaning="Standard deviation of the window; half an image is 1",
             unit="image half-widths", vmin=0.0, group="Windows",
         )  # fmt: skip
-    if "delay" in arrays:
+    if "delay" in arrays and arrays["delay"].shape[1] > 1:
         maps |= delay_maps(arrays["delay"], arrays["delays"], float(arrays["tr"]))
     return maps
 

@@ -34,12 +34,19 @@ class Courses:
         prediction, response: (n_volumes, n_voxels), run by run.
         runs: (n_volumes,) name of the run of each row.
         tr: seconds from one volume to the next.
+        unit: of prediction and response; "" where it is that of the data.
     """
 
     prediction: np.ndarray
     response: np.ndarray
     runs: np.ndarray
     tr: float
+    unit: str = ""
+
+    @property
+    def axis(self) -> str:
+        """The name of the axis of prediction and response."""
+        return f"response ({self.unit})" if self.unit else "response"
 
     @property
     def run_names(self) -> list[str]:
@@ -58,7 +65,7 @@ class Courses:
     def save(self, path: str | Path) -> None:
         """Writes them, whole or not at all."""
         write_npz(path, {"prediction": self.prediction, "response": self.response, "runs": self.runs.astype(str),
-                         "tr": np.array(self.tr)}, compressed=True)  # fmt: skip
+                         "tr": np.array(self.tr), "unit": np.array(self.unit)}, compressed=True)  # fmt: skip
 
 
 def courses_of(dataset: ResponseDataset, prediction: Any, split: str = "test") -> Courses | None:
@@ -78,7 +85,8 @@ def courses_of(dataset: ResponseDataset, prediction: Any, split: str = "test") -
         )
         return None
     predicted = np.asarray(prediction, dtype=np.float32)
-    return Courses(predicted, dataset.responses[rows].float().numpy(), dataset.groups[rows.numpy()], dataset.tr)
+    response, runs = dataset.responses[rows].float().numpy(), dataset.groups[rows.numpy()]
+    return Courses(predicted, response, runs, dataset.tr, "" if dataset.cleaning.scale == "none" else "SD")
 
 
 def read_courses(path: str | Path) -> Courses | None:
@@ -91,7 +99,8 @@ def read_courses(path: str | Path) -> Courses | None:
     if not path.is_file():
         return None
     with reading(path, "file of courses"), np.load(path, allow_pickle=False) as archive:
-        return Courses(archive["prediction"], archive["response"], archive["runs"], float(archive["tr"]))
+        unit = str(archive["unit"]) if "unit" in archive else ""  # of an earlier brainnet
+        return Courses(archive["prediction"], archive["response"], archive["runs"], float(archive["tr"]), unit)
 
 
 def delay_maps(delay: np.ndarray, delays: Sequence[int], tr: float) -> dict[str, PageMap]:
@@ -134,7 +143,7 @@ def page_courses(courses: Courses | None, delays: Mapping[str, Any] | None = Non
     found["Prediction and response over time"] = PageCourse(
         {"measured": courses.response[:n].T, "predicted": courses.prediction[:n].T}, np.arange(n) * courses.tr,
         "time (s)" if courses.tr != 1 else "volume",
-        f"response, in {shown}" if len(shown) < 60 else f"response, in {len(set(runs.tolist()))} runs", gaps=gaps,
+        f"{courses.axis}, in {shown if len(shown) < 60 else f'{len(set(runs.tolist()))} runs'}", gaps=gaps,
     )  # fmt: skip
     scores = courses.scores()
     if len(scores) > 1:
@@ -164,7 +173,7 @@ def best_course(
 
         return plot.predicted_course(
             *pair.values(), tr=courses.tr, ceiling=known, voxel=f"voxel {best}, the best one, {courses.runs[0]}",
-            title=title,
+            unit=courses.unit, title=title,
         )  # fmt: skip
 
     return {"time": np.arange(first.sum()) * courses.tr, **pair}, draw

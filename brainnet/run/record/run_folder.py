@@ -318,7 +318,7 @@ def redraw(
         figures["maps"] = plot.selectors(
             **given, title=title, scores=r, noise_ceiling=ceiling, fade=not control, scene=scene
         )
-        if delay is not None:
+        if delay is not None and len(delays) > 1:  # of a single delay there is no map
             figures["latency"] = plot.latency(
                 delay, delays.tolist(), given["space"], tr=float(tr), title=title,
                 alpha=None if control else (r / FADE).nan_to_num(nan=0.0).clamp(0.12, 1),

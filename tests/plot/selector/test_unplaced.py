@@ -84,3 +84,11 @@ def test_a_summary_counts_known_scores_alone():
     assert summary(np.array([0.2, np.nan, 0.6])) == "mean 0.40, median 0.40 of 2 voxels"
     assert "all voxels" in summary(np.full(3, np.nan))
     assert layer_centre(np.array([[0.25, 0.75], [1, 0]])).tolist() == [1.75, 1.0]
+
+
+def test_scores_stand_against_the_names_of_layers(units):
+    """A layer that is called 0 stands at 0, and not at 1."""
+    figure = plot.selectors(units, BrainSpace.free(30), layer_names=list("0123"), scores=torch.rand(30))
+    ax = axes_below(figure, "Score against layer")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "1", "2", "3"]
+    assert list(ax.get_xticks()) == [1, 2, 3, 4]

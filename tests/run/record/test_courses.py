@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainnet.dataset import ArrayDataset, TimeSeries
+from brainnet.dataset import ArrayDataset, Cleaning, TimeSeries
 from brainnet.run.record.courses import (
     DELAY,
     LATENCY,
@@ -36,12 +36,21 @@ def test_runs_are_scored_each(series, tmp_path):
     again = read_courses(tmp_path / "courses.npz")
     assert again.run_names == ["b", "c"]
     assert again.tr == 2.0
+    assert again.axis == "response (SD)"  # runs are brought to SD 1
     np.testing.assert_array_equal(again.response, data.responses[data.splits["test"]].numpy())
     scores = again.scores()
     assert (scores["b"] > 0.95).all()
     assert (np.abs(scores["c"]) < 0.5).all()
     expected = np.corrcoef(again.prediction[60:, 1], again.response[60:, 1])[0, 1]
     assert scores["c"][1] == pytest.approx(expected, abs=1e-5)
+
+
+def test_responses_whose_scale_is_kept_have_the_unit_of_the_data():
+    runs = {name: 7 * np.random.default_rng(0).normal(size=(60, 4)) for name in ("a", "b")}
+    data = TimeSeries(runs, tr=2.0, test=["b"], cleaning=Cleaning(scale="none"))
+    found = courses_of(data, data.responses[data.splits["test"]])
+    assert found.axis == "response"
+    assert page_courses(found)["Prediction and response over time"].unit == "response, in b"
 
 
 def test_images_have_no_course(tmp_path):

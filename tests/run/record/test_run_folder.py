@@ -15,6 +15,8 @@ from brainnet.dataset import TimeSeries, volume_tokens
 from brainnet.plmodel import PLModel
 from brainnet.run.fitting.prediction import load_model
 from brainnet.run.fitting.training import fit
+from brainnet.run.maps.run_maps import RunMaps
+from brainnet.run.page.scenes import scenes_of
 from brainnet.run.record.card import Clock, data_card
 from brainnet.run.record.run_folder import redraw, scores_file, write_run
 from brainnet.scores import pearson_r, r2
@@ -264,3 +266,19 @@ def test_a_read_out_with_delays_leaves_its_latency(tmp_path):
         assert arrays["tr"] == 2.0
     assert (tmp_path / "latency.png").is_file()
     assert "latency (s)" in (tmp_path / "latency.svg").read_text()
+    look = RunMaps.read(tmp_path).looks["latency"]
+    assert (look["vmin"], look["vmax"]) == (0.0, 4.0)  # the delays that were tried, whatever was found
+    assert look["label"] == "latency (s)"
+
+
+def test_a_single_delay_is_no_map(tmp_path):
+    rng = np.random.default_rng(0)
+    data = TimeSeries({"a": rng.normal(size=(60, 5)), "t": rng.normal(size=(60, 5))}, tr=2.0, test=["t"])
+    store = volume_tokens(data, {"4": rng.normal(size=(120, 6))}, [2])
+    words = ["MODEL.READOUT", "delayed", "MODEL.OPTIONS", "{'delays': [2]}", "MODEL.GRID", "(1,1)",
+             "MODEL.TOPOLOGY", "free", "TOKENS.STANDARDIZE", "False"]  # fmt: skip
+    model = PLModel(load_config(None, words), None, data=BrainDataModule(data, store), progress=False)
+    write_run(tmp_path, model, data_card("series", data), None, Clock(), {})
+    assert not (tmp_path / "latency.png").exists()
+    assert "latency" not in RunMaps.read(tmp_path).maps
+    assert "Latency" not in scenes_of(tmp_path)[0].maps
