@@ -51,7 +51,10 @@ class PlantedReading(NamedTuple):
 
 @DATASETS.register("simulated_series")
 class SimulatedSeries(TimeSeries):
-    """A simulated listener on the lateral cortex of fsaverage5, planted in a network's answers to a story.
+    """A simulated listener on two patches of fsaverage5, planted in a network's answers to a story.
+
+    The patch of the left hemisphere is lateral. That of the right one is medial, and partly on the medial wall: its
+    place says nothing of the brain.
 
     The layer that a voxel reads rises from the back to the front of the patch, and its delay from the bottom to the
     top. The last run is the test run; it was repeated, so that there is a noise ceiling. The one before it is for
@@ -150,7 +153,7 @@ class SimulatedSeries(TimeSeries):
             "layer": of how many the planted layer counts most; "layer_within_one": or a neighbor of it; with delays
             "delay": of how many the planted delay counts most.
         """
-        share = selectors.layer if layer_gain is None else selectors.layer * layer_gain
+        share = selectors.layer if layer_gain is None else (selectors.layer * layer_gain).nan_to_num(0.0)
         off = (share.argmax(1) - self.planted.layer).abs()
         found = {"layer": _share(off == 0), "layer_within_one": _share(off <= 1)}
         if hasattr(selectors, "delays"):
@@ -211,7 +214,10 @@ def _noisy(
 
 
 def _patch(n_voxels: int, delays: Sequence[int]) -> tuple[BrainSpace, np.ndarray, np.ndarray]:
-    """Vertices around the most lateral one of each hemisphere, how far to the front each is (0 to 1), and its delay."""
+    """Vertices of a patch of each hemisphere, how far to the front each is (0 to 1), and its delay.
+
+    The patch is around the vertex that is farthest from the middle of the inflated hemisphere, on either side of it.
+    """
     vertices, front, up = [], [], []
     for side, name in enumerate(HEMISPHERES):
         inflated = load_mesh("fsaverage5", "inflated", name).points

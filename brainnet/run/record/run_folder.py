@@ -106,7 +106,7 @@ def _write_tables(
         # what a layer or scale contributes over the weight it was given is its gain
         metrics["recovery"] = dataset.recovery(
             selectors,
-            layer_gain=share.layer / selectors.layer,
+            layer_gain=(share.layer / selectors.layer).nan_to_num(0.0),  # 0 / 0 of a layer that is not read at all
             scale_gain=torch.cat([(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1),
         )
     write_json(out / "metrics.json", metrics)

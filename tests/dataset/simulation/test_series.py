@@ -61,6 +61,8 @@ def test_recovery_counts_what_was_planted(story):
     right.delays = (3, 2, 1)
     right.delay = torch.nn.functional.one_hot(3 - story.planted.delay, 3).float()
     assert story.recovery(right) == {"layer": 1.0, "layer_within_one": 1.0, "delay": 1.0}
+    gain = torch.where(layer > 0, 1.0, torch.nan)  # 0 / 0 of layers that are not read; argmax takes a NaN for the most
+    assert story.recovery(right, layer_gain=gain)["layer"] == 1.0
     wrong = right._replace(layer=layer.roll(1, 1))
     assert story.recovery(wrong)["layer"] == 0.0
     assert story.recovery(wrong)["delay"] == 1.0
