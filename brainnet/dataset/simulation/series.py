@@ -53,8 +53,7 @@ class PlantedReading(NamedTuple):
 class SimulatedSeries(TimeSeries):
     """A simulated listener on two patches of fsaverage5, planted in a network's answers to a story.
 
-    The patch of the left hemisphere is lateral. That of the right one is medial, and partly on the medial wall: its
-    place says nothing of the brain.
+    The patches are on the lateral cortex, where its inflated surface is farthest out.
 
     The layer that a voxel reads rises from the back to the front of the patch, and its delay from the bottom to the
     top. The last run is the test run; it was repeated, so that there is a noise ceiling. The one before it is for
@@ -221,9 +220,10 @@ def _patch(n_voxels: int, delays: Sequence[int]) -> tuple[BrainSpace, np.ndarray
     vertices, front, up = [], [], []
     for side, name in enumerate(HEMISPHERES):
         inflated = load_mesh("fsaverage5", "inflated", name).points
+        lateral = (inflated[:, 0] if name == "right" else -inflated[:, 0]).argmax()  # x runs from left to right
         sphere = load_mesh("fsaverage5", "sphere", name).points.astype(np.float64)
         sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
-        near = np.flatnonzero(sphere @ sphere[np.abs(inflated[:, 0]).argmax()] >= np.cos(np.radians(RADIUS)))
+        near = np.flatnonzero(sphere @ sphere[lateral] >= np.cos(np.radians(RADIUS)))
         vertices.append(near + side * VERTICES_PER_HEMISPHERE["fsaverage5"])
         front.append(inflated[near, 1])
         up.append(inflated[near, 2])

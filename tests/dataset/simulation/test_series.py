@@ -11,6 +11,7 @@ from brainnet.dataset.series_tokens import series_tokens
 from brainnet.model.delayed import TimedSelectors
 from brainnet.ridge import RidgeCV
 from brainnet.scores import pearson_r
+from brainnet.space import HEMISPHERES, load_mesh
 from brainnet.stimuli import Texts
 from tests.toy_words import WordVectors
 
@@ -52,6 +53,15 @@ def test_layers_and_delays_are_all_planted_and_the_seed_decides(story):
     other = SimulatedSeries(WordVectors(), seed=1, n_sentences=480, n_voxels=45)
     assert not torch.equal(other.responses, story.responses)
     assert list(other.shown) != list(story.shown)
+
+
+def test_the_patch_is_on_the_lateral_cortex_of_both_hemispheres(story):
+    """On the pial surface the medial wall is within 15 mm of the midplane."""
+    x = torch.cat([torch.from_numpy(load_mesh("fsaverage5", "pial", side).points[:, 0]) for side in HEMISPHERES])
+    x = x[story.space.vertices]
+    assert (x.abs() > 25).all()
+    assert (x < 0).sum() > 10
+    assert (x > 0).sum() > 10
 
 
 def test_recovery_counts_what_was_planted(story):
