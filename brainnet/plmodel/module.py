@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
+from brainnet.backbone.kinds import kind_read_by
 from brainnet.config import parse_config
 from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import ResponseDataset, TimeSeries
@@ -363,9 +364,8 @@ class PLModel(Travels, BasePLModel):
             loss = {}
             if self._losses:
                 loss["train_loss"] = float(self.trainer.strategy.reduce(torch.stack(self._losses).mean()))
-            self.history.append(
-                {"epoch": self.current_epoch, **loss, **{name: float(value) for name, value in means.items()}}
-            )
+            numbers = {name: float(value) for name, value in means.items()}
+            self.history.append({"epoch": self.current_epoch, **loss, **numbers})
 
     def _folder(self) -> Path:
         return Path(self.trainer.log_dir or self.trainer.default_root_dir)
@@ -378,11 +378,11 @@ class PLModel(Travels, BasePLModel):
 
         folder = self._folder() / "maps"
         folder.mkdir(parents=True, exist_ok=True)
-        panels = meaningless_panels(self.settings.readout.start, self.settings.tokens.grid)
+        grid = self.settings.tokens.grid
         figure = plot.training(
             self.history, selectors, self.space, scores=self.scores["val"]["r"], layer_names=self.layers,
-            fade=not self.data.dataset.is_shuffled,
-            leave_out=panels.get("leave_out", ()),
+            fade=not self.data.dataset.is_shuffled, places=plot.Places(kind_read_by(self.backbone), grid[0] == 1),
+            leave_out=meaningless_panels(self.settings.readout.start, grid).get("leave_out", ()),
         )  # fmt: skip
         plot.save(figure, folder / f"epoch{self.current_epoch:03d}", ("png",), dpi=100)
 

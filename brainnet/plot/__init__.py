@@ -15,6 +15,7 @@ _TOPICS = {
     "selector.figures": ("layer_weights", "layer_profile", "field_coverage", "certainty"),
     "encoding.best_models": ("best_model_map", "top_models"),
     "selector.maps": ("selectors", "training"),
+    "selector.places": ("Places",),
     "encoding.scores": ("scores", "joint_histogram", "variance_split"),
     "encoding.by_layer": ("layers", "best_layer"),
     "encoding.model_tables": ("model_ranking", "model_regions", "model_property", "model_effects", "model_depths"),

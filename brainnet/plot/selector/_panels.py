@@ -23,6 +23,7 @@ from brainnet.plot._colors import (
 )
 from brainnet.plot._figure import add_axes, color_bar, name_cells, patches, style_legend
 from brainnet.plot.selector._unplaced import summary
+from brainnet.plot.selector.places import Places
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,8 +63,11 @@ def layer_panel(layer: np.ndarray, names: list[str]) -> Panel:
     return Panel("Layer", "largest weight; darker where weights are spread", picture, legend)
 
 
-def space_panel(position: np.ndarray) -> Panel:
-    """The place in the image (n_voxels, 2) of each voxel."""
+def space_panel(position: np.ndarray, places: Places) -> Panel:
+    """The place (n_voxels, 2) of each voxel, or its moment, which is the first of the two numbers."""
+    if places.in_time:
+        moment, name = (position[:, 0] + 1) / 2, f"time in the {places.reads}"
+        return _bar_panel("Time within", places.meaning, moment, SEQUENTIAL, (0, 1), name, {0: "start", 1: "end"})
 
     def legend(figure: Figure, box: tuple[float, float, float, float]) -> None:
         left, bottom, across, up = box
@@ -74,21 +78,18 @@ def space_panel(position: np.ndarray) -> Panel:
         ax.set(xticks=[], yticks=[])
         for spine in ax.spines.values():
             spine.set(linewidth=0.5, color=FAINT)
-        for x_place, y_place, text, align, vertical in (
-            (-0.07, 0.5, "left", "right", "center"),
-            (1.07, 0.5, "right", "left", "center"),
-            (0.5, 1.03, "top of the image", "center", "bottom"),
-            (0.5, -0.04, "bottom", "center", "top"),
-        ):
+        at = ((-0.07, 0.5, "right", "center"), (1.07, 0.5, "left", "center"), (0.5, 1.03, "center", "bottom"),
+              (0.5, -0.04, "center", "top"))  # fmt: skip
+        for text, (x_place, y_place, align, vertical) in zip(places.borders, at, strict=True):
             ax.text(x_place, y_place, text, transform=ax.transAxes, fontsize=6.5, ha=align, va=vertical, color=INK)
 
-    return Panel("Space", "place in the image", lambda canvas: position_colors(canvas.interpolate(position)), legend)
+    return Panel("Space", places.meaning, lambda canvas: position_colors(canvas.interpolate(position)), legend)
 
 
-def scale_panel(scale: np.ndarray) -> Panel:
+def scale_panel(scale: np.ndarray, places: Places) -> Panel:
     """The scale (n_voxels, 1) of each voxel, from local to global."""
     ticks = {0: "local 0", 0.5: "0.5", 1: "1 global"}
-    return _bar_panel("Scale", "one place, or the whole image", scale[:, 0], DIVERGING, (0, 1), "scale", ticks)
+    return _bar_panel("Scale", f"one place, or {places.whole}", scale[:, 0], DIVERGING, (0, 1), "scale", ticks)
 
 
 def score_panel(scores: np.ndarray, limits: tuple[float, float], name: str) -> Panel:

@@ -11,6 +11,7 @@ import numpy as np
 from brainnet.plot._colors import FAINT, INK, SEQUENTIAL, cluster_colors, continuous_colors, layer_colors
 from brainnet.plot._figure import add_axes, color_bar, name_cells, new_figure, note_below, patches, plain
 from brainnet.plot._text import label
+from brainnet.plot.selector.places import Places
 from brainnet.selection import Selectors
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ class Style(NamedTuple):
         score_limits: scores of the lowest and highest color.
         score_name: what the score is.
         kept: any of "layer", "space" and "scale", which to draw.
+        places: what places are.
     """
 
     layer_names: list[str]
     score_limits: tuple[float, float]
     score_name: str
     kept: Collection[str]
+    places: Places
 
 
 def unplaced_figure(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) -> Figure:
@@ -79,17 +82,20 @@ def _cells(selectors: Selectors, given: Mapping[str, np.ndarray], style: Style) 
     scores, name, limits = given.get("scores"), style.score_name, style.score_limits
     layers = style.layer_names if "layer" in style.kept else None
     cells = []
-    if "space" in style.kept:
+    if "space" in style.kept and style.places.in_time:
+        draw = partial(histogram, values=(selectors.space[:, 0] + 1) / 2, span=(0.0, 1.0), name="0 start, 1 end")
+        cells.append(("Time within", style.places.meaning, draw))
+    elif "space" in style.kept:
         colored = "color: layer of largest weight" if layers else ""
         colored = colored if scores is None else f"color: {label(name, 14)}"
         circles = "circle: window, one SD" if "width" in given else ""
-        meaning = "; ".join(filter(None, ["place in the image", colored, circles]))
+        meaning = "; ".join(filter(None, [style.places.meaning, colored, circles]))
         draw = partial(_positions, selectors=selectors, names=layers, scores=scores, width=given.get("width"),
-                       limits=limits)  # fmt: skip
+                       limits=limits, borders=style.places.borders)  # fmt: skip
         cells.append(("Space", meaning, draw))
     if "scale" in style.kept:
         draw = partial(histogram, values=selectors.scale[:, 0], span=(0.0, 1.0), name="scale")
-        cells.append(("Scale", "0: one place, 1: the whole image", draw))
+        cells.append(("Scale", f"0: one place, 1: {style.places.whole}", draw))
     if scores is None:
         return cells
     low = float(scores[np.isfinite(scores)].min(initial=0.0))
@@ -168,6 +174,7 @@ def _positions(
     scores: np.ndarray | None,
     width: np.ndarray | None,
     limits: tuple[float, float],
+    borders: tuple[str, str, str, str],
 ) -> None:
     from matplotlib.colors import to_rgb
 
@@ -194,9 +201,10 @@ def _positions(
     ax.scatter(x[order], y[order], s=14 if len(x) <= 500 else 5, c=colors[order], linewidths=0.3, edgecolors="white",
                rasterized=len(x) > 2000, zorder=3)  # fmt: skip
     ax.set(xlim=(-1, 1), ylim=(1, -1), aspect="equal", anchor="W")  # y grows downwards, as in the image
-    for tick, align in zip(ax.set_xticks([-1, 0, 1], ["left", "0", "right"]), ("left", "center", "right"), strict=True):
+    left, right, top, bottom = borders
+    for tick, align in zip(ax.set_xticks([-1, 0, 1], [left, "0", right]), ("left", "center", "right"), strict=True):
         tick.label1.set_horizontalalignment(align)
-    ax.set_yticks([-1, 0, 1], ["top", "0", "bottom"])
+    ax.set_yticks([-1, 0, 1], [top.split()[0], "0", bottom])
     ax.tick_params(labelsize=7, length=2.5, width=0.5, colors=INK)
     for spine in ax.spines.values():
         spine.set(linewidth=0.6, color=FAINT)

@@ -34,6 +34,7 @@ from brainnet.plot.brain.views import canvas_for
 from brainnet.plot.scene import Scene
 from brainnet.plot.selector._panels import Panel, cluster_panel, layer_panel, scale_panel, score_panel, space_panel
 from brainnet.plot.selector._unplaced import Style, ceiling_scatter, histogram, unplaced_figure
+from brainnet.plot.selector.places import Places
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
@@ -66,6 +67,7 @@ def selectors(
     score_name: str = "r",
     outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
     scene: Scene | str | None = None,
+    places: Places | None = None,
 ) -> Figure:
     """One figure of all that was learned about every voxel, each map with its legend.
 
@@ -91,6 +93,7 @@ def selectors(
         score_name: what the score is, at its color bar.
         outlines: regions to outline: True for all of the space, their names, or name -> (n,) bool.
         scene: a surface by its name, or a :class:`~brainnet.plot.scene.Scene`; None is the flat map.
+        places: what places are places of; None is an image.
 
     Returns:
         A matplotlib figure, unknown to pyplot: ``figure.savefig(...)``.
@@ -120,7 +123,7 @@ def selectors(
     if "channels" in leave_out:
         given.pop("clusters", None)
     drawn_without = [_left_out(leave_out, note)]
-    style = Style(names, score_limits, score_name, kept)
+    style = Style(names, score_limits, score_name, kept, places or Places())
     if canvas is None:
         figure = unplaced_figure(chosen, given, style)
     else:
@@ -177,6 +180,7 @@ def training(
     layer_names: Sequence[str] | None = None,
     fade: bool = True,
     leave_out: Collection[str] = (),
+    places: Places | None = None,
 ) -> Figure:
     """A figure of the learning curves so far, above the maps as they are now.
 
@@ -186,7 +190,7 @@ def training(
         space: where the voxels are.
         scores: (n,) validation scores; the maps fade where they are low.
         layer_names: one for each layer.
-        fade, leave_out: as for :func:`selectors`.
+        fade, leave_out, places: as for :func:`selectors`.
 
     Raises:
         ValueError: something has another length than the space.
@@ -205,7 +209,7 @@ def training(
     names = _layer_names(layer_names, chosen.layer.shape[1])
     given = {} if scores is None else {"scores": _column(scores, space.n_voxels, "scores")}
     canvas = canvas_for(space)
-    style = Style(names, (0.0, 1.0), "validation r", kept)
+    style = Style(names, (0.0, 1.0), "validation r", kept, places or Places())
     if canvas is None:
         figure = unplaced_figure(chosen, given, style)
     else:
@@ -235,8 +239,8 @@ def _selector_panels(chosen: Selectors, style: Style) -> list[Panel]:
         panel
         for word, panel in (
             ("layer", layer_panel(chosen.layer, style.layer_names)),
-            ("space", space_panel(chosen.space)),
-            ("scale", scale_panel(chosen.scale)),
+            ("space", space_panel(chosen.space, style.places)),
+            ("scale", scale_panel(chosen.scale, style.places)),
         )
         if word in style.kept
     ]

@@ -18,11 +18,12 @@ from brainnet.model import matched_clusters
 from brainnet.plot._colors import DIVERGING, cluster_colors, layer_colors, layer_entropy
 from brainnet.plot.scene import Scene
 from brainnet.plot.selector.figures import certainty_maps, depth_of
+from brainnet.plot.selector.places import Places
 from brainnet.plot.series import LATENCY_COLORS, mean_delay
 from brainnet.run.page.scenes import same_place
 from brainnet.run.record.card import Clock, check_files, opening, put_card
 from brainnet.run.record.claiming import claimed
-from brainnet.run.record.run_folder import ALL, left_out_of, read_selectors, saved_config
+from brainnet.run.record.run_folder import ALL, left_out_of, places_of, read_selectors, saved_config
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
 
@@ -45,6 +46,7 @@ class RunMaps:
         chosen: the selectors.
         maps: name -> (n_voxels,) numbers or whole numbers.
         looks: name -> how it is drawn, see :func:`brainnet.plot.cortex`.
+        places: what places of tokens are.
     """
 
     name: str
@@ -53,6 +55,7 @@ class RunMaps:
     chosen: Selectors
     maps: dict[str, Tensor]
     looks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
 
     @classmethod
     def read(cls, run: str | Path) -> RunMaps:
@@ -85,29 +88,38 @@ class RunMaps:
         maps |= {
             key: given[old].reshape(-1) for key, old in (("width", "width"), ("cluster", "clusters")) if old in given
         }
-        if "space" in left_out_of(saved_config(run)).get("leave_out", ()):
+        cfg = saved_config(run)
+        if "space" in left_out_of(cfg).get("leave_out", ()):
             maps = {name: one for name, one in maps.items() if name not in OF_PLACES}
         seconds = torch.zeros(0)
         if "delay" in given and len(given["delays"]) > 1:  # of a single delay there is no map
             seconds, latency = given["delays"] * given["tr"], mean_delay(given["delay"], given["delays"].tolist())
             maps["latency"] = torch.from_numpy(latency * float(given["tr"])).float()
         maps |= {f"layer:{name}": chosen.layer[:, place] for place, name in enumerate(names)}
-        return cls(run.resolve().name, space, names, chosen, maps, _looks(names, maps, seconds.tolist()))
+        places = places_of(given["reads"], cfg)
+        if places.in_time:
+            maps = {name: one for name, one in maps.items() if name not in ("y", "width")}
+        looks = _looks(names, maps, seconds.tolist(), places)
+        return cls(run.resolve().name, space, names, chosen, maps, looks, places)
 
 
-def _looks(names: Sequence[str], maps: Mapping[str, Tensor], delays: Sequence[float]) -> dict[str, dict[str, Any]]:
+def _looks(
+    names: Sequence[str], maps: Mapping[str, Tensor], delays: Sequence[float], places: Places
+) -> dict[str, dict[str, Any]]:
     """How each map is drawn; a latency from the shortest to the longest of ``delays``, in seconds, in every figure."""
     share = {"vmin": 0.0, "vmax": 1.0}
+    left, right, top, bottom = (border.partition(" of ")[0] for border in places.borders)
+    place = "time" if places.in_time else "place"
     looks: dict[str, dict[str, Any]] = {
         "r": {**share, "label": "test r"}, "r2": {**share, "label": "test R2"},
         "ceiling": {**share, "label": "noise ceiling"}, "ceiling_share": {**share, "label": "r over its noise ceiling"},
         "depth": {**share, "cmap": "plasma", "label": "mean depth: 0 first layer, 1 last"},
         "layer": {"categories": list(names), "colors": layer_colors(len(names)), "label": "layer of largest weight"},
         "entropy": {**share, "cmap": "cividis_r", "label": "entropy of layers: 0 one, 1 all alike"},
-        "scale": {**share, "cmap": DIVERGING, "label": "scale: 0 one place, 1 the whole image"},
-        "x": {"vmin": -1.0, "vmax": 1.0, "cmap": "coolwarm", "label": "place: left -1, right 1"},
-        "y": {"vmin": -1.0, "vmax": 1.0, "cmap": "coolwarm", "label": "place: top -1, bottom 1"},
-        "width": {"vmin": 0.0, "label": "width of the window, half-widths of the image"},
+        "scale": {**share, "cmap": DIVERGING, "label": f"scale: 0 one place, 1 {places.whole}"},
+        "x": {"vmin": -1.0, "vmax": 1.0, "cmap": "coolwarm", "label": f"{place}: {left} -1, {right} 1"},
+        "y": {"vmin": -1.0, "vmax": 1.0, "cmap": "coolwarm", "label": f"place: {top} -1, {bottom} 1"},
+        "width": {"vmin": 0.0, "label": f"width of the window, half-widths of the {places.reads}"},
         "cluster": {"label": "cluster of read-out weights"},
         "latency": {"vmin": min(delays, default=0.0), "vmax": max(delays, default=None), "cmap": LATENCY_COLORS,
                     "label": "latency (s)"},
@@ -123,7 +135,7 @@ def has_selectors(run: str | Path) -> bool:
 def draw_selectors(run: str | Path, scene: Scene | str | None = None) -> list[Path]:
     """Draws the selectors of a run one by one, into its folder.
 
-    They are ``layer_profile`` and, where tokens have several places, ``coverage``; for voxels on a surface
+    They are ``layer_profile`` and, where tokens have several places of an image, ``coverage``; for voxels on a surface
     ``layer_weights`` and ``certainty``, and for voxels in a volume ``certainty`` in slices.
 
     Args:
@@ -134,7 +146,7 @@ def draw_selectors(run: str | Path, scene: Scene | str | None = None) -> list[Pa
     chosen, space = found.chosen, found.space
     profile = plot.layer_profile(chosen.layer, space, found.layer_names, title="Layers of each region")
     figures = {"layer_profile": profile}
-    if "x" in found.maps:
+    if "x" in found.maps and found.places.reads in ("image", "video"):
         figures["coverage"] = plot.field_coverage(
             chosen.space, space, found.maps.get("width"), chosen.scale, scores=_scores(found, space),
             title="What each region covers of the image", least_score=CONTROL,

@@ -14,6 +14,7 @@ import numpy as np
 
 from brainnet.plot import PageMap, PageRun
 from brainnet.plot._colors import layer_entropy
+from brainnet.plot.selector.places import Places
 from brainnet.run.record.courses import LATENCY, TIME, delay_maps
 
 LAYER, SPACE, SCALE, WIDTH = "Layer", "Space", "Scale", "Window width"
@@ -80,18 +81,18 @@ def _chosen(arrays: Mapping[str, np.ndarray], names: Sequence[str], reads: str, 
         best = np.where(np.isnan(layer).any(axis=1), -1, np.nan_to_num(layer).argmax(axis=1))
         maps[LAYER] = PageMap(best, "categorical", "The layer of the network that predicts each voxel best",
                               labels=names, colors="ordered")  # fmt: skip
-    in_time = one_row and reads in ("text", "sound")
-    if "space" in arrays and in_time:
+    places = Places(reads, one_row)
+    if "space" in arrays and places.in_time:
         maps[MOMENT] = PageMap(
-            (arrays["space"][:, 0] + 1) / 2, meaning=f"The moment of the {reads} that predicts each voxel best",
+            (arrays["space"][:, 0] + 1) / 2, meaning=f"The {places.meaning} that predicts each voxel best",
             unit="0 start, 1 end", vmin=0.0, vmax=1.0,
         )  # fmt: skip
     elif "space" in arrays:
         maps[SPACE] = PageMap(arrays["space"], "position", PLACES.get(reads, PLACES["image"]))
     if "scale" in arrays:
-        whole = "the whole image" if reads == "image" else f"the whole {reads}"
-        maps[SCALE] = PageMap(arrays["scale"].reshape(-1), meaning=f"One place (0, local) or {whole} (1, global)",
-                              cmap="PuOr", unit="0 local, 1 global", vmin=0.0, vmax=1.0)  # fmt: skip
+        meaning = f"One place (0, local) or {places.whole} (1, global)"
+        maps[SCALE] = PageMap(arrays["scale"].reshape(-1), meaning=meaning, cmap="PuOr", unit="0 local, 1 global",
+                              vmin=0.0, vmax=1.0)  # fmt: skip
     if "cluster" in arrays:
         maps[CHANNELS] = PageMap(arrays["cluster"], "categorical", "Voxels that read alike share a color")
     if "layer" in arrays and len(names) > 1:
@@ -99,7 +100,7 @@ def _chosen(arrays: Mapping[str, np.ndarray], names: Sequence[str], reads: str, 
             layer_entropy(arrays["layer"]), meaning="How certain the layer is: 0 one layer, 1 all layers alike",
             unit="0 certain, 1 uncertain", cmap="cividis_r", vmin=0.0, vmax=1.0,
         )  # fmt: skip
-    if "width" in arrays and not in_time:
+    if "width" in arrays and not places.in_time:
         maps[WIDTH] = PageMap(
             arrays["width"].reshape(-1), meaning="Standard deviation of the window; half an image is 1",
             unit="image half-widths", vmin=0.0, group="Windows",

@@ -20,6 +20,7 @@ from brainnet.model.readout import contributions_of, selectors_of, weight_of, wi
 from brainnet.plmodel import PLModel
 from brainnet.plmodel.build import meaningless_panels, training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacked
+from brainnet.plot.selector.places import Places
 from brainnet.run.names import check_names, with_regions
 from brainnet.run.record.card import Clock, check_files, opening, put_card
 from brainnet.run.record.courses import FILE as COURSES
@@ -309,7 +310,7 @@ def redraw(
     figures, weights = {}, {}
     if "selectors.npz" in present:
         given = read_selectors(run / "selectors.npz")
-        given |= left_out_of(cfg)
+        given |= left_out_of(cfg) | {"places": places_of(given.pop("reads"), cfg)}
         given["space"] = _renamed_regions(given["space"], rename)
         share = given.pop("window_share", None)
         delay, delays, tr = (given.pop(name, None) for name in ("delay", "delays", "tr"))
@@ -359,8 +360,13 @@ def left_out_of(cfg: CfgNode | None) -> dict[str, Any]:
     return {} if cfg is None else meaningless_panels(cfg.MODEL.START, cfg.MODEL.GRID)
 
 
+def places_of(reads: str, cfg: CfgNode | None) -> Places:
+    """What the places of a run's tokens are, by what its network ``reads`` and the settings that the run keeps."""
+    return Places(reads, cfg is not None and cfg.MODEL.GRID[0] == 1)
+
+
 def read_selectors(path: Path) -> dict[str, Any]:
-    """What :func:`brainnet.plot.selectors` takes, of a ``selectors.npz``."""
+    """What :func:`brainnet.plot.selectors` takes, of a ``selectors.npz``, and what the network "reads"."""
     with reading(path, "file of selectors"):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -370,5 +376,6 @@ def read_selectors(path: Path) -> dict[str, Any]:
             "chosen": Selectors(*(torch.from_numpy(arrays[name]) for name in Selectors._fields)),
             "space": BrainSpace.from_arrays({k[3:]: v for k, v in arrays.items() if k.startswith("at:")}),
             "layer_names": arrays["layer_names"].tolist(),
+            "reads": str(arrays.get("reads", "image")),
             **{key: torch.from_numpy(arrays[name]) for key, name in further.items() if name in arrays},
         }

@@ -4,6 +4,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from brainnet import plot
 from brainnet.plot._canvas import canvas_of
@@ -134,6 +135,22 @@ def test_panels_follow_what_is_given(space, planted):
     assert titles(filled) == [*three, "Score", "Channels", "Scores"]
     six = plot.selectors(chosen, space, scores=score, noise_ceiling=ceiling)
     assert titles(six) == [*three, "Score", "Score against noise ceiling", "Scores"]
+
+
+@pytest.mark.parametrize("placed", [True, False])
+@pytest.mark.parametrize(("places", "expected"), [
+    (plot.Places("sound", one_row=True), {"Time within", "moment of the sound", "start", "end"}),
+    (plot.Places("sound"), {"Space", "time and frequency", "low frequency", "high"}),
+    (plot.Places("video"), {"Space", "place in the frame"}),
+])  # fmt: skip
+def test_places_of_a_sound_or_a_clip_are_none_of_an_image(space, planted, places, expected, placed):
+    space = space if placed else BrainSpace.free(space.n_voxels)
+    for figure in (plot.selectors(planted["chosen"], space, places=places),
+                   plot.training([], planted["chosen"], space, places=places)):  # fmt: skip
+        figure.canvas.draw()
+        texts = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+        assert "image" not in " ".join(texts)
+        assert all(any(word.split()[0] in text for text in texts) for word in expected)
 
 
 def test_score_limits_and_outlines_are_the_callers(space, planted):

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from brainnet.plot._colors import cluster_colors, continuous_colors, layer_colors, position_colors
 from brainnet.plot.selector._panels import cluster_panel, layer_panel, scale_panel, score_panel, space_panel
+from brainnet.plot.selector.places import Places
 
 
 class OnePixelEach:
@@ -49,7 +50,7 @@ def test_the_layer_of_largest_weight_gives_the_color_and_spread_darkens_it():
 
 def test_the_place_in_the_image_gives_the_color():
     places = np.array([[-1.0, -1.0], [1.0, -1.0], [0.0, 0.0]])
-    panel = space_panel(places)
+    panel = space_panel(places, Places())
     np.testing.assert_allclose(panel.picture(OnePixelEach()), position_colors(places))
     figure = legend_of(panel)
     image = figure.axes[0].images[0]
@@ -70,7 +71,7 @@ def test_scores_have_the_colors_of_their_limits_and_never_fade(limits):
 
 
 def test_the_scale_runs_from_local_to_global():
-    panel = scale_panel(np.array([[0.0], [1.0]]))
+    panel = scale_panel(np.array([[0.0], [1.0]]), Places())
     near, far = panel.picture(OnePixelEach())
     assert np.abs(near - far).max() > 0.3
     assert {"local 0", "1 global"} <= set(words(legend_of(panel)))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from brainnet.plot import Places
 from brainnet.plot.scene import Scene
 from brainnet.run.maps.run_maps import RunMaps, compare_maps, draw_map, draw_selectors, has_selectors, region_rows
 from brainnet.space import BrainSpace
@@ -27,6 +28,14 @@ def test_a_run_knows_its_maps(mapped, tmp_path):
         RunMaps.read(tmp_path)
     assert has_selectors(mapped[0])
     assert not has_selectors(tmp_path)
+
+
+def test_places_of_a_sound_are_moments(mapped, monkeypatch):
+    monkeypatch.setattr("brainnet.run.maps.run_maps.places_of", lambda reads, cfg: Places("sound", one_row=True))
+    found = RunMaps.read(mapped[0])
+    assert not {"y", "width"} & set(found.maps)
+    assert found.looks["x"]["label"] == "time: start -1, end 1"
+    assert "image" not in " ".join(str(look["label"]) for look in found.looks.values())
 
 
 def test_one_map_is_drawn_at_the_size_asked_for(mapped, invoke, tmp_path):
