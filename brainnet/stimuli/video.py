@@ -8,7 +8,6 @@ or at the beginning of files that have no times.
 from __future__ import annotations
 
 import bisect
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,6 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpe
 KEPT = 16  # frames decoded on the way to a later one that another thread asked for first
 INDEXED = ("mp4", "mov", "matroska", "webm")  # formats that give every frame its own time
 FAR = 100  # frames ahead from which on it is quicker to begin at a key frame
-_of_parents: list[Any] = []  # what a process was forked with: to free it would wait for threads that it does not have
 
 
 class Video:
@@ -106,13 +104,24 @@ def _stamps(path: Path) -> tuple[list[int], Any, bool]:
         if not indexed or None in stamps:  # the format leaves it to the decoder, in whose words times may repeat
             indexed = False
             with av.open(str(path)) as container:
-                stream = container.streams.video[0]
+                stream = _stream_of(container)
                 unit, stamps = 1 / (stream.average_rate or stream.guessed_rate), range(sum(1 for _ in _decoded(stream)))
     except av.error.FFmpegError as error:
         raise ValueError(f"cannot read {path}: it is damaged, or no video ({error.strerror}).") from None
     if not stamps:
         raise ValueError(f"cannot read {path}: it has no frames.")
     return sorted(set(stamps)), unit, indexed
+
+
+def _stream_of(container: Any) -> Any:
+    """The pictures of an open file, to be decoded by one thread.
+
+    FFmpeg's decoding threads now and then waited for each other for ever where a file was closed, and a forked process,
+    such as a DataLoader's worker, does not have them.
+    """
+    stream = container.streams.video[0]
+    stream.codec_context.thread_count = 1
+    return stream
 
 
 def _decoded(stream: Any) -> Iterator[Any]:
@@ -157,7 +166,7 @@ class _Decoder:
         import av
 
         self.path, self.stamps, self.chosen, self.seekable = path, stamps, chosen, seekable
-        self._lock, self._process = threading.Lock(), os.getpid()
+        self._lock = threading.Lock()
         self._kept: OrderedDict[int, Any] = OrderedDict()
         self._container: Any = None
         self._converter = av.video.reformatter.VideoReformatter()
@@ -167,10 +176,8 @@ class _Decoder:
         self._close()
 
     def _close(self) -> None:
-        """Ends the threads of the decoder now: the file and its streams hold each other until much later."""
-        if self._container is not None and self._process != os.getpid():
-            _of_parents.append((self._container, self._stream, self._frames))
-        elif self._container is not None:
+        """Lets the file go now: it and its streams hold each other until much later."""
+        if self._container is not None:
             self._frames.close()
             self._container.close()
         self._container = self._stream = self._frames = None
@@ -180,8 +187,7 @@ class _Decoder:
 
         self._close()
         self._container = av.open(str(self.path))
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
+        self._stream = _stream_of(self._container)
         self._frames = _decoded(self._stream)
         self._next = 0  # the first frame that was not passed yet
 
