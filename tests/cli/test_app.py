@@ -45,7 +45,7 @@ def test_help_teaches(command):
         (["encode", "--backbone", "expansion:small", "--controls", "random"], "has random weights already"),
         (["encode", "--config", "folder", "BACKBONE.NAME", "expansion:small", "DATASET.DATA_DIR", "/no"], "folder /no"),
         (["plot", "/nowhere"], "no selectors.npz"),
-        (["predict", "/nowhere", "/nowhere"], "no images at /nowhere"),
+        (["predict", "/nowhere", "/nowhere"], "no finished run at /nowhere"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(words, message, monkeypatch, capsys, tmp_path):

@@ -24,7 +24,7 @@ COMMANDS = ("extract", "rdm", "compare", "fit", "encode", "encode with weights",
             "rsa compare", "rsa time", "rsa fit", "rsa partition", "rsa steps", "predict", "plot", "demo",
             "sweep", "sweep compare")  # fmt: skip
 OF_THE_MOMENT = {"created", "time", "seconds", "peak_memory_gb", "command", "commit", "source", "machine", "process",
-                 "forecast"}  # fmt: skip  # of a card
+                 "forecast", "seal"}  # fmt: skip  # of a card; a seal is over all of it, also the commit
 DEMO = ["demo", "TRAINER.MAX_EPOCHS", "2", "TRAINER.VAL_EVERY", "1", "TOKENS.PCA", "0", "TOKENS.WHITEN", "False",
         "DATASET.OPTIONS.n_train", "60", "DATASET.OPTIONS.n_val", "20", "DATASET.OPTIONS.n_test", "20",
         "DATASET.OPTIONS.n_voxels", "60"]  # fmt: skip

@@ -218,7 +218,8 @@ def test_features_that_do_not_fit_the_volumes_are_refused():
         data.repeats_of("a")
 
 
-def test_a_test_run_of_one_block_is_said_once(recwarn):
+def test_a_test_run_of_one_block_is_said_once(recwarn, monkeypatch):
+    monkeypatch.setattr("brainnet._checks._already_warned", set())
     data = TimeSeries({"a": np.random.default_rng(0).normal(size=(50, 2)), "t": np.ones((10, 2))}, tr=2.0, test=["t"])
     assert data.blocks_of("test") is None
     assert any("'test' is a single block" in str(w.message) for w in recwarn)
