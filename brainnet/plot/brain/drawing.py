@@ -145,12 +145,12 @@ def inches(width: float | str) -> float:
     """
     found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", str(width))
     try:
-        value = float(found[1]) * _LENGTHS[found[2]]
+        value = round(float(found[1]) * _LENGTHS[found[2]], 9)  # a pixel less would be drawn of 1.99... inches
     except (TypeError, ValueError, KeyError):
         raise ValueError(
             f"a width is a number of inches, or a text such as '85mm' or '3.5in'; got {width!r}."
         ) from None
-    if not _LEAST_WIDTH <= round(value, 9) <= 100:
+    if not _LEAST_WIDTH <= value <= 100:
         raise ValueError(f"a width is 1 to 100 inches, got {value:g} ({width!r}).")
     return value
 

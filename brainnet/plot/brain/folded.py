@@ -100,7 +100,7 @@ def cortex(
     look = Look(cmap, vmin, vmax, threshold, label, categories, colors, scene.relief)
     if ax is None:
         tall, below = across / canvas.aspect, 0.1 + (BELOW - 0.1) * colorbar
-        figure = new_figure((inches(width), below + tall + 0.08))  # whose pixels some versions of matplotlib cut off
+        figure = new_figure((inches(width), below + tall + 0.08))
         drawn = add_axes(figure, (SIDE, below, across, tall))
         bar = (SIDE + 0.28 * across, below - 0.3, 0.44 * across, 0.11)
     else:
