@@ -58,7 +58,7 @@ def recovery(
     hemisphere = hemisphere.cpu()
     versions = {"raw": found}
     if layer_gain is not None or scale_gain is not None:
-        versions["gain_corrected"] = _corrected(found, layer_gain, scale_gain)
+        versions["gain_corrected"] = gain_corrected(found, layer_gain, scale_gain)
     local = planted.scale[:, 0] < LOCAL
     guess = _constant_guess(planted, local)
     result: dict[str, Any] = {}
@@ -79,13 +79,14 @@ def recovery(
     return result | {"n_voxels": n, "n_local": int(local.sum()), "not_identifiable": NOT_IDENTIFIABLE}
 
 
-def _corrected(found: Selectors, layer_gain: Tensor | None, scale_gain: Tensor | None) -> Selectors:
+def gain_corrected(found: Selectors, layer_gain: Tensor | None, scale_gain: Tensor | None) -> Selectors:
+    """What layers and scales contribute; one without any weight contributes nothing, though its gain is 0 / 0."""
     layer, scale = found.layer, found.scale
     if layer_gain is not None:
-        layer = layer * layer_gain.detach().cpu().float()
+        layer = (layer * layer_gain.detach().cpu().float()).nan_to_num(0.0)
         layer = layer / layer.sum(1, keepdim=True)
     if scale_gain is not None:
-        parts = torch.cat([1 - scale, scale], dim=1) * scale_gain.detach().cpu().float()
+        parts = (torch.cat([1 - scale, scale], dim=1) * scale_gain.detach().cpu().float()).nan_to_num(0.0)
         scale = parts[:, 1:] / parts.sum(1, keepdim=True)
     return Selectors(found.space, layer, scale)
 

@@ -17,6 +17,7 @@ from torch.nn.functional import one_hot
 
 from brainnet.backbone import BACKBONES
 from brainnet.dataset.base import DATASETS
+from brainnet.dataset.simulation.recovery import gain_corrected
 from brainnet.dataset.simulation.sentences import sentences
 from brainnet.dataset.time_series import Cleaning, TimeSeries, Window
 from brainnet.selection import Selectors
@@ -152,8 +153,7 @@ class SimulatedSeries(TimeSeries):
             "layer": of how many the planted layer counts most; "layer_within_one": or a neighbor of it; with delays
             "delay": of how many the planted delay counts most.
         """
-        share = selectors.layer if layer_gain is None else (selectors.layer * layer_gain).nan_to_num(0.0)
-        off = (share.argmax(1) - self.planted.layer).abs()
+        off = (gain_corrected(selectors, layer_gain, None).layer.argmax(1) - self.planted.layer).abs()
         found = {"layer": _share(off == 0), "layer_within_one": _share(off <= 1)}
         if hasattr(selectors, "delays"):
             chosen = torch.tensor(selectors.delays)[selectors.delay.argmax(1).cpu()]

@@ -107,11 +107,8 @@ def _write_tables(
         # what a layer or scale contributes over the weight it was given is its gain
         metrics["recovery"] = dataset.recovery(
             selectors,
-            # 0 / 0 of a layer that is not read at all, or of a place or the whole that is not
-            layer_gain=(share.layer / selectors.layer).nan_to_num(0.0),
-            scale_gain=torch.cat(
-                [(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1
-            ).nan_to_num(0.0),
+            layer_gain=share.layer / selectors.layer,
+            scale_gain=torch.cat([(1 - share.scale) / (1 - selectors.scale), share.scale / selectors.scale], 1),
         )
     write_json(out / "metrics.json", metrics)
     return metrics
