@@ -46,6 +46,7 @@ ABOUT = About(
 }""",
     verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet. The "
     "addresses and checksums are Brain-Score's own; nothing was fetched from there yet.",
+    preset="majajhong",
 )
 
 

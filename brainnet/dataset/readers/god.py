@@ -61,6 +61,7 @@ images/.../n01443537_22563.JPEG""",
 }""",
     verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet. The "
     "names of the keys for sessions and runs are not certain, and standardization needs one of them.",
+    preset="folder",
 )
 
 

@@ -46,6 +46,7 @@ subj01/{fmri,rois,rdms}/""",
 }""",
     verified="Run on folders in the published layout that the tests write; nobody has run it on the real files yet. "
     "The names of the files of responses are not published: one that begins with lh, and one with rh, are taken.",
+    preset="folder",
 )
 
 

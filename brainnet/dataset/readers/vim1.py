@@ -46,6 +46,7 @@ Stimuli.mat""",
 }""",
     verified="Run on files in the published layout that the tests write; nobody has run it on the real files yet. The "
     "places of the voxels are not used, as their count from 0 or 1 is not certain.",
+    preset="folder",
 )
 
 
