@@ -72,6 +72,23 @@ class Manifest:
         held = asdict(self)
         write_text(self.beside(path), json.dumps({**held, "seal": _seal(held)}))
 
+    def write_part(self, path: Path, chunk: int, said: Mapping[str, Any]) -> None:
+        """Puts down the scales and the checksum of a chunk that is there before its predecessors."""
+        held = {"chunk": chunk, "fingerprint": self.fingerprint, **said}
+        write_text(path, json.dumps({**held, "seal": _seal(held)}))
+
+    def read_part(self, path: Path, chunk: int) -> dict[str, Any] | None:
+        """What :meth:`write_part` put down; None where it is gone, damaged, or of another store or chunk."""
+        try:
+            held = read_json(path)
+            seal = held.pop("seal")
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        of = {"chunk": chunk, "fingerprint": self.fingerprint}
+        if seal != _seal(held) or {name: held.pop(name, None) for name in of} != of:
+            return None
+        return held if set(held) == {"scales", "checksum"} else None
+
     def _is_sound(self) -> bool:
         """Whether counts, sizes and types fit together, so that reading cannot go wrong for their sake."""
         n_layers, n_images = len(self.layers), len(self.image_ids)

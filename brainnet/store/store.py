@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from brainnet._checks import check_word, nearest
-from brainnet._files import locked, sha256
+from brainnet._files import sha256
 from brainnet._notebook import table_html
 from brainnet._work import progress as progress_bar
 from brainnet._work import read_ahead, size
@@ -107,7 +107,8 @@ class TokenStore(torch.utils.data.Dataset):
         """The store of ``images`` seen by ``backbone``; goes on where an interrupted build stopped.
 
         Images are decoded in background threads while the backbone works. Processes that build the same path at the
-        same time (the ranks of a distributed run) take turns: the first builds, the others wait and open the result.
+        same time (the ranks of a distributed run, jobs on several machines) share the work, chunk by chunk; what one
+        leaves behind when it is killed, the others make. The file has the same bytes whoever makes them.
 
         Args:
             backbone: any object with ``get_tokens``. A module is put in eval mode while it works, then put back.
@@ -163,7 +164,7 @@ class TokenStore(torch.utils.data.Dataset):
         }
         manifest = Manifest(dtype_name(dtype), source.ids, fingerprint, chunk_size or 0, batch_size)
 
-        def complete(sink: MemorySink | FileSink) -> TokenStore:
+        def make(sink: MemorySink | FileSink) -> None:
             batches = [
                 range(i, min(i + batch_size, span.stop))
                 for span in sink.missing
@@ -172,25 +173,29 @@ class TokenStore(torch.utils.data.Dataset):
             known = images.known_tokens(fingerprint) if hasattr(images, "known_tokens") else None
             if known is None:
                 bar = progress_bar(batches, f"Tokens of {n_images:,} images", len(batches), progress)
-                tokens = extract(backbone, source.load, bar, grid=grid, resize=resize, device=device, workers=workers)
+                own = filter(sink.take, bar)
+                tokens = extract(backbone, source.load, own, grid=grid, resize=resize, device=device, workers=workers)
             else:
-                tokens = (Tokens(*known).map(lambda v, b=b: v[b.start : b.stop]) for b in batches)
+                tokens = (Tokens(*known).map(lambda v, b=b: v[b.start : b.stop]) for b in batches if sink.take(b))
                 tokens = (part if grid is None else part.resize(grid, resize) for part in tokens)
             with closing(tokens):  # at once, also after an error: a backbone is put back in its mode
                 fill(sink, tokens)
-            store = cls._of(sink.manifest, sink.rows, sink.path)
-            if store._rows.check is not None:  # written now, or read through before the rest was made
-                store._rows.check.take_as_whole()
-            return store
 
         if path is None:
-            store = complete(MemorySink(manifest))
+            sink = MemorySink(manifest)
+            make(sink)
+            store = cls._of(sink.manifest, sink.rows, None)
         else:
             path = Path(path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(path):
-                sink = FileSink(path, manifest, overwrite)
-                store = complete(sink) if sink.missing else cls.open(path)
+            with closing(FileSink(path, manifest, overwrite)) as sink:
+                made = bool(sink.missing)
+                while sink.missing:  # again, where another process has ended before its chunk was there
+                    make(sink)
+                    sink.wait()
+            store = cls.open(path)
+            if made and sink.alone:  # written now, or read through before the rest was made
+                store._rows.check.take_as_whole()
         return store if device is None else store.to(device)
 
     @classmethod

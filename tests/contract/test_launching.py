@@ -288,7 +288,7 @@ def test_a_worker_that_dies_ends_the_extraction_and_the_same_line_goes_on(launch
 
 
 def test_a_process_that_dies_while_tokens_are_made_leaves_them_to_the_next(launches, tmp_path, dying):
-    """The first process makes the tokens and dies; torchrun ends the second, which waits for them."""
+    """Both make tokens until the first dies; torchrun ends the second."""
     images, store = tmp_path / "data" / "images", tmp_path / "tokens.bin"
     images.mkdir(parents=True)
     random = np.random.default_rng(0)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,15 @@ from brainnet.store.manifest import Manifest
 from tests.store.toys import Toy, assert_close
 
 BUILD = """
-import sys, time, torch
+import os, sys, time, torch
 sys.path.insert(0, {tests!r})
 from tests.store.toys import Toy
 from brainnet.store import TokenStore
 class Slow(Toy):
     def get_tokens(self, images):
         time.sleep({pause})
+        while self.calls and not os.path.exists({gate!r}):  # it has said what tokens are, and hangs
+            time.sleep(0.02)
         return super().get_tokens(images)
 images = torch.randn(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 backbone = Slow()
@@ -34,8 +37,9 @@ print(backbone.calls, len(store))
 """
 
 
-def start(path: Path, pause: float) -> subprocess.Popen:
-    code = BUILD.format(tests=str(Path(__file__).parents[2]), path=str(path), pause=pause)
+def start(path: Path, pause: float = 0, gate: str | Path = "/") -> subprocess.Popen:
+    """A process that builds a store of six chunks; after the first batch it waits until there is a file ``gate``."""
+    code = BUILD.format(tests=str(Path(__file__).parents[2]), path=str(path), pause=pause, gate=str(gate))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -62,13 +66,113 @@ def test_a_killed_build_goes_on_and_ends_the_same(tmp_path):
     with path.open("ab") as file:
         file.write(b"half a chunk that no manifest counts")
 
-    # two at once: one goes on, the other waits and opens the result
-    results = [process.communicate(timeout=120) for process in (start(path, 0), start(path, 0))]
-    assert sorted(out.split() for out, _ in results) == [["0", "24"], [str((6 - done) * 2), "24"]], results
-    assert start(whole, 0).communicate()[0].split() == ["12", "24"]
-    assert path.read_bytes() == whole.read_bytes()
-    same = [Manifest.read(p) for p in (path, whole)]
-    assert same[0] == same[1]
+    both = [start(path), start(path)]
+    assert sum(calls_of(both)) == (6 - done) * 2
+    assert calls_of([start(whole)]) == [12]
+    check_same(path, whole)
+
+
+def calls_of(processes: list[subprocess.Popen]) -> list[int]:
+    """How often each process has asked its network, once it has the whole store."""
+    results = [process.communicate(timeout=120) for process in processes]
+    assert all(out.split()[1:] == ["24"] for out, _ in results), results
+    return [int(out.split()[0]) for out, _ in results]
+
+
+def check_same(path: Path, other: Path) -> None:
+    """Two stores are the same, and nothing else lies beside the first."""
+    assert path.read_bytes() == other.read_bytes()
+    assert Manifest.read(path) == Manifest.read(other)
+    assert sorted(path.parent.glob(f"{path.name}.*")) == [Path(f"{path}.{kind}") for kind in ("json", "lock")]
+
+
+def until(happened) -> None:
+    """Waits for what other processes do."""
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_processes_share_the_chunks_of_one_store(tmp_path):
+    path, whole, gate = tmp_path / "shared", tmp_path / "whole", tmp_path / "gate"
+    first, *others = begun(path, gate), start(path), start(path)
+    until(lambda: len(parts(path)) == 4)  # of 6; the other two are claimed by the process that waits
+    gate.touch()
+    calls = calls_of([first, *others])
+    assert (calls[0], sum(calls)) == (4, 12)
+    assert calls_of([start(whole)]) == [12]
+    check_same(path, whole)
+
+
+def test_what_a_killed_process_had_claimed_the_others_make(tmp_path):
+    path, whole = tmp_path / "shared", tmp_path / "whole"
+    first, other = begun(path, tmp_path / "gate"), start(path)
+    until(lambda: len(parts(path)) == 4)
+    first.kill()
+    first.communicate()
+    assert calls_of([other]) == [12]
+    assert calls_of([start(whole)]) == [12]
+    check_same(path, whole)
+
+
+def begun(path: Path, gate: Path) -> subprocess.Popen:
+    """A process that has begun a store and waits."""
+    process = start(path, gate=gate)
+    until(Manifest.beside(path).is_file)
+    return process
+
+
+def parts(path: Path) -> list[Path]:
+    """What describes chunks that are there before their predecessors."""
+    return sorted(path.parent.glob(f"{path.name}.chunk-*.json"))
+
+
+def changed(text: str) -> str:
+    return text.replace('"scales": [1.0', '"scales": [2.0')
+
+
+@pytest.mark.parametrize(
+    ("damage", "calls"),
+    [(str, 2), (changed, 4), (lambda text: text[:-9], 4), (lambda text: "[]", 4)],
+    ids=["whole", "another scale", "cut", "another kind"],
+)
+def test_chunks_before_which_others_are_missing_are_kept_where_they_are_whole(images, tmp_path, damage, calls):
+    """What two processes leave when both are killed, the one with the first chunk before it was there."""
+    path, whole = tmp_path / "killed", tmp_path / "whole"
+    TokenStore.build(Toy(), images, path=whole, batch_size=2, chunk_size=4)
+    found = Manifest.read(whole)
+    begun = replace(found, n_complete=0, scales=[], checksums=[])
+    begun.write(path)
+    for chunk in (1, 2):
+        said = {"scales": found.scales[chunk], "checksum": found.checksums[chunk]}
+        begun.write_part(Path(f"{path}.chunk-{chunk}.json"), chunk, said)
+    first = 4 * found.row_bytes
+    path.write_bytes(bytes(first) + whole.read_bytes()[first:])
+    with pytest.raises(ValueError, match="unfinished: 0 of 11"):
+        TokenStore.open(path)
+    before = parts(path)[0].read_text()
+    parts(path)[0].write_text(damage(before))
+    assert damage is str or parts(path)[0].read_text() != before
+    backbone = Toy()
+    TokenStore.build(backbone, images, path=path, batch_size=2, chunk_size=4)
+    assert backbone.calls == calls
+    check_same(path, whole)
+
+
+def test_chunks_of_another_store_of_that_name_are_not_taken(images, tmp_path):
+    path = tmp_path / "t"
+    TokenStore.build(Toy(seed=1), images, path=path, batch_size=2, chunk_size=4)
+    manifest = Manifest.read(path)
+    manifest.write_part(Path(f"{path}.chunk-1.json"), 1, {"scales": manifest.scales[1], "checksum": "0"})
+    beside = tmp_path / "t.1"  # whose manifest is t.1.json
+    other = TokenStore.build(Toy(), images, path=beside, batch_size=2, chunk_size=4)
+    backbone = Toy()
+    store = TokenStore.build(backbone, images, path=path, batch_size=2, chunk_size=4, overwrite=True)
+    assert backbone.calls == 6
+    assert path.read_bytes() == beside.read_bytes()
+    assert_close(store.tokens(), other.tokens())
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["t", "t.1", "t.1.json", "t.1.lock", "t.json", "t.lock"]
 
 
 def test_a_full_disk_leaves_a_store_that_goes_on(images, tmp_path, monkeypatch):
