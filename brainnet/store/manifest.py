@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Puts the manifest beside ``path``, whole or not at all."""
-        held = asdict(self)
+        held = {one.name: getattr(self, one.name) for one in fields(self)}  # asdict would copy every id
         write_text(self.beside(path), json.dumps({**held, "seal": _seal(held)}))
 
     def write_part(self, path: Path, chunk: int, said: Mapping[str, Any]) -> None:
