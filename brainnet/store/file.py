@@ -184,13 +184,15 @@ class FileSink:
                 f"the tokens need {size(need - there)} more and {size(free)} is free on the disk of {self.path}. "
                 "Give another path=, or choose fewer layers or a smaller grid",
             )
+        if fresh:
+            self._refuse_others()
         with self._full_disk_explained():
             if fresh:
                 self._forget_parts()
                 manifest.write(self.path)
             self.path.open("wb" if fresh else "ab").close()  # what lies there of another store is of no use
         for chunk in dict.fromkeys(batch.start // manifest.chunk_size for batch in self._early):
-            self._claim(chunk, wait=True)
+            self._claim(chunk)
         self._early.clear()
         self._opening.close()
 
@@ -226,11 +228,11 @@ class FileSink:
         while self._claims:
             self._claims.popitem()[1].close()
 
-    def _claim(self, chunk: int, wait: bool = False) -> None:
+    def _claim(self, chunk: int) -> None:
         """Makes a chunk this process's own, unless another makes it, or has."""
         with ExitStack() as held:
             try:
-                held.enter_context(locked(self._beside(chunk), wait=wait, keep=False))
+                held.enter_context(locked(self._beside(chunk), wait=False, keep=False))
             except BlockingIOError:
                 self.alone = False
                 return
@@ -241,6 +243,22 @@ class FileSink:
                     return
             self._claims[chunk] = held.pop_all()
             self._order.append(chunk)
+
+    def _refuse_others(self) -> None:
+        """Refuses to replace a store which another process is building.
+
+        Raises:
+            BlockingIOError: there is one.
+        """
+        for _, found in self._of_chunks():
+            try:
+                with locked(self._beside(int(found[1])), wait=False, keep=False):
+                    pass
+            except BlockingIOError:
+                raise BlockingIOError(
+                    f"another process is building another store at {self.path}: wait until it has ended, or give "
+                    "another path."
+                ) from None
 
     def _read(self) -> Manifest:
         """The manifest on the disk, read again only where it was written anew."""

@@ -139,6 +139,7 @@ class TokenStore(torch.utils.data.Dataset):
                 something else (which field).
             MemoryError: the tokens do not fit in memory.
             OSError: they do not fit on the disk; what was written stays resumable.
+            BlockingIOError: a store at ``path`` is to be replaced while another process builds it.
         """
         if batch_size < 1 or (chunk_size is not None and chunk_size < 1):
             raise ValueError(f"batch_size and chunk_size are at least 1, got {batch_size} and {chunk_size}.")

@@ -116,6 +116,16 @@ def test_what_a_killed_process_had_claimed_the_others_make(tmp_path):
     check_same(path, whole)
 
 
+def test_a_store_that_another_process_is_building_is_not_replaced(images, tmp_path):
+    path, gate = tmp_path / "t", tmp_path / "gate"
+    process = begun(path, gate)
+    with pytest.raises(BlockingIOError, match=r"building another store at .*t: wait"):
+        TokenStore.build(Toy(), images, path=path, overwrite=True)
+    gate.touch()
+    assert calls_of([process]) == [12]
+    assert len(TokenStore.open(path)) == 24
+
+
 def begun(path: Path, gate: Path) -> subprocess.Popen:
     """A process that has begun a store and waits."""
     process = start(path, gate=gate)
