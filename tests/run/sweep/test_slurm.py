@@ -170,7 +170,7 @@ def test_daemons_of_slurm_end_with_a_test_that_is_killed(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", [{"queue": "nowhere"}, {"job_extra_directives": ["--nodes=5"]}])
+@pytest.mark.parametrize("wrong", [{"queue": "nowhere"}, {"job_extra_directives": ["--constraint=nowhere"]}])
 def test_slurm_itself_refuses_in_one_line(wrong, here, tmp_path):
     pytest.importorskip("dask_jobqueue")
     with pytest.raises(OSError, match="sbatch: error"):
