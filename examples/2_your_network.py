@@ -24,7 +24,7 @@ torch.manual_seed(0)
 class Pyramid:
     """Blurred copies of the image."""
 
-    def get_tokens(self, images):  # (B, 3, H, W), normalised
+    def get_tokens(self, images):  # (B, 3, H, W), normalized
         local = {f"blur {2**k}": F.avg_pool2d(images, 2**k) for k in (2, 3, 4)}
         return local, {name: maps.mean((2, 3)) for name, maps in local.items()}
 

@@ -36,4 +36,4 @@ plot.flatmap(named["late alone"].float(), subject.space, title="R2 of the late l
 )
 
 # %%
-# Neighbouring layers share most of what they explain: a layer that wins by a little has not shown that it is needed.
+# Neighboring layers share most of what they explain: a layer that wins by a little has not shown that it is needed.

@@ -157,6 +157,26 @@ def test_every_help_text_is_a_sentence_that_names_its_default_in_words(made):
                     assert cut not in text, where
 
 
+def test_pages_and_help_are_in_american_english(made):
+    """One word for one thing is also one spelling; names in code, such as ``generalise``, stay as users wrote them."""
+    british = re.compile(
+        r"\b(?:un)?(?:\w*(?:neighbour|behaviour|colour|favour|artefact|judgement|labelled|modelled)\w*|centr(?:e[sd]?|ing)|gr"
+        r"ey\w*|practis\w+|\w*(?:general|normal|standard|initial|summar|regular|minim)is(?:e[drs]?|ing|ation)\b)",
+        flags=re.IGNORECASE,
+    )
+    texts = {path.name: path.read_text() for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]}
+    for name, command in made[1].commands().items():
+        texts[name] = "\n".join(
+            [command.help or "", *(getattr(option, "help", None) or "" for option in command.params)]
+        )
+    for name, text in texts.items():
+        words = re.sub(
+            r"```.*?^```|`[^`]*`|\]\([^)]*\)|--[\w-]+|\w+,centres|centres,\w+", "", text, flags=re.DOTALL | re.M
+        )
+        found = british.findall(words.partition("## Words that were replaced")[0])
+        assert found == [], name
+
+
 def test_no_two_words_of_a_text_are_written_as_one():
     """A text over two lines of code has a space between them: "a kernel" "alignment" reads "a kernelalignment"."""
     fused = []

@@ -447,7 +447,7 @@ def run(
         metric=metric, method=method, n_permutations=permutations, seed=seed, n_jobs=jobs, key=key,
         force=force, progress=not quiet,
     )  # fmt: skip
-    out_console.print(f"{maps.space.n_voxels:,} centres, {len(maps.models)} models\nmaps, figure and run card in {out}",
+    out_console.print(f"{maps.space.n_voxels:,} centers, {len(maps.models)} models\nmaps, figure and run card in {out}",
                       highlight=False)  # fmt: skip
     _leave_page(out, with_page)
 

@@ -16,7 +16,7 @@ from brainnet.cli.shared import Out, Quiet, out_console
 def rdms(
     file: Annotated[
         Path,
-        typer.Argument(help="RDMs (subjects, centres, n, n), or (centres, subjects, n, n): .npy, .npz, .mat, .h5."),
+        typer.Argument(help="RDMs (subjects, centers, n, n), or (centers, subjects, n, n): .npy, .npz, .mat, .h5."),
     ],
     model: Models = None,
     out: Out = Path("searchlight"),
@@ -34,7 +34,7 @@ def rdms(
     key: Key = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test models at every centre of a searchlight whose RDMs were published, such as those of dnn2brain.
+    """Test models at every center of a searchlight whose RDMs were published, such as those of dnn2brain.
 
     brainnet searchlight rdms all_sub_slrdms.npy --model taskonomy/ --out lights
     """
@@ -43,4 +43,4 @@ def rdms(
 
     found = search_rdms(file, model or (), out, axes=axes, method=method, n_permutations=permutations, seed=seed,
                         key=key, progress=not quiet)  # fmt: skip
-    out_console.print(f"{found!r}\nmaps, table of centres and run card in {out}", highlight=False)
+    out_console.print(f"{found!r}\nmaps, table of centers and run card in {out}", highlight=False)

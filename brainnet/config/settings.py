@@ -75,7 +75,7 @@ _C.RESPONSES = CfgNode()
 _C.RESPONSES.STANDARDIZE = False  # fit z-scored responses (training images); predictions come back in response units
 
 _C.LOSS = CfgNode()
-_C.LOSS.BETA = 0.1  # error at which smooth L1 turns from square to absolute, in response units (SDs if standardised)
+_C.LOSS.BETA = 0.1  # error at which smooth L1 turns from square to absolute, in response units (SDs if standardized)
 
 _C.OPTIMIZER = CfgNode()
 _C.OPTIMIZER.LR = 1e-3  # step size of AdamW

@@ -24,7 +24,7 @@ ROI_LABELS = {
     },
 }  # fmt: skip
 
-# the twelve regions in which results are reported, each of one or two labelled areas
+# the twelve regions in which results are reported, each of one or two labeled areas
 ROI_GROUPS = {
     "V1": ("V1v", "V1d"),
     "V2": ("V2v", "V2d"),

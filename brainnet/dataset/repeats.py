@@ -41,7 +41,7 @@ def _ceiling(trials: np.ndarray, rows: np.ndarray | None = None, voxels_at_once:
     parts = []
     for start in range(0, trials.shape[1], voxels_at_once):
         part = np.array(np.swapaxes(trials[chosen, start : start + voxels_at_once], 1, 2))
-        # the same halves for every part, so a voxel's ceiling does not depend on its neighbours
+        # the same halves for every part, so a voxel's ceiling does not depend on its neighbors
         generator = torch.Generator().manual_seed(0)
         parts.append(ceiling_from_split_half(part, n_repeats=k, halves="random", n_splits=20, generator=generator))
     few, many = int(counts.min()), int(counts.max())

@@ -1,7 +1,7 @@
 """The weights of a fit, kept so that new images can be predicted without the data set and without the estimator.
 
 Whatever the method, a linear fit is kept in one form: for each layer the center of its features and a matrix, and the
-prediction at the centers. Penalties, standardisation and the mix of layers are inside these numbers. Features lose
+prediction at the centers. Penalties, standardization and the mix of layers are inside these numbers. Features lose
 their center before they are multiplied, so that features with a large offset lose no digits.
 
     center:<layer>  (n_features,)             mean over the training images

@@ -1,4 +1,4 @@
-"""What is done to rows of features before they are kept: projection, principal components, centring, length, alignment.
+"""What is done to rows of features before they are kept: projection, components, centering, length, alignment.
 
 A chain of steps is one word, as in ``"srp:2000+pca:100"``. A step that learns something (a mean, components) learns it
 from the training pictures alone where they are named, reads the rows in pieces, and is kept with the features, so that

@@ -30,11 +30,11 @@ def cluster_channels(
     max_iterations: int = 25,
     seed: int = 0,
 ) -> Tensor:
-    """The channel cluster of each voxel, (n_voxels,) integers; neighbouring numbers mark similar clusters.
+    """The channel cluster of each voxel, (n_voxels,) integers; neighboring numbers mark similar clusters.
 
-    Cosine k-means to many small groups, then Ward's method on their centres, each with the weight of its voxels, until
+    Cosine k-means to many small groups, then Ward's method on their centers, each with the weight of its voxels, until
     exactly ``n_clusters`` are left. Clusters are numbered along the leaves of their dendrogram, ordered so that
-    neighbours are alike, from the end with the larger cluster: a color map then shows similarity.
+    neighbors are alike, from the end with the larger cluster: a color map then shows similarity.
 
     Args:
         weight: read-out weights, (n_voxels, D). Only directions count, not lengths.
@@ -43,7 +43,7 @@ def cluster_channels(
             rather than by the angle of their weights.
         n_centroids: groups of the first step.
         max_iterations: of k-means; it stops earlier when at most one voxel in a thousand moves.
-        seed: of the first centres.
+        seed: of the first centers.
 
     Returns:
         Labels 0 .. n_clusters - 1 on the CPU; -1 for voxels whose weights are all zero or not finite.
@@ -51,7 +51,7 @@ def cluster_channels(
     Memory is bounded by a few copies of ``weight`` and 4096 x ``n_centroids`` similarities.
 
     References: Dhillon & Modha (2001), Machine Learning 42 (cosine k-means); Bahmani et al. (2012), PVLDB 5(7) (first
-    centres drawn in rounds); Ward (1963), JASA 58; Bar-Joseph et al. (2001), Bioinformatics 17 (order of leaves).
+    centers drawn in rounds); Ward (1963), JASA 58; Bar-Joseph et al. (2001), Bioinformatics 17 (order of leaves).
 
     >>> angle = torch.tensor([0.0, 0.01, 1.6, 1.61, 3.1])
     >>> cluster_channels(torch.stack([angle.cos(), angle.sin()], 1), n_clusters=3).tolist()
@@ -121,7 +121,7 @@ def _cosine_kmeans(rows: Tensor, centres: Tensor, max_iterations: int) -> tuple[
 
 
 def _weighted_ward(centres: Tensor, count: Tensor, n_clusters: int) -> tuple[Tensor, Tensor]:
-    """Cluster of each centre (k,), and the cluster means: Ward's merges, a centre weighing as much as its voxels.
+    """Cluster of each center (k,), and the cluster means: Ward's merges, a center weighing as much as its voxels.
 
     With all counts one this is Ward's method as usual; without the counts, a group of one odd voxel would weigh as much
     as one of hundreds, and end as a cluster of its own.
@@ -147,7 +147,7 @@ def _weighted_ward(centres: Tensor, count: Tensor, n_clusters: int) -> tuple[Ten
 
 
 def _rank_along_leaves(means: Tensor, count: Tensor) -> Tensor:
-    """Place of each cluster in an order where neighbours are alike, the larger end first."""
+    """Place of each cluster in an order where neighbors are alike, the larger end first."""
     if len(means) < 3:
         return count.argsort(descending=True, stable=True).argsort()
     from scipy.cluster.hierarchy import leaves_list, linkage

@@ -1,4 +1,4 @@
-"""Linear fits on window-pooled tokens, factorised: bottlenecks and read-out weights that predict as the fits do."""
+"""Linear fits on window-pooled tokens, factorized: bottlenecks and read-out weights that predict as the fits do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """FactorTopy: for every voxel a layer mix, a place, a scale and channel weights, learned together.
 
 The voxel's coordinates on the cortex pass through a positional code and small networks that answer *where to
-look*: so neighbours look alike. One bottleneck per layer brings every layer to the same channels, one linear
+look*: so neighbors look alike. One bottleneck per layer brings every layer to the same channels, one linear
 head per voxel reads them. The module refuses to know of configs, files or training loops.
 Reference: Yang, Gee & Shi (2024), Brain Decodes Deep Nets, CVPR; state-dict keys are those of its weights.
 """
@@ -43,7 +43,7 @@ def _in_full_precision(method):
 
 @READOUTS.register("factortopy")
 class FactorTopy(nn.Module):
-    """Factorized, topological selection of tokens: (prediction (B, n_vertices), regulariser) from tokens.
+    """Factorized, topological selection of tokens: (prediction (B, n_vertices), regularizer) from tokens.
 
     Args:
         layers: names of the layers, as they come in the tokens.
@@ -64,7 +64,7 @@ class FactorTopy(nn.Module):
             others: "auto" is "bf16" on the former alone.
         n_axes: of coordinates that follow later.
 
-    At the start every voxel looks at the image's centre, at all layers alike and half at the global token.
+    At the start every voxel looks at the image's center, at all layers alike and half at the global token.
 
     >>> model = FactorTopy(["0", "1"], [6, 6], n_vertices=4, coords=torch.rand(4, 3), bottleneck_dim=5)
     >>> local = {name: torch.rand(2, 6, 8, 8) for name in model.layers}
@@ -158,7 +158,7 @@ class FactorTopy(nn.Module):
     def forward(
         self, local_tokens: Mapping[str, Tensor], global_tokens: Mapping[str, Tensor], coords: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Predictions (B, n_vertices) and the scalar regulariser; the tokens are left untouched.
+        """Predictions (B, n_vertices) and the scalar regularizer; the tokens are left untouched.
 
         Args:
             local_tokens: layer -> (B, C, h, w), any grid; it is brought to ``self.grid``.
@@ -273,7 +273,7 @@ class FactorTopy(nn.Module):
 
         With topology "free" the selectors become exactly those given. With "coords" they are functions of the
         coordinates: the selectors' last layers are fitted to them by least squares, and what the functions cannot
-        follow (abrupt changes between neighbours) is lost; the coefficients are corrected for what layer mix and scale
+        follow (abrupt changes between neighbors) is lost; the coefficients are corrected for what layer mix and scale
         became, not for places and widths.
 
         Args:

@@ -1,6 +1,6 @@
 """What a read-out is, and where it is found: a class of brainnet's, of another package, or in a user's own file.
 
-A read-out turns tokens into a prediction per voxel. It must do that and say how it is regularised; what it knows about
+A read-out turns tokens into a prediction per voxel. It must do that and say how it is regularized; what it knows about
 where voxels look, it may tell. It never knows of configs, data sets or training loops.
 """
 
@@ -107,20 +107,20 @@ def selector_parameters_of(readout: nn.Module) -> list[nn.Parameter]:
 
 
 def check_output(readout: nn.Module, output: Any, n_images: int, n_voxels: int) -> tuple[Tensor, Tensor]:
-    """The prediction and the regulariser that a read-out returned, once it is sure that they are.
+    """The prediction and the regularizer that a read-out returned, once it is sure that they are.
 
     Raises:
         TypeError: not a pair of tensors.
-        ValueError: a prediction that is not (B, n_voxels), or a regulariser that is no scalar.
+        ValueError: a prediction that is not (B, n_voxels), or a regularizer that is no scalar.
     """
     kind = type(readout).__name__
     if not (isinstance(output, tuple) and len(output) == 2 and all(isinstance(part, Tensor) for part in output)):
-        raise TypeError(f"the read-out {kind} must return (prediction, regulariser), two tensors; it returned "
+        raise TypeError(f"the read-out {kind} must return (prediction, regularizer), two tensors; it returned "
                         f"{type(output).__name__}.")  # fmt: skip
     prediction, regulariser = output
     if prediction.shape != (n_images, n_voxels) or regulariser.ndim:
         raise ValueError(
-            f"the read-out {kind} must return a prediction ({n_images}, {n_voxels}) and a scalar regulariser; it "
+            f"the read-out {kind} must return a prediction ({n_images}, {n_voxels}) and a scalar regularizer; it "
             f"returned shapes {tuple(prediction.shape)} and {tuple(regulariser.shape)}."
         )
     return prediction, regulariser

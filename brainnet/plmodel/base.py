@@ -271,7 +271,7 @@ class BasePLModel(pl.LightningModule):
     # ------------------------------------------------------------------ using
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Prediction (B, n_voxels) in response units and the regulariser, for preprocessed images (B, 3, H, W)."""
+        """Prediction (B, n_voxels) in response units and the regularizer, for preprocessed images (B, 3, H, W)."""
         return self.predict_from(self.tokens(images))
 
     def predict_from(self, tokens: Tokens) -> tuple[Tensor, Tensor]:

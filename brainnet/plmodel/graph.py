@@ -19,7 +19,7 @@ Objective = Callable[[Tokens, Tensor], tuple[Tensor, Tensor]]
 
 
 class GraphedObjective:
-    """Loss and regulariser of a batch, captured on a GPU at the first batch and replayed for all of its shape.
+    """Loss and regularizer of a batch, captured on a GPU at the first batch and replayed for all of its shape.
 
     Values and gradients are those of ``objective``: the same kernels run in the same order. A batch of another shape
     (the last of an epoch) is computed as ever. Gradients lie in memory of the graph, which the next replay writes over:
@@ -36,7 +36,7 @@ class GraphedObjective:
         self._replay: nn.Module | None = None
 
     def __call__(self, tokens: Tokens, response: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and regulariser, in memory of their own: a replay writes over what the one before it returned."""
+        """Loss and regularizer, in memory of their own: a replay writes over what the one before it returned."""
         layers = list(tokens.local)
         values = [*tokens.local.values(), *tokens.global_.values(), response]
         shapes = [value.shape for value in values]

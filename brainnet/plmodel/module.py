@@ -60,7 +60,7 @@ class PLModel(Travels, BasePLModel):
         TypeError: a backbone without ``get_tokens``.
         ValueError: an unknown setting, or one out of its range.
 
-    ``plmodel(images)`` gives the prediction (B, n_voxels) in response units, and the regulariser.
+    ``plmodel(images)`` gives the prediction (B, n_voxels) in response units, and the regularizer.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class PLModel(Travels, BasePLModel):
 
     @torch.compiler.disable(recursive=False)  # compiled is what it calls: its own counts change with every step
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Smooth L1, the mean over the step's known responses, plus the decaying regulariser.
+        """Smooth L1, the mean over the step's known responses, plus the decaying regularizer.
 
         Processes have nearly as many images each, not always equally many, and Lightning takes the mean of their
         gradients. So each weighs its loss, and one process and several take the same steps.
@@ -211,7 +211,7 @@ class PLModel(Travels, BasePLModel):
         return count / self.trainer.strategy.reduce(count.clone(), reduce_op="mean").clamp(min=1e-9)
 
     def _strength(self) -> float:
-        """What the regulariser counts at this step."""
+        """What the regularizer counts at this step."""
         step = self.settings.step
         return step.regularization * max(0.0, 1 - self.global_step / max(1, step.regularization_steps))
 
@@ -222,7 +222,7 @@ class PLModel(Travels, BasePLModel):
         self.log_dict({"train_loss": loss, "train_regulariser": regulariser}, batch_size=batch_size, sync_dist=True)
 
     def _objective(self, tokens: Tokens, response: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and regulariser of a batch, replayed from a CUDA graph where ``TRAINER.CUDA_GRAPH`` asks for it."""
+        """Loss and regularizer of a batch, replayed from a CUDA graph where ``TRAINER.CUDA_GRAPH`` asks for it."""
         if not (self.settings.step.cuda_graph and response.is_cuda and self.trainer.world_size == 1):
             return self._compute_objective(tokens, response)
         if self._graphed is None:

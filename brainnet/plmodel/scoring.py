@@ -9,7 +9,7 @@ from torchmetrics import Metric
 from brainnet.scores import ScoreSums, usable_voxels
 from brainnet.selection import Selectors
 
-AT_THE_BORDER = 0.99  # of the way from the centre to the image's border, where tanh hardly passes a gradient any more
+AT_THE_BORDER = 0.99  # of the way from the center to the image's border, where tanh hardly passes a gradient any more
 
 
 class VoxelScores(Metric):

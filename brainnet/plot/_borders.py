@@ -94,7 +94,7 @@ def joined(ends: np.ndarray) -> list[np.ndarray]:
 
 
 def smoothed(line: np.ndarray, times: int = 2) -> np.ndarray:
-    """A line (n, 2) whose points move towards their neighbours; the ends of an open one stay where they are."""
+    """A line (n, 2) whose points move towards their neighbors; the ends of an open one stay where they are."""
     closed = len(line) > 3 and np.array_equal(line[0], line[-1])
     for _ in range(times):
         before, after = np.roll(line, 1, axis=0), np.roll(line, -1, axis=0)

@@ -2,7 +2,7 @@
 
 A canvas is computed once for a space; after that a map costs one gather. A pixel of a flat map mixes the vertices of
 the triangle it lies in; a pixel of a slice is one voxel. The one idea: values are interpolated first and colored then,
-so every color in a map is one of its legend, and missing values spread no further than half-way to their neighbours.
+so every color in a map is one of its legend, and missing values spread no further than half-way to their neighbors.
 """
 
 from __future__ import annotations

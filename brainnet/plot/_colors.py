@@ -1,4 +1,4 @@
-"""Colors that mean the same in every figure, chosen to survive color blindness and, where there is an order, grey."""
+"""Colors that mean the same in every figure, chosen to survive color blindness and, where there is an order, gray."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BLANK = np.array([1.0, 1.0, 1.0])
 INK = "0.25"  # text
 FAINT = "0.5"  # second text
 # Okabe & Ito (2008) for lines and bars, blue and orange first, which color-blind readers tell apart; its black is dark
-# grey here, to stay apart from outlines
+# gray here, to stay apart from outlines
 _OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#505050", "#F0E442")
 # for areas: each the farthest from all before it, in OKLab as seen with and without red or green cones, among colors of
 # low chroma (below 0.125 the first 20, 0.14 the others), since large areas of strong colors side by side glare
@@ -26,10 +26,10 @@ _DARKEST = 0.12  # brightness of a layer's color where the weights are spread ev
 
 
 def position_colors(position: np.ndarray) -> np.ndarray:
-    """RGB (..., 3) in 0..1 of image positions (..., 2) in [-1, 1]; the centre is grey, NaN stays NaN.
+    """RGB (..., 3) in 0..1 of image positions (..., 2) in [-1, 1]; the center is gray, NaN stays NaN.
 
     Left is blue and right is yellow-brown, a difference every reader sees; top and bottom differ in redness and, for
-    those who do not see red and green apart and for grey print, in lightness.
+    those who do not see red and green apart and for gray print, in lightness.
 
     >>> position_colors(np.zeros(2)).round(2).tolist()
     [0.62, 0.62, 0.62]
@@ -88,7 +88,7 @@ def darken(colors: np.ndarray, entropy: np.ndarray) -> np.ndarray:
 def cluster_colors(n_clusters: int) -> np.ndarray:
     """(n_clusters, 3) RGB of areas, muted, that color-blind readers tell apart, up to 40.
 
-    More clusters take a circle of hues, in which neighbours are alike.
+    More clusters take a circle of hues, in which neighbors are alike.
     """
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb

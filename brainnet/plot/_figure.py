@@ -233,7 +233,7 @@ def name_cells(ax: Axes, names: Sequence[str], start: float = 0.0) -> None:
     inches = box_of(ax)[2]
     texts = labels_within(names, 7, 0.5 * inches)
     cell, longest = inches / len(texts), widest(texts, 7) + 0.08
-    wide = longest > max(2 * cell, 0.9)  # then the first one begins at its cell, as centred it would leave the figure
+    wide = longest > max(2 * cell, 0.9)  # then the first one begins at its cell, as centered it would leave the figure
     shown = [*range(0, len(texts), max(1, int(np.ceil((1.5 if wide else 1.0) * longest / cell))))]
     ax.set_xticks([start + place + 0.5 for place in shown], [texts[place] for place in shown])
     if wide:

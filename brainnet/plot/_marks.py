@@ -2,7 +2,7 @@
 
 All read the tidy table of ``rsa.evaluate`` (or any DataFrame with its columns), draw what it says and compute nothing:
 intervals are its ``low`` and ``high``, marks its ``p_corrected``, bands its noise ceilings. Models differ by hatch,
-line and marker as well as by color, so that a figure survives grey print.
+line and marker as well as by color, so that a figure survives gray print.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def tests(table: pd.DataFrame) -> bool:
 
 
 def ceiling_band(ax: Axes, row: Any, left: float, right: float) -> None:
-    """The noise ceiling as a grey box, no thinner than a line."""
+    """The noise ceiling as a gray box, no thinner than a line."""
     if "ceiling_high" not in row or not np.isfinite([row["ceiling_low"], row["ceiling_high"]]).all():
         return
     low, high = row["ceiling_low"], row["ceiling_high"]
@@ -95,7 +95,7 @@ def ceiling_band(ax: Axes, row: Any, left: float, right: float) -> None:
 
 
 def ceiling_course(ax: Axes, rows: pd.DataFrame) -> None:
-    """The noise ceiling over time as a grey band."""
+    """The noise ceiling over time as a gray band."""
     if not has_ceiling(rows):
         return
     course = rows.drop_duplicates("time").sort_values("time")

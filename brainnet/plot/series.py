@@ -69,7 +69,7 @@ def latency(
     ax.yaxis.get_major_locator().set_params(integer=True)
     plain(ax, name, "voxels")
     title_above(figure, title)
-    note_below(figure, "" if opaque.all() else "Grey: voxels with a low score, whose latency means little")
+    note_below(figure, "" if opaque.all() else "Gray: voxels with a low score, whose latency means little")
     return figure
 
 

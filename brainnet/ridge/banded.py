@@ -1,7 +1,7 @@
 """Banded ridge: one penalty per feature space and voxel, so that each space counts as much as it deserves.
 
 Layers of a network are feature spaces of very different size and scale; one shared penalty lets the largest win. Here
-each voxel gets its own mix of the spaces' kernels, searched at random. Kernels are centred and
+each voxel gets its own mix of the spaces' kernels, searched at random. Kernels are centered and
 given equal trace first, which is what both the search and the split of R2 need.
 """
 
@@ -31,7 +31,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
         cv: as for :class:`RidgeCV`, "loo" excepted.
         n_iter: number of mixes tried (the first one is equal shares, the others are Dirichlet samples), or an array
             (n_mixes, n_spaces) of mixes. Each costs about one ``RidgeCV``.
-        fit_intercept: whether features and responses are centred, on all images given to ``fit`` and again on the
+        fit_intercept: whether features and responses are centered, on all images given to ``fit`` and again on the
             training images of each fold.
         standardize: whether each feature is z-scored on the images given to ``fit``.
         equal_trace: whether each space's kernel is scaled to mean eigenvalue 1; False keeps the sizes they come with.
@@ -123,7 +123,7 @@ class BandedRidgeCV(VoxelwiseRegressor):
             raise ValueError(f"alphas must be one or more positive finite penalties, got {self.alphas!r}.")
         self.alphas_ = alphas
 
-        self._mean_y = Y.mean(0) if self.fit_intercept else torch.zeros_like(Y[0])  # kernels are centred
+        self._mean_y = Y.mean(0) if self.fit_intercept else torch.zeros_like(Y[0])  # kernels are centered
         mixes = self._mixes(len(spaces), Y)
         found = search_mixes(
             kernels,

@@ -146,7 +146,7 @@ def _maker(method: str, l1_ratio: float) -> Callable:
 
     def pls(n_components, x, y):
         fit = PLSRegression(n_components, scale=False).fit(x, y)
-        return fit.coef_, fit.predict(np.zeros_like(x[:1])).reshape(-1)  # its intercept_ is for centred features
+        return fit.coef_, fit.predict(np.zeros_like(x[:1])).reshape(-1)  # its intercept_ is for centered features
 
     def pcr(n_components, x, y):
         pca = PCA(n_components, svd_solver="full").fit(x)

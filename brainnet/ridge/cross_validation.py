@@ -118,7 +118,7 @@ class _PenaltySearch(VoxelwiseRegressor):
     def _fit_kernel(self, kernel: Tensor, Y: Tensor, folds: list | None, sum_to_lose: float = 0.0) -> None:
         """Penalties and dual weights ``_weights`` (n_images, n_voxels) from a float64 kernel between images.
 
-        The default penalties are relative to its trace, less ``sum_to_lose``: what centring will take from that.
+        The default penalties are relative to its trace, less ``sum_to_lose``: what centering will take from that.
         """
         self._read_alphas(((kernel.trace() - sum_to_lose) / len(kernel)).item())
         if folds is not None:
@@ -149,7 +149,7 @@ class _PenaltySearch(VoxelwiseRegressor):
 class RidgeCV(_PenaltySearch):
     """Ridge regression of every voxel on the same features, with a penalty per voxel chosen by cross-validation.
 
-    Minimises ``|y - X w - b|^2 + alpha |w|^2`` per voxel (no 1/n before the squares, the intercept b not penalised), as
+    Minimizes ``|y - X w - b|^2 + alpha |w|^2`` per voxel (no 1/n before the squares, the intercept b not penalized), as
     scikit-learn and himalaya do. Works on the smaller of the two Gram matrices; features are read in blocks and may
     be memory-mapped files larger than memory.
 
@@ -158,7 +158,7 @@ class RidgeCV(_PenaltySearch):
             between images (its trace over n_images). 0 is least squares (of least norm).
         cv: K unshuffled folds, "loo" (exact leave-one-out in closed form), "groups" (leave one run out, with
             ``fit(groups=)``), a scikit-learn splitter, or a list of (train, test) indices.
-        fit_intercept: whether features and responses are centred, within each fold on its training part.
+        fit_intercept: whether features and responses are centered, within each fold on its training part.
         standardize: whether each feature is z-scored with mean and SD of the images given to ``fit``; a constant one
             becomes zero. (Inner folds use the same SD, as a scikit-learn pipeline around the search would.)
         scoring: "neg_mse", "r2" or "pearson_r"; averaged over folds, pooled over images for leave-one-out.
@@ -173,7 +173,7 @@ class RidgeCV(_PenaltySearch):
         alphas_: (n_alphas,) the penalties tried.
 
     Arithmetic is float64 if features or responses are, else float32 with float64 where it matters: sums over blocks,
-    centring, scores. Results live where the data do: numpy for numpy, tensors on the device of the features if
+    centering, scores. Results live where the data do: numpy for numpy, tensors on the device of the features if
     they are on a GPU, else on that of the responses. A dual fit keeps a reference to its features to predict from.
 
     Raises:
@@ -328,7 +328,7 @@ class KernelRidgeCV(_PenaltySearch):
         gamma: None is 1 / n_features.
         degree: of the polynomial.
         alphas, cv, fit_intercept, scoring, alpha_per_voxel, memory: as for :class:`RidgeCV`; with an intercept the
-            kernel is centred within each fold.
+            kernel is centered within each fold.
 
     Attributes:
         best_alphas_: as for :class:`RidgeCV`, and so are ``cv_scores_`` and ``alphas_``.
@@ -388,7 +388,7 @@ class KernelRidgeCV(_PenaltySearch):
         return self._give_prediction(kernel.to(self._dtype) @ self._weights + self._mean_y)
 
     def _shift_of(self, features: Features) -> Scaling | None:
-        """What is taken off features far from zero, where the kernel after centring is the same without it."""
+        """What is taken off features far from zero, where the kernel after centering is the same without it."""
         if self.kernel == "rbf" or (self.kernel == "linear" and self.fit_intercept):
             scaling = measure(features, centre=True, scale=False, memory=self.memory)
             return None if scaling.rest is None else scaling

@@ -49,7 +49,7 @@ class KernelFit:
     def solve(self, alpha: float, voxels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Dual weights, left-out prediction and the whole-image part of it, (n_images, n_voxels) each.
 
-        Leaving image i out changes the dual weights c to ``c - G[:, i] c_i / G_ii``, with G the inverse of the centred
+        Leaving image i out changes the dual weights c to ``c - G[:, i] c_i / G_ii``, with G the inverse of the centered
         kernel and its penalty; so its part of the prediction loses ``(K G)_ii c_i / G_ii``. Of images that are left out
         together, i stands for all of them, and the division for the inverse of a block.
         """

@@ -104,7 +104,7 @@ class Scaling(NamedTuple):
     rest: Tensor | None = None
 
     def __call__(self, block: Tensor, part: slice = slice(None)) -> Tensor:
-        """A block of features, centred and scaled."""
+        """A block of features, centered and scaled."""
         block = block - self.mean[part].to(block.dtype)
         if self.rest is not None:
             block -= self.rest[part].to(block.dtype)

@@ -2,7 +2,7 @@
 
 The kernel is ``share * window + (1 - share) * whole image``: a prior that says how much of a voxel's weights lie in one
 Gaussian window, the same weight at every place of it, and how much in weights of their own at every place. Window,
-share and penalty are judged by exact leave-one-out, and the fits of the few best windows are averaged: neighbouring
+share and penalty are judged by exact leave-one-out, and the fits of the few best windows are averaged: neighboring
 windows predict almost alike, so choosing one of them throws away what the others know.
 
 Everything is held in dual form, (n_images, n_voxels) numbers per window of a voxel; weights of chosen voxels are made
@@ -59,7 +59,7 @@ class MixedWindowRidgeCV(VoxelwiseRegressor):
     averaged with these weights; ``n_windows=1`` is one window, share and penalty for each voxel.
 
     Args:
-        centres: along each axis, in image half-widths from the image's centre; all pairs are tried.
+        centres: along each axis, in image half-widths from the image's center; all pairs are tried.
         widths: standard deviations of the Gaussian, in half-widths.
         alphas: penalties, as multiples of the mean eigenvalue (trace / n_images) of the kernel.
         cv: what is left out together: "loo" (one image), "groups" (for instance a run), a number of folds, or a

@@ -44,8 +44,8 @@ def search_mixes(
     """The mix and the penalty of each voxel by cross-validation, and its weights on all images.
 
     Args:
-        kernels: (n_spaces, n_images, n_images), centred if ``centre``.
-        responses: (n_images, n_voxels), centred if ``centre``.
+        kernels: (n_spaces, n_images, n_images), centered if ``centre``.
+        responses: (n_images, n_voxels), centered if ``centre``.
         mixes: (n_mixes, n_spaces), weights of the kernels.
         alphas: (n_alphas,) penalties, all tried with each mix.
         folds: (train, held-out) indices.

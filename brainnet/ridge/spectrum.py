@@ -1,6 +1,6 @@
 """The one decomposition behind every ridge here, and what follows from it in closed form.
 
-With centred features X = U S V', ridge at penalty a predicts X V (S^2 + a)^-1 V'X' Y. A ``Spectrum`` holds what that
+With centered features X = U S V', ridge at penalty a predicts X V (S^2 + a)^-1 V'X' Y. A ``Spectrum`` holds what that
 needs for all voxels and penalties at once; whether it came from the (n x n) or the (p x p) Gram matrix does not show.
 The constant direction is never part of it: its eigenvalue is zero up to rounding, and if kept it would take over the
 leverages at small penalties.
@@ -54,15 +54,15 @@ def leave_one_out(
     """Exact leave-one-out residuals of ridge, (n_images, n_voxels) for each penalty, without refitting.
 
     The residual of an image left out is e / (1 - h), with e the residual and h the leverage of the fit to all images;
-    an unpenalised intercept adds 1 / n to h. Both are summed as what the penalty leaves, a / (S^2 + a), rather than as
+    an unpenalized intercept adds 1 / n to h. Both are summed as what the penalty leaves, a / (S^2 + a), rather than as
     a difference from 1, so small penalties lose no digits.
 
     Args:
-        spectrum: of the training images, centred if there is an intercept.
+        spectrum: of the training images, centered if there is an intercept.
         coordinates: (k, n_voxels), ``spectrum.vectors.T @ response``.
-        response: (n_images, n_voxels), centred if there is an intercept.
+        response: (n_images, n_voxels), centered if there is an intercept.
         alphas: penalties on the scale of ``spectrum.values``.
-        intercept: whether features and responses were centred.
+        intercept: whether features and responses were centered.
         groups: indices of the images that are left out together, each image once; None leaves out one at a time.
 
     Yields:
@@ -157,7 +157,7 @@ def best_penalty(
     """The best leave-one-out score over penalties, minus infinity where there is none, and the index of its penalty.
 
     Args:
-        spectrum, coordinates, response, penalties: of centred features, as for :func:`leave_one_out`.
+        spectrum, coordinates, response, penalties: of centered features, as for :func:`leave_one_out`.
         score: of residuals, see :func:`residual_score`.
         groups: images that are left out together, as for :func:`leave_one_out`.
     """

@@ -1,6 +1,6 @@
 """Stacked regression: one model per feature space, their predictions mixed per voxel by convex weights.
 
-The weights minimise the squared error of out-of-fold predictions, so a space that overfits gets none. Unlike banded
+The weights minimize the squared error of out-of-fold predictions, so a space that overfits gets none. Unlike banded
 ridge each space is fitted alone; the mix is of predictions, never negative, and sums to one.
 """
 
@@ -100,7 +100,7 @@ class StackedRegressionCV(VoxelwiseRegressor):
 
 
 def convex_weights(error_products: Tensor) -> Tensor:
-    """The convex weights s that minimise s'Ps, one set per voxel: (n_voxels, n_spaces).
+    """The convex weights s that minimize s'Ps, one set per voxel: (n_voxels, n_spaces).
 
     The nearest point to the origin of a convex hull is a non-negative least-squares problem: with A'A = P + 11', the
     solution of ``min |A s - A^-T 1|`` over ``s >= 0``, scaled to sum 1, is exact.

@@ -149,7 +149,7 @@ def pool(batch: Tokens, layer: str, weights: Tensor, scale: float = 0.0) -> Tens
 
 
 def window_grid(centres: Sequence[float], widths: Sequence[float]) -> Tensor:
-    """All pairs of centres at each width, (n_windows, 3) x, y and width, float64.
+    """All pairs of centers at each width, (n_windows, 3) x, y and width, float64.
 
     >>> window_grid((-0.5, 0.5), (0.3,)).tolist()
     [[-0.5, -0.5, 0.3], [0.5, -0.5, 0.3], [-0.5, 0.5, 0.3], [0.5, 0.5, 0.3]]

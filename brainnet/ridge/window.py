@@ -1,6 +1,6 @@
 """Window ridge: every voxel reads the tokens of all layers through one Gaussian window on the image.
 
-The feature-weighted receptive field in closed form: for each window of a grid of centres and widths the tokens are
+The feature-weighted receptive field in closed form: for each window of a grid of centers and widths the tokens are
 pooled, the layers' kernels added with equal trace, and ridge scored by exact leave-one-out; each voxel keeps its best
 window and penalty. It is a strong control for learned read-outs, and what FactorTopy's training starts from.
 
@@ -33,11 +33,11 @@ _SELECTIONS = ("r2", "pearson_r")
 class WindowRidgeCV(VoxelwiseRegressor):
     """Ridge on window-pooled tokens of all layers, window and penalty chosen per voxel by exact leave-one-out.
 
-    The pooled vector of a layer is ``(1 - scale) * window + scale * global``, with windows normalised to sum 1 over the
+    The pooled vector of a layer is ``(1 - scale) * window + scale * global``, with windows normalized to sum 1 over the
     grid: exactly what FactorTopy reads at that position, width and scale.
 
     Args:
-        centres: along each axis, in image half-widths from the image's centre; all pairs are tried.
+        centres: along each axis, in image half-widths from the image's center; all pairs are tried.
         widths: standard deviations of the Gaussian, in half-widths.
         alphas: penalties, as multiples of the mean eigenvalue (trace / n_images) of the kernel.
         cv: what is left out together: "loo" (one image), "groups" (for instance a run), a number of folds, or a

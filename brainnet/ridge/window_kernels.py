@@ -1,7 +1,7 @@
 """Kernels between images, of tokens pooled in windows and of whole token maps, with an equal share for every layer.
 
-Every kernel is centred on the training images and has mean eigenvalue 1 there, and each layer that changes has the same
-part of it. What a fit needs of the training tokens is read again rather than kept, so memory stays bounded.
+Every kernel is centered on the training images and has mean eigenvalue 1 there, and each layer that changes has the
+same part of it. What a fit needs of the training tokens is read again rather than kept, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COLUMNS_AT_ONCE = 8192  # of a product in the data's precision, before float64 
 
 
 class LayerFeatures(NamedTuple):
-    """Training features (n_images, C) of a layer in one window, centred; their mean (C,); and the layer's gain."""
+    """Training features (n_images, C) of a layer in one window, centered; their mean (C,); and the layer's gain."""
 
     centred: Tensor
     mean: Tensor
@@ -93,7 +93,7 @@ class WindowKernels:
         return kernel.to(self._windows)
 
     def whole_features(self) -> Iterator[tuple[str, slice, Tensor, Tensor]]:
-        """Layer, channels, centred training tokens (n, n_channels * H * W) times their layer's gain, and their mean."""
+        """Layer, channels, centered training tokens (n, n_channels * H * W) times the layer's gain, and their mean."""
         for layer, part, features in self._columns(self.maps, self.n, 1):
             mean = features.mean(0)
             yield layer, part, (features - mean).mul_(self._whole_gains[layer]), mean
@@ -134,9 +134,9 @@ def unit_gains(traces: Mapping[str, Tensor], sizes: Mapping[str, Tensor], dtype:
     A layer that never changes gets 0: what is left of it after centering is rounding, which must not be blown up.
 
     Args:
-        traces: of the centred kernels.
+        traces: of the centered kernels.
         sizes: sums of squares of the features before centering.
-        dtype: in which the features were centred.
+        dtype: in which the features were centered.
 
     >>> two, nothing = torch.tensor(2.0), torch.tensor(0.0)
     >>> gains = unit_gains({"a": two, "b": nothing}, {"a": two, "b": two}, torch.float32)

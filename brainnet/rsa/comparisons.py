@@ -132,7 +132,7 @@ def spearman(a: Tensor, b: Tensor) -> Tensor:
 
 @COMPARISONS.register("rho-a")
 def rho_a(a: Tensor, b: Tensor) -> Tensor:
-    """Expected Spearman correlation when ties are broken at random: 12 r'r / (k^3 - k) of centred ranks.
+    """Expected Spearman correlation when ties are broken at random: 12 r'r / (k^3 - k) of centered ranks.
 
     Unlike ``spearman`` it does not favor models that predict ties.
     Reference: Schuett et al. (2023), eLife 12, e82566.
@@ -177,8 +177,8 @@ def whitened_cosine(a: Tensor, b: Tensor, noise_covariance: Tensor | None = None
         a, b: (n, n_pairs) squared or cross-validated distances.
         noise_covariance: covariance of the pattern estimates over conditions, (n_conditions, n_conditions), or its
             diagonal (n_conditions,); the identity by default. V is its squared contrast matrix (D S D')^2, which
-            is never formed: with G = -D/2 doubly centred, x'V^-1 y = tr(G_x P G_y P), P the pseudo-inverse of the
-            centred covariance.
+            is never formed: with G = -D/2 doubly centered, x'V^-1 y = tr(G_x P G_y P), P the pseudo-inverse of the
+            centered covariance.
 
     Reference: Diedrichsen et al. (2021), Neurons, Behavior, Data analysis, and Theory 5(3).
     """
@@ -196,10 +196,10 @@ def whitened_pearson(a: Tensor, b: Tensor, noise_covariance: Tensor | None = Non
 
 @COMPARISONS.register("cka")
 def cka(a: Tensor, b: Tensor, unbiased: bool = True) -> Tensor:
-    """Centred kernel alignment of the kernels -D/2 that squared Euclidean distances D imply.
+    """Centered kernel alignment of the kernels -D/2 that squared Euclidean distances D imply.
 
     Equals linear CKA between the features themselves, scaled as they are; the biased form is ``whitened-cosine``.
-    From other distances (correlation is half a squared distance of unit patterns) it is CKA after that normalisation.
+    From other distances (correlation is half a squared distance of unit patterns) it is CKA after that normalization.
 
     Reference: Kornblith et al. (2019); unbiased: Szekely and Rizzo (2014), Song et al. (2012).
     """
@@ -230,7 +230,7 @@ def procrustes(a: Tensor, b: Tensor) -> Tensor:
     """How well one configuration of conditions can be rotated onto the other, in [0, 1] (1: same up to scale).
 
     The nuclear norm of X'Y for unit-norm configurations X, Y whose squared Euclidean distances the RDMs are, also known
-    as Bures similarity: tr((K^1/2 L K^1/2)^1/2) / sqrt(tr K tr L) with K, L the centred kernels.
+    as Bures similarity: tr((K^1/2 L K^1/2)^1/2) / sqrt(tr K tr L) with K, L the centered kernels.
     """
     kernels_a, kernels_b = (double_centred(squareform(x)) / -2 for x in (a, b))
     values, vectors = torch.linalg.eigh(kernels_a)

@@ -37,10 +37,10 @@ def decoding(
         runs: (n_trials,) folds to leave out in turn; by default the trials of each condition are dealt into
             ``folds`` folds in order, or in the random order of ``generator``.
         folds: number of folds, at most the smallest number of trials of a condition.
-        shrinkage: of each condition's covariance: "auto" (Ledoit-Wolf on standardised features) or a weight in [0, 1]
+        shrinkage: of each condition's covariance: "auto" (Ledoit-Wolf on standardized features) or a weight in [0, 1]
             towards its mean variance.
         covariance: "pair" estimates it from the two conditions at hand (the standard discriminant); "pooled" from
-            all conditions at once: one factorisation instead of n_pairs, and far more data.
+            all conditions at once: one factorization instead of n_pairs, and far more data.
         generator: deals the folds at random.
 
     Returns:

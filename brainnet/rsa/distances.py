@@ -1,7 +1,7 @@
 """Distances: from patterns to dissimilarities, one function per metric.
 
 Each takes patterns (B, n_conditions, n_features), B of them at once, and returns (B, n_pairs). Patterns are
-centred before products are taken, so a common offset costs no digits, and only the upper triangle is computed,
+centered before products are taken, so a common offset costs no digits, and only the upper triangle is computed,
 a band of rows at a time. To add a metric, write such a function and register it; ``rdm`` finds it.
 """
 
@@ -22,7 +22,7 @@ from brainnet.rsa.pairs import pairs_of
 DISTANCES = Registry("distance", group="brainnet.distances")
 
 BAND = 96  # rows of the square matrix computed at a time: keeps BLAS busy and leaves most of the lower triangle out
-SLICE = 512  # features at a time: some hundred patterns of them stay in cache between centring and multiplying
+SLICE = 512  # features at a time: some hundred patterns of them stay in cache between centering and multiplying
 ALONE = 512  # patterns up to which a slice is multiplied sooner than BLAS' threads have agreed on who does what
 FEW = 32  # patterns up to which one batched product costs less than a call for each RDM
 BLOCK_BYTES = 2**27  # of a temporary, where broadcasting would otherwise make (n, n, n_features)
@@ -33,7 +33,7 @@ def correlation(patterns: Tensor) -> Tensor:
     """1 - Pearson r between patterns, in [0, 2]; NaN for pairs with a constant pattern."""
     mean = patterns.mean(-1, keepdim=True)
     squares, inner = inner_products(patterns, mean)
-    rounding = 8 * torch.finfo(patterns.dtype).eps * mean[..., 0].abs()  # what centring leaves of a constant
+    rounding = 8 * torch.finfo(patterns.dtype).eps * mean[..., 0].abs()  # what centering leaves of a constant
     return _one_minus_cosine(squares, inner, patterns.shape[-1] * rounding.square())
 
 
@@ -84,7 +84,7 @@ def mahalanobis(
         noise_covariance: S, (F, F), positive definite.
         residuals: (n_residuals, F) from which S is estimated instead, see ``shrinkage_covariance``.
         shrinkage: how, see there.
-        per_channel: divide by F, the field's convention for noise-normalised distances.
+        per_channel: divide by F, the field's convention for noise-normalized distances.
 
     Raises:
         ValueError: neither or both of ``noise_covariance`` and ``residuals``; a covariance that is not (F, F) or
@@ -135,7 +135,7 @@ def crossnobis(
 
 @DISTANCES.register("poisson")
 def poisson(patterns: Tensor, prior: float = 1.0, prior_weight: float = 0.1, per_channel: bool = True) -> Tensor:
-    """Symmetrised Kullback-Leibler divergence between Poisson rates, (r_i - r_j)(ln r_i - ln r_j), mean over channels.
+    """Symmetrized Kullback-Leibler divergence between Poisson rates, (r_i - r_j)(ln r_i - ln r_j), mean over channels.
 
     Rates are shrunk to (x + prior * prior_weight) / (1 + prior_weight), so a silent unit has a logarithm.
 

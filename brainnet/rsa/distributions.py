@@ -60,7 +60,7 @@ def distributional_distance(
 
 
 def _components(features: Tensor) -> Tensor:
-    """Principal components (n, k) of unit variance and positive skewness, k the rank of the centred features."""
+    """Principal components (n, k) of unit variance and positive skewness, k the rank of the centered features."""
     centred = features - features.mean(0)
     vectors, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
     kept = sizes > sizes[0] * max(centred.shape) * torch.finfo(centred.dtype).eps

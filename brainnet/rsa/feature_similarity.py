@@ -1,8 +1,8 @@
-"""Similarity of representations from the features themselves: centred kernel alignment and Procrustes.
+"""Similarity of representations from the features themselves: centered kernel alignment and Procrustes.
 
 The two sides need the same images and nothing else: any number of features, models against models or brains. With
 fewer features than images everything is computed in feature space, (F_x, F_y) products instead of (n, n) kernels.
-Features are centred first, so an offset costs no digits. For RDMs in hand see ``compare(..., "cka")``.
+Features are centered first, so an offset costs no digits. For RDMs in hand see ``compare(..., "cka")``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from brainnet.rsa.pairs import squareform
 
 
 class _Side(NamedTuple):
-    """One representation, ready for products: centred features or, where those are many, its centred kernel."""
+    """One representation, ready for products: centered features or, where those are many, its centered kernel."""
 
     features: Tensor | None  # (n, F)
     kernel: Tensor | None  # (n, n)
-    diagonal: Tensor  # (n,) of the centred kernel
+    diagonal: Tensor  # (n,) of the centered kernel
 
 
 def cka(x: Any, y: Any, kernel: str = "linear", unbiased: bool = True, bandwidth: float | None = None) -> Tensor:
-    """Centred kernel alignment of representations of the same images: 1 for equal geometry, about 0 for unrelated.
+    """Centered kernel alignment of representations of the same images: 1 for equal geometry, about 0 for unrelated.
 
     Args:
         x: features (n_images, F), or a list (or mapping) of such, one per layer.
@@ -104,7 +104,7 @@ def procrustes(x: Any, y: Any) -> Tensor:
     """How well one representation can be rotated onto the other, in [0, 1]: the nuclear norm of X'Y at unit norm.
 
     Args:
-        x: features (n_images, F_x), or a list of such; columns are centred.
+        x: features (n_images, F_x), or a list of such; columns are centered.
         y: features (n_images, F_y), or a list of such.
 
     Returns:
@@ -124,7 +124,7 @@ def procrustes(x: Any, y: Any) -> Tensor:
 
 
 def _unit_configuration(features: Tensor) -> Tensor:
-    """Centred features of unit norm; with more features than images, their coordinates in the span of the images."""
+    """Centered features of unit norm; with more features than images, their coordinates in the span of the images."""
     centred = features - features.mean(0)
     if centred.shape[1] > centred.shape[0]:
         centred = torch.linalg.qr(centred.T, mode="r").R.T  # (n, n), same products between images
@@ -174,9 +174,9 @@ def _prepare(features: Tensor, kernel: str, bandwidth: float | None) -> _Side:
 
 
 def _hsic(p: _Side, q: _Side, unbiased: bool) -> Tensor:
-    """Sum of products of the doubly centred kernels, or of the U-centred ones, in float64.
+    """Sum of products of the doubly centered kernels, or of the U-centered ones, in float64.
 
-    With K, L doubly centred and k, l their diagonals, U-centring only has to undo the diagonal:
+    With K, L doubly centered and k, l their diagonals, U-centering only has to undo the diagonal:
     sum(U_K U_L) = sum(K L) - n/(n-2) k.l + sum(k) sum(l) / ((n-1)(n-2)).
     """
     if p.features is not None and q.features is not None:

@@ -195,7 +195,7 @@ def _sort(codes: Tensor) -> tuple[Tensor, Tensor]:
     packed <<= bits
     packed |= torch.arange(size, dtype=packed.dtype, device=packed.device)
     if packed.device.type == "cpu":
-        packed.numpy().sort(axis=1)  # vectorised, several times as fast as torch's
+        packed.numpy().sort(axis=1)  # vectorized, several times as fast as torch's
     else:
         packed = packed.sort(dim=1).values
     return packed >> bits, packed.bitwise_and_((1 << bits) - 1).long()

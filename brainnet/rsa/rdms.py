@@ -1,4 +1,4 @@
-"""RDMs: dissimilarities and the conditions they belong to, travelling together.
+"""RDMs: dissimilarities and the conditions they belong to, traveling together.
 
 One object holds any number of RDMs over the same conditions as vectors in scipy's ``pdist`` order (the upper
 triangle, row by row). It refuses to compare what does not belong together: conditions that differ or stand in

@@ -1,4 +1,4 @@
-"""RDMs as vectors of pairs: centred, of unit length, whitened; the pieces that comparisons are made of."""
+"""RDMs as vectors of pairs: centered, of unit length, whitened; the pieces that comparisons are made of."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def double_centred(matrices: Tensor) -> Tensor:
 
 
 def u_centred(values: Tensor) -> Tensor:
-    """Off-diagonal entries of the U-centred matrices, (n_rdms, n_pairs): unbiased where double centring is not."""
+    """Off-diagonal entries of the U-centered matrices, (n_rdms, n_pairs): unbiased where double centering is not."""
     n = n_conditions_of(values.shape[1])
     if n < 4:
         raise ValueError(f"the unbiased estimate needs at least 4 conditions, got {n}; pass unbiased=False.")
@@ -44,7 +44,7 @@ def whitened(values: Tensor, noise_covariance: Tensor | None = None) -> Tensor:
     n = n_conditions_of(values.shape[1])
     if noise_covariance is not None:
         basis = _whitening_basis(n, noise_covariance, values)
-        return (basis.T @ squareform(values) @ basis).flatten(1)  # the basis' columns sum to 0: centring is done
+        return (basis.T @ squareform(values) @ basis).flatten(1)  # the basis' columns sum to 0: centering is done
     mean = values.mean(1, keepdim=True)
     rest = values - mean
     if n > 2:
@@ -56,7 +56,7 @@ def whitened(values: Tensor, noise_covariance: Tensor | None = None) -> Tensor:
 
 
 def _whitening_basis(n: int, noise_covariance: Tensor, like: Tensor) -> Tensor:
-    """(n, n - 1) B with B B' the pseudo-inverse of the centred covariance; its columns sum to zero."""
+    """(n, n - 1) B with B B' the pseudo-inverse of the centered covariance; its columns sum to zero."""
     covariance = torch.as_tensor(noise_covariance).to(like)
     covariance = torch.diag(covariance) if covariance.ndim == 1 else covariance
     if covariance.shape != (n, n):

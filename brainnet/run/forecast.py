@@ -372,11 +372,11 @@ def of_encoding(grid: Grid) -> Forecast:
 def of_searchlight(
     run: Callable[[int], Any], n_centres: int, n_members: int, n_models: int, patterns: torch.Tensor, n_jobs: int
 ) -> Forecast:
-    """Of ``brainnet searchlight run``; time by some centres, where there are many.
+    """Of ``brainnet searchlight run``; time by some centers, where there are many.
 
     Args:
-        run: searches so many centres, spread over the brain.
-        n_centres, n_members: neighbourhoods, and voxels of all of them.
+        run: searches so many centers, spread over the brain.
+        n_centres, n_members: neighborhoods, and voxels of all of them.
         n_models: models.
         patterns: (n_conditions, n_voxels).
         n_jobs: processes.

@@ -15,7 +15,7 @@ from torch import Tensor
 # A column whose variance is below this share of its mean square is called constant: far above the rounding of a
 # float64 sum of equal numbers, far below the smallest change float32 data can show.
 _CONSTANT = 1e-24
-_CONSTANT_IN_SUMS = 1e-13  # one-pass sums lose more digits than centred ones
+_CONSTANT_IN_SUMS = 1e-13  # one-pass sums lose more digits than centered ones
 _ELEMENTS_AT_ONCE = 1 << 22  # float64 copies of this many numbers are 32 MB
 
 
@@ -71,7 +71,7 @@ def split_r2(parts: Mapping[str, Any], response: Any) -> dict[str, Tensor]:
     """The product-measure split of R2 over the feature spaces whose predictions add up, one share per voxel.
 
     The share of a space is its prediction's product with (2 response - joint prediction) over the response's sum of
-    squares, all centred on these images. Shares sum to :func:`r2` of the summed predictions; one can be negative.
+    squares, all centered on these images. Shares sum to :func:`r2` of the summed predictions; one can be negative.
 
     Args:
         parts: name -> (n_images, n_voxels) prediction from one space; an intercept need not be in any.

@@ -1,6 +1,6 @@
 """What a resample draws: single images, or whole blocks of images that depend on each other, as volumes of a run do.
 
-Neighbouring volumes are alike. If each is drawn on its own, a resample looks as if there were many more independent
+Neighboring volumes are alike. If each is drawn on its own, a resample looks as if there were many more independent
 observations than there are: intervals are too narrow, and tests find what is not there.
 """
 

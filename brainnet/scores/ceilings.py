@@ -108,7 +108,7 @@ def explainable_variance(repeats: Any) -> Tensor:
     Returns:
         (n_voxels,) float64, at most 1.
 
-    Reference: Schoppe et al. (2016), Frontiers in Computational Neuroscience 10, 10; as in voxelwise modelling.
+    Reference: Schoppe et al. (2016), Frontiers in Computational Neuroscience 10, 10; as in voxelwise modeling.
 
     >>> explainable_variance([[[1.0], [3.0]], [[5.0], [7.0]], [[3.0], [5.0]]])    # repeats differ by an offset only
     tensor([1.], dtype=torch.float64)
@@ -298,7 +298,7 @@ def _splits(
 
 
 def _shared(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both (n_images, n_voxels) centred over the images where both are present and 0 elsewhere; and that mask."""
+    """Both (n_images, n_voxels) centered over the images where both are present and 0 elsewhere; and that mask."""
     shared = ~(x.isnan() | y.isnan())
     count = shared.sum(0)
     centred = []

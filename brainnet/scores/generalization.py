@@ -47,7 +47,7 @@ def temporal_generalization(prediction: Any, response: Any) -> Tensor:
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Centred over images and of length 1; 0 where nothing varies."""
+    """Centered over images and of length 1; 0 where nothing varies."""
     centred = x - x.mean(0)
     size = centred.square().sum(0).sqrt()
     still = size <= 1e-12 * x.abs().amax(0)

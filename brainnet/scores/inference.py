@@ -128,7 +128,7 @@ def above_chance(
     """Whether each voxel scores above chance: one-sided permutation test over images.
 
     The images of the responses are shuffled against the predictions, alike for all voxels. Valid for images that are
-    exchangeable (separate stimuli). Volumes of a time series are not: neighbours are alike, and without ``blocks`` a
+    exchangeable (separate stimuli). Volumes of a time series are not: neighbors are alike, and without ``blocks`` a
     fifth and more of pure noise is called significant at .05.
 
     Args:

@@ -77,7 +77,7 @@ def read_out(
     Args:
         local: local tokens after the bottleneck, (B, L, D, H, W).
         global_: global tokens after the bottleneck, (B, L, D).
-        layer: layer mix, (n_voxels, L); used as given, no normalisation.
+        layer: layer mix, (n_voxels, L); used as given, no normalization.
         position: x and y of the voxel's place, (n_voxels, 2); the image spans [-1, 1] on both axes.
         scale: (n_voxels, 1), 0 for local tokens, 1 for the global token.
         weight: read-out weights, (n_voxels, D).
@@ -85,7 +85,7 @@ def read_out(
         width: None samples one point: the four tokens around ``position``, bilinearly, and zero beyond the
             image, so that a place on the rim loses up to half (at a corner three quarters) of its mass. A
             tensor (n_voxels, 1) is the standard deviation of a Gaussian window in half-widths of the image
-            (on both axes), normalised over the tokens' centres: exp(-d^2 / 2 width^2) / sum.
+            (on both axes), normalized over the tokens' centers: exp(-d^2 / 2 width^2) / sum.
         head: "mean" divides the sum over the D channels by D, as the published weights expect; "sum" does not.
         implementation: "reference"; "cells", on any device; "triton", on a GPU and for points only; or "auto", which
             takes "triton" where it can and "cells" elsewhere.

@@ -1,6 +1,6 @@
 """Which rows of a time series are trained on and which are held out: whole runs, or blocks with a gap around them.
 
-Neighbouring rows are alike. A row that is held out beside rows that are trained on is not new, and its score is too
+Neighboring rows are alike. A row that is held out beside rows that are trained on is not new, and its score is too
 high. The pairs of rows made here are what ``cv`` of every estimator takes.
 """
 

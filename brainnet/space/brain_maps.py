@@ -62,7 +62,7 @@ class BrainMap:
             space: a surface on the map's mesh, or on a coarser fsaverage; or a volume on the map's grid.
             vertices: (n_voxels,) where the columns lie on the map's own surface (right ones count on from the left
                 ones), for a space that does not say so, such as one person's native surface.
-            resample: take the value at the center of each voxel from a volume on another grid. The millimetres of
+            resample: take the value at the center of each voxel from a volume on another grid. The millimeters of
                 both must mean the same, as those of two volumes in MNI152 do.
 
         Raises:

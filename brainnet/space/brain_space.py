@@ -38,8 +38,8 @@ class BrainSpace:
     sensor at a time, as in EEG and MEG (see :func:`~brainnet.space.sensor_space`).
 
     Args:
-        coords: (n_voxels, 3) mm, finite: sphere coordinates or voxel centres; None where there are none. A volume space
-            given none gets its voxel centres from ``affine``.
+        coords: (n_voxels, 3) mm, finite: sphere coordinates or voxel centers; None where there are none. A volume space
+            given none gets its voxel centers from ``affine``.
         rois: name -> (n_voxels,) bool, which columns belong to the region of interest; regions may overlap.
         vertices: (n_voxels,) integer, which mesh vertex each column is. Indices run over the left and then the right
             hemisphere (right = vertices per hemisphere + index); each vertex at most once.

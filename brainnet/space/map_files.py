@@ -37,7 +37,7 @@ class Rows(NamedTuple):
 
 
 def label_colors(count: int, colors: Any = None) -> np.ndarray:
-    """(count, 3) RGB in 0..1: those given, else hues of which neighbours differ."""
+    """(count, 3) RGB in 0..1: those given, else hues of which neighbors differ."""
     if colors is not None and len(colors) >= count:
         return np.asarray(colors, dtype=np.float64)[:count, :3]
     hues = ((key * 0.618) % 1 for key in range(1, count + 1))  # golden ratio

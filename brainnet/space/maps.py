@@ -157,7 +157,7 @@ def check_same_grid(image: Any, other: Any, name: str, other_name: str) -> None:
     """Refuses two NIfTI images whose voxels do not lie in the same places.
 
     Raises:
-        ValueError: another shape, or an affine that differs by more than a thousandth of a millimetre.
+        ValueError: another shape, or an affine that differs by more than a thousandth of a millimeter.
     """
     shape, expected = image.shape[:3], other.shape[:3]
     if shape != expected:

@@ -1,7 +1,7 @@
 """From a volume to the cortex of fsaverage: what each vertex sees between the white matter and the pial surface.
 
 The sampling is nilearn's. Voxels outside the space count for nothing: a vertex has the mean of the known voxels along
-its way through the grey matter, or nothing where less than half of that way is known.
+its way through the gray matter, or nothing where less than half of that way is known.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ HEMISPHERES = ("left", "right")
 SURFACES = {"sphere": "sphere", "inflated": "infl", "pial": "pial", "white": "white", "flat": "flat"}
 _FINER, _COARSER = {"fsaverage6": 1, "fsaverage": 2}, {"fsaverage4": 1, "fsaverage3": 2}  # steps from fsaverage5
 RIGHT_OFFSET = 1.5  # the right sphere starts 1.5 left x-ranges after the left one starts, as in the original
-STRETCHED = 3.0  # a flat edge above 3x the 99th percentile bridges a cut rather than neighbouring cortex
+STRETCHED = 3.0  # a flat edge above 3x the 99th percentile bridges a cut rather than neighboring cortex
 
 
 class Mesh(NamedTuple):
@@ -137,7 +137,7 @@ def sulcal_depth(mesh: str = "fsaverage5") -> np.ndarray:
 def sphere_coords(vertices: Tensor, mesh: str = "fsaverage5") -> Tensor:
     """(n, 3) float32 mm on the two spheres, laid side by side: the coordinates the selectors of FactorTopy read.
 
-    The spheres of both hemispheres share one centre. As in the original, the right one is shifted along x so that its
+    The spheres of both hemispheres share one center. As in the original, the right one is shifted along x so that its
     lowest x lies 1.5 left x-ranges above the left one's: left spans -100..100, right 200..400.
 
     Args:

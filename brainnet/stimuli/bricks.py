@@ -15,7 +15,7 @@ from brainnet.stimuli.decoding import UnreadableImage, channels_are_first, first
 from brainnet.stimuli.sources import Handle
 
 BRICK_SUFFIXES = (".h5", ".hdf5", ".hdf")
-MOST_CHUNKS = 2**28  # bytes of decompressed chunks that are kept, so that neighbours in a chunk are read once
+MOST_CHUNKS = 2**28  # bytes of decompressed chunks that are kept, so that neighbors in a chunk are read once
 
 
 class Brick:

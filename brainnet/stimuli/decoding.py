@@ -64,7 +64,7 @@ def as_rgb(image: Any, name: str):
     from PIL import ImageOps
 
     if image.mode.startswith("I") or image.mode == "F":
-        said = f"has {image.mode} pixels (more than 8 bits); save it as 8-bit greyscale or RGB first"
+        said = f"has {image.mode} pixels (more than 8 bits); save it as 8-bit grayscale or RGB first"
         raise UnreadableImage(name, f"it {said}", f"{name} {said}.")
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a telephone's picture and its depth
         warn_once(f"frames {name}", f"{name} has several frames; the first is taken.")
@@ -97,7 +97,7 @@ def as_pixels(source: torch.Tensor | np.ndarray) -> np.ndarray:
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 1):
         raise ValueError(
-            f"floating point pixels must lie in 0..1, got {low:.3g} to {high:.3g}. Normalised images belong to the "
+            f"floating point pixels must lie in 0..1, got {low:.3g} to {high:.3g}. Normalized images belong to the "
             "token store (TokenStore.build); a dataset keeps the pictures as they were shown."
         )
     return np.rint(array * 255).astype(np.uint8)

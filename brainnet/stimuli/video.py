@@ -160,7 +160,7 @@ def _at_rate(seconds: Sequence[Any], fps: float, path: Path) -> list[int]:
 
 
 class _Decoder:
-    """Frames of an open video by place, for several threads that ask for neighbours in almost any order."""
+    """Frames of an open video by place, for several threads that ask for neighbors in almost any order."""
 
     def __init__(self, path: Path, stamps: Sequence[int], chosen: frozenset[int], seekable: bool):
         import av

@@ -209,7 +209,7 @@ class Buffers:
         self._lock = threading.Lock()
 
     def take(self, n_rows: int, n_columns: int, dtype: torch.dtype) -> Tensor:
-        """An uninitialised tensor (n_rows, n_columns) on the CPU."""
+        """An uninitialized tensor (n_rows, n_columns) on the CPU."""
         n_bytes = n_rows * n_columns * dtype.itemsize
         if not 0 < n_bytes <= self.largest:
             return torch.empty(n_rows, n_columns, dtype=dtype)

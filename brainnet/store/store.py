@@ -275,7 +275,7 @@ class TokenStore(torch.utils.data.Dataset):
         """A store in memory of ``function`` of every batch of tokens; widths, layers and grid may change.
 
         Args:
-            function: tokens to tokens, image by image (standardisation, PCA); leaves its input as it is.
+            function: tokens to tokens, image by image (standardization, PCA); leaves its input as it is.
             dtype: how the result is kept.
             batch_size: images per call.
             name: recorded in the fingerprint.

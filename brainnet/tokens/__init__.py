@@ -1,4 +1,4 @@
-"""Tokens: what a backbone gives for a batch of images, and the transform that standardises them.
+"""Tokens: what a backbone gives for a batch of images, and the transform that standardizes them.
 
 A layer has a map of local tokens, (B, C, H, W), and one global token, (B, C). This room refuses to know of brains,
 files or training.

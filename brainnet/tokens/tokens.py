@@ -53,7 +53,7 @@ class Preprocessing:
         size: height and width in pixels of the result.
         mean, std: per RGB channel, on the scale where white is 1.
         interpolation: "bilinear" or "bicubic".
-        crop: share of the shorter side kept in the centre, in (0, 1]. At 1 the whole image is resized to
+        crop: share of the shorter side kept in the center, in (0, 1]. At 1 the whole image is resized to
             ``size`` and its aspect is not kept, as the published FactorTopy weights saw their images.
 
     >>> from PIL import Image
@@ -76,7 +76,7 @@ class Preprocessing:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def __call__(self, image: Any) -> Tensor:
-        """The normalised image, (3, H, W) float32, of a PIL image of any mode and size, turned as its EXIF data say."""
+        """The normalized image, (3, H, W) float32, of a PIL image of any mode and size, turned as its EXIF data say."""
         import numpy as np
         from PIL import Image, ImageOps
 
@@ -86,7 +86,7 @@ class Preprocessing:
         height, width = self.size
         box = None
         if self.crop < 1:
-            # the centre window that has the target's aspect and covers `crop` of the image's limiting side
+            # the center window that has the target's aspect and covers `crop` of the image's limiting side
             scale = self.crop * min(image.width / width, image.height / height)
             left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
             box = (left, top, left + scale * width, top + scale * height)
@@ -129,7 +129,7 @@ class Tokens(NamedTuple):
             grid: wanted height and width in tokens.
             mode: "mean" averages the tokens that fall into each cell, so that every token counts (a grid that
                 must grow is interpolated); "shrink" does the same and never grows a map, which would repeat what it
-                has: a map smaller than the grid keeps its size; "bilinear" samples the map at the cell centres without
+                has: a map smaller than the grid keeps its size; "bilinear" samples the map at the cell centers without
                 smoothing, as the original FactorTopy did: from a 64x64 map it reads only 6 % of the tokens.
         """
         return Tokens({k: resize_map(v, grid, mode) for k, v in self.local.items()}, dict(self.global_))

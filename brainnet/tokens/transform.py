@@ -1,4 +1,4 @@
-"""Standardised tokens: one affine map per layer, fitted on training images, before any bottleneck sees them.
+"""Standardized tokens: one affine map per layer, fitted on training images, before any bottleneck sees them.
 
 Channels of trained networks differ in size by orders of magnitude, and a model that starts from raw tokens spends
 its first thousands of steps on that alone. The map is linear plus an offset and is fitted once, in float64 sums over
@@ -42,9 +42,9 @@ def module_keys(layers: Iterable[str]) -> dict[str, str]:
 
 
 class TokenTransform(nn.Module):
-    """An affine map of every layer's tokens: standardised channels, and on request their principal components.
+    """An affine map of every layer's tokens: standardized channels, and on request their principal components.
 
-    Local and global tokens of a layer are standardised apart: local statistics run over images and places.
+    Local and global tokens of a layer are standardized apart: local statistics run over images and places.
     With ``pca`` each becomes its leading components, divided by one number per layer so that their mean variance is
     1, or, with ``whiten``, each by its own SD. Channels and components that never vary become zero. Where the global
     token is the mean of the local ones (networks without a class token) it is expressed in the local components, of
@@ -81,7 +81,7 @@ class TokenTransform(nn.Module):
         pca: int | None = None,
         whiten: bool = False,
     ) -> TokenTransform:
-        """The transform whose output, over these images, is standardised.
+        """The transform whose output, over these images, is standardized.
 
         Args:
             batches: tokens of the *training* images, (B, C, H, W) and (B, C) per layer; read once.
@@ -206,7 +206,7 @@ class _Affine(nn.Module):
 class RunningMoments:
     """Mean and SD of rows (n, ...) that come in batches, with ``full`` the covariance of (n, C): float64, one pass.
 
-    Chan's pairwise update keeps the sums centred, so that a large mean costs no digits.
+    Chan's pairwise update keeps the sums centered, so that a large mean costs no digits.
 
     >>> moments = RunningMoments()
     >>> for batch in torch.tensor([[1.0], [2.0], [4.0], [5.0]]).split(3):

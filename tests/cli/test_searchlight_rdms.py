@@ -16,5 +16,5 @@ def test_one_line_tests_models_at_every_centre(tmp_path, rng):
              "--out", tmp_path / "out", "--quiet"]  # fmt: skip
     ended = CliRunner().invoke(app, list(map(str, words)))
     assert ended.exit_code == 0, ended.output
-    assert "6 subjects, 1 models x 9 centres" in ended.output
+    assert "6 subjects, 1 models x 9 centers" in ended.output
     assert (tmp_path / "out/centres.csv").is_file()

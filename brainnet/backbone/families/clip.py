@@ -33,7 +33,7 @@ class CLIPBackbone(HookedBackbone):
     """Tokens of every block of a CLIP image tower.
 
     Vision transformers: layers ``"0"``, ``"1"``, ... are the residual blocks, the global token is the class token as
-    it leaves that block (the last normalisation and the projection are not applied). ResNets: layers ``"0"`` to
+    it leaves that block (the last normalization and the projection are not applied). ResNets: layers ``"0"`` to
     ``"3"`` are the stages, the global token is the mean over space. ``"visual"`` is the joint embedding of image and
     text; modules of the tower are named as in open_clip (``"transformer.resblocks.5.attn"``, ``"ln_post"``).
 

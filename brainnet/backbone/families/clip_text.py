@@ -50,7 +50,7 @@ def _tokenizer(variant: str) -> Any:
 class CLIPTextBackbone(HookedBackbone):
     """Tokens of every block of a CLIP text tower.
 
-    Layers ``"0"``, ``"1"``, ... are the residual blocks, before the last normalisation; ``"text"`` is the joint
+    Layers ``"0"``, ``"1"``, ... are the residual blocks, before the last normalization; ``"text"`` is the joint
     embedding of image and text; modules are named as in open_clip (``"ln_final"``).
 
     Args:

@@ -175,7 +175,7 @@ class StridedConvolution(nn.Conv2d):
 
 
 class RepeatedArea(nn.Module):
-    """An area of CORnet-S: one bottleneck that runs several times, with normalisations of each time's own."""
+    """An area of CORnet-S: one bottleneck that runs several times, with normalizations of each time's own."""
 
     def __init__(self, before: int, width: int, times: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""``dreamsim:*``: vision transformers tuned to people's judgements of which of two images is more like a third.
+"""``dreamsim:*``: vision transformers tuned to people's judgments of which of two images is more like a third.
 
 The published archives hold backbones and low-rank adapters (LoRA) of their attention. The adapters are merged into the
 weights, W + alpha / r * B A, which gives the same numbers as running them beside the network. Images are pixels from 0
@@ -114,7 +114,7 @@ class Branch(nn.Module):
         options = {"act_layer": kind.activation, "norm_layer": partial(nn.LayerNorm, eps=eps)}
         self.trunk = timm.create_model(kind.model, img_size=SIZE, num_classes=0, global_pool="", **options)
         self.projection = None
-        if kind.width:  # CLIP has a normalisation before its blocks, which stands where others have dropout
+        if kind.width:  # CLIP has a normalization before its blocks, which stands where others have dropout
             self.trunk.pos_drop = nn.LayerNorm(self.trunk.embed_dim, eps=eps)
             self.projection = nn.Parameter(torch.randn(self.trunk.embed_dim, kind.width) / self.trunk.embed_dim**0.5)
         else:

@@ -1,7 +1,7 @@
 """``original:*``: the backbones FactorTopy was published with, as their encoders expect them, and DINO.
 
 Every one carries ImageNet's mean and SD, whatever its own weights were trained with: the published encoders were fitted
-so. Layers ``"0"``, ``"1"``, ... are the residual blocks, before the last normalisation; the global token is the class
+so. Layers ``"0"``, ``"1"``, ... are the residual blocks, before the last normalization; the global token is the class
 token, and of SAM, which has none, the mean over space. Any module can be named too.
 """
 

@@ -82,7 +82,7 @@ class Bottleneck(nn.Module):
 
 
 class Encoder(nn.Module):
-    """An encoder of Taskonomy: eight channels at a sixteenth of the image's side, each normalised over its places.
+    """An encoder of Taskonomy: eight channels at a sixteenth of the image's side, each normalized over its places.
 
     Args:
         n_colors: channels of its input; one is the luminance.
@@ -129,7 +129,7 @@ def build(variant: str | None, **options: Any) -> HookedBackbone:
     """The encoder of a task, such as "normal" or "class_object"; its output is the layer ``"encoding"``.
 
     Images are 256 pixels wide, from -1 to 1, as the encoders were trained; of "colorization", which was trained on
-    grey images, they become their luminance. ``options`` are those of ``build_published``: layers, weights, seed,
+    gray images, they become their luminance. ``options`` are those of ``build_published``: layers, weights, seed,
     preprocessing.
 
     >>> build("normal", weights="random", layers=["encoding"]).layer_widths

@@ -112,7 +112,7 @@ class TimmBackbone(TimmTokens):
     """Tokens of a timm network's blocks or stages, and of any module.
 
     Layers are ``"0"``, ``"1"``, ...: every block of a transformer, every stage of a convolutional network, before the
-    last normalisation; then any module by name (``"blocks.5.attn"``, ``"norm"``, ``"attn_pool"``), the ``"logits"``,
+    last normalization; then any module by name (``"blocks.5.attn"``, ``"norm"``, ``"attn_pool"``), the ``"logits"``,
     and ``"attention.5"``, the weights with which block 5 of a transformer looks at each patch: a channel per head, from
     the class token where there is one, else the mean over all patches. The global token is the class token where there
     is one, else the mean over space; registers and distillation tokens are dropped.
@@ -126,7 +126,7 @@ class TimmBackbone(TimmTokens):
         image_size: height and width in pixels, or one number for both; by default what the weights were trained
             with. A network of fixed size is built for the given one.
         preprocessing: by default the size, mean, SD and interpolation its weights were tested with, of the whole image:
-            their centre crop would hide what the viewer saw and move every position.
+            their center crop would hide what the viewer saw and move every position.
         global_token: "class", "mean" or "registers", see :class:`HookedBackbone`.
         options: for ``timm.create_model``.
 

@@ -43,7 +43,7 @@ def build(
         weights: a file, ``"random"``, or a published name: ``"default"``, ``"IMAGENET1K_V1"``, ...
         seed: of random weights.
         preprocessing: by default the mean, SD, size and interpolation the weights were trained with, on the whole
-            image: a centre crop would cut off what the viewer saw and shift every position.
+            image: a center crop would cut off what the viewer saw and shift every position.
 
     The global token is the class token of vision transformers, elsewhere the mean over space.
 
@@ -95,7 +95,7 @@ class TorchvisionBackbone(HookedBackbone):
     def __init__(self, network: nn.Module, layers: Mapping[str, Place], *, kind: str, **options: Any):
         super().__init__(network, layers, **options)
         self.kind, self.clip_frames = kind, FRAMES
-        if kind == "detection":  # a photograph comes normalised, and in the size wanted
+        if kind == "detection":  # a photograph comes normalized, and in the size wanted
             network.transform.image_mean, network.transform.image_std = [0.0] * 3, [1.0] * 3
             network.transform.size_divisible = 1
 

@@ -53,7 +53,7 @@ class TransformersBackbone(HookedBackbone):
 
     Layers ``"0"``, ``"1"``, ... are the outputs of its blocks or stages (the library's ``hidden_states`` 1, 2, ...);
     ``"embeddings"`` is what the first block is given (``hidden_states`` 0). Modules are named as in the network, and
-    parts of its output as ``":last_hidden_state"`` (after the last normalisation), ``":pooler_output"`` or
+    parts of its output as ``":last_hidden_state"`` (after the last normalization), ``":pooler_output"`` or
     ``":image_embeds"`` (the joint embedding of image and text). ``"attention.5"`` are the weights with which block 5
     looks at each patch, a channel per head. The global token is the class token where there is one, else the mean over
     space; registers are dropped.

@@ -1,6 +1,6 @@
 """Masks of the things in a photograph: from COCO's polygons and run lengths to pixels, and on to a map of labels.
 
-A pixel is inside where its centre is: the pixel in row 2 and column 5 has its centre at x 5.5, y 2.5. So a polygon
+A pixel is inside where its center is: the pixel in row 2 and column 5 has its center at x 5.5, y 2.5. So a polygon
 whose corners are whole numbers covers exactly the pixels between them.
 """
 
@@ -84,7 +84,7 @@ def mask_of(segmentation: Any, height: int, width: int) -> np.ndarray:
 
 
 def filled(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
-    """(H, W) bool, the pixels whose centres are inside a polygon; what it crosses twice is outside again.
+    """(H, W) bool, the pixels whose centers are inside a polygon; what it crosses twice is outside again.
 
     Args:
         polygon: corners as x, y, x, y, ... in pixels from the upper left corner of the picture.

@@ -29,7 +29,7 @@ class Glm:
         hrf: hemodynamic response, nilearn's "glover" or "spm".
         high_pass: Hz; slower drifts are left out, as cosines.
         confounds: patterns of columns of the confounds file, ``*``, ``?`` and ``[xyz]``; none reads no such file.
-        nuisance: values of "trial_type" of events without an image that are modelled too, one regressor each.
+        nuisance: values of "trial_type" of events without an image that are modeled too, one regressor each.
         standardize: z-score each voxel within its run, before averaging over trials.
 
     Raises:
@@ -61,7 +61,7 @@ class Events:
     Args:
         onsets: (n,) of the trials.
         durations: (n,) of the trials.
-        others: name -> (onsets, durations) of what is modelled besides.
+        others: name -> (onsets, durations) of what is modeled besides.
     """
 
     onsets: np.ndarray
@@ -77,7 +77,7 @@ def single_trials(
     Args:
         series: (n_volumes, n_voxels).
         times: (n_volumes,) seconds at which the volumes were taken.
-        events: the trials, and what else is modelled.
+        events: the trials, and what else is modeled.
         confounds: (n_volumes, n_confounds) added to the drifts.
         glm: how; None takes the defaults.
 

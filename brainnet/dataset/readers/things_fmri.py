@@ -168,7 +168,7 @@ class ThingsFMRI(ResponseDataset):
         if not path.is_file():
             warn_once(
                 f"no place {path}",
-                f"no {path}: it says where the {len(places)} voxels are in millimetres, and without it selectors are "
+                f"no {path}: it says where the {len(places)} voxels are in millimeters, and without it selectors are "
                 "free per voxel and there are no maps of the volume.",
             )
             return BrainSpace.free(len(places), rois)

@@ -18,7 +18,7 @@ from brainnet.selection import Selectors, read_out
 from brainnet.space import VERTICES_PER_HEMISPHERE, load_mesh
 from brainnet.tokens import Tokens
 
-N_COMPONENTS = 24  # with fewer, neighbouring layers share more of the variance planted
+N_COMPONENTS = 24  # with fewer, neighboring layers share more of the variance planted
 N_CLUSTERS = 8
 ROI_BANDS = {"V1": (0, 0.35), "V2": (0.35, 0.5), "V3": (0.5, 0.65), "V4": (0.65, 0.8), "IT": (0.8, 1.01)}
 _IMAGES_AT_ONCE = 128
@@ -81,7 +81,7 @@ def patch_coordinates(vertices: Tensor, radius: float) -> Patch:
 def planted_selectors(patch: Patch, n_layers: int) -> Selectors:
     """Maps as visual cortex has them: later layers and larger scale with distance from the pole, contralateral places.
 
-    The layer mix is a Gaussian (SD 0.6 layers) around a centre that rises linearly from 0.1 to L - 1.1; the scale rises
+    The layer mix is a Gaussian (SD 0.6 layers) around a center that rises linearly from 0.1 to L - 1.1; the scale rises
     from 0.04 to 0.94; each hemisphere sees the other half of the image, and the vertical position reverses its
     direction along the cortex, as it does at the borders of visual areas. All places keep inside 7/8 of the image,
     where a bilinear sample loses no mass.
@@ -150,7 +150,7 @@ def _whitening(layer: Tensor, train: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Channel means (C,) and the map (C, k) to the leading components with unit variance, summed in float64."""
     total = torch.zeros(layer.shape[1], dtype=torch.float64)
     square = torch.zeros(layer.shape[1], layer.shape[1], dtype=torch.float64)
-    # products are formed in float32 about a first estimate of the mean, so that little is cancelled
+    # products are formed in float32 about a first estimate of the mean, so that little is canceled
     origin = layer[train[:_IMAGES_AT_ONCE]].float().mean((0, 2, 3))
     count = 0
     for rows in train.split(_IMAGES_AT_ONCE):

@@ -17,7 +17,7 @@ LOCAL = 0.3  # a voxel planted beyond this scale hardly depends on its place
 NOT_IDENTIFIABLE = (
     "Not identifiable: the gain of a layer, and of local against global tokens (a share trades off against the norm of "
     "its bottleneck); channels, up to an invertible map of the bottleneck; the place of voxels that read the global "
-    "token. Neighbouring layers of expansion:small share 50 to 85 % of their variance, so a shift by one is the "
+    "token. Neighboring layers of expansion:small share 50 to 85 % of their variance, so a shift by one is the "
     "expected error."
 )
 
@@ -36,7 +36,7 @@ def recovery(
         found: a model's.
         hemisphere: (n_voxels,) 0 left, 1 right.
         layer_gain: (n_voxels, L) or (L,): SD over images of a voxel's prediction, had each layer all the weight. Shares
-            are multiplied by it and normalised again: what a layer contributes rather than its weight.
+            are multiplied by it and normalized again: what a layer contributes rather than its weight.
         scale_gain: (n_voxels, 2) or (2,): the same of the local and the global token.
 
     Returns:
@@ -70,7 +70,7 @@ def recovery(
         if version != "gain_corrected":  # no gain moves a place
             for metric, value in _position_scores(planted.space, selectors.space, hemisphere, local).items():
                 result.setdefault(metric, {})[version] = value
-    # the best constant for argmax is another one than for the centre
+    # the best constant for argmax is another one than for the center
     commonest = torch.bincount(planted.layer.argmax(1)).float()
     n = len(planted.layer)
     result["layer_accuracy"]["constant_guess"] = float(commonest.max() / n)
@@ -92,7 +92,7 @@ def gain_corrected(found: Selectors, layer_gain: Tensor | None, scale_gain: Tens
 
 
 def _constant_guess(planted: Selectors, local: Tensor) -> Selectors:
-    """The same for every voxel: mean place of the local ones, median layer centre and scale."""
+    """The same for every voxel: mean place of the local ones, median layer center and scale."""
     n, n_layers = planted.layer.shape
     centre = float(_centre(planted.layer).median())
     below = min(int(centre), n_layers - 1)

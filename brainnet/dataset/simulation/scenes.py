@@ -39,7 +39,7 @@ def dead_leaves(generator: np.random.Generator, size: int) -> np.ndarray:
     least, most = size / 20, size / 2
     uniform = generator.random() < 0.3
     area = (most**3 - least**3) / (3 * (most - least)) if uniform else 2 * np.log(most / least) / (least**-2 - most**-2)
-    # leaves may be centred outside by up to their radius, so they are strewn over a larger field than the picture
+    # leaves may be centered outside by up to their radius, so they are strewn over a larger field than the picture
     n_leaves = int(LEAVES_PER_AREA * (1.5 * size) ** 2 / (np.pi * area)) + 2
     quantile = generator.random(n_leaves)
     if uniform:

@@ -1,7 +1,7 @@
 """A listener whose truth is known: each voxel reads one layer of a network, some seconds after it was heard.
 
 The stimuli (a story of sentences, or your own texts, sounds or clips) are shown one after another. A voxel's response
-is a weighted sum of the leading components of its layer, delayed, with noise that is alike in neighbouring volumes, as
+is a weighted sum of the leading components of its layer, delayed, with noise that is alike in neighboring volumes, as
 that of fMRI is. A model of layers and delays can be compared with what was put in.
 """
 

@@ -66,7 +66,7 @@ def cortex(
         scene: a surface by its name, or a :class:`~brainnet.plot.scene.Scene`.
         ax: axes to draw on; by default a new figure.
         cmap, vmin, vmax: color map, and the values of its lowest and highest color.
-        threshold: numbers nearer to 0 than this are left out; the color bar is grey there.
+        threshold: numbers nearer to 0 than this are left out; the color bar is gray there.
         alpha: (n_voxels,) opacity in 0..1, as by score or certainty.
         title: text above.
         label: name and unit of the values.

@@ -33,7 +33,7 @@ def flatmap(
     colorbar: bool = True,
     outlines: bool | Iterable[str] | Mapping[str, Tensor] | None = None,
 ) -> Figure:
-    """A figure of both hemispheres cut open and laid flat, values in color over grey sulci.
+    """A figure of both hemispheres cut open and laid flat, values in color over gray sulci.
 
     The occipital ends face each other, dorsal is up. The picture is cropped to the space. Vertices on the cuts and the
     medial wall, which no flat map shows, are left out.

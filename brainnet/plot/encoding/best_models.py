@@ -148,7 +148,7 @@ def _left_out(found: BestModel, least_ceiling: float, alpha: float) -> list[str]
                3: f"have a best score with p > {alpha:g}, corrected"}  # fmt: skip
     counts = {text: int((found.why == key).sum()) for key, text in reasons.items()}
     sentences = [f"{count:,} of {len(found.why):,} voxels {text}" for text, count in counts.items() if count]
-    return [*sentences, "They are left grey"] if sentences else []
+    return [*sentences, "They are left gray"] if sentences else []
 
 
 def _painted(
@@ -251,7 +251,7 @@ def top_models(
     note_below(
         figure, f"Line on a bar: {interval_name_of(table, None)}" if "low" in table else "",
         f"*: {significance_name_of(table, alpha)}" if tested else "",
-        "Grey: noise ceiling" if "ceiling_high" in table and table["ceiling_high"].notna().any() else "",
+        "Gray: noise ceiling" if "ceiling_high" in table and table["ceiling_high"].notna().any() else "",
         f"The best {n} of {len(names)} models, chosen by these scores" if len(names) > n else "",
     )  # fmt: skip
     return figure

@@ -289,7 +289,7 @@ def _unplaced_by_layer(values: np.ndarray, best: np.ndarray, names: list[str]) -
     worst = gap[np.isfinite(gap).any(1)]
     lowest = min(-0.01, float(np.median(np.nanmin(worst, axis=1)))) if len(worst) else -1.0  # a typical voxel's range
     shown = np.nan_to_num(continuous_colors(gap, SEQUENTIAL, lowest, 0.0), nan=1.0)
-    if n_voxels > MOST_ROWS:  # neighbours averaged here, as matplotlib would blur across layers too
+    if n_voxels > MOST_ROWS:  # neighbors averaged here, as matplotlib would blur across layers too
         edges = np.linspace(0, n_voxels, MOST_ROWS + 1).astype(int)[1:-1]
         shown = np.stack([rows.mean(0) for rows in np.split(shown, edges)])
     if n_voxels:

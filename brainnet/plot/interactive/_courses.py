@@ -19,7 +19,7 @@ class PageCourse:
     """Lines over an axis, for each voxel its own. The panel of a voxel draws them, that of a region their means.
 
     Args:
-        lines: name -> (n_voxels, n_points) numbers, NaN for none. A line named "measured" is drawn in grey.
+        lines: name -> (n_voxels, n_points) numbers, NaN for none. A line named "measured" is drawn in gray.
         x: (n_points,) ascending.
         x_name: name of the axis, with its unit.
         unit: what the numbers are.

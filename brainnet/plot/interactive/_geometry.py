@@ -175,7 +175,7 @@ LEVEL_SIZES = {level: size for size, level in LEVELS.items()}
 
 
 def _at_the_rim(points: dict[str, np.ndarray], faces: np.ndarray, on_flat: np.ndarray) -> np.ndarray:
-    """Flat points in which vertices of no flat triangle, whose points mean nothing, lie at their nearest neighbour."""
+    """Flat points in which vertices of no flat triangle, whose points mean nothing, lie at their nearest neighbor."""
     from scipy.spatial import cKDTree
 
     shown = np.zeros(len(points["flat"]), dtype=bool)

@@ -316,7 +316,7 @@ def _categories(name: str, values: np.ndarray, one: PageMap, used: np.ndarray, p
 
 
 def _category_colors(count: int) -> np.ndarray:
-    """(count, 3) RGB; beyond forty, hues by the golden ratio, so that neighbours in the list differ."""
+    """(count, 3) RGB; beyond forty, hues by the golden ratio, so that neighbors in the list differ."""
     from matplotlib.colors import hsv_to_rgb
 
     if count <= FEW:

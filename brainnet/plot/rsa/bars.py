@@ -62,7 +62,7 @@ def rsa_bars(
 ) -> Figure:
     """A figure of scores as bars, grouped by ROI, under their noise ceilings.
 
-    A line on a bar is its interval, dots are subjects, an asterisk marks a corrected p below ``alpha``, a grey band
+    A line on a bar is its interval, dots are subjects, an asterisk marks a corrected p below ``alpha``, a gray band
     spans the noise ceiling, and brackets join models that differ; a note below says so.
 
     Args:

@@ -35,7 +35,7 @@ def condition_map(
 ) -> Figure:
     """A figure of conditions laid out so that distances on paper follow one RDM (multidimensional scaling).
 
-    The layout minimises squared errors of distance (SMACOF) from the classical solution, so it is the same each time;
+    The layout minimizes squared errors of distance (SMACOF) from the classical solution, so it is the same each time;
     the figure says how much of the RDM it shows.
 
     Args:
@@ -177,7 +177,7 @@ def _branches(
 def planar_layout(square: np.ndarray, steps: int = 300) -> np.ndarray:
     """(n, 2) places whose distances follow the matrix (n, n) with least squared error, from the classical solution.
 
-    Reference: de Leeuw (1977), majorisation (SMACOF); Torgerson (1952), classical scaling.
+    Reference: de Leeuw (1977), majorization (SMACOF); Torgerson (1952), classical scaling.
 
     >>> places = planar_layout(np.array([[0, 3, 4], [3, 0, 5], [4, 5, 0.0]]))
     >>> np.linalg.norm(places[1] - places[2]).round(6).item()

@@ -119,7 +119,7 @@ def rsa_time(
     interval_name: str | None = None,
     title: str | None = None,
 ) -> Figure:
-    """A figure of scores over time, one panel per ROI: intervals as bands, significance as bars below, grey ceilings.
+    """A figure of scores over time, one panel per ROI: intervals as bands, significance as bars below, gray ceilings.
 
     The intervals of more than three courses would cover each other, and are left out.
 

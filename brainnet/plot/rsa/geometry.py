@@ -1,6 +1,6 @@
 """Pictures of RDMs themselves, as matrices.
 
-Dissimilarity is dark where small, on a scale whose lightness rises evenly, so that a matrix prints in grey as it looks
+Dissimilarity is dark where small, on a scale whose lightness rises evenly, so that a matrix prints in gray as it looks
 on screen. Conditions are named by their pictures where there are any, by their groups where they form some.
 """
 
@@ -97,7 +97,7 @@ def rdms(
     _side_names(panels[::columns], found, images, groups, size)
     title_above(figure, title)
     empty = np.isnan(squares[:, ~np.eye(n, dtype=bool)]).any()
-    note_below(figure, "Grey off the diagonal: undefined dissimilarities" if empty else "")
+    note_below(figure, "Gray off the diagonal: undefined dissimilarities" if empty else "")
     return figure
 
 

@@ -23,7 +23,7 @@ LARGEST = 4.6  # inches of a map
 def searchlight(
     maps: SearchlightMaps, *, alpha: float = 0.05, correction: str = "max", title: str | None = None
 ) -> Figure:
-    """A figure of two maps: the highest score at each centre, and the model that has it; the first alone for one model.
+    """A figure of two maps: the highest score at each center, and the model that has it; the first alone for one model.
 
     Where permutations were run, maps are pale where the highest score is not significant. A contrast of two models is
     drawn on limits symmetric about 0.
@@ -34,7 +34,7 @@ def searchlight(
         title: text above.
 
     Raises:
-        ValueError: centres without a place on a brain.
+        ValueError: centers without a place on a brain.
 
     >>> import torch
     >>> from brainnet import rsa

@@ -139,7 +139,7 @@ def _heat_map(values: np.ndarray, groups: Sequence[str], names: Sequence[str], s
     left, _, width, _ = box_of(ax)
     color_bar(add_axes(figure, (left, 0.33, max(1.0, min(1.8, width)), 0.08)), SEQUENTIAL, low, 1.0, scale)
     title_above(figure, title)
-    note_below(figure, "Grey: undefined, as of a layer that is the same for all images" if len(known) < n * n else "")
+    note_below(figure, "Gray: undefined, as of a layer that is the same for all images" if len(known) < n * n else "")
     return figure
 
 

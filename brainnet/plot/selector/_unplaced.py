@@ -63,7 +63,7 @@ def unplaced_figure(selectors: Selectors, given: Mapping[str, np.ndarray], style
     width = first + columns * COLUMN_WIDTH + max(columns - 1, 0) * GUTTER + 0.25
     figure = new_figure((width, tall + FLOOR + HEADER))
     if with_layers:
-        _header(figure, LEFT, FLOOR + tall, "Layer", "weights; voxels sorted by the centre of their weights")
+        _header(figure, LEFT, FLOOR + tall, "Layer", "weights; voxels sorted by the center of their weights")
         heat = add_axes(figure, (LEFT, FLOOR, HEAT_WIDTH, tall))
         bar = add_axes(figure, (LEFT + 0.25 * HEAT_WIDTH, 0.30, 0.5 * HEAT_WIDTH, 0.09))
         _layer_weights(heat, bar, selectors.layer, style.layer_names, given.get("clusters"))
@@ -261,6 +261,6 @@ def _score_by_layer(ax: Axes, layer: np.ndarray, scores: np.ndarray, names: list
     ax.set_xlim(0.7, len(names) + 0.3)
     name_cells(ax, names, 0.5)  # as below the weights: a layer may be called "0"
     last = ax.get_xticklabels()[-1]
-    if len(last.get_text()) > 4:  # centred it would leave the figure
+    if len(last.get_text()) > 4:  # centered it would leave the figure
         last.set_horizontalalignment("right")
-    plain(ax, "centre of the layer weights", name)
+    plain(ax, "center of the layer weights", name)

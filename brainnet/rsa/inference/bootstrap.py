@@ -105,7 +105,7 @@ def bootstrap(
 
 
 def contrast_variance(resampled: Bootstrap, contrasts: Tensor, n_subjects: int, n_conditions: int) -> Tensor:
-    """Variances (n_contrasts,) of contrasts between models, generalising to new subjects and new conditions.
+    """Variances (n_contrasts,) of contrasts between models, generalizing to new subjects and new conditions.
 
     Args:
         resampled: the three bootstraps.
@@ -125,7 +125,7 @@ def contrast_variance(resampled: Bootstrap, contrasts: Tensor, n_subjects: int, 
 
 
 def condition_variance(resampled: Bootstrap, contrasts: Tensor, n_conditions: int) -> Tensor:
-    """Variances (n_contrasts,) of contrasts between models, generalising to new conditions alone."""
+    """Variances (n_contrasts,) of contrasts between models, generalizing to new conditions alone."""
     return n_conditions / (n_conditions - 1) * _variance(resampled.conditions.scores @ contrasts.T)
 
 
@@ -230,7 +230,7 @@ def _weighted_products(vectors: Tensor, row_a: Tensor, row_b: Tensor, counts: Te
 
 
 def _row_fit(vectors: Tensor, mean: Tensor | None, row_a: Tensor, row_b: Tensor, counts: Tensor) -> Tensor:
-    """What double centring takes from the products (N, n_couples), where pairs of copies are missing.
+    """What double centering takes from the products (N, n_couples), where pairs of copies are missing.
 
     The least-squares fit g_ij = a_i + a_j over existing pairs (counted twice, as both (i, j) and (j, i)) and over the
     diagonal, which is zero; its normal equations are diagonal plus rank one.
@@ -297,7 +297,7 @@ def _bootstrap_ranked(models: Tensor, subjects: Tensor, method: str, draws: Draw
 
 
 def _rank_scale(squares: Tensor, total: float, method: str) -> Tensor:
-    """What centred ranks are multiplied by, (K, 1), so that their weighted products are scores.
+    """What centered ranks are multiplied by, (K, 1), so that their weighted products are scores.
 
     Args:
         squares: (K,) weighted sums of squared ranks.
@@ -310,7 +310,7 @@ def _rank_scale(squares: Tensor, total: float, method: str) -> Tensor:
 
 
 def _rank_ceilings(ranks: Tensor, unit: Tensor, weights: Tensor, counts: Tensor, method: str) -> tuple[Tensor, Tensor]:
-    """Bounds (A,) from the subjects' ranks (S, P), also centred and scaled: the sum of ranks is ranked again.
+    """Bounds (A,) from the subjects' ranks (S, P), also centered and scaled: the sum of ranks is ranked again.
 
     The group without a subject is ranked only where that subject was drawn.
     """
@@ -324,7 +324,7 @@ def _rank_ceilings(ranks: Tensor, unit: Tensor, weights: Tensor, counts: Tensor,
         pooled = weighted_rank(members.mul_(2) @ ranks, None if once else weights)  # twice: ranks are halves
     weighted = pooled if once else pooled * weights
     scale = _rank_scale(torch.linalg.vecdot(weighted, pooled), total, method)
-    similarity = weighted[: len(counts)] @ unit.T * scale[: len(counts)]  # units are centred: pooled ranks need not be
+    similarity = weighted[: len(counts)] @ unit.T * scale[: len(counts)]  # units are centered: pooled ranks need not be
     upper = _mean_where(similarity, counts > 0)
     own = torch.linalg.vecdot(weighted[len(counts) :], unit.index_select(0, subject)) * scale[len(counts) :, 0]
     lower = torch.zeros_like(upper).index_add_(0, case, own)

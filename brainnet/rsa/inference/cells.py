@@ -80,7 +80,7 @@ class Cell:
         return self.similarity.square() if self.squared else self.similarity
 
     def estimate(self, above: list[int], below: list[int] | None, generalise: str, squared: bool) -> Estimate:
-        """Estimates of the scores of models ``above``, minus those of ``below``, generalised to new samples.
+        """Estimates of the scores of models ``above``, minus those of ``below``, generalized to new samples.
 
         Args:
             above: (K,) rows of models.

@@ -148,7 +148,7 @@ def evaluate(
         An ``Evaluation``; its ``table`` has one row per ROI, time and layer.
 
     Raises:
-        ValueError: one subject where subjects are to be generalised over, differing conditions, unknown settings.
+        ValueError: one subject where subjects are to be generalized over, differing conditions, unknown settings.
 
     >>> x = torch.randn(12, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     >>> noise = torch.randn(6, 12, 30, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What ``evaluate`` is asked: to whom a score generalises, how it is tested, and against which ceiling it stands."""
+"""What ``evaluate`` is asked: to whom a score generalizes, how it is tested, and against which ceiling it stands."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def p_values(null: Null, alternative: str = "greater", family: bool = False) -> 
         null: observed and chance statistics.
         alternative: "greater" or "two-sided".
         family: compare with the largest statistic over all cells, which controls the error of the whole family (each
-            is standardised by its own chance distribution first, so that noisy cells do not set the bar for all).
+            is standardized by its own chance distribution first, so that noisy cells do not set the bar for all).
 
     >>> null = Null(torch.tensor([2.0]), torch.tensor([[0.0], [1.0], [3.0]]), exhaustive=False)
     >>> p_values(null)

@@ -134,7 +134,7 @@ def _best_penalty(x: Tensor, y: Tensor, inner: list[tuple[Tensor, Tensor]], pena
 
 
 def least_squares(gram: Tensor, products: Tensor) -> Tensor:
-    """Weights (..., n_targets, k) of least norm that minimise w'Gw - 2 p'w.
+    """Weights (..., n_targets, k) of least norm that minimize w'Gw - 2 p'w.
 
     Args:
         gram: G, (..., k, k).
@@ -146,7 +146,7 @@ def least_squares(gram: Tensor, products: Tensor) -> Tensor:
 
 
 def nonnegative(gram: Tensor, products: Tensor) -> Tensor:
-    """Weights (n_targets, k) >= 0 that minimise w'Gw - 2 p'w, by block principal pivoting on all targets together.
+    """Weights (n_targets, k) >= 0 that minimize w'Gw - 2 p'w, by block principal pivoting on all targets together.
 
     Each target guesses which weights are free and solves for those; free weights that come out negative and fixed ones
     that would rather grow change sides, all at once while that helps, else one at a time, until none is left.
@@ -199,8 +199,8 @@ def ridge(x: Tensor, y: Tensor, penalties: Sequence[float]) -> Tensor:
     """Weights (n_penalties, n_targets, k) of ridge regression, through the smaller of the two Gram matrices.
 
     Args:
-        x: (k, n) centred predictors.
-        y: (n_targets, n) centred targets.
+        x: (k, n) centered predictors.
+        y: (n_targets, n) centered targets.
         penalties: added to the Gram matrix, times its mean diagonal over predictors.
     """
     k, n = x.shape

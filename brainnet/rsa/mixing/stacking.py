@@ -56,7 +56,7 @@ def stack_layers(
 ) -> StackedLayers:
     """R2 of the best convex mixture of layers, each first regressed on its own, on held-out conditions.
 
-    Within the training conditions every layer predicts the inner folds' held-out pairs; the mixture minimises the
+    Within the training conditions every layer predicts the inner folds' held-out pairs; the mixture minimizes the
     squared error of those predictions with weights that are at least 0 and sum to 1. It can therefore never trade one
     layer's excess against another's, as regression on all layers does.
 
@@ -117,7 +117,7 @@ def _missed(x: Tensor, y: Tensor, train: Tensor, test: Tensor) -> Tensor:
 
 
 def simplex_weights(gram: Tensor) -> Tensor:
-    """(n_targets, k) weights, at least 0 and summing to 1, that minimise w'Gw for G (n_targets, k, k).
+    """(n_targets, k) weights, at least 0 and summing to 1, that minimize w'Gw for G (n_targets, k, k).
 
     >>> simplex_weights(torch.diag(torch.tensor([1.0, 3.0])).double()[None])
     tensor([[0.7500, 0.2500]], dtype=torch.float64)

@@ -1,1 +1,1 @@
-"""Searchlights: RDMs of neighbourhoods in a volume or on a surface, compared with models."""
+"""Searchlights: RDMs of neighborhoods in a volume or on a surface, compared with models."""

@@ -1,6 +1,6 @@
 """Chunks of a searchlight: the unit of work, computed anywhere and kept sealed.
 
-Chunks of centres run in this process or in joblib's workers. With a folder each is written once, whole, with what it
+Chunks of centers run in this process or in joblib's workers. With a folder each is written once, whole, with what it
 was made from and a checksum: a run cut short goes on where it stopped, and a chunk that was damaged, or that lies in
 the place of another, is computed again.
 """
@@ -30,7 +30,7 @@ from brainnet.rsa.search.neighbourhoods import Neighbourhoods
 
 CENTRES_PER_CHUNK = 2000
 MEMORY = 2**28  # bytes of temporaries in each process
-PILOT = 500  # permutations that tell the mean and SD by which a centre's scores become z-scores
+PILOT = 500  # permutations that tell the mean and SD by which a center's scores become z-scores
 PER_RUN = ("crossnobis",)  # metrics whose patterns carry an axis of runs
 PER_TRIAL = ("decoding",)
 
@@ -56,17 +56,17 @@ class Work:
     names: tuple[str, ...]
     neighbourhoods: Neighbourhoods
     orders: Tensor
-    order_of_centres: np.ndarray  # by size: neighbourhoods of one size stack
+    order_of_centres: np.ndarray  # by size: neighborhoods of one size stack
     centres_per_chunk: int
     how: How
 
     @property
     def n_chunks(self) -> int:
-        """Number of chunks of centres."""
+        """Number of chunks of centers."""
         return -(-len(self.order_of_centres) // self.centres_per_chunk)
 
     def chunk(self, i: int) -> np.ndarray:
-        """Positions of the centres in chunk ``i``."""
+        """Positions of the centers in chunk ``i``."""
         return self.order_of_centres[i * self.centres_per_chunk : (i + 1) * self.centres_per_chunk]
 
     @cached_property
@@ -102,7 +102,7 @@ class Work:
         n_voxels = neighbourhoods.space.n_voxels
         if patterns.ndim != (3 if how.metric in PER_RUN else 2) or patterns.shape[-1] != n_voxels:
             raise ValueError(
-                f"patterns for {how.metric!r} must be {axes} with the {n_voxels} voxels of the neighbourhoods' space,"
+                f"patterns for {how.metric!r} must be {axes} with the {n_voxels} voxels of the neighborhoods' space,"
                 f" got {tuple(patterns.shape)}."
             )
         missing = ~patterns.isfinite().reshape(-1, n_voxels).all(0)
@@ -145,8 +145,8 @@ def _model_values(
 class Chunk(NamedTuple):
     """Results of one chunk, in its order: ``score`` (n, m), ``exceeded`` (n, m + 1) counts, ``largest`` (m + 1, P).
 
-    ``z`` (n, m + 1) are the scores less the mean of a centre's chance scores, over their SD. ``largest`` holds the
-    largest z-score over centres of each permutation. ``moments`` (n, m + 1, 3) are sums over permutations of the
+    ``z`` (n, m + 1) are the scores less the mean of a center's chance scores, over their SD. ``largest`` holds the
+    largest z-score over centers of each permutation. ``moments`` (n, m + 1, 3) are sums over permutations of the
     scores, their squares and their cubes. The last row or column belongs to the best of the m models.
     """
 
@@ -189,7 +189,7 @@ def do_chunk(work: Work, store: ChunkFolder | None, i: int) -> Chunk:
 
 
 def _rdms_of(work: Work, positions: np.ndarray) -> Tensor:
-    """(n_positions, n_pairs) RDMs of some neighbourhoods, in the order given."""
+    """(n_positions, n_pairs) RDMs of some neighborhoods, in the order given."""
     distance, patterns = DISTANCES[work.how.metric], work.patterns
     place = np.empty(len(work.neighbourhoods), dtype=np.int64)
     place[positions] = np.arange(len(positions))
@@ -198,10 +198,10 @@ def _rdms_of(work: Work, positions: np.ndarray) -> Tensor:
         per_centre = patterns[..., 0].numel() * members.shape[1] * patterns.element_size()
         step = (
             1 if work.residuals is not None else max(1, work.how.memory // (4 * per_centre))
-        )  # each centre its own noise
+        )  # each center its own noise
         for start in range(0, len(block), step):
             columns = torch.from_numpy(members[start : start + step].astype(np.int64)).to(patterns.device)
-            stacked = patterns[..., columns].movedim(-2, 0)  # (centres, [runs,] conditions, voxels)
+            stacked = patterns[..., columns].movedim(-2, 0)  # (centers, [runs,] conditions, voxels)
             noise = {} if work.residuals is None else {"residuals": work.residuals[:, columns[0]]}
             rdms[place[block[start : start + step]]] = distance(stacked, **work.how.metric_options, **noise)
     return rdms
@@ -232,10 +232,10 @@ def _compare(work: Work, brain: Tensor) -> Chunk:
 
 
 class _Scale:
-    """Z-scores of each centre, by the mean and SD of its own chance scores.
+    """Z-scores of each center, by the mean and SD of its own chance scores.
 
-    Chance scores of some centres spread more than those of others: such as those of few voxels, or of one odd
-    condition. The largest score would be that of these centres, and decide for all others. Mean and SD are those of the
+    Chance scores of some centers spread more than those of others: such as those of few voxels, or of one odd
+    condition. The largest score would be that of these centers, and decide for all others. Mean and SD are those of the
     first permutations and the observed score, which is one of them where there is no effect.
 
     Args:
@@ -269,12 +269,12 @@ class _Scale:
         return torch.full_like(self.observed, torch.nan) if self.mean is None else (self.observed - self.mean) / self.sd
 
     def largest(self) -> Tensor:
-        """(m, n_permutations) over centres."""
+        """(m, n_permutations) over centers."""
         return torch.cat(self.tops, 1) if self.tops else self.observed.new_empty(self.observed.shape[1], 0)
 
 
 def _permutations_at_once(work: Work, n_centres: int) -> int:
-    """As many as fit: their RDMs (models, permutations, pairs) and their scores (centres, models, permutations)."""
+    """As many as fit: their RDMs (models, permutations, pairs) and their scores (centers, models, permutations)."""
     n_models, n_pairs = work.models.shape
     each = n_models * (n_pairs + 4 * n_centres) * work.models.element_size()
     return max(1, work.how.memory // (2 * each))

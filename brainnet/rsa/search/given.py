@@ -1,4 +1,4 @@
-"""Searchlights whose RDMs were computed elsewhere: what models score at each centre, where no patterns are at hand."""
+"""Searchlights whose RDMs were computed elsewhere: what models score at each center, where no patterns are at hand."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BLOCK = 2**25  # numbers of RDMs in memory at a time
 def searchlight_of_rdms(
     rdms: Any, models: RDMs, method: str = "spearman", *, space: BrainSpace | None = None, **options: Any
 ) -> SearchlightMaps:
-    """Scores of models at each centre of one subject's searchlight, from its RDMs.
+    """Scores of models at each center of one subject's searchlight, from its RDMs.
 
     Args:
-        rdms: (n_centres, n, n) or (n_centres, n_pairs), an array or a memory-mapped file, read some centres at a time.
-            A centre whose RDM holds NaN, or is constant, has no score.
+        rdms: (n_centres, n, n) or (n_centres, n_pairs), an array or a memory-mapped file, read some centers at a time.
+            A center whose RDM holds NaN, or is constant, has no score.
         models: over the same conditions.
         method: name of a comparison, see ``COMPARISONS``.
-        space: where the centres lie; None leaves them without a place.
+        space: where the centers lie; None leaves them without a place.
         **options: of the comparison.
 
     Returns:
@@ -46,7 +46,7 @@ def searchlight_of_rdms(
     shape = np.shape(rdms)
     square = len(shape) == 3 and shape[1] == shape[2]
     if not square and len(shape) != 2:
-        raise ValueError(f"RDMs at centres are (n_centres, n, n) or (n_centres, n_pairs), got shape {shape}.")
+        raise ValueError(f"RDMs at centers are (n_centres, n, n) or (n_centres, n_pairs), got shape {shape}.")
     n = shape[0]
     score = torch.full((len(models), n), torch.nan)
     step = max(1, BLOCK // int(np.prod(shape[1:])))
@@ -66,10 +66,10 @@ def searchlight_of_rdms(
 
 
 def ceilings_of_centres(subjects: Any, method: str = "spearman", **options: Any) -> tuple[Tensor, Tensor]:
-    """Bounds of the noise ceiling at each centre, (n_centres,) lower and upper; see ``noise_ceiling``.
+    """Bounds of the noise ceiling at each center, (n_centres,) lower and upper; see ``noise_ceiling``.
 
     Args:
-        subjects: (n_centres, n_subjects, n_pairs), or an iterator over (n_subjects, n_pairs) of each centre.
+        subjects: (n_centres, n_subjects, n_pairs), or an iterator over (n_subjects, n_pairs) of each center.
         method: name of a comparison.
         **options: of ``noise_ceiling``.
 

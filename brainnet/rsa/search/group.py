@@ -1,8 +1,8 @@
 """Second level of a searchlight: where, over subjects, a model's RDM is that of the brain.
 
 Each subject's map of scores is one observation. Chance is what the maps would be if every subject's could as well have
-had the other sign, alike at every centre, so the largest statistic over centres corrects for their number. The
-statistic is Student's t, whose chance is nearly the same at every centre, so it needs no further z-score. Subjects meet
+had the other sign, alike at every center, so the largest statistic over centers corrects for their number. The
+statistic is Student's t, whose chance is nearly the same at every center, so it needs no further z-score. Subjects meet
 where all of them have a defined score; they must lie in one space already.
 """
 
@@ -27,7 +27,7 @@ AT_ONCE = 2**23  # entries of a temporary: 64 MB
 
 @dataclass(frozen=True, eq=False)
 class GroupMaps(SearchlightMaps):
-    """What holds over subjects at each centre; read like ``SearchlightMaps``, with these differences.
+    """What holds over subjects at each center; read like ``SearchlightMaps``, with these differences.
 
     Args:
         score: (n_models, n_centres) mean over subjects.
@@ -57,7 +57,7 @@ class GroupMaps(SearchlightMaps):
         return found
 
     def __repr__(self) -> str:
-        return f"GroupMaps({int(self.size[0])} subjects, {len(self.models)} models x {len(self.size)} centres)"
+        return f"GroupMaps({int(self.size[0])} subjects, {len(self.models)} models x {len(self.size)} centers)"
 
 
 def group_searchlight(
@@ -84,10 +84,10 @@ def group_searchlight(
         progress: show a progress bar.
 
     Returns:
-        Maps on the CPU over the centres that all subjects have, with the number of centres lost in ``settings``.
+        Maps on the CPU over the centers that all subjects have, with the number of centers lost in ``settings``.
 
     Raises:
-        ValueError: one subject, other models, a contrast of models that are not there, another space, no centre in
+        ValueError: one subject, other models, a contrast of models that are not there, another space, no center in
             common, sign flips without a generator.
 
     Warns:
@@ -102,7 +102,7 @@ def group_searchlight(
     >>> model = RDMs(torch.rand(1, 28, generator=rng))
     >>> maps = [searchlight(torch.randn(8, 6, generator=rng), model, sensors) for _ in range(6)]
     >>> group_searchlight(maps, generator=rng)
-    GroupMaps(6 subjects, 1 models x 2 centres)
+    GroupMaps(6 subjects, 1 models x 2 centers)
     """
     subjects = list(subjects)
     if len(subjects) < 2:
@@ -164,7 +164,7 @@ def _two_of(contrast: Sequence[str], models: tuple[str, ...]) -> tuple[int, int]
 
 
 def _sign_flip_tests(scores: Tensor, statistic: Tensor, signs: Tensor, progress: bool) -> tuple[VoxelTest, VoxelTest]:
-    """Tests of each model and of the largest t of all models, some centres at a time, under the same signs for all."""
+    """Tests of each model and of the largest t of all models, some centers at a time, under the same signs for all."""
     n_models, n_centres, _ = scores.shape
     strength = torch.cat([statistic, statistic.amax(0, keepdim=True)])
     exceeded = torch.zeros(n_models + 1, n_centres, dtype=torch.long)
@@ -172,7 +172,7 @@ def _sign_flip_tests(scores: Tensor, statistic: Tensor, signs: Tensor, progress:
     blocks = torch.arange(n_centres).split(max(1, AT_ONCE // (len(signs) * (n_models + 1))))
     for block in progress_bar(blocks, f"{len(signs):,} sign flips", len(blocks), progress and len(blocks) > 1):
         null = flipped_t(scores[:, block], signs)
-        null = torch.cat([null, null.amax(1, keepdim=True)], 1)  # (n_signs, n_models + 1, centres)
+        null = torch.cat([null, null.amax(1, keepdim=True)], 1)  # (n_signs, n_models + 1, centers)
         exceeded[:, block] = (null >= strength[:, block] - 1e-9).sum(0)
         largest = torch.maximum(largest, null.amax(2).T)
     tail = t_test(strength, torch.ones_like(strength), scores.shape[-1] - 1)
@@ -182,7 +182,7 @@ def _sign_flip_tests(scores: Tensor, statistic: Tensor, signs: Tensor, progress:
 
 
 def _common_centres(subjects: Sequence[SearchlightMaps]) -> list[Tensor]:
-    """For each subject, the columns of the centres that all have with defined scores, in one order."""
+    """For each subject, the columns of the centers that all have with defined scores, in one order."""
     first = subjects[0]
     for i, maps in enumerate(subjects[1:], start=2):
         if maps.models != first.models:
@@ -203,7 +203,7 @@ def _common_centres(subjects: Sequence[SearchlightMaps]) -> list[Tensor]:
         count[place[defined]] += 1
     common = count == len(subjects)
     if not bool(common.any()):
-        raise ValueError("no centre has a score in every subject; are their masks in the same space?")
+        raise ValueError("no center has a score in every subject; are their masks in the same space?")
     order = [place.argsort() for place in places]
     return [own[common[place[own]]] for own, place in zip(order, places, strict=True)]
 
@@ -221,11 +221,11 @@ def _frame(space: BrainSpace) -> str:
     if space.mask is not None:
         corner = " ".join(f"{number:.4g}" for number in space.affine.flatten()[:12].tolist())
         return f"a volume {'x'.join(map(str, space.mask.shape))} with affine {corner}"
-    return f"mesh {space.mesh}" if space.mesh is not None else f"{space.n_voxels} centres without a place"
+    return f"mesh {space.mesh}" if space.mesh is not None else f"{space.n_voxels} centers without a place"
 
 
 def _places(maps: SearchlightMaps) -> Tensor:
-    """(n_centres,) number of each centre within its frame."""
+    """(n_centres,) number of each center within its frame."""
     if maps.space.mask is not None:
         return maps.space.volume_index
     return maps.space.vertices if maps.space.mesh is not None else torch.arange(len(maps.size))

@@ -1,4 +1,4 @@
-"""Maps of a searchlight: scores and p-values at each centre, and the files they are kept in."""
+"""Maps of a searchlight: scores and p-values at each center, and the files they are kept in."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ FEW_EXCEED = 10  # permutations that reach a score: below, their count is too co
 
 @dataclass(frozen=True, eq=False)
 class SearchlightMaps:
-    """What a searchlight found at each centre.
+    """What a searchlight found at each center.
 
     Args:
         models: names of the models.
         score: (n_models, n_centres) similarity of the brain's RDM with each model's; NaN where a constant pattern
             leaves the brain's RDM undefined.
-        test: p-values of the scores, each (n_models, n_centres): ``p`` alone, ``p_fdr`` over the centres of a model,
-            ``p_max`` family-wise over the centres of a model. None without permutations.
+        test: p-values of the scores, each (n_models, n_centres): ``p`` alone, ``p_fdr`` over the centers of a model,
+            ``p_max`` family-wise over the centers of a model. None without permutations.
         best: (n_centres,) long, the model with the highest score; -1 where undefined.
         margin: (n_centres,) score of the best model minus that of the second.
         best_test: p-values of the highest score, each (n_centres,); its null is the highest score too, so the choice
-            among models is paid for, and ``p_max`` holds over centres and models.
-        size: (n_centres,) voxels in each neighbourhood.
-        space: where the centres lie, in their order.
+            among models is paid for, and ``p_max`` holds over centers and models.
+        size: (n_centres,) voxels in each neighborhood.
+        space: where the centers lie, in their order.
         settings: what was computed, for the record.
 
     >>> from brainnet.rsa import RDMs, Neighbourhoods, rdm, searchlight
@@ -62,7 +62,7 @@ class SearchlightMaps:
 
         Args:
             alpha: level.
-            correction: "max" (family-wise over centres and models), "fdr" (over centres) or "none".
+            correction: "max" (family-wise over centers and models), "fdr" (over centers) or "none".
         """
         if self.best_test is None:
             raise ValueError("this searchlight ran without permutations; pass n_permutations=1000 to test its scores.")
@@ -131,7 +131,7 @@ class SearchlightMaps:
 
     def __repr__(self) -> str:
         tested = "" if self.test is None else f", {self.settings.get('n_permutations')} permutations"
-        return f"SearchlightMaps({len(self.models)} models x {len(self.size)} centres{tested})"
+        return f"SearchlightMaps({len(self.models)} models x {len(self.size)} centers{tested})"
 
 
 def best_of(score: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def p_from_counts(
 ) -> VoxelTest:
     """P-values (rows, n_centres) of scores from what permutations gave.
 
-    ``p`` and ``p_max`` count permutations, so none is below 1 / (P + 1). Over many centres the false discovery rate
+    ``p`` and ``p_max`` count permutations, so none is below 1 / (P + 1). Over many centers the false discovery rate
     needs smaller ones: where fewer than ten permutations reach a score, its p for this purpose is that of a tail.
     ``p_fdr`` is never above ``p_max``, which controls more, see ``scores.fdr``.
 
@@ -158,11 +158,11 @@ def p_from_counts(
         exceeded: (rows, n_centres) number of permutations that reach each score.
         largest: (rows, n_permutations) largest score, or z-score, of each permutation.
         moments: (rows, n_centres, 3) sums of the permuted scores, of their squares and of their cubes. The tail is then
-            that of the gamma distribution with a centre's own mean, variance and skewness (Winkler et al. 2016,
+            that of the gamma distribution with a center's own mean, variance and skewness (Winkler et al. 2016,
             NeuroImage 141, 502-516).
         tail: (rows, n_centres) tail p of the caller's own, instead.
         z: (rows, n_centres) z-scores, where ``largest`` are of these. None compares the scores themselves, which suits
-            a statistic whose chance is alike at all centres, such as Student's t.
+            a statistic whose chance is alike at all centers, such as Student's t.
     """
     n, undefined = largest.shape[1], score.isnan()
     p = ((exceeded + 1) / (n + 1)).double().masked_fill(undefined, torch.nan)

@@ -1,7 +1,7 @@
-"""Neighbourhoods: which voxels a searchlight sees from each of its centres.
+"""Neighborhoods: which voxels a searchlight sees from each of its centers.
 
 Spheres in a volume, discs on a cortical mesh, or lists of the caller's own (sensors, parcels). All are kept as one
-flat list of members and where each centre's share begins, so a whole brain of them costs four bytes a member.
+flat list of members and where each center's share begins, so a whole brain of them costs four bytes a member.
 
 The one rule: only voxels of the space are members. A sphere at the edge of the mask is smaller, never fuller of air.
 """
@@ -19,7 +19,7 @@ from brainnet.space import HEMISPHERES, VERTICES_PER_HEMISPHERE, BrainSpace, loa
 
 UNITS = ("mm", "voxels")
 AT_ONCE = 2**24  # entries of a temporary
-ROUNDING = 1 + 1e-6  # a neighbour at exactly the radius is inside, whatever an oblique affine does to its last digit
+ROUNDING = 1 + 1e-6  # a neighbor at exactly the radius is inside, whatever an oblique affine does to its last digit
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Neighbourhoods:
 
     Args:
         space: the space whose columns are meant.
-        centres: (n_centres,) the column each neighbourhood belongs to; results are drawn there.
-        starts: (n_centres + 1,) where each centre's members begin in ``members``, and the end.
-        members: (sum of sizes,) int32 columns, rising within a neighbourhood.
+        centres: (n_centres,) the column each neighborhood belongs to; results are drawn there.
+        starts: (n_centres + 1,) where each center's members begin in ``members``, and the end.
+        members: (sum of sizes,) int32 columns, rising within a neighborhood.
         kind: what they are, for files and titles ("spheres of 6 mm").
 
     >>> lists = Neighbourhoods.from_lists([[0, 1], [1, 2, 3]], BrainSpace.free(4), centres=[0, 2])
@@ -42,13 +42,13 @@ class Neighbourhoods:
     centres: np.ndarray
     starts: np.ndarray
     members: np.ndarray
-    kind: str = "own neighbourhoods"
+    kind: str = "own neighborhoods"
 
     @classmethod
     def from_lists(
         cls, lists: Iterable[Sequence[int]], space: BrainSpace, centres: Sequence[int] | None = None, kind: str = ""
     ) -> Neighbourhoods:
-        """Neighbourhoods given one by one.
+        """Neighborhoods given one by one.
 
         Args:
             lists: the member columns of each.
@@ -57,23 +57,23 @@ class Neighbourhoods:
             kind: what they are.
 
         Raises:
-            ValueError: empty neighbourhoods, columns outside the space or named twice, a wrong number of centres.
+            ValueError: empty neighborhoods, columns outside the space or named twice, a wrong number of centers.
         """
         lists = [np.asarray(one) for one in lists]
         if not lists:
-            raise ValueError("no neighbourhoods were given: a searchlight needs at least one centre.")
+            raise ValueError("no neighborhoods were given: a searchlight needs at least one center.")
         for i, one in enumerate(lists):
             if one.ndim != 1 or one.size == 0 or one.dtype.kind not in "iu":
-                raise ValueError(f"neighbourhood {i} must be a non-empty list of columns, got {one.dtype} {one.shape}.")
+                raise ValueError(f"neighborhood {i} must be a non-empty list of columns, got {one.dtype} {one.shape}.")
             if one.min() < 0 or one.max() >= space.n_voxels or len(np.unique(one)) < len(one):
-                raise ValueError(f"neighbourhood {i} must name each column of 0..{space.n_voxels - 1} at most once.")
+                raise ValueError(f"neighborhood {i} must name each column of 0..{space.n_voxels - 1} at most once.")
         centres = np.arange(len(lists)) if centres is None else np.asarray(centres)
         if len(centres) != len(lists) or centres.max() >= space.n_voxels or len(np.unique(centres)) < len(centres):
             raise ValueError(
-                f"{len(lists)} neighbourhoods need as many different centres among {space.n_voxels} columns,"
+                f"{len(lists)} neighborhoods need as many different centers among {space.n_voxels} columns,"
                 f" got {len(centres)}."
             )
-        return cls._pack([np.sort(one) for one in lists], centres, space, kind or "own neighbourhoods")
+        return cls._pack([np.sort(one) for one in lists], centres, space, kind or "own neighborhoods")
 
     @classmethod
     def _pack(
@@ -83,7 +83,7 @@ class Neighbourhoods:
         if not kept:
             largest = max(map(len, lists), default=0)
             raise ValueError(
-                f"no centre has {min_size} voxels in its reach (the most is {largest}); enlarge the neighbourhood or"
+                f"no center has {min_size} voxels in its reach (the most is {largest}); enlarge the neighborhood or"
                 " lower min_size."
             )
         sizes = [len(lists[i]) for i in kept]
@@ -100,12 +100,12 @@ class Neighbourhoods:
         return len(self.centres)
 
     def __getitem__(self, position: int) -> np.ndarray:
-        """Columns of one neighbourhood, by its position among the centres."""
+        """Columns of one neighborhood, by its position among the centers."""
         return self.members[self.starts[position] : self.starts[position + 1]]
 
     def __repr__(self) -> str:
         low, middle, high = np.percentile(self.sizes, (0, 50, 100)).astype(int)
-        return f"Neighbourhoods({len(self)} centres, {self.kind}, {low} to {high} voxels, median {middle})"
+        return f"Neighbourhoods({len(self)} centers, {self.kind}, {low} to {high} voxels, median {middle})"
 
     def blocks_of_equal_size(self, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Positions with equally many members, and those members (n, size): such patterns stack into one array."""
@@ -123,22 +123,22 @@ def spheres(
     min_size: int = 10,
     centres: Any = None,
 ) -> Neighbourhoods:
-    """Voxels within ``radius`` of each centre and inside the mask; a voxel at exactly the radius is inside.
+    """Voxels within ``radius`` of each center and inside the mask; a voxel at exactly the radius is inside.
 
     Args:
         space: a volume (mask and affine).
         radius: in ``unit``.
         unit: "mm", where voxels need not be cubes nor axes aligned, or "voxels" along the axes of the grid.
-        min_size: centres with fewer voxels are left out; an RDM over very few voxels is noise.
-        centres: columns, or an (n_voxels,) mask, at which to centre; every voxel by default.
+        min_size: centers with fewer voxels are left out; an RDM over very few voxels is noise.
+        centres: columns, or an (n_voxels,) mask, at which to center; every voxel by default.
 
     Raises:
-        ValueError: the space is no volume, or no centre has ``min_size`` voxels.
+        ValueError: the space is no volume, or no center has ``min_size`` voxels.
 
     >>> import torch
     >>> space = BrainSpace(mask=torch.ones(5, 5, 5).bool(), affine=2 * torch.eye(4).double())
     >>> spheres(space, 2.0, min_size=7)
-    Neighbourhoods(27 centres, spheres of 2 mm, 7 to 7 voxels, median 7)
+    Neighbourhoods(27 centers, spheres of 2 mm, 7 to 7 voxels, median 7)
     """
     if space.mask is None:
         raise ValueError(f"{space!r} is no volume: spheres need a mask and an affine; on a surface use discs().")
@@ -174,7 +174,7 @@ def discs(
     min_size: int = 10,
     centres: Any = None,
 ) -> Neighbourhoods:
-    """Vertices near each centre along the cortex: within ``radius`` mm, or the ``k`` nearest, itself included.
+    """Vertices near each center along the cortex: within ``radius`` mm, or the ``k`` nearest, itself included.
 
     Distances run along the edges of the mesh and straight across pairs of adjacent triangles, about 2 % longer than
     true geodesics. Discs never cross to the other hemisphere.
@@ -185,16 +185,16 @@ def discs(
         k: number of vertices instead; a hemisphere of the space with fewer than ``k`` gives all it has.
         surface: the mesh on which to measure: "midthickness" (half-way between white and pial), "white", "pial",
             "inflated" or "sphere".
-        min_size: centres with fewer vertices are left out.
-        centres: columns, or an (n_voxels,) mask, at which to centre; every vertex by default.
+        min_size: centers with fewer vertices are left out.
+        centres: columns, or an (n_voxels,) mask, at which to center; every vertex by default.
 
     Raises:
-        ValueError: the space is no surface, neither or both of ``radius`` and ``k``, no centre with ``min_size``.
+        ValueError: the space is no surface, neither or both of ``radius`` and ``k``, no center with ``min_size``.
 
     >>> import torch
     >>> space = BrainSpace(vertices=torch.arange(10242), mesh="fsaverage5")
     >>> discs(space, k=20, centres=[0, 5])
-    Neighbourhoods(2 centres, discs of 20 vertices, 20 to 20 voxels, median 20)
+    Neighbourhoods(2 centers, discs of 20 vertices, 20 to 20 voxels, median 20)
     """
     if space.mesh is None:
         raise ValueError(f"{space!r} is no surface: discs need vertices and a mesh; in a volume use spheres().")
@@ -228,7 +228,7 @@ def _chosen(space: BrainSpace, centres: Any) -> np.ndarray:
     chosen = np.asarray(centres)
     if chosen.dtype == bool:
         if chosen.shape != (space.n_voxels,):
-            raise ValueError(f"a mask of centres must be ({space.n_voxels},), got {chosen.shape}.")
+            raise ValueError(f"a mask of centers must be ({space.n_voxels},), got {chosen.shape}.")
         return np.flatnonzero(chosen)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
         raise ValueError(f"centres must be a non-empty list of columns or a mask, got {chosen.dtype} {chosen.shape}.")
@@ -320,7 +320,7 @@ def _nearest(graph: Any, sources: np.ndarray, targets: np.ndarray, k: int) -> li
                     unfinished.append(position)
             start += len(near)
         waiting = np.array(unfinished, dtype=np.int64)
-        limit = 1.4 * limit if limit < 1000 else np.inf  # beyond a metre only islands of the mesh are left
+        limit = 1.4 * limit if limit < 1000 else np.inf  # beyond a meter only islands of the mesh are left
     return found
 
 

@@ -1,11 +1,11 @@
 """Searchlight RSA: how well each model's RDM matches the brain's, at every place of a volume or a cortical mesh.
 
-At each centre the patterns of its neighbourhood give one RDM, which is compared with all models and forgotten; never
+At each center the patterns of its neighborhood give one RDM, which is compared with all models and forgotten; never
 are all RDMs in memory. Chance comes from permuting the condition labels of the models, rows and columns together and
-alike at every centre, so the largest z-score over centres corrects for their number. The permuted models of a chunk are
+alike at every center, so the largest z-score over centers corrects for their number. The permuted models of a chunk are
 one matrix, and its product with the chunk's RDMs is the whole permutation test.
 
-Chunks of centres are the unit of work: they run in this process or in joblib's workers, and with a folder each is
+Chunks of centers are the unit of work: they run in this process or in joblib's workers, and with a folder each is
 written once, whole, so that a run cut short goes on where it stopped.
 """
 
@@ -48,10 +48,10 @@ def searchlight(
     progress: bool = True,
     **options: Any,
 ) -> SearchlightMaps:
-    """Maps of the similarity between the brain's RDM around each centre and every model RDM.
+    """Maps of the similarity between the brain's RDM around each center and every model RDM.
 
     Args:
-        patterns: (n_conditions, n_voxels), columns as in the neighbourhoods' space; (n_runs, n_conditions, n_voxels)
+        patterns: (n_conditions, n_voxels), columns as in the neighborhoods' space; (n_runs, n_conditions, n_voxels)
             for cross-validated metrics. They set device and dtype of the work.
         models: model RDMs over the same conditions, any number; all are compared in one pass.
         neighbourhoods: from :func:`spheres`, :func:`discs` or ``Neighbourhoods.from_lists``.
@@ -60,7 +60,7 @@ def searchlight(
             "cka" test a thousand permutations at the price of one matrix product; others take each by itself.
         metric_options: of the distance, such as ``{"shrinkage": "diagonal"}``.
         residuals: (n_residuals, n_voxels) from which "mahalanobis" and "crossnobis" estimate the noise covariance of
-            each neighbourhood.
+            each neighborhood.
         conditions: names of the rows of ``patterns``, checked against those of the models.
         n_permutations: condition-label permutations; 0 tests nothing.
         generator: a seeded CPU generator, needed for permutations.
@@ -86,7 +86,7 @@ def searchlight(
     >>> patterns = torch.randn(8, 6, generator=rng)
     >>> models = RDMs(torch.rand(2, 28, generator=rng), names=("shape", "color"))
     >>> searchlight(patterns, models, sensors, n_permutations=20, generator=rng)
-    SearchlightMaps(2 models x 2 centres, 20 permutations)
+    SearchlightMaps(2 models x 2 centers, 20 permutations)
     """
     work = Work.prepare(
         patterns, models, neighbourhoods, How(metric, method, dict(metric_options or {}), options, memory),
@@ -98,13 +98,13 @@ def searchlight(
     if len(results):
         log.info("%d of %d chunks were finished before", len(results), work.n_chunks)
     jobs = run_chunks(work, store, waiting, n_jobs)
-    jobs = progress_bar(jobs, f"Searching {len(neighbourhoods):,} centres", len(waiting), progress)
+    jobs = progress_bar(jobs, f"Searching {len(neighbourhoods):,} centers", len(waiting), progress)
     results |= dict(zip(waiting, jobs, strict=True))
     return _assemble(work, [results[i] for i in range(work.n_chunks)])
 
 
 def _assemble(work: Work, chunks: list[Chunk]) -> SearchlightMaps:
-    """Chunks back in the order of the centres, counts turned into p-values."""
+    """Chunks back in the order of the centers, counts turned into p-values."""
     back = torch.from_numpy(np.argsort(work.order_of_centres, kind="stable"))
     score, exceeded, z, moments = (
         torch.from_numpy(np.concatenate([getattr(chunk, name) for chunk in chunks]))[back].movedim(0, 1)
@@ -113,7 +113,7 @@ def _assemble(work: Work, chunks: list[Chunk]) -> SearchlightMaps:
     undefined = score.isnan().any(0)
     if bool(undefined.any()):
         warnings.warn(
-            f"{int(undefined.sum())} of {len(undefined)} centres have an undefined RDM (a pattern without variance,"
+            f"{int(undefined.sum())} of {len(undefined)} centers have an undefined RDM (a pattern without variance,"
             " such as voxels that are zero) and are NaN.",
             stacklevel=3,
         )

@@ -84,7 +84,7 @@ def compare_models(
         stimuli: images: a folder, a zip or a list of files, a response dataset, or a tensor (n, 3, H, W) that is
             preprocessed already.
         layers: names, patterns or indices for every network; or for each by its name; None takes what each offers.
-        metric: "rdm", the correlation of the layers' dissimilarity matrices; "cka", linear centred kernel alignment,
+        metric: "rdm", the correlation of the layers' dissimilarity matrices; "cka", linear centered kernel alignment,
             unbiased; or "procrustes", the nuclear norm of X'Y at unit norm, how well one layer can be turned onto the
             other. All are 1 for equal geometry, and no rotation or scaling of a layer changes the last two. Procrustes
             similarity is near 1 for any two layers of more features than there are images: take many images, or pool.

@@ -1,6 +1,6 @@
 """Trackers that a training logs to beside ``log/metrics.csv``: Lightning's own loggers, by ``TRAINER.LOGGER``.
 
-A tracker gets the settings, the course of the losses and scores, the means of the test images, and as artefacts the
+A tracker gets the settings, the course of the losses and scores, the means of the test images, and as artifacts the
 tables, the pictures and the interactive page. Where it keeps them is its own affair: ``WANDB_MODE``, ``WANDB_PROJECT``
 and ``MLFLOW_TRACKING_URI`` are read by wandb and mlflow. Else mlflow keeps them in ``log/mlflow`` of the folder.
 """
@@ -93,7 +93,7 @@ def begin(trainer: Any, cfg: CfgNode, out: Path, resume: bool) -> None:
 
 
 def finish(trainer: Any, cfg: CfgNode, out: Path, metrics: Mapping[str, Any]) -> None:
-    """Gives the tracker the means of the test images and the artefacts; where it fails a line says so."""
+    """Gives the tracker the means of the test images and the artifacts; where it fails a line says so."""
     name = cfg.TRAINER.LOGGER
     if name == "csv" or not trainer.is_global_zero:
         return

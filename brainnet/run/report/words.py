@@ -214,11 +214,11 @@ def _of_searchlight(card: Mapping[str, Any], metrics: Mapping[str, Any]) -> list
     settings = card.get("settings") or {}
     known = {name: value for name, value in settings.items() if name != "fingerprint" and value is not None}
     return [
-        "A searchlight (Kriegeskorte, Goebel and Bandettini 2006) moved over the brain. At each centre the RDM of the "
+        "A searchlight (Kriegeskorte, Goebel and Bandettini 2006) moved over the brain. At each center the RDM of the "
         "patterns around it was compared with the RDM of each model. The score is the similarity of the two. "
         "Family-wise p-values compare a score, less the mean of its chance scores and over their SD, with the largest "
         "such number anywhere in each permutation of the conditions. For a group they compare Student's t with the "
-        "largest t anywhere in each flip of signs of the subjects. FDR-adjusted ones hold over the centres of a model.",
+        "largest t anywhere in each flip of signs of the subjects. FDR-adjusted ones hold over the centers of a model.",
         f"Settings: {'; '.join(f'{name}: {value}' for name, value in known.items())}.",
     ]
 
@@ -328,7 +328,7 @@ def limits_of(card: Mapping[str, Any]) -> list[str]:
     ]
     if kind == "fit":
         said = [
-            "A voxel's layer is where its information is read, give or take a layer: neighbouring layers of a network "
+            "A voxel's layer is where its information is read, give or take a layer: neighboring layers of a network "
             "share most of their variance.",
             "A large layer weight does not prove that the layer matters: small read-out weights can make up for it. "
             "The contributions of layers, beside the weights in the panel of the page, are corrected for that.",
@@ -345,7 +345,7 @@ def limits_of(card: Mapping[str, Any]) -> list[str]:
             said.insert(0, "Training started from ridge, which spreads its weight nearly evenly over the "
                            "layers: maps of layer, scale and channels mean nothing here and are left out.")  # fmt: skip
         if config.get("DATASET.SHUFFLED"):
-            said.insert(0, "This is a negative control. Any structure in its maps is an artefact.")
+            said.insert(0, "This is a negative control. Any structure in its maps is an artifact.")
     elif kind == "encode":
         said += [
             "The best layer is the one of the highest score within the training images; where layers score alike, "

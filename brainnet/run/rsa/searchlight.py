@@ -33,12 +33,12 @@ from brainnet.space import BrainSpace, load_patterns
 
 @dataclass(frozen=True)
 class Lights:
-    """What is searched at each place: neighbourhoods, their RDMs and the comparison with models.
+    """What is searched at each place: neighborhoods, their RDMs and the comparison with models.
 
     Args:
         radius, unit: of spheres ("mm" or "voxels", 8 mm by default) or of discs (mm along the cortex).
         k: vertices of a disc instead of a radius (50 by default).
-        min_size: fewest voxels of a neighbourhood.
+        min_size: fewest voxels of a neighborhood.
         metric, method: distance between patterns, comparison of RDMs.
     """
 
@@ -119,7 +119,7 @@ def search(
             )  # fmt: skip
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of centres without variance; the search itself says so
+            warnings.simplefilter("ignore")  # of centers without variance; the search itself says so
             forecast = of_searchlight(
                 lambda few: run(few, progress=False), len(places), int(places.sizes.sum()), len(names), data, n_jobs
             )
@@ -142,7 +142,7 @@ def search(
 
 
 def _some(places: Neighbourhoods, count: int) -> Neighbourhoods:
-    """Some of the neighbourhoods, spread evenly."""
+    """Some of the neighborhoods, spread evenly."""
     chosen = np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)
     return Neighbourhoods.from_lists([places[int(i)] for i in chosen], places.space)
 

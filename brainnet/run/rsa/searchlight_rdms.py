@@ -37,19 +37,19 @@ class Published(NamedTuple):
         return part[centres]
 
     def centres(self, numbers: Sequence[int]) -> Iterator[Tensor]:
-        """(n_subjects, n_pairs) of some centres."""
+        """(n_subjects, n_pairs) of some centers."""
         for number in numbers:
             part = torch.as_tensor(np.array(np.take(self.values, number, 1 - self.subject_axis), dtype=np.float32))
             yield upper_triangle(part) if part.ndim == 3 else part
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many subjects and centres."""
+        """How many subjects and centers."""
         return self.values.shape[self.subject_axis], self.values.shape[1 - self.subject_axis]
 
 
 def read_published(path: str | Path, key: str | None = None, axes: str | None = None) -> Published:
-    """A file of RDMs by subject and centre, an ``.npy`` of which stays on disk.
+    """A file of RDMs by subject and center, an ``.npy`` of which stays on disk.
 
     Args:
         path: of (n_subjects, n_centres, n, n), as dnn2brain has it, or (n_centres, n_subjects, n, n), as Net2Brain; or
@@ -70,8 +70,8 @@ def read_published(path: str | Path, key: str | None = None, axes: str | None = 
     square = values.ndim == 4 and values.shape[2] == values.shape[3]
     if not square and values.ndim != 3:
         raise ValueError(
-            f"{path.name} has shape {values.shape}; a searchlight of several people is (subjects, centres, n, n) or"
-            " (centres, subjects, n, n), or vectors of pairs instead of the last two axes."
+            f"{path.name} has shape {values.shape}; a searchlight of several people is (subjects, centers, n, n) or"
+            " (centers, subjects, n, n), or vectors of pairs instead of the last two axes."
         )
     if axes is not None:
         check_word("axes", axes, AXES)
@@ -106,10 +106,10 @@ def search_rdms(
         progress: show a progress bar.
 
     Returns:
-        Maps over the centres that have a defined RDM in every subject.
+        Maps over the centers that have a defined RDM in every subject.
 
     Raises:
-        ValueError: one subject, models over other conditions, no centre that all subjects have.
+        ValueError: one subject, models over other conditions, no center that all subjects have.
     """
     clock = Clock()
     with claimed(out, "searchlight rdms") as out:
@@ -147,7 +147,7 @@ def search_rdms(
 
 
 def _table(found: GroupMaps, centres: np.ndarray, lower: Tensor, upper: Tensor) -> Any:
-    """A row per centre: its number in the file, its best model, the ceiling's bounds, each model's score and p."""
+    """A row per center: its number in the file, its best model, the ceiling's bounds, each model's score and p."""
     import pandas as pd
 
     p = found.test.p_max if found.best_test is not None else found.test.p_fdr

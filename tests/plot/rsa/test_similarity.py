@@ -82,7 +82,7 @@ def test_alike_layers_are_brought_together_and_undefined_ones_are_grey():
     figure = plot.similarity_matrix(table)
     np.testing.assert_array_equal(shown(figure.axes[0]), table)
     assert figure.axes[0].images[0].get_cmap().get_bad()[0] == pytest.approx(0.82)
-    assert any("Grey" in text.get_text() for text in figure.texts)
+    assert any("Gray" in text.get_text() for text in figure.texts)
     assert set(alike_together(table.to_numpy())) == {0, 1, 2}
     assert [tick.get_text() for tick in plot.similarity_matrix(table, sort=True).axes[0].get_yticklabels()][:3]
 

@@ -140,8 +140,8 @@ def test_saved_maps_are_read_back(place, rng, tmp_path):
     [
         (lambda m: m[:1], "at least 2 subjects, got 1"),
         (lambda m: [*m, _maps(m[0].score, models=("a", "x"))], "subject 9 has the models a, x but subject 1 a, b"),
-        (lambda m: [*m, _maps(m[0].score[:, :5])], "subject 9 lies in 5 centres without a place"),
-        (lambda m: [*m, _maps(m[0].score * torch.nan)], "no centre has a score in every subject"),
+        (lambda m: [*m, _maps(m[0].score[:, :5])], "subject 9 lies in 5 centers without a place"),
+        (lambda m: [*m, _maps(m[0].score * torch.nan)], "no center has a score in every subject"),
         (lambda m: [_maps(m[0].score[:, :4], _volume(torch.ones(2, 2, 1).bool(), s)) for s in (0, 5)],
          "affine 2 0 0 5 .* bring all subjects into one space"),
     ],

@@ -78,7 +78,7 @@ def test_small_spheres_are_left_out_and_centres_chosen(rng):
     mask[[5, 9]] = True
     two = spheres(space, 6.0, min_size=1, centres=mask)
     assert np.array_equal(two[1], every[9])
-    with pytest.raises(ValueError, match=r"no centre has 1000 voxels in its reach \(the most is"):
+    with pytest.raises(ValueError, match=r"no center has 1000 voxels in its reach \(the most is"):
         spheres(space, 6.0, min_size=1000)
 
 
@@ -140,9 +140,9 @@ def test_bad_requests_are_told_what_to_do():
         (lambda: spheres(volume_space, 2.0, "cm"), "'mm' or 'voxels'"),
         (lambda: spheres(volume_space, -1.0), "radius must be above 0"),
         (lambda: spheres(volume_space, 2.0, centres=[99]), "columns of 0..26"),
-        (lambda: Neighbourhoods.from_lists([[0], []], volume_space), "neighbourhood 1 must be a non-empty list"),
+        (lambda: Neighbourhoods.from_lists([[0], []], volume_space), "neighborhood 1 must be a non-empty list"),
         (lambda: Neighbourhoods.from_lists([[0, 0]], volume_space), "at most once"),
-        (lambda: Neighbourhoods.from_lists([[0], [1]], volume_space, centres=[3]), "as many different centres"),
+        (lambda: Neighbourhoods.from_lists([[0], [1]], volume_space, centres=[3]), "as many different centers"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()

@@ -204,7 +204,7 @@ def test_undefined_centres_are_nan_and_counted(small, rng):
     )
     without = searchlight(patterns, models, rest, n_permutations=20, generator=rng)
     rng.set_state(state)
-    with pytest.warns(UserWarning, match="1 of .* centres have an undefined RDM"):
+    with pytest.warns(UserWarning, match="1 of .* centers have an undefined RDM"):
         maps = searchlight(patterns, models, lights, n_permutations=20, generator=rng)
     assert maps.score[:, 4].isnan().all()
     assert maps.best[4] == -1
@@ -254,7 +254,7 @@ def test_bad_input_is_one_clear_line(small, rng):
     flat = RDMs(torch.ones(1, models.n_pairs), names=("flat",))
     named = RDMs(models.values, conditions=names)
     for call, message in [
-        (lambda: searchlight(patterns[:, :5], models, lights), "voxels of the neighbourhoods' space"),
+        (lambda: searchlight(patterns[:, :5], models, lights), "voxels of the neighborhoods' space"),
         (lambda: searchlight(broken, models, lights), "1 of .* voxels hold NaN .* column 3"),
         (lambda: searchlight(patterns[:6], models, lights), "cannot be compared"),
         (lambda: searchlight(patterns, flat, lights), "'flat' has the same dissimilarity everywhere"),

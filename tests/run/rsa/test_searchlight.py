@@ -62,7 +62,7 @@ def test_maps_of_six_subjects_become_a_group_test(tmp_path, rng, invoke):
         invoke("searchlight", "run", f"{folder}.nii.gz", *words)
     out = tmp_path / "group"
     output = invoke("searchlight", "group", *folders, "--out", out)
-    assert "6 subjects, 2 models x 142 centres" in output  # corners hold fewer than 10 voxels
+    assert "6 subjects, 2 models x 142 centers" in output  # corners hold fewer than 10 voxels
     t, p = (nibabel.load(out / f"{name}.nii.gz").get_fdata() for name in ("t", "p_max"))
     np.testing.assert_allclose(
         nibabel.load(out / "score.nii.gz").get_fdata(),
