@@ -253,10 +253,12 @@ def _report(metrics: dict, out: Path, page: Path | None) -> None:
 
 
 def _report_recovery(recovery: dict) -> None:
-    table = Table("planted truth, found again", "raw", "gain-corrected", "constant guess", box=None)
+    from brainnet.run.report.scores import RECOVERED
+
+    table = Table("planted truth, found again", "found", "gain-corrected", "constant guess", box=None)
     for name, row in recovery.items():
         if isinstance(row, dict):
             cells = [row.get(k) for k in ("raw", "gain_corrected", "constant_guess")]
-            table.add_row(name, *("" if c is None else f"{c:.3f}" for c in cells))
+            table.add_row(RECOVERED.get(name, name), *("" if c is None else f"{c:.3f}" for c in cells))
     out_console.print(table)
     out_console.print(recovery["not_identifiable"], style="dim", highlight=False)

@@ -36,7 +36,9 @@ METRICS = {
         "V1": {"n": 9, "n_scored": 8, "r": {"mean": 0.666}, "r2": {"mean": 0.777}, "ceiling_share": None},
     },
     "n_test_images": 70,
-    "recovery": {"layer": {"raw": 0.812, "gain_corrected": 0.913, "constant_guess": 0.214}, "not_identifiable": "size"},
+    "recovery": {
+        "layer_accuracy": {"raw": 0.812, "gain_corrected": 0.913, "constant_guess": 0.214}, "not_identifiable": "size",
+    },
 }  # fmt: skip
 
 
@@ -113,7 +115,8 @@ def test_the_report_prints_each_number_under_its_name(calls, tmp_path):
     text = said("fit", "--out", str(tmp_path))
     assert "roi voxels mean r mean R2 share of the ceiling all 80 0.111 0.333 0.555 V1 8 0.666 0.777 " in text
     assert "mean test r 0.111 (95 % interval over images 0.077 to 0.144), 70 images, 80 of 90 voxels" in text
-    assert "raw gain-corrected constant guess layer 0.812 0.913 0.214 size" in text
+    assert "found gain-corrected constant guess share of voxels whose largest layer was found 0.812 0.913 0.214" in text
+    assert " 0.214 size" in text
 
 
 def test_the_report_of_a_series_says_volumes_and_shares_of_voxels(calls, tmp_path, monkeypatch):

@@ -15,10 +15,10 @@ from brainnet.selection import Selectors
 
 LOCAL = 0.3  # a voxel planted beyond this scale hardly depends on its place
 NOT_IDENTIFIABLE = (
-    "Not identifiable: the gain of a layer, and of local against global tokens (a share trades off against the norm of "
-    "its bottleneck); channels, up to an invertible map of the bottleneck; the place of voxels that read the global "
-    "token. Neighboring layers of expansion:small share 50 to 85 % of their variance, so a shift by one is the "
-    "expected error."
+    "No fit can tell these apart: a layer with a large weight from one with large read-out weights, which "
+    '"gain-corrected" allows for; channels, as two trainings can choose different ones that predict equally well; '
+    "and the places of voxels that read the whole image. Neighboring layers of expansion:small share 50 to 85 % of "
+    "their variance, so that a neighboring layer is the error to expect."
 )
 
 

@@ -31,9 +31,11 @@ BAR_SAID = "Bar: mean score; black line: its 95 % interval; red tick: mean noise
 RECOVERED = {
     "layer_accuracy": "share of voxels whose largest layer was found",
     "layer_within_one": "the same, give or take a layer",
+    "layer_centre_mae": "mean error of the mean layer, in layers",
     "layer_centre_r": "correlation of the mean layer, planted and found",
     "scale_r": "correlation of the scale, planted and found",
     "scale_mae": "mean error of the scale",
+    "position_rms": "root mean square error of the place, in half-widths of the image",
     "position_median": "median error of the place, in half-widths of the image",
     "position_x_r": "correlation of x, planted and found",
     "position_y_r": "correlation of y, planted and found",
