@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codeop
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tables import unlisted_columns
+from tests.tables import listed_tables, unlisted_columns
 from tests.toy_files import shell_lines
 from tests.toy_pages import DOCS, blocks_of, run_page, written_pages
 
@@ -39,6 +40,25 @@ def test_every_page_has_an_example(page):
     for kind, code in blocks_of(text):
         if kind == "python":
             compile(code, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_block_of_python_can_be_pasted_at_the_prompt(page):
+    """At Python's prompt a blank line ends a loop: without one, the next line is a syntax error before Python 3.13."""
+    for kind, code in blocks_of(page.read_text()):
+        typed: list[str] = []
+        for line in [*code.splitlines(), ""] if kind == "python" else []:
+            typed.append(line)
+            if codeop.compile_command("\n".join(typed), page.name, "single") is not None:
+                typed = []
+        assert typed == []
+
+
+def test_the_columns_that_training_logs_are_listed():
+    """Also those that a run of a few steps does not write."""
+    logged = set(re.findall(r'"(train_\w+|val_\w+)"', (ROOT / "brainnet/plmodel/module.py").read_text()))
+    listed = next(columns for patterns, columns in listed_tables() if "log/metrics.csv" in patterns)
+    assert {"train_loss", "train_regulariser"} <= logged <= listed
 
 
 def test_commands_options_and_settings_of_the_pages_exist(made):
