@@ -138,7 +138,7 @@ def delay_weights(
 
 
 def predicted_course(
-    prediction: Any, response: Any, *, tr: float = 1.0, start: float = 0.0, ceiling: float | None = None,
+    prediction: Any, response: Any, *, tr: float | None = None, start: float = 0.0, ceiling: float | None = None,
     voxel: str = "", unit: str = "", title: str | None = None,
 ) -> Figure:  # fmt: skip
     """A figure of what was predicted of a voxel beside what was measured, over one run.
@@ -146,8 +146,8 @@ def predicted_course(
     Args:
         prediction, response: (n_times,) of one voxel in one run, in the units of the response. Both are drawn as they
             are: a prediction is smaller than its response wherever there is noise.
-        tr: seconds from one volume to the next.
-        start: seconds of the first volume.
+        tr: seconds from one volume to the next; None counts volumes.
+        start: seconds at which the first volume begins, or its number.
         ceiling: estimate of the r of a perfect model, written beside the r, which can be larger.
         voxel: its name.
         unit: of the response, such as "SD".
@@ -159,7 +159,7 @@ def predicted_course(
     p, y = (np.asarray(to_numpy(x), dtype=float).reshape(-1) for x in (prediction, response))
     if p.shape != y.shape or len(p) < 2:
         raise ValueError(f"prediction and response must be of the same two volumes or more, got {len(p)} and {len(y)}.")
-    seconds = start + np.arange(len(p)) * tr
+    seconds = start + np.arange(len(p)) * (1 if tr is None else tr)
     figure = new_figure((min(MOST_COLUMNS, max(FEWEST_COLUMNS + 1, 1.2 + len(p) * 0.03)), 1.95))
     ax = add_axes(figure, (0.65, 0.5, figure.get_figwidth() - 0.8, 1.4))
     ax.axhline(0, color=FAINT, linewidth=0.6)
@@ -169,7 +169,7 @@ def predicted_course(
     known = np.isfinite(p) & np.isfinite(y)
     spread = p[known].std() * y[known].std() if known.sum() > 1 else 0.0
     r = ((p[known] - p[known].mean()) * (y[known] - y[known].mean())).mean() / spread if spread > 0 else np.nan
-    plain(ax, "time (s)" if tr != 1 else "volume", f"response ({unit})" if unit else "response")
+    plain(ax, "volume" if tr is None else "time (s)", f"response ({unit})" if unit else "response")
     said = f"predicted, r = {r:.2f}" + ("" if ceiling is None else f" (noise ceiling {ceiling:.2f})")
     legend_above(ax, [(measured, label(f"measured{f' in {voxel}' if voxel else ''}", 40)), (predicted, said)])
     title_above(figure, title)

@@ -26,6 +26,7 @@ class PageCourse:
         ticks: a text for every point, where the axis is no number, such as the names of runs.
         dots: whether every point is marked.
         gaps: places in ``x`` before which a line is broken, as where a run ends.
+        starts: numbers at which the axis begins, and begins anew at each gap; by default it shows ``x``.
 
     >>> lines = {"measured": np.zeros((9, 3)), "predicted": np.ones((9, 3))}
     >>> course = PageCourse(lines, x=[0.0, 0.1, 0.2], x_name="time (s)")
@@ -40,6 +41,7 @@ class PageCourse:
     ticks: Sequence[str] = ()
     dots: bool = False
     gaps: Sequence[int] = ()
+    starts: Sequence[float] = ()
 
 
 def packed_courses(
@@ -59,6 +61,11 @@ def _packed(heading: str, one: PageCourse, n_voxels: int, used: np.ndarray, plan
         raise ValueError(f"the course {heading!r} needs a line, and two places or more that ascend.")
     if len(one.ticks) not in (0, len(x)):
         raise ValueError(f"the course {heading!r} has {len(one.ticks)} ticks for {len(x)} places.")
+    if len(one.starts) not in (0, len(one.gaps) + 1):
+        raise ValueError(
+            f"the course {heading!r} has {len(one.starts)} starts for an axis in {len(one.gaps) + 1} part"
+            f"{'s' * bool(one.gaps)}."
+        )
     if len(one.lines) * len(x) * len(used) > MOST_NUMBERS:
         raise ValueError(
             f"the course {heading!r} has {len(one.lines)} x {len(x)} numbers for each of {len(used)} voxels, more than "
@@ -79,5 +86,5 @@ def _packed(heading: str, one: PageCourse, n_voxels: int, used: np.ndarray, plan
     return {
         "heading": heading, "lines": lines, "x": [round(float(place), 6) for place in x], "x_name": one.x_name,
         "unit": one.unit, "ticks": [str(text) for text in one.ticks], "dots": bool(one.dots),
-        "gaps": [int(place) for place in one.gaps],
+        "gaps": [int(place) for place in one.gaps], "starts": [round(float(start), 6) for start in one.starts],
     }  # fmt: skip

@@ -33,6 +33,7 @@ class Courses:
     Args:
         prediction, response: (n_volumes, n_voxels), run by run.
         runs: (n_volumes,) name of the run of each row.
+        times: (n_volumes,) seconds at which each row begins, by the clock of its run.
         tr: seconds from one volume to the next.
         unit: of prediction and response; "" where it is that of the data.
     """
@@ -40,6 +41,7 @@ class Courses:
     prediction: np.ndarray
     response: np.ndarray
     runs: np.ndarray
+    times: np.ndarray
     tr: float
     unit: str = ""
 
@@ -65,7 +67,8 @@ class Courses:
     def save(self, path: str | Path) -> None:
         """Writes them, whole or not at all."""
         write_npz(path, {"prediction": self.prediction, "response": self.response, "runs": self.runs.astype(str),
-                         "tr": np.array(self.tr), "unit": np.array(self.unit)}, compressed=True)  # fmt: skip
+                         "times": self.times, "tr": np.array(self.tr), "unit": np.array(self.unit)},
+                  compressed=True)  # fmt: skip
 
 
 def courses_of(dataset: ResponseDataset, prediction: Any, split: str = "test") -> Courses | None:
@@ -86,7 +89,8 @@ def courses_of(dataset: ResponseDataset, prediction: Any, split: str = "test") -
         return None
     predicted = np.asarray(prediction, dtype=np.float32)
     response, runs = dataset.responses[rows].float().numpy(), dataset.groups[rows.numpy()]
-    return Courses(predicted, response, runs, dataset.tr, "" if dataset.cleaning.scale == "none" else "SD")
+    unit = "" if dataset.cleaning.scale == "none" else "SD"
+    return Courses(predicted, response, runs, dataset.times[rows.numpy()], dataset.tr, unit)
 
 
 def read_courses(path: str | Path) -> Courses | None:
@@ -99,8 +103,12 @@ def read_courses(path: str | Path) -> Courses | None:
     if not path.is_file():
         return None
     with reading(path, "file of courses"), np.load(path, allow_pickle=False) as archive:
-        unit = str(archive["unit"]) if "unit" in archive else ""  # of an earlier brainnet
-        return Courses(archive["prediction"], archive["response"], archive["runs"], float(archive["tr"]), unit)
+        prediction, response, runs, tr = (archive[name] for name in ("prediction", "response", "runs", "tr"))
+        # An earlier brainnet kept neither unit nor times.
+        unit = str(archive["unit"]) if "unit" in archive else ""
+        _, first, number = np.unique(runs, return_index=True, return_inverse=True)
+        times = archive["times"] if "times" in archive else (np.arange(len(runs)) - first[number]) * float(tr)
+        return Courses(prediction, response, runs, times, float(tr), unit)
 
 
 def delay_maps(delay: np.ndarray, delays: Sequence[int], tr: float) -> dict[str, PageMap]:
@@ -139,11 +147,13 @@ def page_courses(courses: Courses | None, delays: Mapping[str, Any] | None = Non
     n = max(2, min(len(courses.runs), MOST_ON_THE_PAGE // max(1, courses.response.shape[1])))
     runs = courses.runs[:n]
     gaps = (np.flatnonzero(runs[1:] != runs[:-1]) + 1).tolist()
+    starts = courses.times[[0, *gaps]].tolist()
     shown = ", ".join(dict.fromkeys(runs.tolist()))
     found["Prediction and response over time"] = PageCourse(
         {"measured": courses.response[:n].T, "predicted": courses.prediction[:n].T}, np.arange(n) * courses.tr,
-        "time (s)" if courses.tr != 1 else "volume",
+        "time (s)",
         f"{courses.axis}, in {shown if len(shown) < 60 else f'{len(set(runs.tolist()))} runs'}", gaps=gaps,
+        starts=starts,
     )  # fmt: skip
     scores = courses.scores()
     if len(scores) > 1:
@@ -156,7 +166,7 @@ def page_courses(courses: Courses | None, delays: Mapping[str, Any] | None = Non
 def best_course(
     courses: Courses, r: Any, ceiling: Any = None, title: str | None = None
 ) -> tuple[dict[str, np.ndarray], Callable[[], Any]]:
-    """The best voxel in the first test run: "time" (s), "prediction" and "response", and what draws them.
+    """The best voxel in the first test run: "time" (s of the run), "prediction" and "response", and what draws them.
 
     Args:
         courses: of test runs.
@@ -172,11 +182,11 @@ def best_course(
         from brainnet import plot
 
         return plot.predicted_course(
-            *pair.values(), tr=courses.tr, ceiling=known, voxel=f"voxel {best}, the best one, {courses.runs[0]}",
-            unit=courses.unit, title=title,
+            *pair.values(), tr=courses.tr, start=float(courses.times[0]), ceiling=known,
+            voxel=f"voxel {best}, the best one, {courses.runs[0]}", unit=courses.unit, title=title,
         )  # fmt: skip
 
-    return {"time": np.arange(first.sum()) * courses.tr, **pair}, draw
+    return {"time": courses.times[first], **pair}, draw
 
 
 def course_figures(

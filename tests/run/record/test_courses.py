@@ -10,6 +10,7 @@ from brainnet.dataset import ArrayDataset, Cleaning, TimeSeries
 from brainnet.run.record.courses import (
     DELAY,
     LATENCY,
+    best_course,
     course_figures,
     courses_of,
     delay_maps,
@@ -51,6 +52,35 @@ def test_responses_whose_scale_is_kept_have_the_unit_of_the_data():
     found = courses_of(data, data.responses[data.splits["test"]])
     assert found.axis == "response"
     assert page_courses(found)["Prediction and response over time"].unit == "response, in b"
+
+
+def test_time_is_that_of_the_run_also_where_volumes_are_left_out_or_a_sound_starts_late(tmp_path):
+    runs = {name: np.random.default_rng(0).normal(size=(60, 4)) for name in ("a", "b", "c")}
+    data = TimeSeries(runs, tr=2.0, test=["b", "c"], trim=(5, 2), start=-4.0)
+    responses = data.responses[data.splits["test"]]
+    courses_of(data, responses).save(tmp_path / "courses.npz")
+    found = read_courses(tmp_path / "courses.npz")
+    expected = np.arange(5, 58) * 2.0 - 4.0
+    np.testing.assert_array_equal(found.times, np.tile(expected, 2))
+    table, draw = best_course(found, [0.1, 0.5, 0.2, 0.3])
+    np.testing.assert_array_equal(table["time"], expected)
+    for line in draw().axes[0].lines[1:]:
+        np.testing.assert_array_equal(line.get_xdata(), expected)
+    course = page_courses(found)["Prediction and response over time"]
+    assert (course.gaps, list(course.starts)) == ([53], [6.0, 6.0])
+    np.testing.assert_array_equal(course.x, np.arange(106) * 2.0)
+    files = dict(np.load(tmp_path / "courses.npz"))
+    del files["times"]  # of an earlier brainnet, which counted from the first volume that is kept
+    np.savez(tmp_path / "earlier.npz", **files)
+    np.testing.assert_array_equal(read_courses(tmp_path / "earlier.npz").times, np.tile(np.arange(53) * 2.0, 2))
+
+
+def test_a_volume_a_second_is_told_in_seconds():
+    runs = {name: np.random.default_rng(0).normal(size=(60, 4)) for name in ("a", "b")}
+    data = TimeSeries(runs, tr=1.0, test=["b"], start=-10.0)
+    found = courses_of(data, data.responses[data.splits["test"]])
+    assert course_figures(found, [0.1] * 4)["course"].axes[0].get_xlabel() == "time (s)"
+    assert page_courses(found)["Prediction and response over time"].x_name == "time (s)"
 
 
 def test_images_have_no_course(tmp_path):

@@ -48,7 +48,7 @@ function courseChart(course, voxels) {
     chart.append(made);
   };
   for (const y of new Set([low, 0, high])) if (y === 0 || Math.abs(py(y) - py(0)) > 9) text(left - 5, py(y) + 3, "end", tick(y));
-  for (const [x, name] of ticksOf(course)) text(Math.min(px(x), width - 3.2 * name.length), height - bottom + 13, "middle", name);
+  for (const [x, name] of ticksOf(course, px)) text(Math.min(px(x), width - 3.2 * name.length), height - bottom + 13, "middle", name);
   text((left + width - right) / 2, height - 3, "middle", course.x_name);
   let blue = 0;
   lines.forEach((line) => {
@@ -69,26 +69,48 @@ function courseChart(course, voxels) {
     const box = chart.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * width;
     const k = course.x.reduce((best, place, i) => (Math.abs(px(place) - x) < Math.abs(px(course.x[best]) - x) ? i : best), 0);
-    said.textContent = `${course.ticks[k] ?? `${course.x_name} ${tick(course.x[k])}`}: ${lines.map((line) => `${lines.length > 1 ? `${line.name} ` : ""}${short(line.values[k])}`).join(", ")}`;
+    said.textContent = `${course.ticks[k] ?? `${course.x_name} ${tick(course.x[k] + shiftAt(course, k))}`}: ${lines.map((line) => `${lines.length > 1 ? `${line.name} ` : ""}${short(line.values[k])}`).join(", ")}`;
   });
   chart.addEventListener("pointerleave", () => (said.textContent = course.unit));
   return [el("h3", { textContent: course.heading }), ...(lines.length > 1 ? [legend] : []), chart, said];
 }
 
+// What is added to x at point k to give the number on the axis, which may begin anew where a line is broken.
+function shiftAt(course, k) {
+  if (!course.starts.length) return 0;
+  const part = course.gaps.filter((gap) => gap <= k).length;
+  return course.starts[part] - course.x[part ? course.gaps[part - 1] : 0];
+}
+
 // Places of the axis that are named, with their names: every point where there is room, else some; round numbers of a line.
-function ticksOf(course) {
+function ticksOf(course, px) {
   const n = course.x.length;
-  if (!course.ticks.length && !course.dots) return roundNumbers(course.x[0], course.x[n - 1]).map((x) => [x, tick(x)]);
+  if (!course.ticks.length && !course.dots) {
+    const firsts = course.starts.length ? [0, ...course.gaps] : [0];
+    const parts = firsts.map((first, part) => [course.x[first], course.x[(firsts[part + 1] ?? n) - 1], shiftAt(course, first)]);
+    const step = roundStep(Math.max(...parts.map(([from, to]) => to - from)) / Math.max(2, 4 / parts.length));
+    const found = [];
+    for (const [from, to, shift] of parts) {
+      for (const number of roundNumbers(from + shift, to + shift, step)) {
+        const before = found[found.length - 1];
+        const room = before ? 3 * (before[1].length + tick(number).length) + 5 : 0;
+        if (!before || px(number - shift) - px(before[0]) >= room) found.push([number - shift, tick(number)]);
+      }
+    }
+    return found;
+  }
   const names = course.x.map((x, k) => course.ticks[k] ?? tick(x));
   const room = Math.max(2, Math.floor((CHART.width - CHART.left) / (6 * Math.max(...names.map((text) => text.length)) + 10)));
   const every = Math.ceil(n / room);
   return course.x.map((x, k) => [x, names[k]]).filter((_, k) => k % every === 0);
 }
 
-function roundNumbers(first, last) {
-  const rough = (last - first) / 4;
+function roundStep(rough) {
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
+  return [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
+}
+
+function roundNumbers(first, last, step) {
   const found = [];
   for (let k = Math.ceil(first / step - 1e-6); k * step <= last + 1e-6 * step; k++) found.push(k * step);
   return found;
