@@ -11,6 +11,7 @@ _FILES = {
     "catalogue": ("BACKBONES",),
     "base": ("build_backbone", "backbone_of", "FrozenBackbone"),
     "finding": ("find_backbones",),
+    "folders": ("full_name",),
     "hooks": ("HookedBackbone",),
     "weights": ("load_weights",),
     "families.expansion": ("Expansion5L",),

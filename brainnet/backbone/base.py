@@ -7,6 +7,7 @@ network, but nothing in brainnet asks for them: a plain object with ``get_tokens
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from brainnet._files import weights_digest
 from brainnet.backbone.catalogue import BACKBONES
+from brainnet.backbone.folders import full_name
 from brainnet.backbone.words import why_absent
 from brainnet.tokens import Backbone, Preprocessing, Tokens
 
@@ -43,7 +45,10 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
     family = name.partition(":")[0] if isinstance(name, str) else ""
     if family and not family.endswith(".py") and family not in BACKBONES and (why := why_absent("like", [family])):
         raise ValueError(f"there is no backbone {name!r}: {why}")
-    return BACKBONES.build(name, **({"weights": weights} if weights else {}) | kwargs)
+    backbone = BACKBONES.build(name, **({"weights": weights} if weights else {}) | kwargs)
+    with suppress(AttributeError):  # an object that has no room for it
+        backbone.built_from = full_name(name)
+    return backbone
 
 
 def split_weights(text: str) -> tuple[str, str | None]:

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from yacs.config import CfgNode
 
 from brainnet._checks import warn_once
 from brainnet._registry import check_options, options_of
-from brainnet.backbone import BACKBONES
+from brainnet.backbone import BACKBONES, full_name
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.config import config_keys, get_cfg_defaults, parse_config
 from brainnet.dataset import DATASETS, ResponseDataset
@@ -255,13 +254,27 @@ def other_forward(saved: str, cfg: CfgNode) -> list[str]:
 
 
 def with_full_paths(cfg: CfgNode) -> CfgNode:
-    """A copy in which a file of the user's own ("mine.py:Class") is named by its full path: found from anywhere."""
+    """A copy in which the user's own file ("mine.py:Class") or network's folder is named by its full path."""
     cfg = cfg.clone()
+    cfg.defrost()
     for key in NAMES_A_FILE:
         section, leaf = key.split(".")
-        path, _, attribute = cfg[section][leaf].rpartition(":")
-        if path.endswith(".py"):
-            cfg[section][leaf] = f"{Path(path).resolve()}:{attribute}"
+        cfg[section][leaf] = full_name(cfg[section][leaf])
+    return cfg
+
+
+def naming(cfg: CfgNode, backbone: Any, layers: Sequence[str]) -> CfgNode:
+    """The settings with the name of a network that was passed, where a name built it; a folder by its full path.
+
+    Args:
+        cfg: settings, which may name another network.
+        backbone: the network of a model.
+        layers: those that the model reads.
+    """
+    name, cfg = getattr(backbone, "built_from", ""), with_full_paths(cfg)
+    if name and full_name(name) != cfg.BACKBONE.NAME:
+        cfg.BACKBONE = get_cfg_defaults().BACKBONE
+        cfg.BACKBONE.NAME, cfg.BACKBONE.WEIGHTS, cfg.MODEL.LAYERS = full_name(name), "", list(layers)
     return cfg
 
 

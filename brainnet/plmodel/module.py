@@ -26,11 +26,12 @@ from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.model.readout import selector_parameters_of, selectors_of
 from brainnet.plmodel.base import BasePLModel
-from brainnet.plmodel.build import build_backbone_of, meaningless_panels, other_forward, settings_of, training_groups
+from brainnet.plmodel.build import meaningless_panels, naming, other_forward, settings_of, training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, packed, read_checkpoint, saved_in, unpacked, weights_digest
 from brainnet.plmodel.evidence_start import start_from_evidence
 from brainnet.plmodel.field import FieldRidge, fit_field
 from brainnet.plmodel.graph import GraphedObjective
+from brainnet.plmodel.rebuilding import rebuilt
 from brainnet.plmodel.ridge_start import start_from_ridge
 from brainnet.plmodel.scoring import VoxelScores, share_of_ceiling
 from brainnet.plmodel.travelling import Travels
@@ -414,7 +415,7 @@ class PLModel(Travels, BasePLModel):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what rebuilds the read-out: settings, layers, the place of each voxel, and whose tokens it read."""
         checkpoint[CHECKPOINT_KEY] = {
-            "config": self.cfg.dump(),
+            "config": naming(self.cfg, self.backbone, self.layers).dump(),
             "layers": list(self.layers),
             "layer_widths": list(self.layer_widths),
             "backbone": dict(self.identity),
@@ -457,7 +458,7 @@ class PLModel(Travels, BasePLModel):
         if "cfg" not in options:
             options["cfg"] = parse_config(saved_in(checkpoint)["config"])
         if "backbone" not in options:
-            options["backbone"] = build_backbone_of(options["cfg"])
+            options["backbone"] = rebuilt(options["cfg"], str(checkpoint_path))
         options.setdefault("skip_data", options.get("data") is None)
         model = cls(**options)
         model.on_load_checkpoint(checkpoint)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from brainnet.backbone import BACKBONES
+from brainnet.backbone.folders import at_hand
 from brainnet.backbone.kinds import kind_read_by
 from brainnet.config import parse_config
 from brainnet.model import READOUTS
@@ -31,6 +32,7 @@ from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing
 
 BY_NAME = "by name"  # the network that an encoder names
+A_FOLDER = re.compile(r"\w[\w.+-]*")
 A_NAME = re.compile(r"\w+(:[\w.+-]+(/[\w.+-]+)?)?")
 LARGEST_GRID = 1024  # tokens along a side
 LARGEST_IMAGE = 16_384  # pixels along a side
@@ -242,7 +244,37 @@ def _backbone_by_name(config: Mapping[str, Any], cfg: CfgNode, where: str) -> An
         raise ValueError(f"{where} names the network {name!r:.80}, which no installed package knows: give backbone=.")
     if not names_no_file(cfg.BACKBONE.WEIGHTS):
         raise ValueError(f"{where} names a file or an address of weights, {cfg.BACKBONE.WEIGHTS!r:.80}: it is refused.")
+    cfg.BACKBONE.NAME = in_folder(config, name, where)
     try:
         return build_backbone_of(cfg)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} names a network that cannot be built here: {error}") from None
+
+
+def in_folder(config: Mapping[str, Any], name: str, where: str) -> str:
+    """The name of an encoder's network; where it lies in a folder, with the place at which the folder is found.
+
+    Raises:
+        ValueError: no plain name of a folder.
+        FileNotFoundError: it is neither in the working folder nor beside the encoder.
+    """
+    if "backbone_folder" not in config:
+        return name
+    folder = entry(config, "backbone_folder", str, where)
+    if not A_FOLDER.fullmatch(folder) or not name.endswith(f":{folder}"):
+        raise ValueError(f"{where} names a folder that is no plain name, {folder!r:.80}: give backbone=.")
+    return at_hand(name, folder, where)
+
+
+def rebuilt(cfg: CfgNode, where: str) -> Any:
+    """The network that the settings of a checkpoint name.
+
+    Raises:
+        FileNotFoundError: its folder or file is gone; says how to give the network.
+    """
+    try:
+        return build_backbone_of(cfg)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{where} reads the network {cfg.BACKBONE.NAME}, and {error} Put it there, or give the network, backbone=."
+        ) from None

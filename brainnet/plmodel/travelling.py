@@ -14,12 +14,13 @@ import yaml
 from torch import Tensor
 
 from brainnet.backbone import BACKBONES
+from brainnet.backbone.folders import without_place
 from brainnet.backbone.kinds import kind_read_by
 from brainnet.backbone.weights import load_weights
 from brainnet.config import config_keys, get_cfg_defaults
 from brainnet.model import READOUTS
 from brainnet.plmodel import hub
-from brainnet.plmodel.build import build_backbone_of
+from brainnet.plmodel.build import build_backbone_of, naming
 from brainnet.plmodel.encoder_files import (
     is_plain,
     names_no_file,
@@ -202,10 +203,11 @@ def short_card(description: str, kind: str = "image") -> str:
 
 def _config_of(model: Any) -> dict[str, Any]:
     """The entries of ``config.json``."""
-    settings = {key: value for key, value in config_keys(model.cfg).items()
+    cfg = naming(model.cfg, model.backbone, model.layers)
+    settings = {key: value for key, value in config_keys(cfg).items()
                 if any(key == one or key.startswith(f"{one}.") for one in TRAVEL)}  # fmt: skip
     name = model.identity.get("name", "")
-    by_name = _settings_name_it(model)
+    by_name = _settings_name_it(model, cfg)
     if not by_name and names_a_family(name):  # it was passed, and the settings that name one were not used
         by_name, own = True, [key for key in settings if key.startswith("BACKBONE.")]
         settings = {key: value for key, value in settings.items() if key not in own}
@@ -213,6 +215,8 @@ def _config_of(model: Any) -> dict[str, Any]:
     if not names_no_file(str(settings["BACKBONE.WEIGHTS"])):
         settings["BACKBONE.WEIGHTS"] = OWN_WEIGHTS
         by_name = False
+    travels, folder = without_place(settings["BACKBONE.NAME"])
+    settings["BACKBONE.NAME"] = travels
     if not names_no_file(settings["BACKBONE.NAME"].replace("/", "")):
         settings["BACKBONE.NAME"], by_name = "own", False
     own = [key for key, value in settings.items() if key.startswith("BACKBONE.OPTIONS.") and not is_plain(value)]
@@ -220,6 +224,7 @@ def _config_of(model: Any) -> dict[str, Any]:
         del settings[key]
     return {
         "backbone_by_name": by_name and not own,
+        **folder,
         "backbone": dict(model.identity),
         "layers": list(model.layers),
         "layer_widths": list(model.layer_widths),
@@ -230,9 +235,9 @@ def _config_of(model: Any) -> dict[str, Any]:
     }
 
 
-def _settings_name_it(model: Any) -> bool:
+def _settings_name_it(model: Any, cfg: Any) -> bool:
     """Whether the settings name the network that the model has."""
-    name, backbone = model.cfg.BACKBONE.NAME, model.backbone
+    name, backbone = cfg.BACKBONE.NAME, model.backbone
     family = f"{BACKBONES.folder}.{name.partition(':')[0]}"
     return name in (model.identity.get("name"), getattr(backbone, "built_from", None)) or (
         backbone is not None and type(backbone).__module__ == family

@@ -41,6 +41,22 @@ def asked(variant: str, get: Callable[[], Any]) -> Any:
         ) from error
 
 
+def name_of(variant: str, config: Any) -> str:
+    """What a network is called: as the hub calls it, or of a folder by its kind, since a folder can move."""
+    return f"{config.model_type} in a folder" if Path(variant).is_dir() else f"transformers:{variant}"
+
+
+def config_of(transformers: Any, variant: str, revision: str) -> Any:
+    """The settings of a network.
+
+    Raises:
+        FileNotFoundError: a full path of no folder, which the hub need not be asked for.
+    """
+    if Path(variant).is_absolute() and not Path(variant).is_dir():
+        raise FileNotFoundError(f"there is no folder {variant}, which should hold a network of transformers.")
+    return asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
+
+
 def loaded(
     transformers: Any, variant: str, config: Any, weights: str | Path, seed: int, revision: str,
     part: Callable[[nn.Module], nn.Module],

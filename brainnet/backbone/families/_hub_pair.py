@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from brainnet._checks import check_word
+from brainnet.backbone.families._hub import name_of
 from brainnet.backbone.families._hub_text import text_backbone
 from brainnet.backbone.sequences.pair import JOINT, PairBackbone
 
@@ -40,4 +41,4 @@ def pair_backbone(
         "image": TransformersBackbone(variant, layers=of_side["image"], **common, **own["image"]),
         "text": text_backbone(transformers, variant, config, layers=of_side["text"], **common, **own["text"]),
     }
-    return PairBackbone(sides, wanted, name=f"transformers:{variant}")
+    return PairBackbone(sides, wanted, name=name_of(variant, config))

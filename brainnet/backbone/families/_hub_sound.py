@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from brainnet.backbone.families._hub import loaded
+from brainnet.backbone.families._hub import loaded, name_of
 from brainnet.backbone.sequences.base import STEPS, SequenceBackbone
 from brainnet.backbone.sequences.sound import SpectrogramReader, WaveReader, Waves
 
@@ -30,7 +30,7 @@ def sound_backbone(
         network,
         reader_of(network.config, _extractor(transformers, variant, revision, network.config)),
         layers,
-        name=f"transformers:{variant}",
+        name=name_of(variant, config),
         steps=steps,
         global_token=global_token or "mean",
         settings={"extractor": network.config.model_type},

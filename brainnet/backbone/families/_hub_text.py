@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from brainnet.backbone.families._hub import loaded
+from brainnet.backbone.families._hub import loaded, name_of
 from brainnet.backbone.sequences.base import ALL, STEPS, SequenceBackbone
 from brainnet.backbone.sequences.text import TextPieces, TextReader
 
@@ -51,7 +51,7 @@ def text_backbone(
         raise ValueError(
             f"length is a number of word pieces from 3 to the {most} of transformers:{variant}, got {length}."
         )
-    name = f"transformers:{variant}"
+    name = name_of(variant, config)
     pieces = TextPieces.of(tokenizer, name, length or most, "end" if causal else "beginning")
     return SequenceBackbone(
         network,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from brainnet.backbone.families._hub import loaded, one_number, preprocessing_of
+from brainnet.backbone.families._hub import loaded, name_of, one_number, preprocessing_of
 from brainnet.backbone.sequences.clip import ClipBackbone, ClipReader, Frames
 from brainnet.tokens import Preprocessing
 
@@ -24,7 +24,7 @@ def video_backbone(
         preprocessing = preprocessing_of(transformers, variant, revision, config, side)
     frames = Frames(n_frames or _frames_of(config), preprocessing)
     reader = reader_of(config, frames)
-    return ClipBackbone(network, reader, layers, name=f"transformers:{variant}", agg_frames=agg_frames)
+    return ClipBackbone(network, reader, layers, name=name_of(variant, config), agg_frames=agg_frames)
 
 
 def _frames_of(config: Any) -> int:

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from brainnet._checks import require
 from brainnet.backbone.facts.transformers import describe  # noqa: F401  (the table of networks asks for it)
 from brainnet.backbone.families._hub import (
-    asked,
     check_kind,
     chosen_options,
+    config_of,
     kind_of_config,
     loaded,
+    name_of,
     one_number,
     preprocessing_of,
 )
@@ -88,7 +89,7 @@ class TransformersBackbone(HookedBackbone):
         revision: str = "main",
     ):
         transformers = require("transformers", f"transformers:{variant}", EXTRA)
-        config = asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
+        config = config_of(transformers, variant, revision)
         network = _network(transformers, variant, config, weights, seed, revision)
         _check_takes_images(variant, network)
         preprocessing = preprocessing or preprocessing_of(transformers, variant, revision, network.config, image_size)
@@ -109,7 +110,7 @@ class TransformersBackbone(HookedBackbone):
         super().__init__(
             network,
             chosen,
-            name=f"transformers:{variant}",
+            name=name_of(variant, config),
             preprocessing=preprocessing,
             prefix_tokens=prefix,
             class_token=prefix > (getattr(network.config, "num_register_tokens", 0) or 0),
@@ -213,7 +214,7 @@ def build(
     if not variant:
         raise ValueError("name a model of the hub or a folder, for example 'transformers:facebook/dinov2-base'")
     transformers = require("transformers", f"transformers:{variant}", EXTRA)
-    config = asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
+    config = config_of(transformers, variant, revision)
     own = kind_of_config(transformers, config)
     kind = modality or own
     check_kind(variant, config, kind, own)
@@ -232,7 +233,7 @@ def reads(variant: str | None, *, modality: str | None = None, revision: str = "
     if modality or not variant:
         return modality or "image"
     transformers = require("transformers", f"transformers:{variant}", EXTRA)
-    config = asked(variant, lambda: transformers.AutoConfig.from_pretrained(variant, revision=revision))
+    config = config_of(transformers, variant, revision)
     return kind_of_config(transformers, config)
 
 

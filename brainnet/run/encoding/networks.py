@@ -16,7 +16,7 @@ from yacs.config import CfgNode
 from brainnet._files import slug
 from brainnet._registry import options_of
 from brainnet._work import at_work, device_of
-from brainnet.backbone import BACKBONES
+from brainnet.backbone import BACKBONES, full_name
 from brainnet.backbone.adjusted import build_adjusted
 from brainnet.dataset import ResponseDataset, TimeSeries, volume_tokens
 from brainnet.dataset.shown import stimuli_shown
@@ -261,10 +261,8 @@ def _described(network: Network, cfg: CfgNode, preprocessing: Any) -> dict[str, 
     options = dict(network.options)
     if isinstance(options.get("weights"), str) and Path(options["weights"]).is_file():
         options["weights"] = str(Path(options["weights"]).resolve())
-    name, (path, colon, attribute) = network.name, network.name.rpartition(":")
-    name = f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else name
     return {
-        "name": name,
+        "name": full_name(network.name),
         "options": options,
         "preprocessing": asdict(preprocessing) if isinstance(preprocessing, Preprocessing) else None,
         "fingerprint": {key: value for key, value in network.fingerprint.items() if key != "layers"},

@@ -19,7 +19,7 @@ from brainnet.plmodel.encoder_files import (
     names_no_file,
     read_encoder,
 )
-from brainnet.plmodel.rebuilding import BY_NAME, check_preprocessing, check_tr, model_of, names_a_family
+from brainnet.plmodel.rebuilding import BY_NAME, check_preprocessing, check_tr, in_folder, model_of, names_a_family
 from brainnet.plmodel.travelling import encoder_folder
 from brainnet.run.encoding.weights import LinearEncoder
 
@@ -89,7 +89,7 @@ def _linear(files: EncoderFiles, backbone: Any) -> LinearEncoder:
                 f"{where} reads a network that its name does not rebuild ({name[:60]}): give backbone=NETWORK."
             )
         check_plain_options(options, "its network", where)
-        backbone = None
+        network["name"], backbone = in_folder(config, name, where), None
     weights = {key: value.numpy() for key, value in files.tensors.items()}
     return LinearEncoder(weights, layers, pool, network, files.space, backbone)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainnet.backbone.folders import without_place
 from brainnet.backbone.kinds import kind_read_by
 from brainnet.plmodel import hub
 from brainnet.plmodel.encoder_files import (
@@ -95,10 +96,11 @@ def push_model(folder: str | Path, name: str, *, private: bool | None = None, to
 
 def _network(network: Mapping[str, Any]) -> dict[str, Any]:
     """What a linear encoder says of the network that it reads: nothing that names a place on this machine."""
-    name, options = str(network["name"]), dict(network["options"])
+    (name, folder), options = without_place(str(network["name"])), dict(network["options"])
     is_ours = names_a_family(name)
     return {
         "backbone_by_name": is_ours and is_plain(list(options.values())),
+        **folder,
         "backbone": dict(network["fingerprint"]),
         "preprocessing": network["preprocessing"],
         "settings": {
