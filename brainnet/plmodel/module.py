@@ -442,8 +442,7 @@ class PLModel(Travels, BasePLModel):
 
         Args:
             checkpoint_path: written by a Trainer.
-            map_location: where the model goes, as in ``torch.load``: a device, or what maps saved places to devices.
-                None is the CPU.
+            map_location: as in ``torch.load``: a device, or what maps saved places to devices. None is the CPU.
             hparams_file: none of brainnet's; a checkpoint holds its settings.
             strict: every weight must be there.
             weights_only: always so.

@@ -11,6 +11,7 @@ import copy
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from brainnet.stimuli.layouts import (
 )
 from brainnet.stimuli.lists import LIST_SUFFIXES, read_list
 from brainnet.stimuli.names import is_one_line, is_picture, natural_sort, places_of, stems
-from brainnet.stimuli.sets import StimulusSet
+from brainnet.stimuli.sets import StimulusSet, times_in
 from brainnet.stimuli.sources import Archive, Listed, Pixels, Source, pictures_in, pixel_digest
 from brainnet.stimuli.video import VIDEO_SUFFIXES, Video
 
@@ -73,6 +74,8 @@ class Images:
         layout: "flat", "classes", "nested", "list", "hdf5", "video" or "array".
         classes: names of the classes in order, or None.
         targets: for each picture the place of its class in ``classes``, or None.
+        onsets, durations: seconds, (n,), of a table with these columns, else None; a ``ValueError`` names a cell that
+            is no time.
         skipped: of the pictures left out by ``skip_bad``, name in the source -> reason.
 
     Raises:
@@ -104,6 +107,7 @@ class Images:
     ):
         check_word("layout", layout, KINDS)
         self._source: Source
+        self._times: Callable[[], Mapping[str, np.ndarray | None]] = dict
         self.layout = layout
         self.skipped: dict[str, str] = {}
         self.classes: list[str] | None = None
@@ -211,6 +215,8 @@ class Images:
             raise FileNotFoundError(f"no images at {path}: there is no such file.")
         listed = read_list(path)
         self._source = self._listed([path.parent / name for name in listed.paths], str(path), skip_bad, listed.paths)
+        if listed.times is not None:
+            self._times = partial(times_in, listed.times, path)
         if listed.classes is not None:
             known = natural_sort(set(listed.classes))
             self.classes = known if order is None else matched(order, known, str(path))
@@ -277,6 +283,20 @@ class Images:
         return f"image {index}, {where}" if where else f"image {index}"
 
     # ---------------------------------------------------------------- reading them
+
+    @property
+    def onsets(self) -> np.ndarray | None:
+        """Seconds at which each picture was shown."""
+        return self._time("onsets")
+
+    @property
+    def durations(self) -> np.ndarray | None:
+        """Seconds for which each picture was shown."""
+        return self._time("durations")
+
+    def _time(self, name: str) -> np.ndarray | None:
+        values = self._times().get(name)
+        return None if values is None else values[self._places]
 
     @property
     def image_ids(self) -> list[str]:

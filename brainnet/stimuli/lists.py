@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from brainnet.stimuli.layouts import CLASS_COLUMNS, column_of
 from brainnet.stimuli.names import is_picture
+from brainnet.stimuli.sets import TIMES
 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image_path", "image", "images", "stimulus")
@@ -16,11 +17,12 @@ ID_COLUMNS = ("id", "image_id", "stimulus_id")
 
 
 class ImageList(NamedTuple):
-    """What a list says: paths as they are written, and where a table has such columns, ids and classes."""
+    """What a list says: paths as they are written, and where a table has such columns, ids, classes and times."""
 
     paths: list[str]
     ids: list[str] | None = None
     classes: list[str] | None = None
+    times: dict[str, list[str] | None] | None = None
 
 
 def read_list(path: Path) -> ImageList:
@@ -29,7 +31,7 @@ def read_list(path: Path) -> ImageList:
     Args:
         path: text with a path a line; or a table (``.csv``, ``.tsv``) whose column "path", "file", "filename" or
             "image" has the paths. Of a table without a header, the column with names of pictures is taken. The columns
-            "id" and "class" are read where they are there.
+            "id", "class", "onset" and "duration" are read where they are there.
 
     Raises:
         ValueError: no text, no such column, or nothing in it.
@@ -65,11 +67,16 @@ def _table(path: Path, text: str) -> ImageList:
     lower = [name.strip().lower() for name in header]
     taken = column_of(header, PATH_COLUMNS, path)
     named = next((lower.index(name) for name in ID_COLUMNS if name in lower), None)
+    times = {name: next((lower.index(one) for one in known if one in lower), None) for name, known in TIMES.items()}
     classed = next((lower.index(name) for name in (*CLASS_COLUMNS, "label") if name in lower), None)
     return ImageList(
         _column(rows, taken, path, 2),
         None if named is None else _column(rows, named, path, 2),
         None if classed is None else _column(rows, classed, path, 2),
+        {
+            name: None if place is None else [(*row, *[""] * (place + 1))[place].strip() for row in rows]
+            for name, place in times.items()
+        },
     )
 
 

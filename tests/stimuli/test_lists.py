@@ -55,6 +55,29 @@ def test_ids_and_classes_of_a_table_are_kept(folder):
     assert Images(table, classes=["dog", "cat"]).targets == [0, 1, 0]
 
 
+def test_a_table_says_when_each_was_shown(folder):
+    images = Images(listed(folder, "a.csv", "onset,path,duration\n0,set/b.png,1.5\n4,set/a.png,2\n7,set/b.png,1\n"))
+    assert (images.onsets.tolist(), images.durations.tolist()) == ([0, 4, 7], [1.5, 2, 1])
+    chosen = Images(folder / "a.csv", rows=[2, 0])
+    assert (chosen.onsets.tolist(), chosen.durations.tolist()) == ([7, 0], [1, 1.5])
+    (folder / "set" / "a.png").write_bytes(b"broken")
+    kept = Images(folder / "a.csv", skip_bad=True, progress=False)
+    assert (kept.onsets.tolist(), kept.durations.tolist()) == ([0, 7], [1.5, 1])
+    only = Images(listed(folder, "b.csv", "time\tpath\n0\tset/b.png\n"))
+    assert (only.onsets.tolist(), only.durations) == ([0], None)
+    for without in (folder / "set", listed(folder, "list.txt", "set/b.png")):
+        assert (Images(without, skip_bad=True, progress=False).onsets, Images(without).durations) == (None, None)
+
+
+@pytest.mark.parametrize(("row", "named"), [("noon,set/b.png,1", "row 3.*'noon'"), (",set/b.png,1", "row 3.*onset ''"),
+                                            ("3,set/b.png,0", "row 3.*above 0")])  # fmt: skip
+def test_times_that_are_none_are_told_where_they_are_asked_for(folder, row, named):
+    images = Images(listed(folder, "a.csv", f"onset,path,duration\n0,set/a.png,1\n{row}\n"))
+    assert reds(images) == [0, 1]
+    with pytest.raises(ValueError, match=named):
+        _ = images.onsets
+
+
 def test_a_picture_shown_twice_is_there_twice(folder):
     images = Images(listed(folder, "list.txt", "set/b.png\nset/a.png\nset/b.png\n"))
     assert (reds(images), images.ids) == ([1, 0, 1], ["0:b", "1:a", "2:b"])

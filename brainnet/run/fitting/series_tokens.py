@@ -22,13 +22,11 @@ def check_onsets(shown: Any) -> None:
         ValueError: says what to give.
     """
     if getattr(shown, "onsets", None) is None:
-        kind = kind_of(shown)
-        column = "text" if kind == "text" else "path"
+        column = "text" if kind_of(shown) == "text" else "path"
         raise ValueError(
             "a run on a time series predicts volumes, and it is not known when these stimuli are shown: "
-            + ("images are read without times, and texts, sounds and videos with them." if kind == "image" else
-               f"give a table with the columns {column}, onset and duration, in seconds.")
-        )  # fmt: skip
+            f"give a table with the columns {column}, onset and duration, in seconds."
+        )
 
 
 def tokens_over_time(

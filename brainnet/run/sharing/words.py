@@ -56,7 +56,7 @@ def card_of_fit(
     backbone = str((card.get("backbone") or {}).get("name"))
     said = f"{metrics['n_test_images']:,} test {_rows(card, kind)}, which no fit has seen."
     load = 'from brainnet.plmodel import PLModel\n\nmodel = PLModel.from_pretrained("FOLDER or OWNER/NAME")'
-    if kind == "image":
+    if kind == "image" and not is_series(card):
         load += "\nprediction, _ = model(images)      # (n_images, 3, H, W) -> (n_images, n_voxels)"
     chosen = "layer and delay" if is_series(card) else "layer, place and scale"
     load += f"\nselectors = model.get_selectors()  # which {chosen} each voxel reads"
