@@ -12,7 +12,7 @@ A run folder holds
     metrics.json    the means, per ROI too; for a simulated subject how much of the planted truth was found
     maps.png, .svg  the picture
     time.*, time_layers.*, sensors.*  of sensors over time (EEG, MEG): scores, weights of layers, scores of every sensor
-    latency.*, course.*, runs.*, courses.npz  of a time series: mean delays, prediction and response of the test runs
+    latency.*, delays.*, course.*, runs.*, courses.npz  of a time series: delays, prediction and response of test runs
     window_share.*  with MODEL.FIELD, how much of each voxel its window explains, as png and svg
 """
 
@@ -49,8 +49,8 @@ log = logging.getLogger(__name__)
 
 BEGUN = ("run.json", "checkpoints", "config.yaml")
 RESULTS = ("run.json", "model.ckpt", "selectors.npz", "scores.csv", "scores_*.csv", "metrics.json", "maps.png",
-           "maps.svg", "maps.pdf", "window_share.*", "latency.*", "course.*", "runs.*", "courses.npz", "time.*",
-           "time_layers.*", "sensors.*", "page.html", "checkpoints", "log/maps/epoch*.png",
+           "maps.svg", "maps.pdf", "window_share.*", "latency.*", "delays.*", "course.*", "runs.*", "courses.npz",
+           "time.*", "time_layers.*", "sensors.*", "page.html", "checkpoints", "log/maps/epoch*.png",
            "log/metrics*.csv")  # fmt: skip
 ON_THE_WAY = (  # may change at a resume
     "MAX_EPOCHS", "PATIENCE", "VAL_EVERY", "ACCELERATOR", "DEVICES", "NUM_NODES", "STRATEGY", "CUDA_GRAPH",

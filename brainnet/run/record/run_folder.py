@@ -33,6 +33,7 @@ ALL = "all"  # every voxel, in a table of regions
 N_SHARE_IMAGES = 256  # training images whose predictions say what each layer and scale contributes
 MOST_CLUSTERS = 20
 FADE = 0.2  # test r from which on a voxel is drawn opaque
+MOST_REGIONS = 6  # in a figure of delays
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
             "nilearn")  # fmt: skip
 
@@ -268,11 +269,11 @@ def redraw(
 ) -> list[Path]:
     """Draws ``maps.png`` and ``maps.svg`` of a run folder from its tables; other formats within ``plot.saved_as``.
 
-    Of a read-out with delays, ``latency.png`` shows the mean delay of each voxel; of a time series, ``course.png`` the
-    prediction of the best one beside its response, and ``runs.png`` the score of every test run. Of a read-out with a
-    field, ``window_share.png`` and ``.svg`` show how much of each voxel its window explains. Of sensors over time,
-    ``time.png`` shows the course of r, ``time_layers.png`` that of the weights of layers, and ``sensors.png`` r of
-    every sensor.
+    Of a read-out with delays, ``latency.png`` shows the mean delay of each voxel, and ``delays.png`` how much each
+    region reads each delay; of a time series, ``course.png`` the prediction of the best one beside its response, and
+    ``runs.png`` the score of every test run. Of a read-out with a field, ``window_share.png`` and ``.svg`` show how
+    much of each voxel its window explains. Of sensors over time, ``time.png`` shows the course of r,
+    ``time_layers.png`` that of the weights of layers, and ``sensors.png`` r of every sensor.
 
     A negative control, trained on shuffled responses, is drawn without fading: where no voxel is predicted, faded maps
     would be blank, and could not show that selectors are flat. Of a read-out without selectors the scores are drawn.
@@ -324,6 +325,10 @@ def redraw(
                 delay, delays.tolist(), given["space"], tr=float(tr), title=title,
                 alpha=None if control else (r / FADE).nan_to_num(nan=0.0).clamp(0.12, 1),
             )  # fmt: skip
+            figures["delays"] = plot.delay_weights(
+                delays_by_region(delay, given["space"], r), delays.tolist(), tr=float(tr), name="share of each delay",
+                title=title,
+            )  # fmt: skip
         if share is not None:
             figures["window_share"] = plot.window_share(
                 share, given["space"], position=given["chosen"].space, width=given.get("width"), title=title,
@@ -342,6 +347,22 @@ def redraw(
                 weights, over_time, ordered=True, score_name="layer weight", title=title
             )
     return [path for name, figure in figures.items() for path in plot.save(figure, run / name)]
+
+
+def delays_by_region(delay: Any, space: BrainSpace, r: Tensor) -> dict[str, Tensor]:
+    """Shares of delays of the voxels that are predicted, by region: the six that have the most of them.
+
+    Args:
+        delay: (n_voxels, n_delays).
+        space: where the voxels are.
+        r: (n_voxels,) test scores; where none is opaque in a map, all voxels count.
+    """
+    delay = torch.as_tensor(delay)
+    known = delay.isfinite().all(1)
+    counted = known & (r >= FADE) if (known & (r >= FADE)).any() else known
+    regions = {name: mask & counted for name, mask in space.rois.items() if (mask & counted).any()}
+    kept = sorted(regions, key=lambda name: -int(regions[name].sum()))[:MOST_REGIONS]
+    return {name: delay[mask] for name, mask in regions.items() if name in kept} or {"all voxels": delay[counted]}
 
 
 def _renamed_regions(space: BrainSpace, rename: Mapping[str, str] | None) -> BrainSpace:

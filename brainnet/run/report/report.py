@@ -41,6 +41,7 @@ CAPTIONS = {  # by the first word of a file's name
     "certainty": "How certain the selectors are.",
     "window_share": "How much of each voxel its window explains.",
     "latency": "The mean delay of each voxel.",
+    "delays": "How much the voxels that are predicted read each delay, in each region.",
     "course": "Prediction and response of the best voxel over time, in a test run.",
     "runs": "The score of every test run.",
     "time_layers": "Weights of the layers over time.",

@@ -18,9 +18,9 @@ from brainnet.run.fitting.training import fit
 from brainnet.run.maps.run_maps import RunMaps
 from brainnet.run.page.scenes import scenes_of
 from brainnet.run.record.card import Clock, data_card
-from brainnet.run.record.run_folder import redraw, scores_file, write_run
+from brainnet.run.record.run_folder import delays_by_region, redraw, scores_file, write_run
 from brainnet.scores import pearson_r, r2
-from brainnet.space import sensor_space
+from brainnet.space import BrainSpace, sensor_space
 from tests.run.conftest import CEILING, REGIONS
 from tests.tables import unlisted_columns
 from tests.toys import ToyBackbone, toy_config, toy_dataset, toys_registered
@@ -268,7 +268,22 @@ def test_a_read_out_with_delays_leaves_its_latency(tmp_path):
     assert "latency (s)" in (tmp_path / "latency.svg").read_text()
     look = RunMaps.read(tmp_path).looks["latency"]
     assert (look["vmin"], look["vmax"]) == (0.0, 4.0)  # the delays that were tried, whatever was found
+    assert "share of each delay" in (tmp_path / "delays.svg").read_text()
     assert look["label"] == "latency (s)"
+
+
+def test_weights_of_delays_are_those_of_the_voxels_that_are_predicted():
+    delay = torch.tensor([[0.1, 0.9], [0.3, 0.7], [0.5, 0.5], [torch.nan, torch.nan]])
+    r = torch.tensor([0.5, 0.3, 0.1, torch.nan])
+    rois = {"A1": torch.tensor([True, False, True, True]), "V1": torch.tensor([False, False, True, True])}
+    found = delays_by_region(delay, BrainSpace.free(4, rois), r)
+    assert {name: part.tolist() for name, part in found.items()} == {"A1": [delay[0].tolist()]}
+    found = delays_by_region(delay, BrainSpace.free(4), r)
+    assert {name: len(part) for name, part in found.items()} == {"all voxels": 2}
+    found = delays_by_region(delay, BrainSpace.free(4), 0 * r)  # nothing is predicted: all that have a number
+    assert {name: len(part) for name, part in found.items()} == {"all voxels": 3}
+    many = BrainSpace.free(4, {f"R{k}": rois["A1"] for k in range(9)})
+    assert len(delays_by_region(delay, many, r)) == 6
 
 
 def test_a_single_delay_is_no_map(tmp_path):
@@ -280,5 +295,6 @@ def test_a_single_delay_is_no_map(tmp_path):
     model = PLModel(load_config(None, words), None, data=BrainDataModule(data, store), progress=False)
     write_run(tmp_path, model, data_card("series", data), None, Clock(), {})
     assert not (tmp_path / "latency.png").exists()
+    assert not (tmp_path / "delays.png").exists()
     assert "latency" not in RunMaps.read(tmp_path).maps
     assert "Latency" not in scenes_of(tmp_path)[0].maps
