@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from brainnet._files import read_json, write_csv, write_json, write_text, writing
+from brainnet.dataset import DATASETS
 
+READERS = {"algonauts2019": "images92", "algonauts2023": "algonauts"}  # folders whose reader has another name
 FOLDER = Path(__file__).resolve().parent
 FORMS = ("default", "small", "full")
 PINNED = "first honest run"
@@ -26,6 +29,10 @@ TABLE = re.compile(r"(?<=<!-- numbers -->\n).*?(?=<!-- end of numbers -->)", re.
 
 class MissingData(FileNotFoundError):
     """A folder of data that a study needs is not there; the message is one line for a user."""
+
+
+class WrongData(ValueError):
+    """Data or weights that a study reads are not as they should be; the message is one line for a user."""
 
 
 class Study(NamedTuple):
@@ -58,18 +65,62 @@ def data_folder(given: Path | None) -> Path:
     return Path(given or os.environ.get("BRAINNET_TEST_DATA") or FOLDER.parent.parent / "shared" / "data")
 
 
+def needed_settings(name: str, form: str, data: Path) -> dict[str, Any]:
+    """Settings of a form, whose folders are all there.
+
+    Raises:
+        MissingData: a folder that ``needs`` of the form names is not under ``data``, or is empty.
+    """
+    settings = settings_of(read(name).config, form)
+    absent = [folder for folder in settings.pop("needs", None) or () if not is_there(data / folder)]
+    if absent:
+        raise MissingData(said_missing(name, absent, data))
+    return settings
+
+
+def is_there(folder: Path) -> bool:
+    """Whether a folder holds anything: an empty one is as good as none."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def said_missing(name: str, folders: list[str], data: Path, word: str = "and") -> str:
+    """The line that says which folders a study lacks, and what says where each is to be had.
+
+    >>> said_missing("expansion", ["nsd"], Path("/data")).partition(". ")[0]
+    'studies/expansion needs the folder nsd under /data (Natural Scenes Dataset: see brainnet datasets nsd)'
+    """
+    said = []
+    for folder in folders:
+        reader = READERS.get(top := folder.partition("/")[0], top)
+        known = f"{DATASETS[reader].about.title}: see brainnet datasets {reader}" if reader in DATASETS.names() else ""
+        where = f" under {data}" if not said else ""
+        said.append(f"{folder}{where} ({known or 'see studies/README.md'})")
+    return f"studies/{name} needs the folder {f', {word} '.join(said)}. Give another folder of data with --data FOLDER."
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Around the lines that read data or weights: what these say of wrong files becomes one line for a user.
+
+    Only these lines: an error of an analysis is a fault of the study, and must not look like one of the data.
+
+    Raises:
+        WrongData: a file is missing, damaged or of another form, or a package that reads it is.
+    """
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        raise WrongData(" ".join(str(error).split())) from error
+
+
 def run(name: str, form: str, data: Path) -> tuple[dict[str, float], Any]:
     """Runs a study: its numbers by name, and its figure.
 
     Raises:
-        MissingData: a folder that ``needs`` of the form names is not under ``data``.
+        MissingData: a folder that the form needs is not there.
+        WrongData: what lies there is not what the study reads.
     """
-    settings = settings_of(read(name).config, form)
-    missing = [folder for folder in settings.pop("needs", None) or () if not (data / folder).is_dir()]
-    if missing:
-        raise MissingData(
-            f"studies/{name} needs the folder {missing[0]} under {data}; give another with --data FOLDER."
-        )
+    settings = needed_settings(name, form, data)
     numbers, figure = import_module(f"studies.{name}.study").run(settings, data)
     return {key: float(value) for key, value in numbers.items()}, figure
 

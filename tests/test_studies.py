@@ -16,22 +16,23 @@ NAMES = form.studies()
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 def test_small_form_gives_the_expected_numbers(name, tmp_path, capsys):
-    _gives_the_expected_numbers(name, ["--small"], tmp_path, capsys)
+    _gives_the_expected_numbers(name, "small", tmp_path, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 def test_default_form_gives_the_expected_numbers(name, tmp_path, capsys):
-    _gives_the_expected_numbers(name, [], tmp_path, capsys)
+    _gives_the_expected_numbers(name, "default", tmp_path, capsys)
 
 
-def _gives_the_expected_numbers(name, words, tmp_path, capsys):
-    code = main([name, *words, "--out", str(tmp_path)])
-    said = capsys.readouterr()
-    if code == 2:
-        pytest.skip(said.err.strip())
-    assert code == 0, said.out
+def _gives_the_expected_numbers(name, kind, tmp_path, capsys):
+    try:
+        form.needed_settings(name, kind, form.data_folder(None))
+    except form.MissingData as error:
+        pytest.skip(str(error))
+    code = main([name, *([] if kind == "default" else [f"--{kind}"]), "--out", str(tmp_path)])
+    assert code == 0, capsys.readouterr()
     assert (tmp_path / "figure.png").stat().st_size > 20_000
     assert json.loads((tmp_path / "numbers.json").read_text())
 
@@ -68,6 +69,7 @@ def toy(tmp_path, monkeypatch):
     (folder / "study.py").write_text("")
     (folder / "README.md").write_text("Is it two?\n<!-- numbers -->\n<!-- end of numbers -->\n")
     (tmp_path / "data" / "planted").mkdir(parents=True)
+    (tmp_path / "data" / "planted" / "responses.npy").touch()
     monkeypatch.setattr(form, "FOLDER", tmp_path / "studies")
     monkeypatch.setattr(form, "import_module", lambda _: Toy)
     return folder
@@ -78,7 +80,11 @@ class Toy:
     def run(settings, data):
         from matplotlib.figure import Figure
 
-        assert (data / "planted").is_dir()
+        with form.reading():
+            if (data / "planted" / "odd.npy").exists():
+                raise ValueError("odd.npy has 3 rows;\n expected 4")
+        if settings["add"] > 9:
+            raise ValueError("a fault of the study")
         return {"sum": 1 + settings["add"]}, Figure()
 
 
@@ -97,6 +103,42 @@ def test_missing_data_are_one_line(toy, tmp_path, capsys):
     assert said.count("\n") == 1
     assert "planted" in said
     assert "--data" in said
+    (tmp_path / "data" / "planted" / "responses.npy").unlink()  # an empty folder is as good as none
+    assert main(["toy", "--data", str(tmp_path / "data")]) == 2
+
+
+def test_wrong_data_are_one_line_and_a_fault_of_the_study_is_not(toy, tmp_path, capsys):
+    line = ["toy", "--data", str(tmp_path / "data")]
+    (tmp_path / "data" / "planted" / "odd.npy").touch()
+    assert main(line) == 2
+    assert capsys.readouterr().err == "odd.npy has 3 rows; expected 4\n"
+    (tmp_path / "data" / "planted" / "odd.npy").unlink()
+    (toy / "config.yaml").write_text(yaml.safe_dump(form.read("toy").config | {"default": {"add": 10}}))
+    with pytest.raises(ValueError, match="a fault of the study"):
+        main(line)
+
+
+def test_a_part_of_the_published_data_is_enough(toy, tmp_path, capsys):
+    (toy / "config.yaml").write_text(yaml.safe_dump(form.read("toy").config | {"full": {"add": 3}}))
+    absent = {"value": 1.0, "tolerance": 0.1, "source": "theory: one"}
+    expected = {"full": {"sum": {**absent, "value": 4.0}, "of data that are not there": absent}}
+    (toy / "expected.json").write_text(json.dumps(expected))
+    line = ["toy", "--full", "--data", str(tmp_path / "data")]
+    assert main(line) == 0
+    assert "1 of 2 numbers are as expected, 1 not computed" in capsys.readouterr().out
+    (toy / "expected.json").write_text(json.dumps({"default": expected["full"]}))
+    assert main(line[:1] + line[2:]) == 1  # the default form computes all
+    expected["full"]["sum"]["value"] = 5.0
+    (toy / "expected.json").write_text(json.dumps(expected))
+    assert main(line) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_full_form_without_data_is_one_line(name, tmp_path, capsys):
+    assert main([name, "--full", "--data", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "see brainnet datasets" in said
 
 
 def test_pin_keeps_what_was_published(toy, tmp_path):

@@ -28,6 +28,7 @@ from brainnet.selection import Selectors
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
 from studies.brain_decodes.drawing import draw
+from studies.form import reading
 
 SHUFFLED = "shuffled"
 
@@ -71,7 +72,8 @@ def _subject(settings: Mapping[str, Any], data: Path) -> Any:
     """The subject planted in one of the networks, or the published one."""
     asked = settings["subject"]
     if isinstance(asked, str):
-        return BrainDataset(data / asked)
+        with reading():
+            return BrainDataset(data / asked)
     source = _network(settings["networks"][settings["planted"]], settings)
     return SimulatedSubject(settings["seed"], backbone=source, progress=False, **asked)
 
@@ -82,7 +84,8 @@ def _network(entry: Any, settings: Mapping[str, Any]) -> Any:
         return _stand_in(entry, settings["size_of_images"], settings["seed"])
     name, options = entry
     weights = {} if settings["weights"] == "published" else {"weights": settings["weights"]}
-    return getattr(backbones, name)(**weights, seed=settings["seed"], **options)
+    with reading():
+        return getattr(backbones, name)(**weights, seed=settings["seed"], **options)
 
 
 def _stand_in(shape: Mapping[str, int], side: int, seed: int) -> HookedBackbone:

@@ -22,6 +22,7 @@ from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
 from studies.dnn_to_brain.published import basis, cubes, in_sample_r2, p_of_labels, p_of_pairs, standardized
+from studies.form import reading
 
 SEEDS = (1, 2, 3)  # of the networks of a family
 LEAST_CEILING = 0.033  # published threshold of the lower bound, a Spearman correlation
@@ -279,8 +280,9 @@ def region_numbers(found: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 def real_regions(settings: dict[str, Any], data: Path) -> dict[str, dict[str, Any]]:
     """The same of early visual and inferior temporal cortex: fMRI RDMs of fifteen people over 92 pictures."""
-    known = DATASETS["images92"](data / settings["real"])
-    shown = Images(data / settings["real"] / "images_92")
+    with reading():
+        known = DATASETS["images92"](data / settings["real"])
+        shown = Images(data / settings["real"] / "images_92")
     see = Preprocessing((settings["side"],) * 2)
     models, _ = networks_of(torch.stack([shown.image(i, see) for i in range(len(shown))]), settings)
     groups = groups_of(models, list(settings["families"]))

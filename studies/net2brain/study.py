@@ -21,6 +21,7 @@ from brainnet.dataset import DATASETS
 from brainnet.rsa import RDMs, rdm, regression_over_time
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
+from studies.form import reading
 from studies.net2brain.drawing import draw
 
 SETS = {"92": "images92", "78": "images78"}
@@ -33,7 +34,8 @@ def run(settings: Mapping[str, Any], data: Path) -> tuple[dict[str, float], Any]
     scores = []
     stores: dict[str, TokenStore] = {}
     for number, reader in SETS.items():
-        images = DATASETS[reader](data / "algonauts2019")
+        with reading():
+            images = DATASETS[reader](data / "algonauts2019")
         for region in images.rdms:  # in the unit of the challenge
             bounds = images.noise_ceiling(region, "spearman", pooling="mean", squared=True)
             numbers[f"{number} images: {region}: squared ceiling, upper"] = bounds.upper
@@ -85,10 +87,9 @@ def _network(name: str, asked: Mapping[str, Any], weights: str, data: Path, seed
     options: dict[str, Any] = {} if weights == "published" else {"weights": weights}
     if weights not in (RANDOM, "published"):
         options["weights"] = data / weights
-    return build_backbone(
-        name, layers=list(asked["layers"].values()), seed=seed, **options,
-        preprocessing=Preprocessing((asked["image_size"], asked["image_size"]), interpolation="bilinear"),
-    )  # fmt: skip
+    see = Preprocessing((asked["image_size"], asked["image_size"]), interpolation="bilinear")
+    with reading():
+        return build_backbone(name, layers=list(asked["layers"].values()), seed=seed, **options, preprocessing=see)
 
 
 def _rsa_numbers(number: str, found: Any, settings: Mapping[str, Any]) -> dict[str, float]:
