@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
+from itertools import pairwise
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from studies import form
@@ -166,3 +170,169 @@ def test_pin_keeps_what_was_published(toy, tmp_path):
 def test_verdicts(numbers, expectation, verdict):
     assert form.compare(numbers, {"r": expectation}).verdict.tolist() == [verdict]
     assert form.compare(numbers, {}).verdict.tolist() == ["not pinned"] * len(numbers)
+
+
+# ---------------------------------------------------------------------- the full forms
+
+# what makes the full form small; data, readers, regions and all that is done with them stay
+_LAYERS = {"backbone": "torchvision:squeezenet1_1", "layers": ["features.2", "features.5"], "grid": [3, 3]}
+SMALLER = {
+    "expansion": {
+        "side": 64, "side_of_others": 64, "widths": [8, 12, 16], "narrow": 6, "n_resamples": 10,
+        "sizes": [30], "components": [1, 10], "widths_of_vit": [12],
+        "initialisations": ["kaiming_uniform", "orthogonal"], "nonlinearities": ["abs"],
+        "probe": {"folder": "algonauts2019/images_92", "components": 4, "groups": [5, 5]},
+        "others": {"AlexNet untrained": _LAYERS, "AlexNet trained": {**_LAYERS, "weights": "random"}},
+    },
+    "brain_decodes": {
+        "weights": "random", "max_epochs": 1, "n_resamples": 20, "size_of_images": 32,
+        "networks": {"ImgNet": ["ModifiedImgNet", {"size": "tiny", "image_size": 64}],
+                     "DINOv2": ["ModifiedDiNOv2", {"size": "small", "image_size": 56}]},
+        "sizes": {"S": {"embed_dim": 48, "depth": 12, "num_heads": 6}},
+    },
+}  # fmt: skip
+
+
+def _write_pictures(folder):
+    from tests.dataset.readers.things_eeg_folder import write_pictures
+
+    write_pictures(folder / "algonauts2019" / "images_92", [f"{n}.png" for n in range(10)])
+
+
+def _write_majajhong(folder):
+    pytest.importorskip("netCDF4")
+    from tests.dataset.readers.brainscore_folder import write_brainscore
+
+    planted = write_brainscore(folder / "majajhong", n_stimuli=40, n_neuroids=24)
+    for name, ids in (("majaj_train_ids", planted.ids[10:]), ("majaj_test_ids", planted.ids[:10])):
+        (folder / "majajhong" / name).write_bytes(pickle.dumps(np.array(ids, dtype=object)))
+
+
+def _write_nsd(folder):
+    import nibabel
+
+    from tests.dataset.readers.nsd_folder import GRID, write_patterns, write_volume
+
+    write_patterns(write_volume(folder / "nsd", n_sessions=1, n_places=75, version="betas_fithrf_GLMdenoise_RR"))
+    streams = np.zeros(GRID, np.float32)
+    streams[1:5, 1:4, 1:3] = np.array([1, 2, 5, 6])[:, None, None]  # early, midventral, ventral, lateral
+    path = folder / "nsd/nsddata/ppdata/subj01/func1pt8mm/roi/streams.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(streams, np.diag([1.8, 1.8, 1.8, 1.0])), path)
+
+
+def _write_things(folder):
+    from tests.dataset.readers.things_folder import write_things
+
+    write_things(folder / "things_fmri", n_train=8, n_test=8)
+
+
+def _write_algonauts(folder):
+    from tests.dataset.readers.algonauts_folder import write_algonauts_folder
+
+    write_algonauts_folder(folder / "algonauts2023" / "subj01", n_images=30, size=40)
+
+
+@pytest.fixture
+def small_full(tmp_path, monkeypatch):
+    """Makes the full forms small, with the first person of each data set, and runs one: exit code and numbers."""
+    settings_of, data = form.settings_of, tmp_path / "data"
+    _write_pictures(data)
+
+    def smaller(config, kind):
+        name = next(one for one in NAMES if form.read(one).config == config)
+        found = settings_of(config, kind) | SMALLER[name]
+        for entry in found.get("brains", ()):
+            entry["people"] = entry["people"][:1]
+        return found
+
+    def run(name, *writers, without=None):
+        for write in writers:
+            write(data)
+        if without:
+            (data / without).unlink()
+        code = main([name, "--full", "--data", str(data), "--out", str(tmp_path / "out")])
+        return code, (json.loads((tmp_path / "out" / "numbers.json").read_text()) if code < 2 else None)
+
+    monkeypatch.setattr(form, "settings_of", smaller)
+    return run
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("writer", "brains"),
+    [
+        (_write_majajhong, ("IT", "V4")),
+        pytest.param(_write_nsd, ("NSD early", "NSD midventral", "NSD ventral"), marks=pytest.mark.slow),
+        pytest.param(_write_things, ("THINGS V1", "THINGS V2", "THINGS FFA"), marks=pytest.mark.slow),
+    ],
+)
+def test_full_form_of_expansion_runs_on_the_published_layouts(writer, brains, small_full, caplog):
+    code, found = small_full("expansion", writer)
+    assert code == (0 if writer is _write_things else 1)  # what is planted is not what was published
+    computed = {name for name, value in found.items() if value is not None}
+    for brain in brains:
+        for what in ("pattern r, untrained ViT, 12 channels", "R2 split, AlexNet trained: shared", "noise ceiling"):
+            assert f"{brain}: {what}" in computed
+    nobody_has_it = "has no usable column of region hV4: left out of THINGS V4" in caplog.text
+    assert nobody_has_it == (writer is _write_things)
+    # every published number of these regions, and of what is left of the networks, is compared
+    left = (", 30 filters", ", 1 components", ", 10 components", ", 12 channels", "noise ceiling", "orthogonal", "abs",
+            "AlexNet untrained", "AlexNet trained")  # fmt: skip
+    expected = form.read("expansion").expected["full"]
+    compared = {name for name in expected if name.startswith(brains) and name.endswith(left)}
+    assert len(compared) > 10 or writer is _write_things  # of which nothing is published in numbers
+    assert compared <= computed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_full_form_of_brain_decodes_shows_each_network_its_own_size(small_full):
+    code, found = small_full("brain_decodes", _write_algonauts)
+    assert code == 0
+    assert {"ImgNet: mean r", "DINOv2: mean r", "size S: mean r"} <= set(found)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "writer", "without"),
+    [
+        ("expansion", _write_majajhong, "majajhong/assy_dicarlo_MajajHong2015_public.nc"),
+        ("expansion", _write_nsd, "nsd/nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"),
+        ("expansion", _write_things, "things_fmri/betas_csv/sub-01_ResponseData.h5"),
+        ("brain_decodes", _write_algonauts, "algonauts2023/subj01/training_split/training_fmri/lh_training_fmri.npy"),
+    ],
+)
+def test_a_folder_without_one_of_its_files_is_one_line(name, writer, without, small_full, capsys):
+    assert small_full(name, writer, without=without)[0] == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert without.rpartition("/")[2][:10] in said or "MajajHong2015*public*.nc" in said
+
+
+@pytest.mark.parametrize("kind", ["small", "default", "full"])
+def test_no_two_names_below_a_panel_of_expansion_touch(kind):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from studies.expansion.figure import draw
+
+    settings = form.settings_of(form.read("expansion").config, kind)
+    one = {"r": 0.3, "low": 0.2, "high": 0.4, "pattern r": 0.3}
+    networks, parts = ["Expansion", *settings["others"]], {"Expansion alone": 0.1, "the other": 0.1, "shared": 0.2}
+    kinds = {f"kind {k}": dict.fromkeys(settings["sizes"], one) for k in range(6)}
+    found = {
+        "ceiling": 0.9,
+        "sweep": {"expansion": kinds.pop("kind 0"), **kinds, "ViT": dict.fromkeys(settings["widths_of_vit"], one)},
+        "choices": {f"initialisation: {word}": one for word in settings["initialisations"]}
+        | {f"nonlinearity: {word}": one for word in settings["nonlinearities"]},
+        "others": dict.fromkeys(settings["others"], one),
+        "components": dict.fromkeys(settings["components"], one),
+        "spectra": {name: torch.arange(1.0, 50) ** -1.3 for name in networks},
+        "split": {(other, how): parts for other in settings["split"] for how in ("published", "R2")},
+        "probe": dict.fromkeys(networks, 0.5),
+    }
+    figure = draw("V4", found, settings)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for ax in figure.axes:
+        names = [label for label in ax.get_xticklabels(which="both") if label.get_text() and label.get_visible()]
+        boxes = sorted((name.get_window_extent(canvas.get_renderer()) for name in names), key=lambda box: box.x0)
+        inside = [box for box in boxes if ax.bbox.x0 - 1 <= (box.x0 + box.x1) / 2 <= ax.bbox.x1 + 1]
+        assert all(left.x1 < right.x0 for left, right in pairwise(inside)), ax.get_title(loc="left")
