@@ -11,8 +11,10 @@ import pytest
 import torch
 import yaml
 
+from brainnet.rsa import rdm
 from studies import form
 from studies.__main__ import main
+from studies.net2brain.study import with_labels
 
 NAMES = form.studies()
 
@@ -170,6 +172,22 @@ def test_pin_keeps_what_was_published(toy, tmp_path):
 def test_verdicts(numbers, expectation, verdict):
     assert form.compare(numbers, {"r": expectation}).verdict.tolist() == [verdict]
     assert form.compare(numbers, {}).verdict.tolist() == ["not pinned"] * len(numbers)
+
+
+# ---------------------------------------------------------------------- net2brain
+
+
+def test_decoded_rdms_with_other_labels_are_those_that_decoding_gives(rng):
+    n_conditions, n_trials = 7, 6
+    trials = torch.randn(2, n_conditions * n_trials, 5, generator=rng)
+    trials += torch.randn(n_conditions, 5, generator=rng).repeat_interleave(n_trials, 0)
+    names = torch.randperm(n_conditions, generator=rng)
+    given, decoded = (
+        rdm(trials, "decoding", labels=one.repeat_interleave(n_trials).tolist(), covariance="pooled")
+        for one in (names, torch.arange(n_conditions))
+    )
+    torch.testing.assert_close(with_labels(decoded, names).values, given.values, rtol=0, atol=1e-7)
+    assert not torch.equal(given.values, decoded.values)
 
 
 # ---------------------------------------------------------------------- the full forms

@@ -19,7 +19,7 @@ def draw(
 
     figure = Figure(figsize=(13.5, 8.6))
     grid = figure.add_gridspec(
-        3, 20, height_ratios=(0.7, 1, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5, wspace=1.2
+        3, 20, height_ratios=(0.7, 1, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5, wspace=2.0
     )
     families = list(settings["families"])
     for k, (name, one) in enumerate({"planted": truth, **maps}.items()):

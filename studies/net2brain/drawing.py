@@ -29,6 +29,8 @@ def draw(scores: pd.DataFrame, course: pd.DataFrame, planted: Mapping[str, Any])
         bottom, ("", "shuffled"), ("simulated EEG", "the same, labels shuffled"), strict=True
     ):
         _course(ax, course[course.control == control], planted, title)
+    low, high = bottom[0].get_ylim()
+    bottom[0].set_ylim(low - 0.12 * (high - low), high)  # room for the squares, below all curves
     bottom[0].set_ylabel("R2 of decoded RDMs", fontsize=8)
     handles, names = bottom[0].get_legend_handles_labels()
     lower.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=8)
@@ -58,19 +60,20 @@ def _panel(ax: Any, rows: pd.DataFrame, title: str) -> None:
 
 
 def _course(ax: Any, rows: pd.DataFrame, planted: Mapping[str, Any], title: str) -> None:
-    lowest = 0.0
     for number, (name, (layer, peak, _)) in enumerate(planted.items()):
         color = COLORS[number % len(COLORS)]
         some = rows[(rows.part == "unique") & (rows.sets == name)]
         ax.plot(some.time, some.r2, color=color, label=f"unique to the {name} layer ({layer})")
         ax.fill_between(some.time, some.r2 - some["sem"], some.r2 + some["sem"], color=color, alpha=0.15, linewidth=0)
         ax.axvline(peak, color=color, linewidth=0.8, linestyle="--", label=f"planted peak, {name}")
-        lowest = min(lowest, float((some.r2 - some["sem"]).min()))
     shared = rows[rows.part == "shared"]
     ax.plot(shared.time, shared.r2, color="0.45", linewidth=1, label="shared")
     for number, name in enumerate(planted):
         some = rows[(rows.part == "unique") & (rows.sets == name) & (rows.p_corrected < 0.05)]
-        ax.plot(some.time, np.full(len(some), -0.03 - 0.015 * number), "s", color=COLORS[number], markersize=3)
+        ax.plot(
+            some.time, np.full(len(some), 0.08 - 0.04 * number), "s", color=COLORS[number], markersize=3,
+            transform=ax.get_xaxis_transform(), label="_squares",
+        )  # fmt: skip
     ax.axhline(0, color="0.7", linewidth=0.7)
     ax.axvline(0, color="0.7", linewidth=0.7)
     ax.set_title(title, fontsize=9)

@@ -140,15 +140,20 @@ def _eeg(settings: Mapping[str, Any], stores: Mapping[str, TokenStore]) -> pd.Da
     generator = torch.Generator().manual_seed(settings["seed"])
     people = [_person(features, times, asked, generator) for _ in range(asked["n_people"])]
     shuffle = torch.randperm(n, generator=generator)
+    labels = torch.arange(n).repeat_interleave(asked["n_trials"]).tolist()
+    decoded = [rdm(trials, "decoding", labels=labels, covariance="pooled") for trials in people]
     tables = []
-    for control, names in (("", torch.arange(n)), ("shuffled", shuffle)):
-        labels = names.repeat_interleave(asked["n_trials"])
-        decoded = [rdm(trials, "decoding", labels=labels.tolist(), covariance="pooled") for trials in people]
-        course = [RDMs(torch.stack([one.values[k] for one in decoded])) for k in range(len(times))]
+    for control, of_people in (("", decoded), ("shuffled", [with_labels(one, shuffle) for one in decoded])):
+        course = [RDMs(torch.stack([one.values[k] for one in of_people])) for k in range(len(times))]
         found = regression_over_time(sets, course, times.tolist(), seed=settings["seed"],
                                      n_permutations=asked["n_permutations"], progress=False)  # fmt: skip
         tables.append(found.assign(control=control))
     return pd.concat(tables, ignore_index=True)
+
+
+def with_labels(decoded: RDMs, labels: Tensor) -> RDMs:
+    """The RDMs that decoding gives where condition k is called ``labels[k]``: the same pairs in another order."""
+    return decoded.reorder([decoded.conditions[k] for k in labels.argsort().tolist()])
 
 
 def _person(features: Mapping[str, Tensor], times: np.ndarray, asked: Mapping[str, Any], generator: Any) -> Tensor:
