@@ -40,15 +40,16 @@ def saved_as(*formats: str) -> Iterator[None]:
 
 
 def save(figure: Figure, path: str | Path, formats: Sequence[str] | None = None, dpi: float = 150) -> list[Path]:
-    """Writes a figure as ``path.png`` and ``path.svg``; returns the files.
+    """Writes a figure as ``path.png`` and ``path.svg``, or in the format that ends ``path``; returns the files.
 
     A file is whole or absent, and holds neither a date nor a random name: the same figure gives the same bytes under
     the same version of matplotlib.
 
     Args:
         figure: what a function of ``brainnet.plot`` returns, or any matplotlib figure.
-        path: file without its suffix, in a folder that exists; a dot in the name is part of the name.
-        formats: any of "png", "svg" and "pdf"; None takes those of :func:`saved_as`, by default "png" and "svg".
+        path: file in a folder that exists, without its suffix; any other dot is part of the name.
+        formats: any of "png", "svg" and "pdf"; None takes the one that ends ``path``, such as "a.pdf", else those of
+            :func:`saved_as`, by default "png" and "svg".
         dpi: pixels an inch, of PNG and of the pictures within SVG and PDF.
 
     Raises:
@@ -63,10 +64,12 @@ def save(figure: Figure, path: str | Path, formats: Sequence[str] | None = None,
     """
     from matplotlib import rc_context
 
+    path = Path(path)
+    if formats is None and path.suffix[1:] in UNDATED:
+        path, formats = path.with_suffix(""), (path.suffix[1:],)
     formats = FORMATS.get() if formats is None else formats
     for kind in formats:
         check_word("format of a figure", kind, UNDATED)
-    path = Path(path)
     files = [path.with_name(f"{path.name}.{kind}") for kind in formats]
     with rc_context({"svg.hashsalt": SALT}):
         for kind, file in zip(formats, files, strict=True):

@@ -43,6 +43,13 @@ def test_two_runs_of_a_command_write_the_same_bytes(tmp_path):
     assert b"CreationDate" not in written[0]["bars.pdf"]
 
 
+def test_a_path_may_name_its_format(tmp_path):
+    figure = plot.time_by_time([[0.1, 0.2]])
+    assert [file.name for file in save(figure, tmp_path / "depth.pdf")] == ["depth.pdf"]
+    assert (tmp_path / "depth.pdf").read_bytes().startswith(b"%PDF")
+    assert [file.name for file in save(figure, tmp_path / "layer4.1", ["png"])] == ["layer4.1.png"]
+
+
 def test_a_figure_that_fails_leaves_no_half_file_and_the_settings_of_matplotlib_stay(tmp_path, monkeypatch):
     import matplotlib
 

@@ -294,6 +294,7 @@ def _unplaced_by_layer(values: np.ndarray, best: np.ndarray, names: list[str]) -
         shown = np.stack([rows.mean(0) for rows in np.split(shown, edges)])
     if n_voxels:
         heat.imshow(shown, extent=(-0.5, n_layers - 0.5, n_voxels, 0), aspect="auto", interpolation="nearest")
+    heat.yaxis.get_major_locator().set_params(integer=True)
     plain(heat, "", "voxels, sorted by best layer")
     heat.set_xlim(-0.5, n_layers - 0.5)
     name_columns(heat, range(n_layers), labels(names))

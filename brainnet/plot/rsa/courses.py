@@ -224,6 +224,9 @@ def time_by_time(
         _outline_cells(ax, np.asarray(significant, dtype=bool), edges)
     if columns[0] < 0 < columns[-1]:
         ax.axvline(0, color="white", linewidth=0.8, linestyle=":")
+    for axis, times in ((ax.yaxis, model_times), (ax.xaxis, brain_times)):
+        if times is None:  # counted
+            axis.get_major_locator().set_params(integer=True)
     plain(ax, brain_name, model_name)
     bar = add_axes(figure, (0.62, 0.33, 1.8, 0.09))
     color_bar(bar, SEQUENTIAL, low, high, score_name)

@@ -87,6 +87,12 @@ def test_the_best_layer_of_each_unit_is_counted(space):
         plot.best_layer({}, space)
 
 
+def test_units_are_counted_in_whole_numbers():
+    layers = {"early": torch.tensor([0.3, 0.1]), "late": torch.tensor([0.1, 0.4])}
+    heat = plot.best_layer(layers, BrainSpace.free(2)).axes[1]
+    assert all(tick % 1 == 0 for tick in heat.get_yticks())
+
+
 def test_no_unit_may_have_a_best_layer(space):
     bars, heat, _ = plot.best_layer({"early": torch.ones(4), "late": torch.ones(4)}, space).axes
     assert bars.get_title(loc="left") == "best layer of 0 voxels"

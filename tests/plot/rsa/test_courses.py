@@ -30,6 +30,11 @@ def test_labels_beside_narrow_scales_stay_inside_the_figure():
     assert figure.axes[0].yaxis.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).x0 >= 0
 
 
+def test_steps_are_counted_in_whole_numbers():
+    ax = plot.time_by_time(np.eye(3)).axes[0]
+    assert all(tick % 1 == 0 for tick in [*ax.get_xticks(), *ax.get_yticks()])
+
+
 def test_time_by_time_outlines_what_is_significant():
     scores = torch.zeros(3, 4)
     scores[1, 2] = 1.0
