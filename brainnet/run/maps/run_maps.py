@@ -14,6 +14,7 @@ from torch import Tensor
 from brainnet import plot
 from brainnet._checks import check_word
 from brainnet._files import reading, write_csv
+from brainnet._work import says_progress
 from brainnet.model import matched_clusters
 from brainnet.plot._colors import DIVERGING, cluster_colors, layer_colors, layer_entropy
 from brainnet.plot.scene import Scene
@@ -255,6 +256,10 @@ def compare_maps(
             spread = {one.name: (one.chosen.layer, one.chosen.space) for one in found}
             figure = plot.certainty(spread, found[0].space, scene=scene or "flat", outlines=True)
             paths += plot.save(figure, out / "certainty")
+        else:
+            placed = all(one.space.mesh is not None for one in found)
+            why = "lie in different places" if placed else "have no place on a surface"
+            says_progress.warning("no picture of the comparison: the voxels of these runs %s.", why)
         write_csv(out / "regions.csv", pd.DataFrame(region_rows(found)))
         clock.lap("pictures")
         card = {**opening(KIND, PACKAGES), "source": {"runs": [str(run) for run in runs]}, "settings": {"maps": names}}

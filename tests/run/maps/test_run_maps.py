@@ -71,9 +71,10 @@ def test_runs_stand_side_by_side_with_their_difference(mapped, invoke, tmp_path)
         compare_maps([mapped[0]], tmp_path / "one")
 
 
-def test_runs_over_other_voxels_are_compared_by_region_alone(mapped, finished, tmp_path):
+def test_runs_over_other_voxels_are_compared_by_region_alone(mapped, finished, tmp_path, caplog):
     paths = compare_maps([mapped[0], finished[0]], tmp_path / "out", scene=SCENE, maps=["depth"])
     assert [path.name for path in paths] == ["regions.csv"]
+    assert "no picture of the comparison: the voxels of these runs have no place on a surface" in caplog.text
     rows = region_rows([RunMaps.read(mapped[0])])
     assert np.isnan(rows[0]["depth_spread"])
 
