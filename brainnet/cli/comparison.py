@@ -18,16 +18,18 @@ from brainnet.cli.shared import (
     Fps,
     Grid,
     ImageSize,
-    ImageSource,
     Layout,
     Out,
     Precision,
     Quiet,
     Rows,
     SkipBad,
+    Step,
+    StimulusSource,
+    Window,
     app,
-    images_of,
     out_console,
+    stimuli_from,
 )
 
 Networks = Annotated[
@@ -58,7 +60,7 @@ ComparedBy = Annotated[
 
 @app.command()
 def compare(
-    images: ImageSource,
+    images: StimulusSource,
     backbone: Networks,
     out: Out = Path("comparison"),
     layer: LayersOf = None,
@@ -91,17 +93,24 @@ def compare(
     key: DataSet = None,
     fps: Fps = None,
     every: Every = None,
+    window: Window = None,
+    step: Step = None,
 ) -> None:
-    """Compare networks, layer by layer, by how they see the same images.
+    """Compare networks, layer by layer, by how they see the same images, or hear or read the same sounds or texts.
 
     brainnet compare images/ -b torchvision:alexnet -b timm:vit_small_patch16_224 --metric cka
+
+    brainnet compare sounds/ -b silero:vad -b transformers:openai/whisper-base
 
     The same line goes on where an interrupted one stopped: networks that were done are not asked again.
     """
     with loading():
         from brainnet.run.extraction.comparison import write_comparison
 
-    pictures = images_of(images, skip_bad, rows, layout=layout, classes=classes, key=key, fps=fps, every=every)
+    pictures = stimuli_from(
+        images, backbone[0], skip_bad, rows, window=window, step=step, layout=layout, classes=classes, key=key, fps=fps,
+        every=every,
+    )  # fmt: skip
     table = write_comparison(
         pictures, out, backbone, layers=layer, metric=metric, dissimilarity=dissimilarity, correlation=correlation,
         pool=pool, grid=grid or None, sort=sort, batch_size=batch_size, device=device, precision=precision,

@@ -199,7 +199,7 @@ def _report_encoding(encoding) -> None:
         *(["network"] if several else []),
         "method",
         "best layer",
-        "images",
+        "volumes" if all(hasattr(one, "tr") for one in encoding.subjects.values()) else "images",
         "r",
         "95 % interval",
         "mean of r / ceiling",

@@ -59,7 +59,9 @@ def show_run(
         raise ValueError(f"the card of {run} has no entry like {like!r}.")
     table = Table("entry", "value", box=None)
     for name, value in entries.items():
-        table.add_row(Text(name, overflow="fold"), Text(str(value), overflow="fold"))
+        is_table = isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value) and not like
+        said = f"{len(value)} rows; --like {name} shows them" if is_table else str(value)
+        table.add_row(Text(name, overflow="fold"), Text(said, overflow="fold"))
     out_console.print(table)
 
 

@@ -130,7 +130,7 @@ def delay_weights(
             bands = True
     ax.set_xticks(x)
     plain(ax, "delay (s)" if tr != 1 else "delay (volumes)", name)
-    if len(weights) > 1:
+    if any(weights):
         legend_above(ax, list(zip([mark for mark, _ in marks], labels([g for _, g in marks]), strict=True)))
     title_above(figure, title)
     note_below(figure, "Bands: standard error over voxels" if bands else "")

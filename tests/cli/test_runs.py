@@ -17,6 +17,7 @@ def folder(tmp_path):
         "created": "2026-01-02T03:04:05Z",
         "command": "brainnet demo --seed 1 --out old",
         "test": {"r": 0.5},
+        "scores": [{"roi": "V1"}, {"roi": "V4"}],
     }
     write_json(tmp_path / "run.json", card)
     return tmp_path
@@ -33,6 +34,10 @@ def test_runs_are_listed_and_shown(folder):
     assert "2026-01-02T03:04:05Z" in text
     code, text = said("runs", "show", str(folder), "--like", "test")
     assert (code, text.split()) == (0, ["entry", "value", "test.r", "0.5"])
+    whole = " ".join(said("runs", "show", str(folder))[1].split())
+    assert "scores 2 rows; --like scores shows them" in whole
+    assert "V4" not in whole
+    assert "V4" in said("runs", "show", str(folder), "--like", "scores")[1]
 
 
 @pytest.mark.parametrize(("words", "answer", "runs_it"), [(["--yes"], "", True), ([], "y\n", True), ([], "n\n", False)])

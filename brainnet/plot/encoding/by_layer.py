@@ -47,6 +47,7 @@ def layers(
     split: str = "test",
     rois: Sequence[str] = ("all",),
     ordered: bool = True,
+    resampled: str = "images",
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -63,6 +64,7 @@ def layers(
         split: whose images.
         rois: which ROIs, "all" being every voxel.
         ordered: whether the layers are depths of one network; feature spaces without an order are not joined by lines.
+        resampled: what the intervals drew, such as "blocks of volumes".
         ax: axes to draw on; by default a new figure.
         title: text above.
 
@@ -108,7 +110,7 @@ def layers(
     if own:
         title_above(ax.figure, title)
         mark = "Bands, and lines on diamonds" if bands and methods else "Bands" if bands else "Vertical lines"
-        note_below(ax.figure, f"{mark}: 95 % interval of the mean, images resampled")
+        note_below(ax.figure, f"{mark}: 95 % interval of the mean, {resampled} resampled")
     elif title:
         ax.set_title(label(title, 80), fontsize=10, color=INK, loc="left")
     return ax.figure

@@ -19,6 +19,7 @@ from torch import Tensor
 from brainnet import plot
 from brainnet._files import slug, write_csv
 from brainnet._work import progress as progress_bar
+from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.encode import ALL_LAYERS, BEST_LAYER, NOISE_CEILING, Encoding, FitKey
 from brainnet.run.record.courses import best_course, courses_of
 from brainnet.scores import normalise
@@ -95,7 +96,7 @@ def _bars(encoding: Encoding, subject: str, keys: list[FitKey], split: str) -> I
             dataset.space,
             noise_ceiling=ceiling,
             intervals=_intervals(encoding, keys, split),
-            interval_name="95 % interval of the mean, images resampled",
+            interval_name=f"95 % interval of the mean, {_resampled(dataset, split)} resampled",
             score_name="r",
             title=title,
         ),
@@ -166,7 +167,11 @@ def _layers(encoding: Encoding, subject: str, model: str, split: str) -> Iterato
         _file("layers", subject, model, split),
         rows,
         lambda: plot.layers(
-            rows, split=split, rois=list(dict.fromkeys(rows["roi"])), title=_title(subject, split, model)
+            rows,
+            split=split,
+            rois=list(dict.fromkeys(rows["roi"])),
+            title=_title(subject, split, model),
+            resampled=_resampled(encoding.subjects[subject], split),
         ),
     )
 
@@ -306,6 +311,13 @@ def _intervals(encoding: Encoding, keys: list[FitKey], split: str) -> dict[str, 
         mine = rows[(rows[list(key._fields)] == list(key)).all(axis=1)]
         intervals[name] = {row["roi"]: (row["low"], row["high"]) for _, row in mine.iterrows()}
     return intervals
+
+
+def _resampled(dataset: ResponseDataset, split: str) -> str:
+    """What the intervals of a split drew."""
+    if not isinstance(dataset, TimeSeries):
+        return "images"
+    return "volumes" if dataset.blocks_of(split) is None else "blocks of volumes"
 
 
 def _bar_numbers(encoding: Encoding, subject: str, scores: Mapping[str, Tensor], ceiling: Tensor | None) -> DataFrame:

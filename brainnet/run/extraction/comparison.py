@@ -48,8 +48,7 @@ from brainnet.run.forecast import (
 from brainnet.run.record.card import Clock, opening, put_card
 from brainnet.run.record.claiming import claimed, clear, stoppable
 from brainnet.run.rsa.results import PACKAGES, save_figure
-from brainnet.run.stimuli import card_of_pictures, readable_pictures
-from brainnet.stimuli import Images
+from brainnet.run.stimuli import card_of_pictures, readable_pictures, stimuli_for
 from brainnet.store.identity import backbones_unchanged
 from brainnet.tokens import Backbone
 
@@ -82,7 +81,7 @@ def compare_models(
         backbones: names, "family:variant" or "family:variant=weights", or any objects with ``get_tokens``; with names
             of your own as a mapping. Named ones are built one at a time, and let go before the next.
         stimuli: images: a folder, a zip or a list of files, a response dataset, or a tensor (n, 3, H, W) that is
-            preprocessed already.
+            preprocessed already. Texts, sounds or videos where all networks read them.
         layers: names, patterns or indices for every network; or for each by its name; None takes what each offers.
         metric: "rdm", the correlation of the layers' dissimilarity matrices; "cka", linear centered kernel alignment,
             unbiased; or "procrustes", the nuclear norm of X'Y at unit norm, how well one layer can be turned onto the
@@ -138,7 +137,8 @@ def write_comparison(
     Goes on where an interrupted call with the same arguments stopped: networks that were done are not asked again.
 
     Args:
-        source: pictures: whatever :class:`~brainnet.stimuli.Images` reads, such a set, or a response dataset.
+        source: pictures: whatever :class:`~brainnet.stimuli.Images` reads, such a set, or a response dataset; texts,
+            sounds or videos where the networks read them.
         out: folder of the results.
         backbones: "family:variant", or "family:variant=weights"; or each with its label, layers and options.
         layers: names or patterns of layers, for every network; "NETWORK=LAYER" for one of them.
@@ -164,7 +164,7 @@ def write_comparison(
     how = How.of(out / KEPT, **asked)
     networks = plan(backbones, layers_by_network(layers, backbones), options)
     of_data = isinstance(source, ResponseDataset)  # it gives its own images
-    images = source if of_data else Images.of(source, skip_bad=skip_bad, checked=False)
+    images = source if of_data else stimuli_for(networks[0].backbone, source, skip_bad, **networks[0].options)
     with claimed(out, "compare"), backbones_unchanged():
         clear(out, [f"{TEMPORARY}*"])
         _refuse_link(how.place)

@@ -25,7 +25,7 @@ from brainnet.backbone.modules import choose_layers
 from brainnet.rsa import COMPARISONS, DISTANCES, rdm
 from brainnet.rsa.streaming import STREAMED
 from brainnet.run.forecast import WRITING, Forecast, Probe, chunk_bytes, images_done, rdm_seconds
-from brainnet.stimuli import Images
+from brainnet.stimuli import stimuli_of
 from brainnet.store import TokenStore, fingerprint_of
 from brainnet.store.identity import Source
 from brainnet.tokens import POOLS, Backbone
@@ -188,10 +188,11 @@ def distances_of(planned: Planned, stimuli: Any, how: How) -> list[Distances]:
         backbone = planned.backbone
         if isinstance(backbone, str):
             backbone = adjusted_of(backbone, planned.layers, **planned.options)
-        images = Images(stimuli) if isinstance(stimuli, str | Path) else stimuli
+        kind = getattr(backbone, "reads", "image")
+        images = stimuli_of(stimuli, kind) if isinstance(stimuli, str | Path) else stimuli
         source = Source.read(images, backbone, None)
         if len(source.ids) < 4:
-            raise ValueError(f"at least 4 images are needed to compare networks, got {len(source.ids)}.")
+            raise ValueError(f"at least 4 {kind}s are needed to compare networks, got {len(source.ids)}.")
         part = _Part(how, planned, source, backbone)
         found = part.complete()
         if found is None:

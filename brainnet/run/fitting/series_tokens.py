@@ -14,6 +14,8 @@ from brainnet.stimuli import kind_of
 from brainnet.store import TokenStore
 from brainnet.tokens import Tokens
 
+DAY = 86_400  # seconds
+
 
 def check_onsets(shown: Any) -> None:
     """Refuses stimuli of which it is not known when they are shown.
@@ -41,7 +43,7 @@ def tokens_over_time(
         delays: in volumes, of all layers, or layer -> its own.
 
     Raises:
-        ValueError: stimuli without onsets, or whose windows overlap.
+        ValueError: stimuli without onsets, that overlap, or that last more than a day.
 
     >>> from brainnet.stimuli import Texts
     >>> one = {"0": torch.ones(2, 3, 1, 1)}
@@ -53,8 +55,11 @@ def tokens_over_time(
     onsets, durations = shown.onsets, shown.durations
     if durations is None:
         durations = np.diff([*onsets, onsets[-1] + tr])
+    end = float(onsets[-1] + durations[-1])
+    if end > DAY:
+        raise ValueError(f"the last stimulus ends at {end:g} s, more than a day: onsets and durations are in seconds.")
     own = {layer: delays.get(layer, (0,)) if isinstance(delays, Mapping) else delays for layer in store.layers}
-    n = int(np.ceil((onsets[-1] + durations[-1]) / tr - 1e-6)) + max(0, *(max(one) for one in own.values()))
+    n = int(np.ceil(end / tr - 1e-6)) + max(0, *(max(one) for one in own.values()))
     times = np.arange(max(n, 2)) * tr
 
     def over_time(values: Tensor, layer: str) -> Tensor:

@@ -294,6 +294,11 @@ def redraw(
 
     run = Path(run)
     present = [name for name in ("scores.csv", "selectors.npz", "model.ckpt") if (run / name).is_file()]
+    if (run / "encoding.csv").is_file():
+        raise FileNotFoundError(
+            f"{run} holds an encoding, whose figures lie in {run / 'figures'}: `brainnet plot` draws the maps of a "
+            "fit, and of an encoding those of --best-model."
+        )
     if "scores.csv" not in present or len(present) < 2:
         missing = "selectors.npz" if "selectors.npz" not in present else "scores.csv"
         raise FileNotFoundError(f"no {missing} in {run}; `brainnet fit --out {run}` makes a run folder.")

@@ -45,6 +45,11 @@ def test_what_has_no_time_is_refused():
         tokens_over_time(store_of(2), Texts(["a", "b"]), 2.0, [0])
     with pytest.raises(ValueError, match="overlap"):
         tokens_over_time(store_of(2), Texts(["a", "b"], onsets=[0, 1], durations=[3, 1]), 2.0, [0])
+    with pytest.raises(ValueError, match="rise.*number 1"):
+        tokens_over_time(store_of(2), Texts(["a", "b"], onsets=[4, 2]), 2.0, [0])
+    for wrong in ({"onsets": [0, 3e6]}, {"onsets": [0, 1], "durations": [1, 1e12]}):  # milliseconds
+        with pytest.raises(ValueError, match="more than a day.*in seconds"):
+            tokens_over_time(store_of(2), Texts(["a", "b"], **wrong), 2.0, [0])
 
 
 def test_each_layer_may_have_delays_of_its_own():
