@@ -14,6 +14,7 @@ import yaml
 from brainnet.rsa import rdm
 from studies import form
 from studies.__main__ import main
+from studies.brain_decodes.study import Reading, p_of_highest
 from studies.net2brain.study import with_labels
 
 NAMES = form.studies()
@@ -188,6 +189,29 @@ def test_decoded_rdms_with_other_labels_are_those_that_decoding_gives(rng):
     )
     torch.testing.assert_close(with_labels(decoded, names).values, given.values, rtol=0, atol=1e-7)
     assert not torch.equal(given.values, decoded.values)
+
+
+# ---------------------------------------------------------------------- the control of brain_decodes
+
+
+def _shuffled_fits(seed, n_networks=7, n_images=20, n_voxels=15):
+    """Predictions of networks that are much alike, and responses that they know nothing of."""
+    generator = torch.Generator().manual_seed(seed)
+    responses, shared = torch.randn(2, n_images, n_voxels, generator=generator)
+    own = torch.randn(n_networks, n_images, n_voxels, generator=generator)
+    return [Reading(shared + 0.5 * one, responses, None) for one in own]
+
+
+def test_the_control_of_all_networks_rejects_one_study_of_twenty_without_signal():
+    p = torch.tensor([p_of_highest(_shuffled_fits(seed), {"seed": 0, "n_resamples": 99}) for seed in range(300)])
+    assert 0.012 < (p <= 0.05).float().mean() < 0.088  # .05 and three standard errors of 300 studies
+    assert abs(p.mean() - 0.5) < 0.05
+
+
+def test_the_control_of_all_networks_sees_one_network_that_knows_the_test_responses():
+    fits = _shuffled_fits(0)
+    leaking = fits[3]._replace(predicted=fits[3].predicted + 0.5 * fits[3].responses)
+    assert p_of_highest([*fits[:3], leaking, *fits[4:]], {"seed": 0, "n_resamples": 199}) == 1 / 200
 
 
 # ---------------------------------------------------------------------- the full forms
