@@ -169,8 +169,8 @@ class ResponseDataset(Dataset):
             return blocks
         warn_once(
             f"one block {type(self).__name__} {split}",
-            f"{type(self).__name__}: the split {split!r} is a single block of {len(blocks)} volumes, so that intervals "
-            "and tests draw single volumes, and are too narrow. Make shorter blocks, or hold out more.",
+            f"{type(self).__name__}: the split {split!r} is a single block of {len(blocks)} volumes, so that single "
+            "volumes are drawn, and intervals are too narrow. Make shorter blocks, or hold out more.",
         )
         return None
 

@@ -235,6 +235,8 @@ class TimeSeries(ResponseDataset):
     def shuffled(self, seed: int = 0, per_voxel: bool = True) -> TimeSeries:
         """The same data with blocks of volumes in a new order within each split: a control, whose true score is 0.
 
+        A split of a single block has its volumes in a new order, see :meth:`blocks_of`.
+
         Args:
             seed: of the order.
             per_voxel: an order for each voxel rather than one for all.
@@ -242,10 +244,8 @@ class TimeSeries(ResponseDataset):
         generator = torch.Generator().manual_seed(seed)
         control = copy.copy(self)
         control.responses = self.responses.clone()
-        for rows in self.splits.values():
-            blocks = block_numbers(self.blocks[rows.numpy()], len(rows)) if len(rows) else None
-            if blocks is None:
-                continue
+        for split, rows in self.splits.items():
+            blocks = block_numbers(self.blocks_of(split), len(rows))
             for column in range(self.n_voxels) if per_voxel else [slice(None)]:
                 order = orders(len(rows), 1, generator, blocks)[0]
                 control.responses[rows, column] = self.responses[rows[order], column]

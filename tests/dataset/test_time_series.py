@@ -158,6 +158,19 @@ def test_intervals_of_a_series_draw_blocks():
     assert torch.equal(with_blocks.fits[key].predictions["test"], without.fits[key].predictions["test"])
 
 
+def test_a_split_of_a_single_block_is_shuffled_volume_by_volume(rng, monkeypatch):
+    """Runs of 34 volumes at a TR of 2 s are shorter than two blocks of 40 s."""
+    monkeypatch.setattr("brainnet._checks._already_warned", set())
+    runs = {name: torch.randn(34, 3, generator=rng).numpy() for name in "abc"}
+    data = TimeSeries(runs, tr=2.0, test="c", val="b")
+    with pytest.warns(UserWarning, match="a single block of 34 volumes, so that single volumes are drawn"):
+        control = data.shuffled(seed=1)
+    for split, rows in data.splits.items():
+        before, after = data.responses[rows], control.responses[rows]
+        assert not torch.equal(before, after), split
+        torch.testing.assert_close(before.sort(0).values, after.sort(0).values)
+
+
 def test_shuffled_blocks_score_zero_and_stay_in_their_split():
     data, _layers = planted(delay=1, noise=0.0)
     control = data.shuffled(seed=1)
