@@ -263,21 +263,6 @@ def with_full_paths(cfg: CfgNode) -> CfgNode:
     return cfg
 
 
-def naming(cfg: CfgNode, backbone: Any, layers: Sequence[str]) -> CfgNode:
-    """The settings with the name of a network that was passed, where a name built it; a folder by its full path.
-
-    Args:
-        cfg: settings, which may name another network.
-        backbone: the network of a model.
-        layers: those that the model reads.
-    """
-    name, cfg = getattr(backbone, "built_from", ""), with_full_paths(cfg)
-    if name and full_name(name) != cfg.BACKBONE.NAME:
-        cfg.BACKBONE = get_cfg_defaults().BACKBONE
-        cfg.BACKBONE.NAME, cfg.BACKBONE.WEIGHTS, cfg.MODEL.LAYERS = full_name(name), "", list(layers)
-    return cfg
-
-
 def layers_of(wanted: Sequence[str | int], available: list[str]) -> list[str]:
     """The layers a config names, by name or by position, among those the backbone gives; all where it names none."""
     if not wanted or (all(isinstance(layer, int) for layer in wanted) and len(wanted) == len(available)):

@@ -26,12 +26,12 @@ from brainnet.datamodule import BrainDataModule
 from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.model.readout import selector_parameters_of, selectors_of
 from brainnet.plmodel.base import BasePLModel
-from brainnet.plmodel.build import meaningless_panels, naming, other_forward, settings_of, training_groups
+from brainnet.plmodel.build import meaningless_panels, other_forward, settings_of, training_groups
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, packed, read_checkpoint, saved_in, unpacked, weights_digest
 from brainnet.plmodel.evidence_start import start_from_evidence
 from brainnet.plmodel.field import FieldRidge, fit_field
 from brainnet.plmodel.graph import GraphedObjective
-from brainnet.plmodel.rebuilding import rebuilt
+from brainnet.plmodel.rebuilding import naming, rebuilt
 from brainnet.plmodel.ridge_start import start_from_ridge
 from brainnet.plmodel.scoring import VoxelScores, share_of_ceiling
 from brainnet.plmodel.travelling import Travels

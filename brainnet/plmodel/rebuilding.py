@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,12 +13,12 @@ import yaml
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from brainnet.backbone import BACKBONES
+from brainnet.backbone import BACKBONES, full_name
 from brainnet.backbone.folders import at_hand
 from brainnet.backbone.kinds import kind_read_by
-from brainnet.config import parse_config
+from brainnet.config import get_cfg_defaults, parse_config
 from brainnet.model import READOUTS
-from brainnet.plmodel.build import NAMES_A_FILE, build_backbone_of
+from brainnet.plmodel.build import NAMES_A_FILE, build_backbone_of, with_full_paths
 from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, packed
 from brainnet.plmodel.encoder_files import (
     CONFIG,
@@ -264,6 +264,21 @@ def in_folder(config: Mapping[str, Any], name: str, where: str) -> str:
     if not A_FOLDER.fullmatch(folder) or not name.endswith(f":{folder}"):
         raise ValueError(f"{where} names a folder that is no plain name, {folder!r:.80}: give backbone=.")
     return at_hand(name, folder, where)
+
+
+def naming(cfg: CfgNode, backbone: Any, layers: Sequence[str]) -> CfgNode:
+    """The settings with the name of a network that was passed, where a name built it; a folder by its full path.
+
+    Args:
+        cfg: settings, which may name another network.
+        backbone: the network of a model.
+        layers: those that the model reads.
+    """
+    name, cfg = getattr(backbone, "built_from", ""), with_full_paths(cfg)
+    if name and full_name(name) != cfg.BACKBONE.NAME:
+        cfg.BACKBONE = get_cfg_defaults().BACKBONE
+        cfg.BACKBONE.NAME, cfg.BACKBONE.WEIGHTS, cfg.MODEL.LAYERS = full_name(name), "", list(layers)
+    return cfg
 
 
 def rebuilt(cfg: CfgNode, where: str) -> Any:

@@ -20,14 +20,14 @@ from brainnet.backbone.weights import load_weights
 from brainnet.config import config_keys, get_cfg_defaults
 from brainnet.model import READOUTS
 from brainnet.plmodel import hub
-from brainnet.plmodel.build import build_backbone_of, naming
+from brainnet.plmodel.build import build_backbone_of
 from brainnet.plmodel.encoder_files import (
     is_plain,
     names_no_file,
     read_encoder,
     write_encoder,
 )
-from brainnet.plmodel.rebuilding import BY_NAME, built, model_of, names_a_family
+from brainnet.plmodel.rebuilding import BY_NAME, built, model_of, names_a_family, naming
 from brainnet.space import BrainSpace
 from brainnet.tokens import Preprocessing
 

@@ -19,8 +19,11 @@ from brainnet.dataset import ResponseDataset, TimeSeries
 from brainnet.plot import PageCourse, PageMap
 from brainnet.plot.series import LATENCY_COLORS, mean_delay
 from brainnet.scores import pearson_r
+from brainnet.space import BrainSpace
 
 FILE = "courses.npz"
+FADE = 0.2  # test r from which on a voxel is drawn opaque
+MOST_REGIONS = 6  # in a figure of delays
 MOST_NUMBERS = 60_000_000  # of prediction and response together, 240 MB; more are not kept
 MOST_ON_THE_PAGE = 10_000_000  # of each line
 LATENCY, DELAY, TIME = "Latency", "Delay", "Time"  # maps of the page, and their heading
@@ -210,3 +213,34 @@ def course_figures(
     if len(scores) > 1:
         figures["runs"] = plot.scores_over_runs({name: scores}, score_name="mean test r", title=title)
     return figures
+
+
+def delay_figures(
+    delay: Any, delays: Sequence[int], space: BrainSpace, r: torch.Tensor, tr: float, title: str | None, fade: bool
+) -> dict[str, Any]:
+    """The figures "latency", the mean delay of each voxel, and "delays", how much each region reads each delay."""
+    from brainnet import plot
+
+    alpha = (r / FADE).nan_to_num(nan=0.0).clamp(0.12, 1) if fade else None
+    return {
+        "latency": plot.latency(delay, delays, space, tr=tr, title=title, alpha=alpha),
+        "delays": plot.delay_weights(
+            delays_by_region(delay, space, r), delays, tr=tr, name="share of each delay", title=title
+        ),
+    }
+
+
+def delays_by_region(delay: Any, space: BrainSpace, r: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Shares of delays of the voxels that are predicted, by region: the six that have the most of them.
+
+    Args:
+        delay: (n_voxels, n_delays).
+        space: where the voxels are.
+        r: (n_voxels,) test scores; where none is opaque in a map, all voxels count.
+    """
+    delay = torch.as_tensor(delay)
+    known = delay.isfinite().all(1)
+    counted = known & (r >= FADE) if (known & (r >= FADE)).any() else known
+    regions = {name: mask & counted for name, mask in space.rois.items() if (mask & counted).any()}
+    kept = sorted(regions, key=lambda name: -int(regions[name].sum()))[:MOST_REGIONS]
+    return {name: delay[mask] for name, mask in regions.items() if name in kept} or {"all voxels": delay[counted]}

@@ -23,8 +23,8 @@ from brainnet.plmodel.checkpoint import CHECKPOINT_KEY, read_checkpoint, unpacke
 from brainnet.plot.selector.places import Places
 from brainnet.run.names import check_names, with_regions
 from brainnet.run.record.card import Clock, check_files, opening, put_card
+from brainnet.run.record.courses import FADE, course_figures, courses_of, delay_figures, read_courses
 from brainnet.run.record.courses import FILE as COURSES
-from brainnet.run.record.courses import course_figures, courses_of, read_courses
 from brainnet.scores import bootstrap_scores, interval, normalise, pearson_r, r2, usable_voxels
 from brainnet.selection import Selectors
 from brainnet.space import BrainSpace
@@ -32,8 +32,6 @@ from brainnet.space import BrainSpace
 ALL = "all"  # every voxel, in a table of regions
 N_SHARE_IMAGES = 256  # training images whose predictions say what each layer and scale contributes
 MOST_CLUSTERS = 20
-FADE = 0.2  # test r from which on a voxel is drawn opaque
-MOST_REGIONS = 6  # in a figure of delays
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm", "open_clip_torch",
             "nilearn")  # fmt: skip
 
@@ -326,14 +324,7 @@ def redraw(
             **given, title=title, scores=r, noise_ceiling=ceiling, fade=not control, scene=scene
         )
         if delay is not None and len(delays) > 1:  # of a single delay there is no map
-            figures["latency"] = plot.latency(
-                delay, delays.tolist(), given["space"], tr=float(tr), title=title,
-                alpha=None if control else (r / FADE).nan_to_num(nan=0.0).clamp(0.12, 1),
-            )  # fmt: skip
-            figures["delays"] = plot.delay_weights(
-                delays_by_region(delay, given["space"], r), delays.tolist(), tr=float(tr), name="share of each delay",
-                title=title,
-            )  # fmt: skip
+            figures |= delay_figures(delay, delays.tolist(), given["space"], r, float(tr), title, fade=not control)
         if share is not None:
             figures["window_share"] = plot.window_share(
                 share, given["space"], position=given["chosen"].space, width=given.get("width"), title=title,
@@ -352,22 +343,6 @@ def redraw(
                 weights, over_time, ordered=True, score_name="layer weight", title=title
             )
     return [path for name, figure in figures.items() for path in plot.save(figure, run / name)]
-
-
-def delays_by_region(delay: Any, space: BrainSpace, r: Tensor) -> dict[str, Tensor]:
-    """Shares of delays of the voxels that are predicted, by region: the six that have the most of them.
-
-    Args:
-        delay: (n_voxels, n_delays).
-        space: where the voxels are.
-        r: (n_voxels,) test scores; where none is opaque in a map, all voxels count.
-    """
-    delay = torch.as_tensor(delay)
-    known = delay.isfinite().all(1)
-    counted = known & (r >= FADE) if (known & (r >= FADE)).any() else known
-    regions = {name: mask & counted for name, mask in space.rois.items() if (mask & counted).any()}
-    kept = sorted(regions, key=lambda name: -int(regions[name].sum()))[:MOST_REGIONS]
-    return {name: delay[mask] for name, mask in regions.items() if name in kept} or {"all voxels": delay[counted]}
 
 
 def _renamed_regions(space: BrainSpace, rename: Mapping[str, str] | None) -> BrainSpace:

@@ -18,7 +18,8 @@ from brainnet.run.fitting.training import fit
 from brainnet.run.maps.run_maps import RunMaps
 from brainnet.run.page.scenes import scenes_of
 from brainnet.run.record.card import Clock, data_card
-from brainnet.run.record.run_folder import delays_by_region, redraw, scores_file, write_run
+from brainnet.run.record.courses import delays_by_region
+from brainnet.run.record.run_folder import redraw, scores_file, write_run
 from brainnet.scores import pearson_r, r2
 from brainnet.space import BrainSpace, sensor_space
 from tests.run.conftest import CEILING, REGIONS
