@@ -19,17 +19,17 @@ def draw(
 
     figure = Figure(figsize=(13.5, 8.6))
     grid = figure.add_gridspec(
-        3, 20, height_ratios=(0.7, 1, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5, wspace=2.0
+        3, 20, height_ratios=(0.7, 1, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5, wspace=1.2
     )
     families = list(settings["families"])
     for k, (name, one) in enumerate({"planted": truth, **maps}.items()):
         _map(figure.add_subplot(grid[0, 4 * k : 4 * k + 4]), one, settings["grid"], f"{'ABCDE'[k]}  {name}")
-    left, right = (figure.add_subplot(grid[1, place]) for place in (slice(0, 10), slice(10, 20)))
+    left, right = (figure.add_subplot(grid[1, place]) for place in (slice(0, 9), slice(10, 20)))
     _parts(left, found, families, "published", "F  As published: in-sample R² of the mean RDM")
     _parts(right, found, families, "honest", "G  On held-out pictures (*: p < 0.05, labels permuted)")
-    _top(figure.add_subplot(grid[2, :10]), found, families)
+    _top(figure.add_subplot(grid[2, :9]), found, families)
     _rates(figure.add_subplot(grid[2, 10:14]), rates)
-    _cubes(figure.add_subplot(grid[2, 14:]), toy, written)
+    _cubes(figure.add_subplot(grid[2, 15:]), toy, written)
     _key(figure, families)
     return figure
 
@@ -94,7 +94,7 @@ def _top(ax: Any, found: dict[str, Any], families: list[str]) -> None:
     ax.set_ylabel("R²")
     _title(
         ax,
-        "H  Three best networks, as published (dark) and judged in other subjects (pale)",
+        "H  Three best networks: as published (dark), in other subjects (pale)",
     )
 
 
