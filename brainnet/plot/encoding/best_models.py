@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LARGEST = 4.6  # inches of a map
 PALEST = 0.6  # of white, in the color of the last model of a group
 PANEL = (1.5, 1.55)  # inches of the bars of a region
+BESIDE = 0.2  # bars, from the middle of one to its name on the left and to its interval on the right
 
 
 def model_colors(names: Sequence[str], groups: Mapping[str, str] | None = None) -> np.ndarray:
@@ -214,7 +215,7 @@ def top_models(
     names = list(dict.fromkeys(table["model"].astype(str)))
     colors = dict(zip(names, model_colors(names, groups), strict=True))
     rois = list(dict.fromkeys(table["roi"].astype(str)))
-    columns = min(5, len(rois))
+    n_bars, columns = min(n, len(names)), min(5, len(rois))
     rows = -(-len(rois) // columns)
     step = (PANEL[0] + 0.32, PANEL[1] + 0.4)
     figure = new_figure((0.5 + columns * step[0] + EDGE, rows * step[1] + 0.15))
@@ -226,25 +227,31 @@ def top_models(
         ax = add_axes(figure, (0.5 + column * step[0], 0.15 + (rows - 1 - row) * step[1], *PANEL))
         best = table[table["roi"].astype(str) == roi].sort_values("score", ascending=False, kind="stable")
         best = best.drop_duplicates("model").head(n)
-        ceiling_band(ax, best.iloc[0], -0.5, n - 0.5)
+        ceiling_band(ax, best.iloc[0], -0.5, n_bars - 0.5)
         for place, (_, one) in enumerate(best.iterrows()):
             ax.bar(place, one["score"], 0.8, color=colors[str(one["model"])], zorder=2)
             reach = float(one["score"])
             if {"low", "high"} <= set(best) and np.isfinite([one["low"], one["high"]]).all():
-                ax.plot([place] * 2, [one["low"], one["high"]], color=INK, linewidth=1.0, zorder=3)
+                ax.plot([place + BESIDE] * 2, [one["low"], one["high"]], color=INK, linewidth=1.0, zorder=3)
                 reach = max(reach, float(one["high"]))
             if "p_corrected" in best and one["p_corrected"] <= alpha:
                 ax.annotate(
-                    "*", (place, reach), (0, -1), textcoords="offset points", ha="center", fontsize=10, color=INK
+                    "*",
+                    (place + BESIDE, reach),
+                    (0, -1),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=10,
+                    color=INK,
                 )
             name = labels_within([str(one["model"])], 6.5, PANEL[1] - 0.15)[0]
             ax.text(
-                place, low + 0.03 * (top - low), name, rotation=90, fontsize=6.5, ha="center", va="bottom", zorder=4,
-                color="black", path_effects=[withStroke(linewidth=1.4, foreground="white", alpha=0.85)],
+                place - BESIDE, low + 0.03 * (top - low), name, rotation=90, fontsize=6.5, ha="center", va="bottom",
+                zorder=4, color="black", path_effects=[withStroke(linewidth=1.4, foreground="white", alpha=0.85)],
             )  # fmt: skip
         ax.axhline(0, color=FAINT, linewidth=0.6)
         plain(ax, "", score_name_of(table) if column == 0 else "")
-        ax.set(xlim=(-0.6, n - 0.4), ylim=(low, top), xticks=[])
+        ax.set(xlim=(-0.6, n_bars - 0.4), ylim=(low, top), xticks=[])
         ax.set_title(labels_within([roi], 8, PANEL[0])[0], fontsize=8, color=INK, loc="left", pad=3)
     title_above(figure, title)
     tested = "p_corrected" in table and bool(table["p_corrected"].notna().any())

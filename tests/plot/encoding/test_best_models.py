@@ -69,3 +69,23 @@ def test_the_best_three_of_each_region_are_bars_with_their_marks():
     assert [text.get_text() for text in first.texts].count("*") == 1
     assert [text.get_text() for text in second.texts].count("*") == 0
     assert any("chosen by these scores" in text.get_text() for text in figure.texts)
+
+
+def test_names_hide_no_interval_and_one_model_fills_its_panel():
+    """A bar that is lower than its name is long had its interval under the name."""
+    table = pd.DataFrame(
+        {"roi": "V1", "model": ["expansion:small", "resnet50", "vit"], "score": 0.02, "low": 0, "high": 0.1}
+    )
+    figure = plot.top_models(table)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    names, lines = (
+        [text.get_window_extent() for text in ax.texts],
+        [line for line in ax.lines if len(set(line.get_xdata())) == 1],
+    )
+    assert len(names) == len(lines) == 3
+    for line in lines:
+        x = ax.transData.transform((line.get_xdata()[0], 0))[0]
+        assert not any(box.x0 - 1 <= x <= box.x1 + 1 for box in names)
+    assert len(plot.top_models(table[:1]).axes[0].patches) == 1
+    assert plot.top_models(table[:1]).axes[0].get_xlim()[1] < 1
