@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -53,12 +54,14 @@ def _common(
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO if verbose else logging.WARNING)
     logging.getLogger("brainnet.progress").setLevel(logging.INFO)  # where no bar can be drawn
     if not verbose:
-        warnings.showwarning = _one_line_warning
+        warnings.showwarning = partial(_one_line_warning, set())
 
 
-def _one_line_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    if issubclass(category, UserWarning) and "brainnet" in filename:
-        err_console.print(f"[yellow]warning:[/] {message}", highlight=False)
+def _one_line_warning(said: set[str], message, category, filename, lineno, file=None, line=None) -> None:
+    """Prints a warning of brainnet, once a command: steps that read the same files have the same to say."""
+    if issubclass(category, UserWarning) and "brainnet" in filename and str(message) not in said:
+        said.add(str(message))
+        err_console.print(Text.assemble(("warning:", "yellow"), f" {message}"), highlight=False)
 
 
 def command_line() -> None:

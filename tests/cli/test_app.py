@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 from typer.testing import CliRunner
@@ -108,3 +109,22 @@ def test_what_stops_a_command_decides_its_exit_code(error, code, message, monkey
         cli.main()
     assert stopped.value.code == code
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_warning_is_said_once_a_command_as_it_was_written(monkeypatch, capsys):
+    """Two steps that read the same file warn of it at two places; a name in brackets is no markup."""
+
+    def warn_twice(*args, **options):
+        for place in (1, 2):
+            warnings.warn_explicit("layers ['a[red]b'] are left out.", UserWarning, "brainnet/steps.py", place)
+        raise ValueError("stop here")
+
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setattr(run, "fit", warn_twice)
+    monkeypatch.setattr(sys, "argv", ["brainnet", "fit"])
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            with pytest.raises(SystemExit):
+                cli.main()
+        assert capsys.readouterr().err.split("\n")[0] == "warning: layers ['a[red]b'] are left out."
