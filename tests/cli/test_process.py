@@ -13,7 +13,7 @@ from brainnet.cli.process import loading
 @pytest.mark.parametrize(("word", "exit_code"), [("--version", 0), ("--vision", 2)])
 def test_the_end_comes_at_once_but_handlers_and_threads_finish(word, exit_code):
     code = f"""
-import atexit, os, sys, threading, time
+import atexit, os, sys, threading
 from brainnet.cli import app as cli
 class Slow:
     def __del__(self, write=os.write):  # the names of a module may be gone before its objects are
@@ -21,7 +21,7 @@ class Slow:
 kept = Slow()
 atexit.register(print, "handler done")
 if {exit_code} == 2:
-    threading.Thread(target=lambda: (time.sleep(0.5), print("thread done"))).start()
+    threading.Thread(target=lambda: (threading.main_thread().join(), print("thread done"))).start()
 sys.argv = ["brainnet", "{word}"]
 cli.command_line()
 """
