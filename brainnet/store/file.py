@@ -40,8 +40,6 @@ log = logging.getLogger("brainnet.store")
 class MemorySink:
     """Chunks into one tensor in memory."""
 
-    path = None
-
     def __init__(self, manifest: Manifest):
         self.manifest, self._begun = manifest, 0
 
@@ -92,8 +90,6 @@ class FileSink:
     Raises:
         ValueError: what lies there was made from something else, or is no store that can be gone on with.
     """
-
-    rows = None
 
     def __init__(self, path: Path, manifest: Manifest, overwrite: bool = False):
         self.path, self.manifest, self.damaged = path, manifest, []
@@ -184,10 +180,9 @@ class FileSink:
                 f"the tokens need {size(need - there)} more and {size(free)} is free on the disk of {self.path}. "
                 "Give another path=, or choose fewer layers or a smaller grid",
             )
-        if fresh:
-            self._refuse_others()
         with self._full_disk_explained():
             if fresh:
+                self._refuse_others()
                 self._forget_parts()
                 manifest.write(self.path)
             self.path.open("wb" if fresh else "ab").close()  # what lies there of another store is of no use

@@ -194,7 +194,7 @@ class TokenStore(torch.utils.data.Dataset):
                 while sink.missing:  # again, where another process has ended before its chunk was there
                     make(sink)
                     sink.wait()
-            store = cls.open(path)
+            store = cls._of(sink.manifest, None, path)
             if made and sink.alone:  # written now, or read through before the rest was made
                 store._rows.check.take_as_whole()
         return store if device is None else store.to(device)
