@@ -61,6 +61,15 @@ def test_the_columns_that_training_logs_are_listed():
     assert {"train_loss", "train_regulariser"} <= logged <= listed
 
 
+def test_the_tables_beside_the_figures_of_an_encoding_are_listed():
+    """Also those of a time series, of sensors and of models that no page fits."""
+    written = re.findall(r'_file\("(\w+)"', (ROOT / "brainnet/run/encoding/figures.py").read_text())
+    listed = {pattern for patterns, _ in listed_tables() for pattern in patterns}
+    missing = {name for name in written if not listed & {f"figures/{name}_*.csv", f"figures/{name.split('_')[0]}_*.csv"}}
+    assert len(written) > 10
+    assert missing == set()
+
+
 def test_commands_options_and_settings_of_the_pages_exist(made):
     """Also those in the text, which no other test runs."""
     from brainnet.config import config_keys
@@ -398,16 +407,25 @@ OPTIONAL = (
 
 @pytest.mark.slow
 def test_the_pages_are_made_where_no_optional_package_is_installed(tmp_path):
-    """The extra ``docs`` is enough: what describes an optional part does not import its package."""
+    """The extra ``docs`` is enough: what describes an optional part does not import its package.
+
+    A package that is absent is found by nobody and has no version; libraries ask for both.
+    """
     script = f"""
 import sys
+from importlib import machinery, metadata
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {OPTIONAL!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+find, named = machinery.PathFinder.find_spec, metadata.Distribution.from_name
 
-sys.meta_path.insert(0, Missing())
+def find_spec(cls, name, path=None, target=None):
+    return None if name.partition(".")[0] in {OPTIONAL!r} else find(name, path, target)
+
+def from_name(cls, name):
+    if name.replace("-", "_") in {OPTIONAL!r}:
+        raise metadata.PackageNotFoundError(name)
+    return named(name)
+
+machinery.PathFinder.find_spec, metadata.Distribution.from_name = classmethod(find_spec), classmethod(from_name)
 sys.path[:0] = [{str(DOCS / "_ext")!r}, {str(ROOT)!r}]
 import api_pages, made_pages
 print(len(made_pages.pages() | api_pages.pages()), len(api_pages.aliases()))
