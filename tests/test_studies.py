@@ -214,6 +214,18 @@ def test_the_control_of_all_networks_sees_one_network_that_knows_the_test_respon
     assert p_of_highest([*fits[:3], leaking, *fits[4:]], {"seed": 0, "n_resamples": 199}) == 1 / 200
 
 
+def test_the_probe_of_expansion_does_not_hang_on_the_last_digit():
+    """On another machine features differ in their seventh digit; a solver that stops early then turned two pictures."""
+    from studies.expansion.study import probe
+
+    generator, groups = torch.Generator().manual_seed(10), [12, 12, 12, 12, 23, 21]
+    labels = torch.arange(6).repeat_interleave(torch.tensor(groups))
+    sd = torch.logspace(1, -1, 50) * 3
+    features = torch.randn(92, 50, generator=generator) * sd + torch.randn(6, 50, generator=generator)[labels] * sd / 2
+    elsewhere = [features * (1 + 1e-6 * torch.randn(features.shape, generator=generator)) for _ in range(2)]
+    assert len({probe(one, groups, 42) for one in [features, *elsewhere]}) == 1
+
+
 # ---------------------------------------------------------------------- the full forms
 
 # what makes the full form small; data, readers, regions and all that is done with them stay
