@@ -6,6 +6,7 @@ A study is a folder ``studies/NAME`` with ``config.yaml``, ``study.py``, ``expec
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ import yaml
 
 from brainnet._files import read_json, write_csv, write_json, write_text, writing
 from brainnet.dataset import DATASETS
+
+log = logging.getLogger(__name__)
 
 READERS = {"algonauts2019": "images92", "algonauts2023": "algonauts"}  # folders whose reader has another name
 FOLDER = Path(__file__).resolve().parent
@@ -96,6 +99,21 @@ def said_missing(name: str, folders: list[str], data: Path, word: str = "and") -
         where = f" under {data}" if not said else ""
         said.append(f"{folder}{where} ({known or 'see studies/README.md'})")
     return f"studies/{name} needs the folder {f', {word} '.join(said)}. Give another folder of data with --data FOLDER."
+
+
+def present(name: str, folders: list[str], data: Path) -> list[str]:
+    """The folders of published data that are there; of the others a line says what is left out.
+
+    Raises:
+        MissingData: none is there.
+    """
+    there = [folder for folder in folders if is_there(data / folder)]
+    absent = [folder for folder in folders if folder not in there]
+    if not there:
+        raise MissingData(said_missing(name, absent, data, "or"))
+    if absent:
+        log.warning("left out, as they do not lie under %s: %s.", data, ", ".join(absent))
+    return there
 
 
 @contextmanager

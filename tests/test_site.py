@@ -65,7 +65,9 @@ def test_the_tables_beside_the_figures_of_an_encoding_are_listed():
     """Also those of a time series, of sensors and of models that no page fits."""
     written = re.findall(r'_file\("(\w+)"', (ROOT / "brainnet/run/encoding/figures.py").read_text())
     listed = {pattern for patterns, _ in listed_tables() for pattern in patterns}
-    missing = {name for name in written if not listed & {f"figures/{name}_*.csv", f"figures/{name.split('_')[0]}_*.csv"}}
+    missing = {
+        name for name in written if not listed & {f"figures/{name}_*.csv", f"figures/{name.split('_')[0]}_*.csv"}
+    }
     assert len(written) > 10
     assert missing == set()
 

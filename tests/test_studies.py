@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 import yaml
+from scipy.spatial.distance import squareform
 
 from brainnet.rsa import rdm
 from studies import form
@@ -238,6 +241,10 @@ SMALLER = {
         "probe": {"folder": "algonauts2019/images_92", "components": 4, "groups": [5, 5]},
         "others": {"AlexNet untrained": _LAYERS, "AlexNet trained": {**_LAYERS, "weights": "random"}},
     },
+    "dnn_to_brain": {
+        "n_pictures": 12, "n_subjects": 4, "grid": [16, 4, 4], "n_permutations": 20, "n_simulations": 20, "side": 32,
+        "weights": "random",
+    },
     "brain_decodes": {
         "weights": "random", "max_epochs": 1, "n_resamples": 20, "size_of_images": 32,
         "networks": {"ImgNet": ["ModifiedImgNet", {"size": "tiny", "image_size": 64}],
@@ -284,6 +291,29 @@ def _write_algonauts(folder):
     from tests.dataset.readers.algonauts_folder import write_algonauts_folder
 
     write_algonauts_folder(folder / "algonauts2023" / "subj01", n_images=30, size=40)
+
+
+def _write_dnn2brain(folder):
+    """The published RDMs: what a region has comes from the network that is its best one, and no other shares it."""
+    from studies.dnn_to_brain.tasks import BEST, LAYERS, NAMES
+
+    rng, n = np.random.default_rng(0), 12
+
+    def square(values):
+        return np.stack([squareform(one) for one in np.atleast_2d(values)])
+
+    vectors = {(name, layer): rng.random(n * (n - 1) // 2) for name in NAMES for layer in LAYERS}
+    folder = folder / "dnn2brain"
+    (folder / "dnns").mkdir(parents=True)
+    for (name, layer), values in vectors.items():
+        scipy.io.savemat(folder / "dnns" / f"{NAMES[name]}_{layer}.mat", {"rdm": square(values)})
+    for roi in ("V1v", "PHC1"):
+        (folder / "fmri_pearson" / roi).mkdir(parents=True)
+        values = (
+            vectors[BEST[roi], "block4"] + 2 * vectors[BEST[roi], "encoder_output"] + rng.random((4, n * (n - 1) // 2))
+        )
+        scipy.io.savemat(folder / "fmri_pearson" / roi / "people.mat", {"subject_rdm": square(values)})
+    return vectors, folder
 
 
 @pytest.fixture
@@ -346,19 +376,44 @@ def test_full_form_of_brain_decodes_shows_each_network_its_own_size(small_full):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_full_form_of_dnn_to_brain_finds_the_best_networks_in_the_published_files(small_full, tmp_path):
+    vectors, _ = _write_dnn2brain(tmp_path / "planted")
+    shutil.rmtree(tmp_path / "data")  # which also holds pictures without RDMs
+    code, found = small_full("dnn_to_brain", _write_dnn2brain)
+    assert code == 1  # their totals are not the published ones
+    for roi in ("V1v", "PHC1"):
+        assert next(value for name, value in found.items() if name.startswith(f"{roi}: ")) == 1
+    assert not any(name.startswith("hV4") and value is not None for name, value in found.items())
+
+    # the published total of three groups, by least squares
+    people = scipy.io.loadmat(tmp_path / "data/dnn2brain/fmri_pearson/V1v/people.mat")["subject_rdm"]
+    y = people.mean(0)[np.triu_indices(12, 1)]
+    groups = [
+        np.mean([values for (name, one), values in vectors.items() if (name.split()[0], one) == (group, layer)], axis=0)
+        for group in ("2D", "3D", "semantic") for layer in ("block4", "encoder_output")
+    ]  # fmt: skip
+    x = np.stack([np.ones(len(y)), *groups], 1)
+    left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    r2 = 1 - left @ left / ((y - y.mean()) @ (y - y.mean()))
+    assert found["V1v, published: total R2"] == pytest.approx(1 - (1 - r2) * (len(y) - 1) / (len(y) - 7), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("name", "writer", "without"),
     [
         ("expansion", _write_majajhong, "majajhong/assy_dicarlo_MajajHong2015_public.nc"),
         ("expansion", _write_nsd, "nsd/nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"),
         ("expansion", _write_things, "things_fmri/betas_csv/sub-01_ResponseData.h5"),
+        ("dnn_to_brain", _write_dnn2brain, "dnn2brain/dnns/edge2d_block4.mat"),
         ("brain_decodes", _write_algonauts, "algonauts2023/subj01/training_split/training_fmri/lh_training_fmri.npy"),
     ],
 )
 def test_a_folder_without_one_of_its_files_is_one_line(name, writer, without, small_full, capsys):
     assert small_full(name, writer, without=without)[0] == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert without.rpartition("/")[2][:10] in said or "MajajHong2015*public*.nc" in said
+    wanted = (without.rpartition("/")[2][:10], "MajajHong2015*public*.nc", "'edge2d' and the layer 'block4'")
+    assert any(word in said for word in wanted)
 
 
 @pytest.mark.parametrize("kind", ["small", "default", "full"])

@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from studies.dnn_to_brain.tasks import GROUPS
+
 COLORS = ("#0072b2", "#d55e00", "#009e73")
-NONE, OUTSIDE = "#dddddd", "white"
+NONE, UNTRAINED = "#dddddd", "#e69f00"
 
 
 def draw(
     maps: dict[str, torch.Tensor], truth: torch.Tensor, found: dict[str, Any], rates: dict[str, float],
-    toy: np.ndarray, written: np.ndarray, settings: dict[str, Any],
+    toy: np.ndarray, written: np.ndarray, settings: dict[str, Any], real: dict[str, dict[str, Any]],
 ) -> Any:  # fmt: skip
+    """What was planted and found; below it, where there are any, real regions in the same three forms."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13.5, 8.6))
+    whole = Figure(figsize=(13.5, 8.6 + 9 * bool(real)))
+    figure, *below = whole.subfigures(1 + bool(real), 1, height_ratios=(8.6, 9)[: 1 + bool(real)], squeeze=False)[:, 0]
     grid = figure.add_gridspec(
         3, 20, height_ratios=(0.7, 1, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5, wspace=1.2
     )
@@ -27,11 +31,34 @@ def draw(
     left, right = (figure.add_subplot(grid[1, place]) for place in (slice(0, 9), slice(10, 20)))
     _parts(left, found, families, "published", "F  As published: in-sample R² of the mean RDM")
     _parts(right, found, families, "honest", "G  On held-out pictures (*: p < 0.05, labels permuted)")
-    _top(figure.add_subplot(grid[2, :9]), found, families)
+    _top(
+        figure.add_subplot(grid[2, :9]),
+        found,
+        families,
+        "H  Three best networks: as published (dark), in other subjects (pale)",
+    )
     _rates(figure.add_subplot(grid[2, 10:14]), rates)
     _cubes(figure.add_subplot(grid[2, 15:]), toy, written)
     _key(figure, families)
-    return figure
+    if real:
+        _real(below[0], {roi: one for those in real.values() for roi, one in those.items()})
+    return whole
+
+
+def _real(figure: Any, found: dict[str, Any]) -> None:
+    grid = figure.add_gridspec(3, 1, left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5)
+    first, second, third = (figure.add_subplot(grid[k]) for k in range(3))
+    _parts(first, found, list(GROUPS), "published", "K  Real regions, as published: in-sample R² of the mean RDM")
+    _parts(
+        second, found, list(GROUPS), "honest", "L  Real regions, on held-out pictures (*: p < 0.05, labels permuted)"
+    )
+    _top(
+        third,
+        found,
+        list(GROUPS),
+        "M  Real regions, three best networks: as published (dark), in other subjects (pale)",
+    )
+    _key(figure, list(GROUPS))
 
 
 def _key(figure: Any, families: list[str]) -> None:
@@ -77,25 +104,30 @@ def _parts(ax: Any, found: dict[str, Any], families: list[str], how: str, title:
     _title(ax, title)
 
 
-def _top(ax: Any, found: dict[str, Any], families: list[str]) -> None:
-    ticks = []
+def _top(ax: Any, found: dict[str, Any], families: list[str], title: str) -> None:
+    colors, ticks = dict(zip(families, COLORS, strict=True)), []
     for place, one in enumerate(found.values()):
         for shift, how, alpha in ((0, "top", 1.0), (4, "held out", 0.55)):
             for k, (name, value) in enumerate(one[how].items()):
                 x = 9 * place + shift + k
-                color = COLORS[families.index(name.rsplit(" ", 1)[0])]
-                ax.bar(x, value, 0.9, color=color, alpha=alpha)
+                ax.bar(x, value, 0.9, color=colors.get(name.rsplit(" ", 1)[0], UNTRAINED), alpha=alpha)
                 ticks.append((x, name.rsplit(" ", 1)[1]))
-    ax.set_xticks([x for x, _ in ticks], [text for _, text in ticks], fontsize=7)
+    tasks = max(len(text) for _, text in ticks) > 3  # names of tasks are written upwards, numbers are not
+    ax.set_xticks([x for x, _ in ticks], [text for _, text in ticks], fontsize=7, rotation=90 * tasks)
     for place, name in enumerate(found):
         text = f"area of {name}" if name in families else name
-        ax.text(9 * place + 3, -0.17, text, ha="center", va="top", fontsize=8, transform=ax.get_xaxis_transform())
+        ax.text(
+            9 * place + 3,
+            -0.55 if tasks else -0.17,
+            text,
+            ha="center",
+            va="top",
+            fontsize=8,
+            transform=ax.get_xaxis_transform(),
+        )
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_ylabel("R²")
-    _title(
-        ax,
-        "H  Three best networks: as published (dark), in other subjects (pale)",
-    )
+    _title(ax, title)
 
 
 def _rates(ax: Any, rates: dict[str, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from brainnet.rsa.products import draw_orders, permuted
 from brainnet.rsa.search.given import ceilings_of_centres
 from brainnet.scores import fdr
 from brainnet.space import BrainSpace
-from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
 from studies.dnn_to_brain.published import basis, cubes, in_sample_r2, p_of_labels, p_of_pairs, standardized
-from studies.form import reading
+from studies.dnn_to_brain.tasks import BEST, GROUPS, published_rdms, task_networks
+from studies.form import present, reading
 
+PUBLISHED = "dnn2brain"  # the folder of the published RDMs; any other is one of 92 pictures
 SEEDS = (1, 2, 3)  # of the networks of a family
 LEAST_CEILING = 0.033  # published threshold of the lower bound, a Spearman correlation
 TOY = np.zeros((12, 10, 10), dtype=bool)
@@ -39,18 +41,25 @@ def pictures_of(settings: dict[str, Any]) -> Tensor:
     return torch.stack([see(Image.fromarray(scene(rng, side, "train"))) for _ in range(settings["n_pictures"])])
 
 
-def networks_of(pictures: Tensor, settings: dict[str, Any]) -> tuple[dict[str, RDMs], dict[str, Tensor]]:
-    """RDMs of the two layers of each network, and the features of its last layer, standardized over pictures."""
-    models, features = {}, {}
+def networks_of(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Three untrained networks of each family, by name."""
     for family, entry in settings["families"].items():
         for seed in SEEDS:
             network = build_backbone(entry["backbone"], layers=entry["layers"], seed=seed, **entry.get("options", {}))
-            store = TokenStore.build(network, pictures, grid=None, dtype=torch.float32, progress=False)
-            rows = [store.features(layer, "flatten") for layer in store.layers]
-            rows = [((one - one.mean(0)) / one.std(0).clamp(min=1e-6))[:, one.std(0) > 1e-6] for one in rows]
-            name = f"{family} {seed}"
-            models[name] = RDMs.stack([rdm(one, names=[f"{name} {i}"]) for i, one in enumerate(rows)])
-            features[name] = rows[-1]
+            yield f"{family} {seed}", network
+
+
+def rdms_of(
+    networks: Iterable[tuple[str, Any]], pictures: Any, progress: bool = False
+) -> tuple[dict[str, RDMs], dict[str, Tensor]]:
+    """RDMs of the two layers of each network, and the features of its last layer, standardized over pictures."""
+    models, features = {}, {}
+    for name, network in networks:
+        store = TokenStore.build(network, pictures, grid=None, dtype=torch.float32, progress=progress)
+        rows = [store.features(layer, "flatten") for layer in store.layers]
+        rows = [((one - one.mean(0)) / one.std(0).clamp(min=1e-6))[:, one.std(0) > 1e-6] for one in rows]
+        models[name] = RDMs.stack([rdm(one, names=[f"{name} {i}"]) for i, one in enumerate(rows)])
+        features[name] = rows[-1]
     return models, features
 
 
@@ -64,7 +73,7 @@ def mean_rdm(parts: list[RDMs], name: str) -> RDMs:
 def groups_of(models: dict[str, RDMs], families: list[str]) -> dict[str, RDMs]:
     """Family -> the plain mean over its networks, for each layer, as published."""
     return {
-        family: RDMs(torch.stack([one.values for name, one in models.items() if name.startswith(family)]).mean(0))
+        family: RDMs(torch.stack([one.values for name, one in models.items() if name.startswith(f"{family} ")]).mean(0))
         for family in families
     }
 
@@ -173,6 +182,7 @@ def regions(
                 groups, subjects, n_permutations=settings["n_permutations"] // 5, generator=generator, progress=False
             ),
             "top": {name: published[name] for name in top},
+            "top total": published_r2({name: models[name] for name in top}, subjects),
             "held out": held_out,
         }
     return found
@@ -230,7 +240,7 @@ def run(settings: dict[str, Any], data: Path) -> tuple[dict[str, float], Any]:
     from studies.dnn_to_brain.figure import draw
 
     families = list(settings["families"])
-    models, features = networks_of(pictures_of(settings), settings)
+    models, features = rdms_of(networks_of(settings), pictures_of(settings))
     groups = groups_of(models, families)
     space, subjects, truth = plant(features, settings)
     where = spheres(space, settings["radius"], "voxels", min_size=1)
@@ -256,9 +266,16 @@ def run(settings: dict[str, Any], data: Path) -> tuple[dict[str, float], Any]:
     }
     found = regions(areas, models, groups, settings)
     numbers |= region_numbers(found)
-    if settings.get("real"):
-        numbers |= region_numbers(real_regions(settings, data))
-    return numbers, draw(maps, truth, found, rates, TOY, cubes(TOY)[1], settings)
+    real = real_regions(settings, data) if "real" in settings else {}
+    for name, those in real.items():
+        numbers |= region_numbers(those)
+        if name == PUBLISHED:
+            numbers |= {
+                f"{roi}: {best} is the best network, as published (1 is yes)": next(iter(those[roi]["top"])) == best
+                for roi, best in BEST.items()
+                if roi in those
+            }
+    return numbers, draw(maps, truth, found, rates, TOY, cubes(TOY)[1], settings, real)
 
 
 def region_numbers(found: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -274,16 +291,29 @@ def region_numbers(found: dict[str, dict[str, Any]]) -> dict[str, float]:
             f"{roi}, honest: p of unique to {name}": one["honest"].p[f"unique {name}"] for name in one["honest"].sets
         }
         numbers[f"{roi}, best network as published: R2"] = next(iter(one["top"].values()))
+        numbers[f"{roi}, three best networks as published: total R2"] = one["top total"]
         numbers[f"{roi}, best network in other subjects: R2"] = next(iter(one["held out"].values()))
     return numbers
 
 
-def real_regions(settings: dict[str, Any], data: Path) -> dict[str, dict[str, Any]]:
-    """The same of early visual and inferior temporal cortex: fMRI RDMs of fifteen people over 92 pictures."""
-    with reading():
-        known = DATASETS["images92"](data / settings["real"])
-        shown = Images(data / settings["real"] / "images_92")
-    see = Preprocessing((settings["side"],) * 2)
-    models, _ = networks_of(torch.stack([shown.image(i, see) for i in range(len(shown))]), settings)
-    groups = groups_of(models, list(settings["families"]))
-    return regions({roi: RDMs(one.values) for roi, one in known.rdms.items()}, models, groups, settings)
+def real_regions(settings: dict[str, Any], data: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """The same of real people and networks of tasks: folder of data -> its regions, for each folder that is there.
+
+    These are the published RDMs of 50 scenes, and early visual and inferior temporal cortex of fifteen people over 92
+    pictures, which the 18 published encoders see.
+
+    Raises:
+        MissingData: neither folder is there.
+        WrongData: one holds something else.
+    """
+    found = {}
+    for folder in present("dnn_to_brain", settings["real"], data):
+        if folder == PUBLISHED:
+            brains, models = published_rdms(data / folder)
+        else:
+            with reading():
+                known = DATASETS["images92"](data / folder)
+            brains = {roi: RDMs(one.values) for roi, one in known.rdms.items()}
+            models, _ = rdms_of(task_networks(settings["weights"], settings["seed"]), known.images, progress=True)
+        found[folder] = regions(brains, models, groups_of(models, list(GROUPS)), settings)
+    return found

@@ -21,7 +21,7 @@ from brainnet.scores.partitioning import partition
 from brainnet.stimuli import Images
 from brainnet.store import TokenStore
 from brainnet.tokens import Preprocessing
-from studies.form import MissingData, WrongData, is_there, reading, said_missing
+from studies.form import WrongData, present, reading
 
 log = logging.getLogger(__name__)
 _PLURALS = {"initialisation": "initialisations", "nonlinearity": "nonlinearities"}
@@ -298,7 +298,8 @@ def run(settings: dict[str, Any], data: Path) -> tuple[dict[str, float], Any]:
         "planted spectrum: components for 99 %": components_for(7 * rank**-1.3, 0.99),
     }  # fmt: skip
     found: dict[str, list[dict[str, Any]]] = {}  # by region, of each person
-    for entry in present(settings["brains"], data):
+    there = present("expansion", [entry["folder"] for entry in settings["brains"]], data)
+    for entry in (one for one in settings["brains"] if one["folder"] in there):
         for options in entry["people"]:
             recording = Recording(entry, options, settings, data)
             for region, one in zip(recording.regions, one_recording(recording, settings), strict=True):
@@ -310,18 +311,3 @@ def run(settings: dict[str, Any], data: Path) -> tuple[dict[str, float], Any]:
         numbers |= {key: torch.tensor([one[key] for one in each]).double().nanmean().item() for key in each[0]}
     name = next(iter(found))
     return numbers, draw(f"{name} of the first person" if len(found[name]) > 1 else name, found[name][0], settings)
-
-
-def present(brains: list[dict[str, Any]], data: Path) -> list[dict[str, Any]]:
-    """The recordings that are there; of the others a line says what is left out.
-
-    Raises:
-        MissingData: none is there.
-    """
-    there = [entry for entry in brains if is_there(data / entry["folder"])]
-    absent = [entry["folder"] for entry in brains if entry not in there]
-    if not there:
-        raise MissingData(said_missing("expansion", absent, data, "or"))
-    if absent:
-        log.warning("left out, as they do not lie under %s: %s.", data, ", ".join(absent))
-    return there
