@@ -45,9 +45,10 @@ def build_backbone(name: str, **kwargs: Any) -> Backbone:
     family = name.partition(":")[0] if isinstance(name, str) else ""
     if family and not family.endswith(".py") and family not in BACKBONES and (why := why_absent("like", [family])):
         raise ValueError(f"there is no backbone {name!r}: {why}")
-    backbone = BACKBONES.build(name, **({"weights": weights} if weights else {}) | kwargs)
+    options = ({"weights": weights} if weights else {}) | kwargs
+    backbone = BACKBONES.build(name, **options)
     with suppress(AttributeError):  # an object that has no room for it
-        backbone.built_from = full_name(name)
+        backbone.built_from, backbone.built_with = full_name(name), options
     return backbone
 
 

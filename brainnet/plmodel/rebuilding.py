@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from brainnet.tokens import Preprocessing
 BY_NAME = "by name"  # the network that an encoder names
 A_FOLDER = re.compile(r"\w[\w.+-]*")
 A_NAME = re.compile(r"\w+(:[\w.+-]+(/[\w.+-]+)?)?")
+PLAIN = (str, int, float, bool, list, tuple, Path)  # options that a file of settings can hold
 LARGEST_GRID = 1024  # tokens along a side
 LARGEST_IMAGE = 16_384  # pixels along a side
 
@@ -275,9 +277,15 @@ def naming(cfg: CfgNode, backbone: Any, layers: Sequence[str]) -> CfgNode:
         layers: those that the model reads.
     """
     name, cfg = getattr(backbone, "built_from", ""), with_full_paths(cfg)
-    if name and full_name(name) != cfg.BACKBONE.NAME:
+    given = getattr(backbone, "built_with", None)  # of one that was passed; the settings have those of their own
+    if name and (given is not None or full_name(name) != cfg.BACKBONE.NAME):
+        options = {key: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+                   for key, value in (given or {}).items() if isinstance(value, PLAIN) and key != "layers"}  # fmt: skip
         cfg.BACKBONE = get_cfg_defaults().BACKBONE
         cfg.BACKBONE.NAME, cfg.BACKBONE.WEIGHTS, cfg.MODEL.LAYERS = full_name(name), "", list(layers)
+        if isinstance(options.get("weights"), str):
+            cfg.BACKBONE.WEIGHTS = options.pop("weights")
+        cfg.BACKBONE.OPTIONS.update(options)
     return cfg
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from brainnet.backbone import build_backbone
@@ -68,6 +69,33 @@ def test_a_network_of_brainnets_is_built_by_name_in_a_fresh_process(tmp_path, rn
     out = tmp_path / "out.pt"
     subprocess.run([sys.executable, "-c", code, str(card), str(tmp_path / "images.pt"), str(out)], check=True)
     assert torch.equal(torch.load(out), model(given)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("expansion:small", {"seed": 5, "layers": ["1", "3"]}),
+        ("torchvision:squeezenet1_1", {"weights": "random", "seed": 3, "layers": ["features.3"]}),
+        ("untrained:vit=random", {"image_size": (32, 32), "features": 8, "layers": ["expansion"]}),
+    ],
+)
+def test_a_network_that_was_passed_is_built_again_with_its_options(name, options, tmp_path, rng):
+    """Untrained controls are: their weights hang on the seed, and the settings name another network or another seed."""
+    from tests.toys import toy_dataset
+
+    network = build_backbone(name, **options)
+    data = toy_dataset()
+    data.preprocessing = network.preprocessing
+    model = PLModel(toy_config("BACKBONE.NAME", "expansion:small", "TOKENS.STORE", ""), network, data=data).eval()
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, barebones=True)
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    given = images(rng, network.preprocessing.size[0])
+    for found in (
+        PLModel.from_pretrained(model.save_pretrained(tmp_path / "card")),
+        PLModel.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True),
+    ):
+        assert torch.equal(found.eval()(given)[0], model(given)[0])
 
 
 def test_of_an_own_network_the_encoder_alone_can_be_read(saved):
