@@ -112,7 +112,7 @@ def _spectra(ax: Any, found: dict[str, Any], colors: dict[str, str]) -> None:
 
 def _choices(ax: Any, found: dict[str, Any], option: str) -> None:
     named = {key.split(": ")[1]: one for key, one in found["choices"].items() if key.startswith(option)}
-    ax.set_title({"initialisation": "Initialisations", "nonlinearity": "Non-linearities"}[option])
+    ax.set_title({"initialisation": "Initializations", "nonlinearity": "Non-linearities"}[option])
     if not named:
         ax.text(0.5, 0.5, "not in this form", ha="center", transform=ax.transAxes, fontsize=8, color="#666666")
         ax.set(xticks=[], yticks=[])
