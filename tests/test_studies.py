@@ -14,7 +14,10 @@ import torch
 import yaml
 from scipy.spatial.distance import squareform
 
+from brainnet.backbone import build_backbone
+from brainnet.backbone.families import taskonomy
 from brainnet.rsa import rdm
+from brainnet.tokens import Preprocessing
 from studies import form
 from studies.__main__ import main
 from studies.brain_decodes.study import Reading, p_of_highest
@@ -396,6 +399,24 @@ def test_full_form_of_dnn_to_brain_finds_the_best_networks_in_the_published_file
     left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
     r2 = 1 - left @ left / ((y - y.mean()) @ (y - y.mean()))
     assert found["V1v, published: total R2"] == pytest.approx(1 - (1 - r2) * (len(y) - 1) / (len(y) - 7), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_full_form_of_dnn_to_brain_shows_real_pictures_to_the_networks_of_tasks(test_data, monkeypatch):
+    from studies.dnn_to_brain import study, tasks
+
+    assert {variant for _, variant in tasks.TASKS.values()} <= set(taskonomy.variants())
+    name, network = next(tasks.task_networks("random", seed=0))
+    assert (name, network.layers) == ("2D autoencoder", ("layer4", "encoding"))
+    quick = {"layers": ["features.2", "features.5"], "weights": "random", "preprocessing": Preprocessing((48, 48))}
+    names = ["2D edge2d", "3D reshade", "semantic class_1000", tasks.UNTRAINED]
+    few = [(name, build_backbone("torchvision:squeezenet1_1", seed=k, **quick)) for k, name in enumerate(names)]
+    monkeypatch.setattr(study, "task_networks", lambda weights, seed: few)
+    found = study.real_regions({"real": ["algonauts2019"], "weights": "", "seed": 0, "n_permutations": 5}, test_data)
+    assert set(found["algonauts2019"]) == {"EVC", "IT"}
+    for one in found["algonauts2019"].values():
+        assert one["published"].sets == ("2D", "3D", "semantic")
+        assert len(one["top"]) == len(one["held out"]) == 3
 
 
 @pytest.mark.filterwarnings("ignore")
