@@ -46,27 +46,21 @@ def draw(
 
 
 def _real(figure: Any, found: dict[str, Any]) -> None:
-    grid = figure.add_gridspec(3, 1, left=0.05, right=0.985, top=0.9, bottom=0.07, hspace=0.5)
-    first, second, third = (figure.add_subplot(grid[k]) for k in range(3))
-    _parts(first, found, list(GROUPS), "published", "K  Real regions, as published: in-sample R² of the mean RDM")
-    _parts(
-        second, found, list(GROUPS), "honest", "L  Real regions, on held-out pictures (*: p < 0.05, labels permuted)"
-    )
-    _top(
-        third,
-        found,
-        list(GROUPS),
-        "M  Real regions, three best networks: as published (dark), in other subjects (pale)",
-    )
-    _key(figure, list(GROUPS))
+    grid = figure.add_gridspec(3, 1, left=0.05, right=0.985, top=0.92, bottom=0.13, hspace=0.45)
+    axes, groups = [figure.add_subplot(grid[k]) for k in range(3)], list(GROUPS)
+    _parts(axes[0], found, groups, "published", "K  Real regions, as published: in-sample R² of the mean RDM")
+    _parts(axes[1], found, groups, "honest", "L  Real regions, on held-out pictures (*: p < 0.05, labels permuted)")
+    _top(axes[2], found, groups, "M  Real regions, three best networks: as published (dark), in other subjects (pale)")
+    axes[2].margins(x=0.01)
+    _key(figure, groups, ("untrained", UNTRAINED))
 
 
-def _key(figure: Any, families: list[str]) -> None:
+def _key(figure: Any, families: list[str], last: tuple[str, str] = ("none named", NONE)) -> None:
     from matplotlib.patches import Patch
 
-    entries = [Patch(color=color, label=name) for color, name in zip(COLORS, families, strict=True)]
-    figure.legend(handles=[*entries, Patch(color="#999999", label="shared"), Patch(color=NONE, label="none named")],
-                  loc="upper left", bbox_to_anchor=(0.04, 0.985), ncols=5, fontsize=9, frameon=False)  # fmt: skip
+    entries = [*zip(families, COLORS, strict=True), ("shared", "#999999"), last]
+    handles = [Patch(color=color, label=name) for name, color in entries]
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.04, 0.985), ncols=5, fontsize=9, frameon=False)
 
 
 def _title(ax: Any, text: str) -> None:
@@ -113,21 +107,14 @@ def _top(ax: Any, found: dict[str, Any], families: list[str], title: str) -> Non
                 ax.bar(x, value, 0.9, color=colors.get(name.rsplit(" ", 1)[0], UNTRAINED), alpha=alpha)
                 ticks.append((x, name.rsplit(" ", 1)[1]))
     tasks = max(len(text) for _, text in ticks) > 3  # names of tasks are written upwards, numbers are not
-    ax.set_xticks([x for x, _ in ticks], [text for _, text in ticks], fontsize=7, rotation=90 * tasks)
+    ax.set_xticks([x for x, _ in ticks], [text for _, text in ticks], rotation=90 * tasks)
     for place, name in enumerate(found):
-        text = f"area of {name}" if name in families else name
-        ax.text(
-            9 * place + 3,
-            -0.55 if tasks else -0.17,
-            text,
-            ha="center",
-            va="top",
-            fontsize=8,
-            transform=ax.get_xaxis_transform(),
-        )
+        text, below = f"area of {name}" if name in families else name, -0.46 if tasks else -0.17
+        ax.text(9 * place + 3, below, text, ha="center", va="top", fontsize=8, transform=ax.get_xaxis_transform())
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_ylabel("R²")
     _title(ax, title)
+    ax.tick_params(axis="x", labelsize=5.5 if tasks else 7)
 
 
 def _rates(ax: Any, rates: dict[str, float]) -> None:

@@ -79,10 +79,10 @@ def _the_one(paths: list[Path], what: str, folder: Path) -> Path:
 
 
 def task_networks(weights: str, seed: int) -> Iterator[tuple[str, Any]]:
-    """The 18 encoders by name with published weights, or with random ones, and the untrained one."""
-    entries = [(name, TASKS[task][1], weights) for name, task in NAMES.items() if name != UNTRAINED]
-    for name, variant, given in [*entries, (UNTRAINED, "autoencoding", "random")]:
+    """The 18 encoders by name with published weights, or each with random ones of its own, and the untrained one."""
+    for k, (name, task) in enumerate(NAMES.items()):
+        variant, given = ("autoencoding", "random") if name == UNTRAINED else (TASKS[task][1], weights)
         options = {} if given == "published" else {"weights": given}
         with reading():
-            network = build_backbone(f"taskonomy:{variant}", layers=[*LAYERS.values()], seed=seed, **options)
+            network = build_backbone(f"taskonomy:{variant}", layers=[*LAYERS.values()], seed=seed + k, **options)
         yield name, network

@@ -21,6 +21,7 @@ from brainnet.rsa.rdms import RDMs
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 5))  # relative to the mean variance of the predictors
 SMALLEST_FOLD = 4  # conditions: six pairs, the least of which a correlation says anything
+LEAST_SHARE = 1e-6  # of variance: RDMs of float32 that are equal but for rounding differ by less
 MOST_PIVOTS = 10_000
 PIVOTED_AT_ONCE = 2**23  # entries of the systems solved together: 64 MB
 
@@ -248,9 +249,14 @@ def p_value(statistic: Tensor, null: Tensor) -> float:
 def p_above_zero(statistic: Tensor, null: Tensor) -> float:
     """P of a share of variance: the test statistic is the share, or 0 where it is negative.
 
-    A part that explains nothing has p = 1, also where permuted predictors mislead more than it does.
+    A part that explains nothing has p = 1, also where permuted predictors mislead more than it does; so has one that is
+    no more than rounding, such as the unique part of one of two RDMs that are equal.
 
     >>> p_above_zero(torch.tensor(-0.1), torch.tensor([-0.3, -0.2, -0.4]))
     1.0
+    >>> p_above_zero(torch.tensor(1e-9), torch.tensor([-0.3, -0.2, -0.4]))
+    1.0
     """
-    return p_value(statistic.clamp(min=0), null.clamp(min=0))
+    if statistic < LEAST_SHARE:
+        return 1.0
+    return p_value(statistic, null)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from brainnet._work import progress as progress_bar
+from brainnet.rsa.mixing.fitting import LEAST_SHARE
 from brainnet.rsa.mixing.regression import RDMRegression, rdm_regression
 from brainnet.rsa.rdms import RDMs
 
@@ -96,7 +97,8 @@ def _family_wise(null: Sequence[Tensor], values: Sequence[Tensor]) -> list[float
     Each time is z-scored by its own chance values and its value: chance spreads more at some times than at others, and
     the largest part would be of these.
     """
-    known = torch.cat([torch.stack(list(values))[None], torch.stack(list(null), dim=1)]).double().clamp(min=0)
+    known = torch.cat([torch.stack(list(values))[None], torch.stack(list(null), dim=1)]).double()
+    known = known.where(known >= LEAST_SHARE, 0)  # a part that is no more than rounding is none
     sd = known.std(0, correction=0)
     z = (known - known.mean(0)) / torch.where(sd > 0, sd, torch.inf)
     return (((z[1:].amax(1)[:, None] >= z[0] - 1e-9).sum(0) + 1) / len(z)).tolist()

@@ -66,3 +66,14 @@ def test_times_that_do_not_fit_are_refused(rng):
     sets, course = courses(rng)
     with pytest.raises(ValueError, match="4 times for 5"):
         regression_over_time(sets, course, [0, 1, 2, 3])
+
+
+def test_a_set_that_another_one_equals_but_for_rounding_is_at_no_time_significant():
+    rng = torch.Generator().manual_seed(2)
+    a, b = torch.rand(2, 190, generator=rng)
+    sets = {"a": a, "same": torch.stack([a] * 3).mul(1.1).mean(0), "b": b}
+    course = [RDMs((a + b)[None] * k + torch.rand(5, 190, generator=rng)) for k in (0, 1, 1)]
+    found = regression_over_time(sets, course, [0.0, 0.1, 0.2], seed=0, n_permutations=99, progress=False)
+    unique = found[(found.part == "unique") & (found.sets != "b")]
+    assert unique.p_corrected.tolist() == [1] * 6
+    assert found[(found.part == "unique") & (found.sets == "b")].p_corrected.min() < 0.05

@@ -159,6 +159,19 @@ def test_a_part_that_is_not_above_zero_is_never_significant(rng):
     assert found.p["unique signal"] == 1 / 20
 
 
+def test_a_set_that_another_one_equals_but_for_rounding_adds_nothing():
+    """A mean of equal RDMs differs in the seventh digit; its unique part of 1e-10 was significant in some draws."""
+    for seed in (2, 7):
+        rng = torch.Generator().manual_seed(seed)
+        a, b = torch.rand(2, 190, generator=rng)
+        subjects = RDMs((a + b)[None] + torch.rand(5, 190, generator=rng))
+        same = torch.stack([a] * 3).mul(1.1).mean(0)
+        found = rdm_regression(
+            {"a": a, "same": same, "b": b}, subjects, n_permutations=99, generator=rng, progress=False
+        )
+        assert (found.p["unique a"], found.p["unique same"], found.p["unique b"]) == (1, 1, 0.01)
+
+
 def test_an_advice_on_folds_can_be_followed(rng):
     with pytest.raises(ValueError, match="7 conditions are too few .* 8 are the least"):
         rdm_regression({"a": torch.rand(21, generator=rng)}, torch.rand(2, 21, generator=rng), generator=rng)
