@@ -141,7 +141,7 @@ def _page(said: dict) -> str:
         f"* **Size**: {said['size']}", f"* **Tested on**: {said['verified']}", "",
         "## Download", "", *_fetched(said), *steps, "",
         "```bash", f"brainnet datasets check {name} FOLDER", "```", "",
-        "## Layout", "", "```", said["layout"], "```", "",
+        "## Layout", "", "```text", said["layout"], "```", "",
         "## The reader", "", said["summary"], "", *([_prose(said["details"]), ""] if said["details"] else []),
         f"Its options are those of `DATASET.OPTIONS \"{{NAME: VALUE}}\"`, and of `DATASETS[\"{name}\"]` in Python.", "",
         "| option | default | meaning |", "|---|---|---|",

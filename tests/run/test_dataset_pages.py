@@ -37,6 +37,7 @@ def test_a_page_holds_what_the_reader_says(name):
         assert part in text
     told = {one.name: one.default for one in reader_options(name) if one.name == "subject" and one.default}
     assert f"```bash\n{fit_line(name, 'FOLDER', told)}\n```" in text
+    assert f"```text\n{about.layout}\n```" in text  # without the word the site colors it as Python: "agree *with*"
     assert not re.search(r"see [A-Z_a-z]+\.|see above", text[text.index("| option |") : text.index("\n## To ")])
     assert f"[{name}]({name}.md)" in pages()["index.md"]
     cells = [line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")]
