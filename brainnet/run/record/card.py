@@ -101,11 +101,18 @@ def opening(kind: str, packages: Sequence[str]) -> dict[str, Any]:
         "kind": kind,
         "format": CARD_FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": shlex.join(sys.argv),
+        "command": _command(),
         "versions": {"brainnet": __version__, "python": platform.python_version(), **_versions(packages)},
         "commit": _git_commit(),
         "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
     }
+
+
+def _command() -> str:
+    """The line that was typed; brainnet by its name alone, as the folder where it is installed often names a person."""
+    program = Path(sys.argv[0])
+    own = program.stem == "brainnet" or program.parts[-2:] == ("brainnet", "__main__.py")
+    return shlex.join(["brainnet" if own else sys.argv[0], *sys.argv[1:]])
 
 
 def data_card(name: str, dataset: ResponseDataset) -> dict[str, Any]:

@@ -53,9 +53,15 @@ CAPTIONS = {  # by the first word of a file's name
     "layers": "Scores of each layer.",
     "scores": "Scores of each region.",
     "variance": "R2 split over the layers.",
+    "top_models": "The networks in each region, the best one first.",
+    "best_model": "The network that predicts each voxel best.",
     "bars": "Scores of each model and region, with noise ceilings.",
     "parts": "R2 of sets of RDMs: together, alone and what each adds.",
     "weights": "Weights of the RDMs that were mixed.",
+    "best_steps": "The score over time, and the step of the model that was chosen.",
+    "steps": "Similarity of each step of the model and each time.",
+    "lags": "Similarity by how far the brain is behind the model.",
+    "lagged": "Similarity of each step by how far the brain is behind it.",
 }
 
 
@@ -173,7 +179,7 @@ def _page(folders: Sequence[Path]) -> tuple[str | None, str]:
 
 
 def _page_section(page: str | None, reason: str) -> str:
-    said = [f"Not shown here: {reason}"] if reason else []
+    said = [f"Not shown here: {reason.replace('`', '')}"] if reason else []  # no Markdown
     if page is None:
         return "\n".join(['<h2 id="page">The maps</h2>', paragraphs(said)])
     said.insert(0, Html('<p class="only-screen">Turn the brain, unfold it, point at a vertex to read its values, click '

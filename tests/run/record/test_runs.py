@@ -44,6 +44,16 @@ def test_words_come_back_as_they_were_typed_but_for_the_folder(out, tmp_path, mo
     assert words_again(run, "new") == ["fit", "DATASET.DATA_DIR", "my data/it's", "--draw", "--out", "new"]
 
 
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [("/home/jane/env/bin/brainnet", "brainnet"), ("/home/jane/brainnet/__main__.py", "brainnet"), ("a.py", "a.py"),
+     ("/home/jane/benchmarks/__main__.py", "/home/jane/benchmarks/__main__.py")],
+)  # fmt: skip
+def test_a_card_does_not_say_where_brainnet_is_installed(program, named, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [program, "fit", "--out", "it's"])
+    assert opening("fit", [])["command"] == f"""{named} fit --out 'it'"'"'s'"""
+
+
 def test_only_a_command_of_brainnet_is_run_again(tmp_path):
     for number, command in enumerate(["rm -rf x", "", "python script.py"]):
         run, _ = read_run(write_card(tmp_path / str(number), command=command))

@@ -3,11 +3,12 @@
 import html
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from brainnet._files import write_json
-from brainnet.run.report.report import write_report
+from brainnet.run.report.report import _caption, _first, _page_section, write_report
 from tests.browser import Browser, needs_chromium
 from tests.run.encodings import run_grid, save_subject
 from tests.run.page.test_scenes import searched
@@ -55,6 +56,15 @@ def test_voxels_without_a_place_get_a_line_in_place_of_the_page(tmp_path):
     assert "have no place on a brain" in text
     assert "<iframe" not in text
     assert "script-src 'none'" in text
+
+
+def test_the_line_in_place_of_the_page_is_text_and_every_figure_has_a_caption(tmp_path):
+    said = _page_section(None, "a folder of `brainnet rsa`")
+    assert "Not shown here: a folder of brainnet rsa" in said
+    drawn = ["maps", "top_models_ridge", "best_model", "best_steps", "steps_1", "lags", "lagged_1", "weights_rdms"]
+    captions = [_caption(tmp_path / f"{name}.png") for name in drawn]
+    assert [name for name, caption in zip(drawn, captions, strict=True) if caption == f"{name}.png"] == []
+    assert len(set(map(_first, map(Path, drawn)))) == len(drawn)  # "best_steps" is not taken for "steps"
 
 
 def test_runs_of_two_kinds_stand_one_below_the_other(mapped, tmp_path):
