@@ -106,7 +106,7 @@ def test_no_two_pages_write_different_results_into_one_folder(made):
     commands, written = made[1].commands(), {}
     for path in [ROOT / "README.md", *PAGES]:
         for line in shell_lines(path.read_text()):
-            words = line.split()
+            words = re.sub(r"^torchrun .* -m brainnet ", "brainnet ", line).split()
             name = next((name for n in (3, 2) if (name := " ".join(words[:n])) in commands), "")
             out = next((p for p in commands[name].params if "--out" in p.opts), None) if name else None
             if out is None or name in ("brainnet plot", "brainnet sweep script") or "--help" in words:
@@ -119,6 +119,8 @@ def test_no_two_pages_write_different_results_into_one_folder(made):
         for name in re.findall(r"""Path\("([^"]+)"\)\.write_text""", path.read_text()):
             written.setdefault(name, {}).setdefault(path.name, path.name)
     assert {folder: lines for folder, lines in written.items() if len(lines) > 1} == {}
+    data = {word for path in PAGES for word in re.findall(r"DATASET\.DATA_DIR (\w+)", path.read_text())}
+    assert data & set(written) == set()  # nor data of the reader
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
