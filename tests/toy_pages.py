@@ -113,25 +113,6 @@ def _write_eeg(folder: Path) -> None:
     write_things_eeg2(folder / "things_eeg")
 
 
-def _write_clips(folder: Path) -> None:
-    """Clips of noise, and M/EEG RDMs of four subjects over six times."""
-    import av
-
-    (folder / "clips").mkdir()
-    random = np.random.default_rng(0)
-    for clip in range(10):
-        with av.open(str(folder / "clips" / f"clip{clip}.mkv"), "w") as container:
-            stream = container.add_stream("ffv1", rate=5)
-            stream.width = stream.height = 32
-            for _ in range(6):
-                pixels = random.integers(0, 255, (32, 32, 3), dtype=np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-            container.mux(stream.encode())
-    rdms = random.uniform(size=(4, 6, 10, 10))
-    rdms = rdms + rdms.swapaxes(2, 3)
-    np.savez(folder / "meg_of_clips.npz", rdms=rdms * (1 - np.eye(10)))
-
-
 def _write_trials(folder: Path) -> None:
     """Pictures, each shown twice in one of three runs, with responses in the columns of the table."""
     random = np.random.default_rng(0)
@@ -169,7 +150,7 @@ def _write_features(folder: Path) -> None:
 PREPARE = {
     "howto/nsd.md": [_write_nsd],
     "howto/things.md": [_write_things],
-    "howto/meeg.md": [_write_eeg, _write_clips],
+    "howto/meeg.md": [_write_eeg],
     "howto/series.md": [_write_story],
     "bring/data.md": [_write_trials],
     "bring/network.md": [_write_features],
