@@ -78,7 +78,8 @@ def plan_networks(
     names = [name for name, *_ in wanted]
     networks: dict[str, Network] = {}
     for name, weights, own in wanted:
-        label = name if names.count(name) == 1 else f"{name}={Path(weights).stem or 'default'}"
+        plain = names.count(name) == 1 and weights != "random"  # no table shows an untrained one as the trained
+        label = name if plain else f"{name}={Path(weights).stem or 'default'}"
         if label in networks:
             raise ValueError(f"--backbone names {label} twice.")
         networks[label] = Network(label, name, _options(cfg, name, weights, own) | asked)
@@ -179,7 +180,7 @@ def _random_twin(network: Network, backbone: Any, seed: int) -> Network:
         already = weights in {found.get("weights") for found in prints}
         twin = replace(twin, fingerprint=prints[0])
     if already:
-        raise ValueError(f"{network.label} has random weights already: leave out --controls random, or that network.")
+        raise ValueError(f"{network.name} has random weights already: leave out --controls random, or that network.")
     return twin
 
 

@@ -68,6 +68,11 @@ def test_one_network_with_two_weights_has_two_labels():
         plan_networks(config(), ["net:x=one.pth", "net:x=one.pth"])
 
 
+def test_random_weights_are_in_the_label_of_a_network():
+    assert [one.label for one in plan_networks(config(), ["net:x=random", "other"])] == ["net:x=random", "other"]
+    assert plan_networks(config("BACKBONE.WEIGHTS", "random"), ())[0].label == "net:x=random"
+
+
 def test_each_network_takes_the_layers_it_has():
     networks, _ = checked(["net:x", "other"], ["b", "c"])
     assert [one.layers for one in networks] == [("b",), ("c",)]
