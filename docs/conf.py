@@ -10,9 +10,6 @@ sys.path.insert(0, str(HERE.parent))
 
 import brainnet  # noqa: E402  (of this checkout)
 
-warnings.filterwarnings(
-    "ignore", module=r"pytorch_lightning|lightning_fabric"
-)  # of the machine that builds the gallery
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  # one that grew is replaced by another
 
 project = "brainnet"

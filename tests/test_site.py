@@ -315,6 +315,30 @@ print(sorted(path.name for path in Path().glob("*.png")))
     assert done.stdout.strip() == "['1.png', '2.png', 'old.png', 'other.png']", done.stderr
 
 
+def test_a_gallery_page_holds_no_hints_to_the_machine_that_builds_it(tmp_path):
+    """Sphinx hands a page to another process, which gets the scraper of pictures and no ``conf.py``."""
+    script = """
+import sys
+sys.path.insert(0, {ext!r})
+import joblib
+import gallery_pictures
+
+def hint(scraper):
+    import io, sys, warnings
+    sys.stderr = io.StringIO()
+    for room in ("pytorch_lightning.utilities", "lightning_fabric.plugins", "brainnet.run"):
+        warnings.warn_explicit("a hint", UserWarning, "/home/jane/" + room, 1, module=room)
+    return sys.stderr.getvalue()
+
+print(*joblib.Parallel(2, backend="loky")(joblib.delayed(hint)(gallery_pictures.SavedPictures()) for _ in range(2)))
+"""
+    pytest.importorskip("sphinx_gallery")
+    script = script.format(ext=str(DOCS / "_ext"))
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.count("/home/jane/brainnet.run:1") == 2, done.stderr
+    assert "lightning" not in done.stdout
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if "$$" in p.read_text()], ids=lambda page: page.name)
 def test_every_formula_can_be_set(page, made):
     from formulas import svg_of

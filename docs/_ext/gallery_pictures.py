@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from pathlib import Path
+
+# hints of Lightning to the machine that builds the gallery; here, as a process of `sphinx-build -j` reads no conf.py
+warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
 
 _written: list[str] = []  # pictures that this process has opened to write, or has renamed to, in their order
 
