@@ -38,7 +38,7 @@ class Run:
 
 
 def find_runs(root: str | Path = ".") -> list[Run]:
-    """Every run in a folder and below it, the oldest first; what is no card of brainnet is passed over.
+    """Every run in a folder and below it, the oldest first; no other file, and no copy that a tracker keeps.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -48,6 +48,8 @@ def find_runs(root: str | Path = ".") -> list[Run]:
         raise FileNotFoundError(f"no folder {root}.")
     found = []
     for path in sorted(root.rglob(CARD)):
+        if any(part.name == "log" and (part.parent / CARD).is_file() for part in path.parents):
+            continue  # what a tracker keeps beside the run
         try:
             found.append(_run_of(path, read_card(path)))
         except (ValueError, OSError):

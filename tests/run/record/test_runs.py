@@ -27,6 +27,13 @@ def test_runs_are_found_in_the_order_of_time_and_other_files_passed_over(tmp_pat
     assert [(run.folder.name, run.kind, run.seconds) for run in found] == [("b", "fit", 3.5), ("deep", "encode", 0.0)]
 
 
+def test_what_a_tracker_keeps_of_a_run_is_no_further_run(tmp_path):
+    folder = write_card(tmp_path / "run")
+    write_card(folder / "log" / "wandb" / "offline-run" / "files")
+    other = write_card(tmp_path / "log" / "other")  # a folder of results that is called so
+    assert {run.folder for run in find_runs(tmp_path)} == {folder, other}
+
+
 def test_a_run_is_named_by_its_folder_or_card(tmp_path):
     folder = write_card(tmp_path / "run")
     assert read_run(folder) == read_run(folder / "run.json")
