@@ -61,8 +61,8 @@ def noise_ceiling(
         subjects: one RDM per subject, (n_subjects, n_pairs); at least two.
         method: name of a comparison, see ``COMPARISONS``.
         pooling: "optimal", the group RDM that serves this comparison best (for Kendall's taus, Procrustes and
-            distributional comparisons an approximation); or "mean" of the RDMs as they are, as in the Algonauts
-            challenge and Net2Brain.
+            distributional comparisons an approximation, and for a comparison of your own the plain mean); or "mean"
+            of the RDMs as they are, as in the Algonauts challenge and Net2Brain.
         squared: average squared similarities, the unit of the Algonauts challenge. Signs are lost.
         nan: "raise" on undefined pairs, or "omit" those that are NaN in any subject.
         **options: of the comparison.
@@ -90,9 +90,11 @@ def noise_ceiling(
         _check_complete(subjects, ", or pass nan='omit'")
     comparison = COMPARISONS[method]
     parts = poolable(values, method, pooling, options)
-    total = parts.sum(0, keepdim=True)
-    upper = comparison(total, values, **options)[0]
-    lower = torch.stack([comparison(total - parts[s], values[s : s + 1], **options)[0, 0] for s in range(len(values))])
+    total, n = parts.sum(0, keepdim=True), len(values)
+    upper = comparison(total / n, values, **options)[0]  # a mean, not a sum: a user's comparison may see the scale
+    lower = torch.stack([
+        comparison((total - parts[s]) / (n - 1), values[s : s + 1], **options)[0, 0] for s in range(n)
+    ])  # fmt: skip
     if squared:
         upper, lower = upper.square(), lower.square()
     return NoiseCeiling(lower.mean().item(), upper.mean().item())
@@ -201,10 +203,14 @@ def poolable(values: Tensor, method: str, pooling: str, options: dict[str, Any])
     if method.startswith("whitened"):
         values = centred(values) if method == "whitened-pearson" else values
         return values / whitened(values, options.get("noise_covariance")).norm(dim=1, keepdim=True)
-    return _POOLABLE.get(method, _unit_mean_square)(values)
+    return _POOLABLE[method](values) if method in _POOLABLE else values  # the mean does for one that nobody knows
 
 
 _POOLABLE: dict[str, Callable[[Tensor], Tensor]] = {
+    "cosine": _unit_mean_square,
+    "procrustes": _unit_mean_square,
+    "wasserstein": _unit_mean_square,
+    "jensen-shannon": _unit_mean_square,
     "pearson": lambda values: unit(centred(values)),
     "regression": lambda values: unit(centred(values)),
     "spearman": rank,

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from brainnet.rsa import COMPARISONS, RDMs, explained, noise_ceiling, pool, rdm, reliability
+from brainnet.rsa import COMPARISONS, RDMs, evaluate, explained, noise_ceiling, pool, rdm, reliability
 
 rsatoolbox = pytest.importorskip("rsatoolbox", reason="the oracle of these numbers is rsatoolbox")
 from rsatoolbox.inference import boot_noise_ceiling  # noqa: E402
@@ -50,6 +50,25 @@ def test_ceilings_of_every_comparison_are_ordered(subjects):
     for method in COMPARISONS:
         ceiling = noise_ceiling(subjects, method)
         assert ceiling.lower < ceiling.upper, method
+
+
+def agreement(a, b):
+    return -(a[:, None] - b[None]).abs().mean(-1)
+
+
+def test_a_comparison_of_ones_own_that_sees_the_scale_has_a_ceiling_in_its_own_unit(subjects, rng):
+    """Group RDMs are means of the RDMs as they are; a sum over subjects, each scaled, is far from every one of them."""
+    values, n = subjects.values * torch.arange(1, 7)[:, None], len(subjects)
+    others = torch.stack([(values.sum(0) - one) / (n - 1) for one in values])
+    with COMPARISONS.temporarily("agreement", agreement):
+        lower, upper = noise_ceiling(values, "agreement")
+        settings = {"method": "agreement", "bound": "upper", "n_resamples": 60, "progress": False}
+        found = evaluate({"mean": values.mean(0)}, RDMs(values), **settings)
+    assert upper == pytest.approx(-(values - values.mean(0)).abs().mean().item())
+    assert lower == pytest.approx(-(values - others).abs().mean().item())
+    row = found.table.iloc[0]
+    assert (row.score, row.ceiling) == pytest.approx((upper, upper))  # of the mean, which is the group RDM
+    assert 1.5 * upper < row.ceiling_low < row.ceiling_high < 0  # also of the resampled subjects
 
 
 @pytest.mark.parametrize(

@@ -365,12 +365,12 @@ def _expanded_ceiling(
 ) -> tuple[Tensor, Tensor]:
     drawn = (counts > 0).nonzero()[:, 0]
     parts = poolable(values[drawn], method, "optimal", options) * counts[drawn, None]
-    group = parts.sum(0, keepdim=True)
-    upper = comparison(group, values[drawn], **options)[0].mean()
+    total, n = parts.sum(0, keepdim=True), counts[drawn].sum()
+    upper = comparison(total / n, values[drawn], **options)[0].mean()
     if len(drawn) < 2:
         return upper.new_tensor(torch.nan), upper
     lower = [
-        comparison(group - part, values[i : i + 1], **options)[0, 0]
+        comparison((total - part) / (n - counts[i]), values[i : i + 1], **options)[0, 0]
         for part, i in zip(parts, drawn.tolist(), strict=True)
     ]
     return torch.stack(lower).mean(), upper

@@ -116,6 +116,15 @@ def test_everybody_drawn_once_has_the_ceilings_of_the_sample(sample, digits):
         assert (arm.lower.item(), arm.upper.item()) == pytest.approx(expected[:2], abs=1e-12)
 
 
+def test_ceilings_of_a_comparison_that_sees_the_scale_are_those_of_the_sample(sample):
+    models, subjects = sample
+    once = Draws(torch.ones(1, N_SUBJECTS).double(), torch.ones(1, N_CONDITIONS).double())
+    with COMPARISONS.temporarily("agreement", lambda a, b: -(a[:, None] - b[None]).abs().mean(-1)):
+        expected = noise_ceiling(subjects, "agreement")
+        for arm in bootstrap(models, subjects, "agreement", once):
+            assert (arm.lower.item(), arm.upper.item()) == pytest.approx(expected[:2], abs=1e-12)
+
+
 def test_ceilings_may_be_left_out(sample):
     draws = bootstrap_draws(N_SUBJECTS, N_CONDITIONS, 5, torch.Generator().manual_seed(0))
     with_, without = (bootstrap(*sample, "spearman", draws, ceilings=c) for c in (True, False))
