@@ -282,9 +282,8 @@ def naming(cfg: CfgNode, backbone: Any, layers: Sequence[str]) -> CfgNode:
         options = {key: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
                    for key, value in (given or {}).items() if isinstance(value, PLAIN) and key != "layers"}  # fmt: skip
         cfg.BACKBONE = get_cfg_defaults().BACKBONE
-        cfg.BACKBONE.NAME, cfg.BACKBONE.WEIGHTS, cfg.MODEL.LAYERS = full_name(name), "", list(layers)
-        if isinstance(options.get("weights"), str):
-            cfg.BACKBONE.WEIGHTS = options.pop("weights")
+        cfg.BACKBONE.NAME, cfg.MODEL.LAYERS = full_name(name), list(layers)
+        cfg.BACKBONE.WEIGHTS = options.pop("weights", "")
         cfg.BACKBONE.OPTIONS.update(options)
     return cfg
 

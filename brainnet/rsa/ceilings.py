@@ -90,14 +90,36 @@ def noise_ceiling(
         _check_complete(subjects, ", or pass nan='omit'")
     comparison = COMPARISONS[method]
     parts = poolable(values, method, pooling, options)
-    total, n = parts.sum(0, keepdim=True), len(values)
-    upper = comparison(total / n, values, **options)[0]  # a mean, not a sum: a user's comparison may see the scale
-    lower = torch.stack([
-        comparison((total - parts[s]) / (n - 1), values[s : s + 1], **options)[0, 0] for s in range(n)
-    ])  # fmt: skip
+    lower, upper = group_bounds(comparison, parts, values, parts.new_ones(len(parts)), options)
     if squared:
         upper, lower = upper.square(), lower.square()
     return NoiseCeiling(lower.mean().item(), upper.mean().item())
+
+
+def group_bounds(
+    comparison: Callable, parts: Tensor, values: Tensor, counts: Tensor, options: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """Similarities (n_rdms,) of each RDM to the group RDM of the others, and to that of all.
+
+    A group RDM is a mean, not a sum: a user's comparison may see the scale.
+
+    Args:
+        comparison: of ``COMPARISONS``.
+        parts: (n_rdms, n_pairs), see ``poolable``.
+        values: (n_rdms, n_pairs) RDMs.
+        counts: (n_rdms,) how often each is in the group; at least once.
+        options: of the comparison.
+    """
+    parts = parts * counts[:, None]
+    total, n = parts.sum(0, keepdim=True), counts.sum()
+    upper = comparison(total / n, values, **options)[0]
+    if len(values) < 2:
+        return torch.full_like(upper, torch.nan), upper
+    lower = [
+        comparison((total - part) / (n - count), value[None], **options)[0, 0]
+        for part, count, value in zip(parts, counts, values, strict=True)
+    ]
+    return torch.stack(lower), upper
 
 
 def pool(

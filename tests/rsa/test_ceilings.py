@@ -68,7 +68,7 @@ def test_a_comparison_of_ones_own_that_sees_the_scale_has_a_ceiling_in_its_own_u
     assert lower == pytest.approx(-(values - others).abs().mean().item())
     row = found.table.iloc[0]
     assert (row.score, row.ceiling) == pytest.approx((upper, upper))  # of the mean, which is the group RDM
-    assert 1.5 * upper < row.ceiling_low < row.ceiling_high < 0  # also of the resampled subjects
+    assert 1.5 * upper < row.ceiling_low < row.ceiling_high < 0  # both bounds
 
 
 @pytest.mark.parametrize(

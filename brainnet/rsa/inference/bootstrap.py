@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from brainnet.rsa.ceilings import poolable
+from brainnet.rsa.ceilings import group_bounds, poolable
 from brainnet.rsa.comparisons import COMPARISONS, NEEDS_ALL_PAIRS
 from brainnet.rsa.pairs import n_conditions_of, pairs_of, squareform
 from brainnet.rsa.ranks import find_places, weighted_rank
@@ -364,13 +364,6 @@ def _expanded_ceiling(
     comparison: Callable, values: Tensor, counts: Tensor, method: str, options: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
     drawn = (counts > 0).nonzero()[:, 0]
-    parts = poolable(values[drawn], method, "optimal", options) * counts[drawn, None]
-    total, n = parts.sum(0, keepdim=True), counts[drawn].sum()
-    upper = comparison(total / n, values[drawn], **options)[0].mean()
-    if len(drawn) < 2:
-        return upper.new_tensor(torch.nan), upper
-    lower = [
-        comparison((total - part) / (n - counts[i]), values[i : i + 1], **options)[0, 0]
-        for part, i in zip(parts, drawn.tolist(), strict=True)
-    ]
-    return torch.stack(lower).mean(), upper
+    parts = poolable(values[drawn], method, "optimal", options)
+    lower, upper = group_bounds(comparison, parts, values[drawn], counts[drawn], options)
+    return lower.mean(), upper.mean()
